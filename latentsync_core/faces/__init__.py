@@ -1,0 +1,1 @@
+"""Face geometry: find, follow, align, cut out and put back."""

@@ -1,0 +1,1 @@
+"""Drawing new face latents: window plans, noise, denoising."""

@@ -1,0 +1,146 @@
+"""The values that flow from stage to stage; all frozen, each keeps what it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from .audio_features import AudioEmbedding
+    from .models.vae import LatentCodec
+    from .patches import PatchStore
+
+Progress = Callable[[int, int], None]
+"""Called as ``on_progress(done, total)``; whatever it raises cancels the stage at once."""
+
+
+class Roi(NamedTuple):
+    """A half-open rectangle of displayed pixels: columns x0..x1-1, rows y0..y1-1."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """What a stream says of its colours, in ffmpeg's names; None where it says nothing."""
+
+    matrix: str | None = None  # "bt709", "smpte170m", "bt470bg", "bt2020nc", "gbr", ...
+    range: str | None = None  # "tv" or "pc"
+    primaries: str | None = None
+    transfer: str | None = None
+    chroma_location: str | None = None  # "left", "center", "topleft", ...
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """Tells a file from another one of the same name: checked whenever a clip is opened again."""
+
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+    digest: str  # hex SHA-256 over the size, the first and the last mebibyte
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip: where its frames come from, and every fact that reading or writing them needs.
+
+    Width and height are those of the displayed picture (rotation applied), in the clip's own samples; where
+    `sample_aspect` is not 1 a sample is that many times as wide as it is high.
+    """
+
+    identity: FileIdentity | None  # the file, or None for an in-memory batch
+    images: torch.Tensor | None  # (N, H, W, 3) float RGB of any range, only for an in-memory batch
+    frame_count: int  # N
+    first_frame: int  # index in the file of this clip's frame 0 (a trimmed clip starts later)
+    fps: Fraction  # nominal frames per second
+    time_base: Fraction  # seconds per tick of `stamps`
+    stamps: np.ndarray  # (N,) int64, presentation stamps in ticks, strictly rising
+    width: int
+    height: int
+    pixel_format: str  # ffmpeg's name, "yuv420p10le"; "rgb" for an in-memory batch
+    rotation: int = 0  # 0, 90, 180 or 270: degrees clockwise from the stored to the displayed picture
+    sample_aspect: Fraction = Fraction(1)
+    color: ColorTags = ColorTags()
+    audio_codec: str | None = None  # of the file's first audio stream; None if it has none
+
+    @property
+    def name(self) -> str:
+        """What to call the clip in messages: the file's path, or "in-memory clip"."""
+        return str(self.identity.path) if self.identity else "in-memory clip"
+
+    @property
+    def times(self) -> np.ndarray:
+        """(N,) float64 seconds of every frame after the clip's first one."""
+        return (self.stamps - self.stamps[0]) * float(self.time_base)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame's start to the last frame's end (that one shown for 1/fps)."""
+        return float(self.times[-1]) + float(1 / self.fps)
+
+    def part(self, start: int, stop: int) -> Clip:
+        """The frames start..stop-1 as a clip of their own."""
+        images = None if self.images is None else self.images[start:stop]
+        return dataclasses.replace(
+            self,
+            images=images,
+            frame_count=stop - start,
+            first_frame=self.first_frame + start,
+            stamps=self.stamps[start:stop],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """One face through a clip. All arrays have the clip's N frames; where `visible` is False the rest is NaN."""
+
+    track_id: int
+    boxes: np.ndarray  # (N, 4) float32, x0 y0 x1 y1 in displayed pixels
+    landmarks: np.ndarray  # (N, 3, 2) float32, x y in displayed pixels: left brow, right brow, nose (image left and right)
+    visible: np.ndarray  # (N,) bool
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTracks:
+    """Every face found in a clip, and the one to be synced."""
+
+    clip: Clip
+    tracks: tuple[FaceTrack, ...]
+    chosen: int = 0  # index into `tracks`
+
+    @property
+    def track(self) -> FaceTrack:
+        return self.tracks[self.chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class SyncedFaces:
+    """New faces for a clip's output frames, not yet pasted: what compositing needs and nothing more."""
+
+    faces: FaceTracks
+    transforms: np.ndarray  # (F, 2, 3) float32 source pixel → crop pixel, of every output frame; NaN where no face
+    patches: PatchStore  # latents (4, h, w) per output frame that has one
+    codec: LatentCodec  # decodes those latents
+    resolution: int  # pixels, of the square crops
+    audio: AudioEmbedding  # the voice that drove them
+    source_index: np.ndarray  # (F,) int64: which source frame each output frame shows
+    stamps: np.ndarray  # (F,) int64 ticks of the clip's time base
