@@ -115,7 +115,9 @@ class FaceTrack:
 
     track_id: int
     boxes: np.ndarray  # (N, 4) float32, x0 y0 x1 y1 in displayed pixels
-    landmarks: np.ndarray  # (N, 3, 2) float32, x y in displayed pixels: left brow, right brow, nose (image left and right)
+    landmarks: (
+        np.ndarray
+    )  # (N, 3, 2) float32, x y in displayed pixels: left brow, right brow, nose (image left and right)
     visible: np.ndarray  # (N,) bool
 
 

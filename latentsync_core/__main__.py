@@ -1,0 +1,265 @@
+"""The command line: sync, probe, demo, download and convert; each a thin layer over the library."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+from .errors import LatentSyncError
+from .timeline import LengthRule
+
+EXIT_ERROR = 2  # bad input, said in one sentence
+EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
+    try:
+        options.command(options)
+    except LatentSyncError as error:
+        _say_error(str(error), options.json)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        _say_error("cancelled; nothing was written", options.json)
+        return EXIT_CANCELLED
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from .pipeline import sync
+
+    with _bars(quiet=options.json) as on_progress:
+        report = sync(options.video, options.audio, options.out, _sync_options(options), on_progress)
+    _print_report(report, options.json)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    with _bars(quiet=options.json) as on_progress:
+        report, sheet = run_demo(options.out, on_progress)
+    _print_report(report, options.json)
+    if not options.json:
+        print(f"before (above) and after (below), every few frames: {sheet}")
+
+
+def _probe(options: argparse.Namespace) -> None:
+    from .video_io import probe
+
+    clip = probe(options.video)
+    facts = {
+        "clip": clip.name,
+        "frames": clip.frame_count,
+        "fps": str(clip.fps),
+        "seconds": round(clip.duration, 6),
+        "width": clip.width,
+        "height": clip.height,
+        "pixel_format": clip.pixel_format,
+        "rotation": clip.rotation,
+        "sample_aspect": str(clip.sample_aspect),
+        "color": dataclasses.asdict(clip.color),
+        "audio_codec": clip.audio_codec,
+    }
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' '):14} {value}")
+
+
+def _download(options: argparse.Namespace) -> None:
+    from .models.download import DownloadOptions, download
+
+    with _bars(quiet=options.json) as on_progress:
+        folder = download(
+            options.model,
+            DownloadOptions(models_folder=options.models_folder, endpoint=options.endpoint),
+            lambda done, total: on_progress("download", done, total),
+        )
+    print(json.dumps({"folder": str(folder)}) if options.json else f"installed in {folder}")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from .models.weights import convert
+
+    with _bars(quiet=options.json) as on_progress:
+        written = convert(
+            options.source,
+            options.destination,
+            options.precision,
+            on_progress=lambda done, total: on_progress("convert", done, total),
+        )
+    print(json.dumps({"written": str(written)}) if options.json else f"written: {written}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m latentsync_core", description="Lip-sync a clip to a voice.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_sync(commands)
+
+    probe = _add_command(commands, "probe", _probe, "say what a clip is")
+    probe.add_argument("video", type=Path)
+
+    demo = _add_command(commands, "demo", _demo, "run the whole job on a carried sample, with a demonstration model")
+    demo.add_argument("--out", type=Path, default=Path("demo/out.mp4"))
+
+    download = _add_command(commands, "download", _download, "download a model and check it")
+    download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
+    download.add_argument("--models-folder", type=Path, help="where models live (default: LATENTSYNC_MODELS)")
+    download.add_argument("--endpoint", help="address of a mirror of the model hub (default: HF_ENDPOINT)")
+
+    convert = _add_command(commands, "convert", _convert, "turn a checkpoint into half-precision safetensors, once")
+    convert.add_argument("source", type=Path)
+    convert.add_argument("destination", type=Path)
+    convert.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
+    return parser
+
+
+def _add_sync(commands: argparse._SubParsersAction) -> None:
+    sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice")
+    sync.add_argument("--video", required=True, type=Path, help="the clip; a single picture is a one-frame clip")
+    sync.add_argument("--audio", required=True, type=Path, help="the voice that the mouth follows")
+    sync.add_argument("--out", required=True, type=Path, help="the result; its suffix follows from --codec")
+
+    model = sync.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default="latentsync-1.6",
+        help="latentsync-1.5, latentsync-1.6, a bundle folder, a U-Net checkpoint, or untrained (a demonstration "
+        "model: the mouth is noise); default %(default)s",
+    )
+    model.add_argument("--resolution", type=int, choices=(256, 512), help="of an unknown checkpoint: 256 or 512 px")
+    model.add_argument("--models-folder", type=Path, help="where models live (default: LATENTSYNC_MODELS)")
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+    model.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    model.add_argument("--offload", action="store_true", help="keep weights in main memory, for small cards; slower")
+
+    drawing = sync.add_argument_group("drawing")
+    drawing.add_argument("--steps", type=int, default=20)
+    drawing.add_argument("--cfg", type=float, default=1.5, help="audio guidance, 1.0 = off (default %(default)s)")
+    drawing.add_argument("--seed", type=int, default=1247)
+    drawing.add_argument("--overlap", type=int, default=0, help="frames that neighbouring windows share (default 0)")
+    drawing.add_argument("--feather", type=float, default=1.0, help="width of the patch's soft edge, 1.0 = upstream's")
+    drawing.add_argument("--work-folder", type=Path, help="keep finished faces here; the same command then resumes")
+
+    timing = sync.add_argument_group("time")
+    timing.add_argument("--start", type=_seconds, default=0.0, help="first moment of the clip: seconds or HH:MM:SS.s")
+    timing.add_argument("--end", type=_seconds, help="moment at which to stop")
+    timing.add_argument(
+        "--length", choices=[rule.value for rule in LengthRule], default=LengthRule.VIDEO.value,
+        help="where clip and voice differ: the video decides (default), hold its last frame, ping-pong, or cut",
+    )  # fmt: skip
+
+    output = sync.add_argument_group("output")
+    output.add_argument("--codec", choices=("h264", "prores", "ffv1"), default="h264")
+    output.add_argument("--crf", type=int, default=16, help="H.264 quality, 0 (lossless) to 51 (default %(default)s)")
+    output.add_argument("--preset", default="medium", help="H.264 speed, ultrafast to veryslow (default %(default)s)")
+    output.add_argument("--mux-audio", type=Path, help="sound for the file where it isn't the voice: the full mix")
+
+
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, command: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=command)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, no bars: for machines")
+    return parser
+
+
+def _sync_options(options: argparse.Namespace):
+    from .compositor import CompositeOptions
+    from .models.weights import LoadOptions
+    from .pipeline import SyncOptions
+    from .sampling.sampler import SamplerOptions
+    from .sampling.windows import WindowOptions
+    from .video_io import Codec, WriterOptions
+
+    return SyncOptions(
+        model=options.model,
+        load=LoadOptions(
+            device=options.device,
+            precision=options.precision,
+            resolution=options.resolution,
+            models_folder=options.models_folder,
+            offload=options.offload,
+        ),
+        sampler=SamplerOptions(
+            seed=options.seed, steps=options.steps, cfg=options.cfg, windows=WindowOptions(overlap=options.overlap)
+        ),
+        composite=CompositeOptions(feather=options.feather),
+        writer=WriterOptions(codec=Codec(options.codec), crf=options.crf, preset=options.preset),
+        length=LengthRule(options.length),
+        start=options.start,
+        end=options.end,
+        mux_audio=options.mux_audio,
+        work_folder=options.work_folder,
+    )
+
+
+def _seconds(text: str) -> float:
+    """Reads "90.5", "1:30.5" or "00:01:30.5"."""
+    try:
+        parts = [Fraction(part) for part in text.split(":")]
+    except (ValueError, ZeroDivisionError):
+        parts = []
+    if not 1 <= len(parts) <= 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write seconds (90.5) or HH:MM:SS.s (00:01:30.5)")
+    return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
+
+
+class _bars:
+    """One tqdm bar per phase, on standard error."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar = None
+        self._phase = ""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if self._quiet:
+            return
+        from tqdm import tqdm
+
+        if phase != self._phase:
+            self.__exit__()
+            self._phase, self._bar = phase, tqdm(desc=f"{phase:12}", total=total, leave=True)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> _bars:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _print_report(report, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dataclasses.asdict(report), default=str))
+        return
+    if report.demonstration:
+        print(f"model {report.model!r} is a demonstration with random weights: the mouth it draws is noise")
+    print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
+    for start, stop in report.passed_through:
+        print(f"  frames {start} to {stop - 1} passed through: no face")
+    for note in report.notes:
+        print(f"  note: {note}")
+
+
+def _say_error(sentence: str, as_json: bool) -> None:
+    print(json.dumps({"error": sentence}) if as_json else f"error: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

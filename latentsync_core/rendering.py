@@ -1,0 +1,55 @@
+"""Rendering: the clip's own frames streamed through, the new faces pasted where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from .compositor import CompositeOptions, paste_face
+from .faces.align import crop_face
+from .faces.masks import mouth_mask
+from .frame import Frame
+from .frame_sequence import FrameSequence
+from .types import SyncedFaces
+
+DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames are held
+
+
+@torch.inference_mode()
+def render_frames(synced: SyncedFaces, options: CompositeOptions | None = None) -> Iterator[Frame]:
+    """Yields the F output frames in order, in the clip's own pixel format, stamped for the output.
+
+    A frame without a patch passes through as it came. Where there is one, the generated mouth region replaces the
+    crop's (the kept region is the source's own crop, as in the reference), and the crop is pasted with a soft edge.
+    """
+    options = options or CompositeOptions()
+    mask = mouth_mask(synced.resolution).float()
+    has_patch = np.isfinite(synced.transforms).all(axis=(1, 2))
+    with FrameSequence(synced.faces.clip) as sequence:
+        frames = sequence.frames(synced.source_index.tolist())
+        for first in range(0, len(has_patch), DECODE_BATCH):
+            batch = range(first, min(first + DECODE_BATCH, len(has_patch)))
+            held = [next(frames) for _ in batch]
+            patched = [index for index in batch if has_patch[index]]
+            decoded = iter(synced.codec.decode(synced.patches.get(patched)).float().cpu()) if patched else iter(())
+            for index, frame in zip(batch, held, strict=True):
+                if has_patch[index]:
+                    _paste(frame, synced.transforms[index], next(decoded), mask, synced.resolution, options)
+                frame.stamp = int(synced.stamps[index])
+                yield frame
+
+
+def _paste(
+    frame: Frame,
+    transform: np.ndarray,
+    drawn: torch.Tensor,
+    mask: torch.Tensor,
+    resolution: int,
+    options: CompositeOptions,
+) -> None:
+    """Blends one decoded crop, (3, R, R) in about [-1, 1], into its frame."""
+    source = crop_face(frame, transform, resolution) * 2 - 1
+    patch = drawn * (1 - mask) + source * mask
+    paste_face(frame, transform, patch / 2 + 0.5, resolution, options)

@@ -1,0 +1,249 @@
+"""The sampler: new face latents for every output frame that shows the chosen face, window by window, streamed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from ..errors import OptionError
+from ..faces.align import crop_face
+from ..faces.masks import latent_mask, mouth_mask
+from ..frame_sequence import FrameSequence
+from ..patches import PatchStore
+from ..timeline import Timeline
+from ..types import Clip, FaceTracks, Progress, SyncedFaces
+from .denoise import denoise_window
+from .noise import frame_noise
+from .windows import Window, WindowOptions, cross_fade, plan_windows
+
+if TYPE_CHECKING:
+    from ..audio_features import AudioEmbedding
+    from ..models.weights import LatentSyncModel
+
+LATENT_CHANNELS = 4
+PIXELS_PER_LATENT = 8
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """How faces are drawn. The defaults are upstream's where it has the setting."""
+
+    seed: int = 1247
+    steps: int = 20
+    cfg: float = 1.5  # audio guidance; upstream calls it guidance_scale
+    noise_sharing: float = 0.5  # variance share of the noise that all frames have in common; training's value
+    windows: WindowOptions = field(default_factory=WindowOptions)
+    reference: bool = False  # upstream's own way: one noise tensor for all frames, one generator drawn in sequence
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise OptionError(f"steps is {self.steps}; use at least 1 (20 is usual)")
+        if self.steps > 1000:
+            raise OptionError(f"steps is {self.steps}; the noise schedule has 1000 (20 is usual)")
+        if not self.cfg >= 1.0:
+            raise OptionError(f"cfg is {self.cfg}; use 1.0 (no guidance) or more (1.5 is usual)")
+        if not 0.0 <= self.noise_sharing <= 1.0:
+            raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")
+
+    @classmethod
+    def like_reference(cls, **changes: object) -> SamplerOptions:
+        """The preset that reproduces upstream's numbers: draws, windows and all."""
+        return cls(reference=True, windows=WindowOptions(full_last=False), **changes)
+
+
+@torch.inference_mode()
+def sample_faces(
+    model: LatentSyncModel,
+    faces: FaceTracks,
+    transforms: np.ndarray,
+    timeline: Timeline,
+    audio: AudioEmbedding,
+    options: SamplerOptions | None = None,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> SyncedFaces:
+    """Draws the chosen face anew for every output frame of `timeline` in which it is visible.
+
+    Memory does not grow with the clip: crops are cut again from the stream for each window, audio windows are gathered
+    for each window, finished latents go to disk.
+
+    Args:
+        transforms: (N, 2, 3) float32 of every source frame, source pixel → crop pixel; NaN where there is no face.
+        folder: where finished patches are kept so that an interrupted run can go on; None: a temporary place.
+        on_progress: told after every denoising step; raising from it cancels.
+
+    Raises:
+        OptionError, ClipChangedError, OutputError.
+    """
+    options = options or SamplerOptions()
+    transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
+    windows = plan_windows(np.isfinite(transforms).all(axis=(1, 2)), options.windows)
+    side = model.resolution // PIXELS_PER_LATENT
+    store = PatchStore(
+        _content_key(model, faces, transforms, timeline, audio, options),
+        frames=len(timeline.source_index),
+        shape=(LATENT_CHANNELS, side, side),
+        dtype=torch.float32 if options.reference else torch.float16,
+        folder=folder,
+    )
+    draws = (_reference_draws if options.reference else _keyed_draws)(options, faces, timeline, windows, side)
+    next_starts = [window.start for window in windows[1:]] + [store.frames]
+    mask = mouth_mask(model.resolution)
+    small_mask = latent_mask(model.resolution).float()
+    tell = _StepCounter(on_progress, total=len(windows) * options.steps)
+    joiner = _Joiner(store)
+
+    try:
+        with _CropStream(faces.clip, model.resolution) as crops:
+            for window, next_start, draw in zip(windows, next_starts, draws, strict=True):
+                if not options.reference and store.finished[window.start : window.stop].all():
+                    tell.skip(options.steps)
+                    continue
+                pixels = crops.of(window, timeline, transforms) * 2 - 1  # (f, 3, R, R) in [-1, 1]
+                masked = model.codec.encode((pixels * mask).float(), draw.masked)
+                reference = model.codec.encode(pixels, draw.reference)
+                latents = denoise_window(
+                    model.unet,
+                    draw.start,
+                    small_mask,
+                    masked.cpu(),
+                    reference.cpu(),
+                    audio.window(timeline.times[window.start : window.stop]),
+                    options.steps,
+                    options.cfg,
+                    on_step=tell.step,
+                )
+                joiner.add(window, latents.cpu(), next_start)
+    except BaseException:
+        store.close()
+        raise
+    return SyncedFaces(
+        faces=faces,
+        transforms=transforms,
+        patches=store,
+        codec=model.codec,
+        resolution=model.resolution,
+        audio=audio,
+        source_index=timeline.source_index,
+        stamps=timeline.stamps,
+    )
+
+
+class _Draw(NamedTuple):
+    """The random numbers of one window."""
+
+    start: torch.Tensor  # (f, 4, h, w): where denoising starts
+    masked: torch.Tensor | None  # (f, 4, h, w) for sampling the encoder's distribution; None takes its mean
+    reference: torch.Tensor | None
+
+
+def _keyed_draws(
+    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], side: int
+) -> Iterator[_Draw]:
+    shape = (LATENT_CHANNELS, side, side)
+    for window in windows:
+        source_frames = timeline.source_index[window.start : window.stop].tolist()
+        start = frame_noise(options.seed, faces.track.track_id, source_frames, shape, options.noise_sharing)
+        yield _Draw(start, None, None)
+
+
+def _reference_draws(
+    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], side: int
+) -> Iterator[_Draw]:
+    """Upstream's order: one noise for all frames, then the encoder's, masked before reference, window by window."""
+    generator = torch.Generator("cpu").manual_seed(options.seed)
+    noise = torch.randn(1, LATENT_CHANNELS, 1, side, side, generator=generator)[:, :, 0]
+    for window in windows:
+        shape = (len(window.frames), LATENT_CHANNELS, side, side)
+        masked = torch.randn(shape, generator=generator)
+        yield _Draw(noise.expand(shape), masked, torch.randn(shape, generator=generator))
+
+
+class _CropStream:
+    """Cuts the crops of one window after the other out of the clip; holds no more than one window's."""
+
+    def __init__(self, clip: Clip, resolution: int) -> None:
+        self._sequence = FrameSequence(clip)
+        self._resolution = resolution
+        self._crops: dict[int, torch.Tensor] = {}
+
+    def of(self, window: Window, timeline: Timeline, transforms: np.ndarray) -> torch.Tensor:
+        """(f, 3, R, R) float32 in [0, 1]."""
+        transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in window.frames}
+        self._crops = {index: crop for index, crop in self._crops.items() if index in transform_of}
+        missing = sorted(transform_of.keys() - self._crops.keys())
+        for index, frame in zip(missing, self._sequence.frames(missing), strict=True):
+            self._crops[index] = crop_face(frame, transform_of[index], self._resolution)
+        return torch.stack([self._crops[int(timeline.source_index[frame])] for frame in window.frames])
+
+    def __enter__(self) -> _CropStream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._sequence.close()
+
+
+class _Joiner:
+    """Cross-fades the frames that neighbouring windows share; stores a frame once no later window draws it."""
+
+    def __init__(self, store: PatchStore) -> None:
+        self._store = store
+        self._open: dict[int, torch.Tensor] = {}
+
+    def add(self, window: Window, latents: torch.Tensor, next_start: int) -> None:
+        drawn = dict(zip(window.frames, latents, strict=True))
+        shared = [frame for frame in window.frames if frame in self._open]
+        if shared:
+            earlier = torch.stack([self._open[frame] for frame in shared])
+            later = torch.stack([drawn[frame] for frame in shared])
+            drawn.update(zip(shared, cross_fade(earlier, later), strict=True))
+        for frame in window.frames:
+            # What an interrupted run has finished was blended with a neighbour that this one may not draw again.
+            if frame < next_start and not self._store.finished[frame]:
+                self._store.put(frame, drawn[frame])
+        self._open = {frame: drawn[frame] for frame in window.frames if frame >= next_start}
+
+
+class _StepCounter:
+    """Counts denoising steps for the caller."""
+
+    def __init__(self, on_progress: Progress | None, total: int) -> None:
+        self._on_progress = on_progress
+        self._total = total
+        self._done = 0
+
+    def step(self, *_state: object) -> None:
+        self.skip(1)
+
+    def skip(self, steps: int) -> None:
+        self._done += steps
+        if self._on_progress:
+            self._on_progress(self._done, self._total)
+
+
+def _content_key(
+    model: LatentSyncModel,
+    faces: FaceTracks,
+    transforms: np.ndarray,
+    timeline: Timeline,
+    audio: AudioEmbedding,
+    options: SamplerOptions,
+) -> str:
+    """A digest of all that the patches are made from, so that a store never serves another run's."""
+    clip = faces.clip
+    digest = hashlib.sha256()
+    if clip.identity:
+        digest.update(f"{clip.identity.digest} {clip.identity.mtime_ns}".encode())
+    else:
+        for image in clip.images:
+            digest.update(image.contiguous().cpu().numpy().tobytes())
+    digest.update(f"{clip.first_frame} {faces.track.track_id} {model.digest} {audio.digest} {options}".encode())
+    for values in (transforms, timeline.source_index, timeline.times):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,78 @@
+"""Window plans: how a timeline of frames is cut into the short sequences that the network sees, and joined again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..errors import OptionError
+
+MAX_WINDOW = 24  # frames: the length of the motion modules' position table
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How many frames are drawn together, and how many of them neighbouring windows share."""
+
+    frames: int = 16  # what the networks were trained with
+    overlap: int = 0  # frames drawn by both neighbours and cross-faded; costs frames / (frames - overlap) in time
+    full_last: bool = True  # shift a run's last window back to full length, instead of leaving a short rest
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.frames <= MAX_WINDOW:
+            raise OptionError(f"window is {self.frames} frames; the networks take 1 to {MAX_WINDOW}, best 16")
+        if not 0 <= self.overlap <= self.frames // 2:
+            raise OptionError(
+                f"window overlap is {self.overlap} frames; use 0 to {self.frames // 2}, half of the window at most"
+            )
+
+
+@dataclass(frozen=True)
+class Window:
+    """Output frames start..stop-1, drawn together."""
+
+    start: int
+    stop: int
+
+    @property
+    def frames(self) -> range:
+        return range(self.start, self.stop)
+
+
+def plan_windows(present: np.ndarray, options: WindowOptions) -> list[Window]:
+    """Cuts every unbroken run of frames with a face into windows; none spans a gap.
+
+    Args:
+        present: (F,) bool, whether an output frame has a face to draw.
+
+    Returns:
+        Windows in order. Neighbours in a run share `overlap` frames, the last pair more where `full_last` shifts the
+        last one back. A run shorter than a window is one short window.
+    """
+    windows = []
+    for start, stop in runs(present):
+        at = start
+        while True:
+            end = min(at + options.frames, stop)
+            if options.full_last:
+                at = max(start, end - options.frames)
+            windows.append(Window(at, end))
+            if end == stop:
+                break
+            at = end - options.overlap
+    return windows
+
+
+def runs(present: np.ndarray) -> list[tuple[int, int]]:
+    """The half-open ranges in which the (F,) bool array is True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], present, [False])).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def cross_fade(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+    """Blends two draws of the same n frames, (n, ...) each: linearly from the earlier window to the later one."""
+    n = len(earlier)
+    weight = torch.arange(1, n + 1, dtype=earlier.dtype, device=earlier.device) / (n + 1)
+    return torch.lerp(earlier, later, weight.view(n, *[1] * (earlier.ndim - 1)))
