@@ -1,0 +1,25 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv/bin/python
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/installed  ## lip-sync a carried sample into demo/
+	$(VENV) -m latentsync_core demo --out demo/out.mp4
+
+test: .venv/installed lint  ## everything that must hold before a commit
+	$(VENV) -m pytest
+
+lint: .venv/installed
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+
+bench: .venv/installed  ## the tables in benchmarks/README.md
+	$(VENV) -m benchmarks.memory
+	$(VENV) -m benchmarks.compositing
+
+clean:
+	rm -rf .venv demo
+
+.venv/installed: dev/install.py dev/requirements.lock
+	$(PYTHON) dev/install.py
