@@ -1,0 +1,281 @@
+"""Any sound in, a file or ComfyUI's AUDIO: streamed as 16 kHz mono for Whisper, the original kept for the mux."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import AudioError, OutputError
+from .ffmpeg import FfmpegStream
+from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
+from .wave_file import write_float_wave
+
+MOST_CHANNELS = 8
+BLOCK_SAMPLES = 1 << 18  # per channel, read at a time
+HASH_BYTES = 1 << 22  # read at a time
+# Silence where a stream starts late or has a hole, so that a sample's place tells its time. Other samples stay as is.
+KEEP_TIME = "aresample=async=1:first_pts=0"
+
+
+@dataclass(frozen=True, eq=False)
+class AudioSource:
+    """A sound that has been read through once and found good. Made by `load_audio`."""
+
+    path: Path | None  # the file, or None for a sound in memory
+    waveform: torch.Tensor | None  # (C, T), the caller's own tensor of any float dtype, only for a sound in memory
+    sample_rate: int  # Hz
+    channels: int
+    samples: int  # per channel
+    digest: str  # hex SHA-256 of the file's bytes, or of the tensor's values with their rate, shape and dtype
+    stat: tuple[int, int] | None = field(default=None, repr=False)  # the file's size and mtime_ns when it was read
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.sample_rate
+
+    @property
+    def name(self) -> str:
+        """What to call the sound in messages."""
+        return str(self.path) if self.path else "the sound"
+
+    def mono16k_blocks(self, block_samples: int = 30 * TARGET_RATE) -> Iterator[torch.Tensor]:
+        """Yields the sound as (n,) float32 at 16 kHz mono, about [-1, 1], n = `block_samples` but for the last.
+
+        Channels are averaged at the sound's own rate. (The reference lets ffmpeg mix down, which for stereo is the same
+        average and for surround weighs the channels, and rounds to 16 bits; a 16-bit mono file at 16 kHz gives exactly
+        int16 / 32768 both ways.)
+
+        Raises:
+            AudioError: the file is gone, has changed since it was loaded, or can't be decoded.
+        """
+        convert = resampler(self.sample_rate)
+        if convert:
+            return _regroup(convert(block.mean(dim=0) for block in self._blocks()), block_samples)
+        return _regroup(self._ffmpeg_16k(), block_samples)
+
+    def mono16k(self) -> torch.Tensor:
+        """All of `mono16k_blocks` at once, (S,) float32; for short sounds."""
+        return torch.cat(list(self.mono16k_blocks()))
+
+    def as_file(self, folder: Path) -> Path:
+        """A file with the original sound, untouched, for the mux: the given one, or a 32-bit float WAV in `folder`.
+
+        The WAV is named by its content and written only once.
+
+        Raises:
+            AudioError: the file has changed since it was loaded.
+            OutputError: `folder` can't be written to.
+        """
+        if self.path:
+            self._check_unchanged()
+            return self.path
+        target = Path(folder) / f"sound-{self.digest[:16]}.wav"
+        if target.is_file():
+            return target
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(prefix="sound-", suffix=".part", dir=target.parent)
+            os.close(handle)
+            try:
+                write_float_wave(Path(partial), self.sample_rate, self.channels, self.samples, self._blocks())
+                os.replace(partial, target)
+            finally:
+                Path(partial).unlink(missing_ok=True)
+        except OSError as problem:
+            raise OutputError(
+                f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
+            ) from None
+        return target
+
+    def _blocks(self) -> Iterator[torch.Tensor]:
+        """Yields the sound at its own rate as (channels, n) float32."""
+        if self.path is None:
+            for start in range(0, self.samples, BLOCK_SAMPLES):
+                yield self.waveform[:, start : start + BLOCK_SAMPLES].to("cpu", torch.float32)
+            return
+        self._check_unchanged()
+        with _Decoder(self.path) as decoder:
+            yield from decoder
+
+    def _ffmpeg_16k(self) -> Iterator[torch.Tensor]:
+        """Yields the sound as (n,) float32 at 16 kHz, resampled by ffmpeg before the channels are averaged."""
+        with (
+            tempfile.TemporaryDirectory(prefix="latentsync-") as folder,
+            _Decoder(self.as_file(Path(folder)), FFMPEG_FILTER) as decoder,
+        ):
+            for block in decoder:
+                yield block.mean(dim=0)
+
+    def _check_unchanged(self) -> None:
+        if _stat(self.path) != self.stat:
+            raise AudioError(f"{self.path} has changed since it was loaded: load it again.")
+
+
+def load_audio(source: str | os.PathLike | Mapping | None) -> AudioSource:
+    """Reads a sound through once, checks every sample, and returns the way to stream it again.
+
+    Args:
+        source: a path of any file that ffmpeg can decode (its first audio stream is taken), or ComfyUI's AUDIO: any
+            mapping with "waveform", a float tensor (1, C, T) or (C, T) with 1 to 8 channels, and "sample_rate" in Hz.
+
+    Raises:
+        AudioError: nothing given, no such file, no sound in it, no samples, a sample that is not finite, or a mapping
+            of another form.
+    """
+    if source is None:
+        raise AudioError("No sound was given: connect an AUDIO or name a sound file.")
+    if isinstance(source, Mapping):
+        return _load_mapping(source)
+    if isinstance(source, (str, os.PathLike)):
+        return _load_file(Path(source))
+    raise AudioError(f"A {type(source).__name__} is no sound: give an AUDIO (a waveform with a sample_rate) or a path.")
+
+
+def _load_file(path: Path) -> AudioSource:
+    stat = _stat(path)
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(HASH_BYTES):
+                digest.update(piece)
+    except OSError as problem:
+        raise AudioError(f"{path} can't be read ({problem.strerror}): check its permissions.") from None
+    with _Decoder(path) as decoder:
+        samples = _check_finite(decoder, decoder.rate, str(path))
+        rate, channels = decoder.rate, decoder.channels
+    if channels > MOST_CHANNELS:
+        raise AudioError(f"{path} has {channels} channels, more than {MOST_CHANNELS}: mix it down first.")
+    return AudioSource(path, None, rate, channels, samples, digest.hexdigest(), stat)
+
+
+def _load_mapping(audio: Mapping) -> AudioSource:
+    try:
+        waveform, rate = audio["waveform"], audio["sample_rate"]
+    except KeyError as problem:
+        raise AudioError(f"The sound has no {problem}: an AUDIO holds a waveform and a sample_rate.") from None
+    if not isinstance(waveform, torch.Tensor) or not waveform.is_floating_point():
+        kind = waveform.dtype if isinstance(waveform, torch.Tensor) else type(waveform).__name__
+        raise AudioError(f"The sound's waveform is {kind}, not a float tensor: convert it to float in -1 to 1.")
+    shape = tuple(waveform.shape)
+    if waveform.ndim == 3 and shape[0] == 1:
+        waveform = waveform[0]
+    if waveform.ndim != 2 or not 1 <= waveform.shape[0] <= MOST_CHANNELS:
+        raise AudioError(
+            f"The sound's waveform has shape {shape}: give one sound as (1, channels, samples), "
+            f"1 to {MOST_CHANNELS} channels."
+        )
+    rate = _whole_rate(rate)
+    waveform = waveform.detach()
+    channels, samples = waveform.shape
+    digest = hashlib.sha256(f"{rate} {channels} {samples} {waveform.dtype}".encode())
+    for channel in waveform:
+        for piece in channel.split(BLOCK_SAMPLES):
+            digest.update(piece.to("cpu").contiguous().view(torch.uint8).numpy().data)
+    source = AudioSource(None, waveform, rate, channels, samples, digest.hexdigest())
+    _check_finite(source._blocks(), rate, source.name)
+    return source
+
+
+def _whole_rate(rate: object) -> int:
+    try:
+        whole = int(rate)
+    except (TypeError, ValueError, OverflowError):
+        whole = 0
+    if whole <= 0 or whole != rate:
+        raise AudioError(f"The sound's sample_rate is {rate!r}: give a whole number of Hz above 0, such as 44100.")
+    return whole
+
+
+def _check_finite(blocks: Iterable[torch.Tensor], rate: int, name: str) -> int:
+    """The number of samples; raises where there is none or one is not finite."""
+    samples = 0
+    for block in blocks:
+        bad = (~torch.isfinite(block)).any(dim=0).nonzero()
+        if len(bad):
+            second = (samples + int(bad[0])) / rate
+            raise AudioError(
+                f"{name[0].upper() + name[1:]} has a sample that is not a finite number at {second:.3f} s: "
+                "repair the recording or make it anew."
+            )
+        samples += block.shape[1]
+    if not samples:
+        raise AudioError(f"{name[0].upper() + name[1:]} holds no samples: give a sound that lasts.")
+    return samples
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    if not path.is_file():
+        raise AudioError(f"There is no sound file at {path}: check the path.")
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _regroup(blocks: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+    """Cuts (n,) blocks anew into (size,) ones; the last is what is left."""
+    held = torch.zeros(0)
+    for block in blocks:
+        held = torch.cat([held, block])
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
+
+
+def _demuxer(path: Path) -> tuple[str, ...]:
+    """ffmpeg's option that names the format, for WAV: the samples of a steady tone can look like another one's marks."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return ("-f", "wav") if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE" else ()
+
+
+class _Decoder:
+    """A file's first audio stream as (channels, n) float32 blocks at its own rate, or as `filters` make it.
+
+    ffmpeg sends it as an AU file: a header of 24 bytes or more that names rate and channels, then big-endian floats
+    until the stream ends.
+    """
+
+    def __init__(self, path: Path, filters: str | None = None) -> None:
+        chain = f"{KEEP_TIME},{filters}" if filters else KEEP_TIME
+        output = ("-map", "0:a:0", "-af", chain, "-c:a", "pcm_f32be", "-f", "au", "pipe:1")
+        self._path = path
+        self._stream = FfmpegStream(
+            [*_demuxer(path), "-i", f"file:{path}", *output],
+            error=AudioError,
+            what=f"{path} can't be read as a sound, choose another file or convert it",
+        )
+
+    def __enter__(self) -> _Decoder:
+        self._stream.__enter__()
+        try:
+            head = self._stream.read(24)
+            if len(head) < 24:
+                self._stream.finish()
+                raise AudioError(f"{self._path} holds no samples: give a sound that lasts.")
+            _, start, _, _, self.rate, self.channels = struct.unpack(">6I", head)
+            self._stream.read(start - 24)
+        except BaseException as problem:
+            self._stream.__exit__(type(problem), problem, problem.__traceback__)
+            if isinstance(problem, AudioError) and "matches no streams" in str(problem):
+                raise AudioError(f"{self._path} has no audio stream: choose a file with sound.") from None
+            raise
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._stream.__exit__(*problem)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        while data := self._stream.read(BLOCK_SAMPLES * self.channels * 4):
+            samples = np.frombuffer(data, ">f4").astype(np.float32).reshape(-1, self.channels)
+            yield torch.from_numpy(samples).T
+        self._stream.finish()

@@ -1,0 +1,32 @@
+"""Writes 32-bit float WAV files of any length, so that a sound held in memory can be muxed without loss."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+FLOAT_FORMAT = 3  # WAVE_FORMAT_IEEE_FLOAT
+LARGEST_RIFF = 0xFFFFFFFF  # bytes; longer files carry their sizes in a "ds64" chunk (EBU Tech 3306, RF64)
+
+
+def write_float_wave(path: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> None:
+    """Writes `blocks`, (channels, n) float32 each and `samples` long in all, as a WAV file, or RF64 from 4 GiB on."""
+    frame = 4 * channels  # bytes
+    size = samples * frame
+    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, FLOAT_FORMAT, channels, rate, rate * frame, frame, 32, 0)
+    fact = struct.pack("<4sII", b"fact", 4, min(samples, LARGEST_RIFF))
+    body = 4 + len(fmt) + len(fact) + 8 + size
+    if body <= LARGEST_RIFF:
+        head = struct.pack("<4sI4s", b"RIFF", body, b"WAVE")
+        data = struct.pack("<4sI", b"data", size)
+    else:
+        ds64 = struct.pack("<4sIQQQI", b"ds64", 28, body + 36, size, samples, 0)
+        head = struct.pack("<4sI4s", b"RF64", LARGEST_RIFF, b"WAVE") + ds64
+        data = struct.pack("<4sI", b"data", LARGEST_RIFF)
+    with path.open("wb") as file:
+        file.write(head + fmt + fact + data)
+        for block in blocks:
+            file.write(block.T.contiguous().numpy().astype("<f4", copy=False).data)
