@@ -1,4 +1,4 @@
-"""Runs the ffmpeg that imageio-ffmpeg carries: found and version-checked once, called without a shell, its errors named."""
+"""Runs the ffmpeg that imageio-ffmpeg carries: found and checked once, called without a shell, its errors named."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class FfmpegStream:
         self._error, self._what = error, what
 
     def __enter__(self) -> FfmpegStream:
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads could block ffmpeg
+        self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
