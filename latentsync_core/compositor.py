@@ -1,0 +1,214 @@
+"""Compositing: a face patch warped back into its frame with a soft edge, computed and written only where it falls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import OptionError
+from .faces import warp
+from .faces.align import crop_size
+from .frame import Frame
+from .types import Roi
+
+EDGE_SHARE = 20  # the edge's width is the square root of the face's area divided by this
+MARGIN = 3  # pixels around the patch whose mask is 0, so that filters see where it ends
+REFERENCE_BACKGROUND = 127  # what surrounds the face, in units where colours are -1 to 1
+# OpenCV's fixed kernels for a Gaussian of up to seven taps whose sigma is left to it
+SMALL_GAUSSIANS = {
+    1: (1.0,),
+    3: (0.25, 0.5, 0.25),
+    5: (0.0625, 0.25, 0.375, 0.25, 0.0625),
+    7: (0.03125, 0.109375, 0.21875, 0.28125, 0.21875, 0.109375, 0.03125),
+}
+
+
+@dataclass(frozen=True)
+class CompositeOptions:
+    """How a patch is blended in."""
+
+    feather: float = 1.0  # width of the soft edge, in the reference's widths; 0 is a hard edge
+    reference_rim: bool = (
+        False  # keep the reference's rim: a pixel wide, a few levels dark, right of and below the patch
+    )
+
+    @classmethod
+    def reference(cls) -> CompositeOptions:
+        """What the reference does, flaw included."""
+        return cls(reference_rim=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.feather <= 4:
+            raise OptionError(f"the feather is {self.feather} of the usual width; use 0 to 4")
+
+
+def paste_face(
+    frame: Frame,
+    transform: np.ndarray,
+    patch: Tensor,
+    resolution: int,
+    options: CompositeOptions | None = None,
+) -> Roi | None:
+    """Pastes a face into `frame`, in place, and returns the region that may have changed; None if nothing did.
+
+    The reference's restore step on the face's surroundings only; samples outside the soft mask are not touched.
+
+    Args:
+        transform: (2, 3), displayed source pixel → crop pixel of `crop_size(resolution)`; NaN means no face.
+        patch: (3, P, P) float32 RGB in [0, 1] (clamped after the warp). P is usually `resolution`; a patch of another
+            size (from an upscaler) shows as much of its detail as the frame can hold.
+    """
+    if not np.isfinite(transform).all():
+        return None
+    layer = _layer(transform, patch, resolution, (frame.width, frame.height), options or CompositeOptions())
+    if layer is None:
+        return None
+    roi, rgb, alpha = layer
+    frame.paste(roi, rgb, alpha)
+    return roi
+
+
+def restore_face(
+    image: Tensor,
+    transform: np.ndarray,
+    patch: Tensor,
+    resolution: int,
+) -> Tensor:
+    """The reference's restore step on a plain picture: (3, H, W) uint8 in and out, truncated to whole levels."""
+    result = image.clone()
+    layer = _layer(transform, patch, resolution, (image.shape[-1], image.shape[-2]), CompositeOptions.reference())
+    if layer is not None:
+        roi, rgb, alpha = layer
+        part = result[:, roi.y0 : roi.y1, roi.x0 : roi.x1]
+        blended = alpha * (rgb * 255) + (1 - alpha) * part
+        part.copy_(torch.where(alpha > 0, blended.clamp(0, 255).to(torch.uint8), part))
+    return result
+
+
+def soft_mask(
+    transform: np.ndarray, size: tuple[int, int], frame_size: tuple[int, int], feather: float = 1.0
+) -> tuple[Roi, Tensor, Tensor] | None:
+    """The reference's feathered mask of a warped picture, where it is above 0; None if it is nowhere.
+
+    Args:
+        transform: (2, 3), frame pixel → picture pixel.
+        size: the picture's width and height.
+        frame_size: the frame's width and height.
+
+    Returns:
+        The region of the frame, the soft mask (h, w) float32 in it, and the picture's eroded coverage (h, w): the
+        part of each pixel, or of its left and upper neighbours if less, that lies inside the picture.
+    """
+    # a pixel just outside the picture is still covered in part
+    roi = warp.bounds(warp.invert(transform), (-1, -1, *size), frame_size, MARGIN)
+    if roi is None:
+        return None
+    covered = warp.coverage(*warp.positions(transform, roi), size)
+    covered = _sliding_minimum(covered, 1, 0)
+    edge = int(int(math.sqrt(float(covered.sum(dtype=torch.float64)))) / EDGE_SHARE * feather)
+    # OpenCV anchors an even square at its centre index; an empty one means 3x3
+    inner = _sliding_minimum(covered, edge or 1, edge - 1 if edge else 1)
+    soft = _gaussian_blur(inner, edge) if edge else inner
+    columns, rows = (soft.amax(dim) for dim in (0, 1))
+    inside_x, inside_y = torch.nonzero(columns > 0).flatten(), torch.nonzero(rows > 0).flatten()
+    if not len(inside_x):
+        return None
+    x0, x1, y0, y1 = int(inside_x[0]), int(inside_x[-1]) + 1, int(inside_y[0]), int(inside_y[-1]) + 1
+    inner_roi = Roi(roi.x0 + x0, roi.y0 + y0, roi.x0 + x1, roi.y0 + y1)
+    return inner_roi, soft[y0:y1, x0:x1], covered[y0:y1, x0:x1]
+
+
+def _layer(
+    transform: np.ndarray, patch: Tensor, resolution: int, frame_size: tuple[int, int], options: CompositeOptions
+) -> tuple[Roi, Tensor, Tensor] | None:
+    """Region, colours (3, h, w) in [0, 1] and alpha (h, w) of the warped patch; None where nothing falls inside."""
+    transform, size = _picture_of(transform, patch.shape[-1], resolution)
+    mask = soft_mask(transform, size, frame_size, options.feather)
+    if mask is None:
+        return None
+    roi, soft, covered = mask
+    picture = patch.float()
+    if tuple(picture.shape[-2:]) != size[::-1]:
+        picture = F.interpolate(picture[None], size=size[::-1], mode="bicubic", antialias=True, align_corners=False)[0]
+    columns, rows = warp.positions(transform, roi)
+    if not options.reference_rim:
+        return roi, warp.sample(picture, columns, rows, padding="border").clamp_(0, 1), soft * covered
+    # The reference warps a face in [-1, 1] over a background of 127, so a pixel partly inside goes white, and darkens
+    # that by its eroded coverage, but not the mask: where the soft edge reaches past the face, the frame goes dark.
+    shade = (1 - warp.coverage(columns, rows, size)) * (REFERENCE_BACKGROUND / 2)
+    rgb = (warp.sample(picture - 0.5, columns, rows) + 0.5 + shade).clamp_(0, 1)
+    return roi, rgb * covered, soft
+
+
+def _picture_of(transform: np.ndarray, patch_size: int, resolution: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The size that a patch is brought to before the warp, and the transform to it, (2, 3) float64.
+
+    Of a patch larger than `resolution` as much is kept as the frame can show; what it can't show would only alias.
+    """
+    transform = transform.astype(np.float64)
+    width, height = crop_size(resolution)
+    frame_pixels = 1 / math.sqrt(max(abs(np.linalg.det(transform[:, :2])), warp.SMALLEST_AREA))  # per crop pixel
+    shown = min(max(patch_size / resolution, 1.0), max(frame_pixels, 1.0))
+    if shown == 1.0:
+        return transform, (width, height)
+    size = (round(width * shown), round(height * shown))
+    scale = np.array(size) / (width, height)
+    larger = transform * scale[:, None]
+    larger[:, 2] += (scale - 1) / 2  # a resize keeps the picture's edges in place, not its first pixel's centre
+    return larger, size
+
+
+def _sliding_minimum(image: Tensor, before: int, after: int) -> Tensor:
+    """The minimum over rows and columns -before..+after around every pixel of (h, w); beyond the image nothing counts.
+
+    Doubles the window step by step: a logarithm of its size in passes.
+    """
+    for dim in (1, 0):
+        padding = (before, after) if dim == 1 else (0, 0, before, after)
+        image = F.pad(image, padding, value=math.inf)
+        window, length = 1, before + after + 1
+        while window < length:
+            step = min(window, length - window)
+            count = image.shape[dim] - step
+            image = torch.minimum(image.narrow(dim, 0, count), image.narrow(dim, step, count))
+            window += step
+    return image
+
+
+def _gaussian_blur(image: Tensor, radius: int) -> Tensor:
+    """OpenCV's Gaussian blur of (h, w) with 2 radius + 1 taps and its own sigma; borders mirrored without the edge."""
+    kernel = _gaussian(radius)
+    across = _filter_last(image, kernel)
+    return _filter_last(across.T, kernel).T
+
+
+def _gaussian(radius: int) -> Tensor:
+    """(2 radius + 1,) float32, summing to 1."""
+    taps = 2 * radius + 1
+    if taps in SMALL_GAUSSIANS:
+        return torch.tensor(SMALL_GAUSSIANS[taps])
+    sigma = 0.3 * ((taps - 1) * 0.5 - 1) + 0.8
+    distance = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-(distance**2) / (2 * sigma**2))
+    return (kernel / kernel.sum()).float()
+
+
+def _filter_last(image: Tensor, kernel: Tensor) -> Tensor:
+    """Convolves the last dimension of (m, n) with a symmetric kernel: products of whole blocks with a band matrix."""
+    radius = len(kernel) // 2
+    length = image.shape[-1]
+    block = max(2 * radius, 32)  # outputs per block
+    blocks = -(-length // block)
+    band = torch.zeros(block + 2 * radius, block)
+    for column in range(block):
+        band[column : column + len(kernel), column] = kernel
+    index = torch.arange(-radius, blocks * block + radius)
+    index.remainder_(max(2 * length - 2, 1))  # mirrored: the pattern repeats after going there and back
+    index = torch.where(index < length, index, 2 * length - 2 - index)
+    windows = image[:, index].unfold(1, block + 2 * radius, block)  # (m, blocks, block + 2 radius)
+    return (windows @ band).reshape(image.shape[0], -1)[:, :length]
