@@ -42,9 +42,9 @@ class PatchStore:
         self.dtype = dtype
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="latentsync_dub_")
         folder = Path(folder or self._temporary.name)
-        folder.mkdir(parents=True, exist_ok=True)
         self._slot_bytes = int(np.prod(shape)) * dtype.itemsize
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             self._data = open(_at_size(folder / f"{key}.patches", frames * self._slot_bytes), "r+b", buffering=0)  # noqa: SIM115
             self._flags = open(_at_size(folder / f"{key}.finished", frames), "r+b", buffering=0)  # noqa: SIM115
         except OSError as error:

@@ -37,8 +37,12 @@ def render_frames(synced: SyncedFaces, options: CompositeOptions | None = None) 
             for index, frame in zip(batch, held, strict=True):
                 if has_patch[index]:
                     _paste(frame, synced.transforms[index], next(decoded), mask, synced.resolution, options)
-                frame.stamp = int(synced.stamps[index])
                 yield frame
+
+
+def blend_mouth(drawn: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The drawn mouth region in the source's crop, (..., 3, R, R) each; `mask` (R, R), 1 = keep the source."""
+    return drawn * (1 - mask) + source * mask
 
 
 def _paste(
@@ -51,5 +55,5 @@ def _paste(
 ) -> None:
     """Blends one decoded crop, (3, R, R) in about [-1, 1], into its frame."""
     source = crop_face(frame, transform, resolution) * 2 - 1
-    patch = drawn * (1 - mask) + source * mask
-    paste_face(frame, transform, patch / 2 + 0.5, resolution, options)
+    patch = blend_mouth(drawn, source, mask) / 2 + 0.5
+    paste_face(frame, transform, patch, resolution, options)

@@ -1,0 +1,1 @@
+"""Measurements, each one command; what they printed is kept in benchmarks/README.md."""

@@ -1,0 +1,150 @@
+"""The sampler and the whole pipeline give the reference implementation's numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from latentsync_core.faces.align import AlignOptions, align_track
+from latentsync_core.models.unet import UNet
+from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.rendering import blend_mouth, render_frames
+from latentsync_core.sampling.denoise import denoise_window
+from latentsync_core.sampling.sampler import SamplerOptions, sample_faces
+from latentsync_core.sampling.windows import WindowOptions, plan_windows
+from latentsync_core.timeline import LengthRule, timeline_of
+from latentsync_core.types import FaceTrack, FaceTracks
+from latentsync_core.video_io import clip_from_images
+from tests.parity.reference_networks import tiny_codec, tiny_unet
+from tests.shared_reference import SHARED, needs_shared
+
+REFERENCE = SHARED / "reference" / "pipeline"
+COMPACT = Path(__file__).parent / "data" / "pipeline.safetensors"
+RUNS = [(steps, cfg) for steps in (4, 20) for cfg in (1.0, 1.5, 2.5)]
+SEED = 1247
+
+
+def latent_tolerance(steps: int) -> float:
+    return 2e-4 if steps == 4 else 5e-4
+
+
+@pytest.fixture(scope="module")
+def unet() -> UNet:
+    return tiny_unet()
+
+
+@pytest.mark.parametrize(("steps", "cfg"), RUNS)
+@torch.inference_mode()
+def test_denoising_both_windows_gives_the_reference_latents(unet: UNet, steps: int, cfg: float) -> None:
+    golden = load_file(COMPACT)
+    noise = golden["initial_noise"][0, :, 0]
+    drawn = []
+    for window, frames in (("w0", slice(0, 16)), ("w1", slice(16, 20))):
+        audio = golden["whisper_chunks"][frames]
+        masked, reference = (golden[f"{window}.{name}_latents"][0].transpose(0, 1) for name in ("masked_image", "ref"))
+        mask = golden[f"{window}.mask_latents"][0, 0, 0]
+        start = noise.expand(len(audio), *noise.shape)
+        drawn.append(denoise_window(unet, start, mask, masked, reference, audio, steps, cfg))
+    expected = golden[f"steps{steps}_g{cfg}.final_latents"][0].transpose(0, 1)
+    torch.testing.assert_close(torch.cat(drawn), expected, rtol=0, atol=latent_tolerance(steps))
+
+
+@dataclass
+class RecordedVoice:
+    """The reference's own audio windows, one per frame at 25 fps, behind an AudioEmbedding's method."""
+
+    chunks: torch.Tensor
+    digest: str = "recorded"
+
+    def window(self, times: np.ndarray) -> torch.Tensor:
+        return self.chunks[np.round(np.asarray(times) * 25).astype(int)]
+
+
+@torch.inference_mode()
+def run_reference(unet: UNet, frames: np.ndarray, chunks: torch.Tensor, steps: int, cfg: float, count: int):
+    """Our pipeline from frames and landmarks on, under the reference preset."""
+    clip = clip_from_images(torch.from_numpy(frames).float() / 255, Fraction(25))
+    landmarks = load_file(REFERENCE / "inputs.safetensors")["landmarks_float"].numpy()[: len(frames)]
+    visible = np.ones(len(frames), dtype=bool)
+    boxes = np.zeros((len(frames), 4), np.float32)
+    faces = FaceTracks(clip, (FaceTrack(0, boxes, landmarks, visible),))
+    transforms = align_track(landmarks, visible, 128, AlignOptions.reference())
+    model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule")
+    timeline = timeline_of(clip, count, LengthRule.PING_PONG)
+    options = SamplerOptions.like_reference(seed=SEED, steps=steps, cfg=cfg)
+    return sample_faces(model, faces, transforms, timeline, RecordedVoice(chunks), options)
+
+
+@needs_shared
+@pytest.mark.parametrize(("steps", "cfg"), RUNS)
+def test_pipeline_from_frames_gives_the_reference_latents_and_pictures(unet: UNet, steps: int, cfg: float) -> None:
+    golden = load_file(REFERENCE / f"run_steps{steps}_g{cfg}.safetensors")
+    frames = np.load(REFERENCE / "frames.npz")["frames"]
+    chunks = load_file(REFERENCE / "inputs.safetensors")["whisper_chunks"]
+    with run_reference(unet, frames, chunks, steps, cfg, len(chunks)).patches as patches:
+        latents = patches.get(range(20))
+        expected = golden["final_latents"][0].transpose(0, 1)
+        # A crop may differ from the reference's in single 8-bit levels (allowed: 1 level on 1 % of values), which
+        # random networks carry on into the latents; from identical crops the latents are held to the tight bound above.
+        assert (latents - expected).abs().mean() < latent_tolerance(steps)
+        torch.testing.assert_close(latents, expected, rtol=0, atol=0.02)
+
+
+@needs_shared
+@pytest.mark.parametrize(("steps", "cfg"), [(4, 1.0), (20, 1.5)])
+def test_restored_frames_are_the_reference_s(unet: UNet, steps: int, cfg: float) -> None:
+    golden = np.load(REFERENCE / f"restored_steps{steps}_g{cfg}.npz")["restored"]
+    frames = np.load(REFERENCE / "frames.npz")["frames"]
+    boxes = load_file(REFERENCE / "inputs.safetensors")["boxes_x1y1x2y2"]
+    chunks = load_file(REFERENCE / "inputs.safetensors")["whisper_chunks"]
+    synced = run_reference(unet, frames, chunks, steps, cfg, len(chunks))
+    with synced.patches:
+        for index, frame in enumerate(render_frames(synced)):
+            levels = (frame.rgb() * 255).permute(1, 2, 0).numpy()
+            difference = np.abs(np.floor(levels + 1e-3).astype(int) - golden[index].astype(int))
+            assert difference.max() <= 2
+            assert (difference > 0).mean() <= 0.08, f"frame {index}, box {boxes[index].tolist()}"
+    assert index == 19
+
+
+@needs_shared
+def test_ping_pong_under_the_reference_rule(unet: UNet) -> None:
+    golden = load_file(REFERENCE / "run_loop.safetensors")
+    frames = np.load(REFERENCE / "frames.npz")["frames"][:5]
+    synced = run_reference(unet, frames, golden["whisper_chunks"], 4, 1.5, 17)
+    with synced.patches as patches:
+        assert synced.source_index.tolist() == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0, 0, 1, 2, 3, 4, 4, 3]
+        expected = golden["final_latents"][0].transpose(0, 1)
+        torch.testing.assert_close(patches.get(range(17)), expected, rtol=0, atol=0.02)
+
+
+@needs_shared
+def test_ping_pong_orders_and_windows_are_the_reference_s() -> None:
+    for case in json.loads((REFERENCE / "loop_table.json").read_text()):
+        clip = clip_from_images(torch.zeros(case["n_video"], 1, 1, 3), Fraction(25))
+        order = timeline_of(clip, case["n_chunks"], LengthRule.PING_PONG).source_index.tolist()
+        assert order[-len(case["order"]) :] == case["order"]
+        windows = plan_windows(np.ones(len(order), dtype=bool), WindowOptions(full_last=False))
+        assert [len(window.frames) for window in windows] == case["windows"]
+
+
+@needs_shared
+def test_decoded_and_blended_crops_are_the_reference_s() -> None:
+    golden = load_file(REFERENCE / "run_steps4_g1.0.safetensors")
+    codec = tiny_codec()
+    latents = golden["final_latents"][0].transpose(0, 1)
+    with torch.inference_mode():
+        decoded = codec.decode(latents)
+    torch.testing.assert_close(decoded, golden["decoded"], rtol=0, atol=1e-4)
+    inputs = load_file(REFERENCE / "inputs.safetensors")
+    source = inputs["faces_u8"][::5].float() / 127.5 - 1
+    pasted = blend_mouth(decoded[::5], source, mouth_mask(128).float())
+    torch.testing.assert_close(pasted, golden["pasted_every5"], rtol=0, atol=1e-4)

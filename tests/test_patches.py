@@ -1,0 +1,60 @@
+"""Finished patches live on disk and outlive an interrupted run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from latentsync_core.errors import OutputError
+from latentsync_core.patches import PatchStore
+
+
+def test_what_was_put_comes_back(tmp_path):
+    patches = torch.randn(3, 4, 8, 8)
+    with PatchStore("key", 5, (4, 8, 8), torch.float32, tmp_path) as store:
+        for frame, patch in zip((4, 0, 2), patches, strict=True):
+            store.put(frame, patch)
+        assert torch.equal(store.get([0, 2, 4]), patches[[1, 2, 0]])
+        assert store.finished.tolist() == [True, False, True, False, True]
+
+
+def test_half_precision_rounds_once(tmp_path):
+    patch = torch.randn(4, 8, 8)
+    with PatchStore("key", 1, (4, 8, 8), folder=tmp_path) as store:
+        store.put(0, patch)
+        assert torch.equal(store.get([0])[0], patch.half().float())
+
+
+def test_a_store_opened_again_still_has_what_was_finished(tmp_path):
+    with PatchStore("key", 9, (4, 2, 2), folder=tmp_path) as store:
+        store.put(3, torch.ones(4, 2, 2))
+    with PatchStore("key", 9, (4, 2, 2), folder=tmp_path) as again:
+        assert again.finished.nonzero()[0].tolist() == [3]
+        assert again.get([3]).unique().tolist() == [1.0]
+
+
+def test_another_key_or_length_starts_empty(tmp_path):
+    with PatchStore("key", 9, (4, 2, 2), folder=tmp_path) as store:
+        store.put(3, torch.ones(4, 2, 2))
+    for key, frames in (("other", 9), ("key", 10)):
+        with PatchStore(key, frames, (4, 2, 2), folder=tmp_path) as other:
+            assert not other.finished.any()
+
+
+def test_an_unfinished_frame_is_an_error(tmp_path):
+    with PatchStore("key", 2, (4, 2, 2), folder=tmp_path) as store, pytest.raises(KeyError, match="1"):
+        store.get([1])
+
+
+def test_without_a_folder_nothing_is_left_behind():
+    store = PatchStore("key", 2, (4, 2, 2))
+    folder = store._folder
+    assert folder.is_dir()
+    store.close()
+    assert not folder.exists()
+
+
+def test_a_place_that_cannot_hold_it_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file"):
+        PatchStore("key", 2, (4, 2, 2), folder=tmp_path / "file" / "below")

@@ -1,0 +1,58 @@
+"""The output shows every frame of the clip at its own time, and fills or cuts by the rule asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from latentsync_core.timeline import LengthRule, plan_timeline
+from latentsync_core.video_io import clip_from_images
+
+
+def clip_of(frames: int, fps: Fraction = Fraction(25)):
+    return clip_from_images(torch.zeros(frames, 2, 2, 3), fps)
+
+
+@pytest.mark.parametrize("voice", [0.5, 2.0, 9.0])
+def test_by_default_the_clip_decides(voice):
+    timeline = plan_timeline(clip_of(50), voice)
+    assert timeline.source_index.tolist() == list(range(50))
+    np.testing.assert_allclose(timeline.times, np.arange(50) / 25)
+
+
+def test_hold_shows_the_last_frame_until_the_voice_ends():
+    timeline = plan_timeline(clip_of(50), 3.0, LengthRule.HOLD)
+    assert timeline.source_index.tolist() == [*range(50), *[49] * 25]
+    np.testing.assert_allclose(timeline.times[-1], 74 / 25)
+
+
+def test_hold_makes_a_still_talk():
+    assert plan_timeline(clip_of(1), 2.0, LengthRule.HOLD).source_index.tolist() == [0] * 50
+
+
+def test_ping_pong_turns_round_at_both_ends():
+    timeline = plan_timeline(clip_of(3), 8 / 25, LengthRule.PING_PONG)
+    assert timeline.source_index.tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
+
+
+def test_cut_stops_with_the_shorter_one():
+    assert len(plan_timeline(clip_of(50), 1.0, LengthRule.CUT).source_index) == 25
+    assert len(plan_timeline(clip_of(50), 9.0, LengthRule.CUT).source_index) == 50
+
+
+def test_film_rate_keeps_its_rational_time_over_two_hours():
+    fps = Fraction(24000, 1001)
+    clip = clip_of(10, fps)
+    timeline = plan_timeline(clip, 7200.0, LengthRule.HOLD)
+    last = Fraction(int(timeline.stamps[-1] - timeline.stamps[0])) * clip.time_base
+    assert last == (len(timeline.stamps) - 1) / fps
+
+
+def test_a_variable_rate_clip_keeps_its_stamps():
+    stamps = np.array([0, 3, 4, 9], dtype=np.int64)
+    clip = dataclasses.replace(clip_of(4), stamps=stamps, time_base=Fraction(1, 100))
+    assert plan_timeline(clip, 1.0).stamps.tolist() == stamps.tolist()
