@@ -103,6 +103,35 @@ class UNetConfig:
         made._check_sizes()
         return made
 
+    @classmethod
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> UNetConfig | None:
+        """The config of a checkpoint that comes without one, from its keys and shapes; None if it is no such U-Net.
+
+        What shapes don't tell (heads, groups) is as released; input and output channels too, so that a U-Net of
+        another family fails by them. Raises ModelError for widths that those can't divide.
+        """
+
+        def has(part: str) -> bool:
+            return any(part in key for key in shapes)
+
+        levels = range(sum(f"down_blocks.{level}.resnets.0.conv1.weight" in shapes for level in range(16)))
+        if not levels or "conv_in.weight" not in shapes:
+            return None
+        attended = [shape[-1] for key, shape in shapes.items() if key.endswith(".attn2.to_k.weight")]
+        tables = [shape[1] for key, shape in shapes.items() if key.endswith(".pos_encoder.pe") and len(shape) == 3]
+        made = cls(
+            block_channels=tuple(shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in levels),
+            resnets_per_block=sum(f"down_blocks.0.resnets.{index}.conv1.weight" in shapes for index in range(16)),
+            audio_width=attended[0] if attended else cls.audio_width,
+            down_attention=tuple(has(f"down_blocks.{level}.attentions.") for level in levels),
+            up_attention=tuple(has(f"up_blocks.{level}.attentions.") for level in levels),
+            motion=MotionConfig(positions=tables[0] if tables else 0) if has(".motion_modules.") else None,
+            motion_levels=tuple(has(f"up_blocks.{level}.motion_modules.") for level in reversed(levels)),
+            motion_on_the_way_down=has("down_blocks.0.motion_modules."),
+        )
+        made._check_sizes()
+        return made
+
     def to_dict(self) -> dict[str, Any]:
         """The same config as `from_dict` reads it."""
         config = FIXED | {

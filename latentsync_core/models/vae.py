@@ -1,0 +1,128 @@
+"""From face crops to latents and back: the image autoencoder, behind two methods that others can stand in for.
+
+The autoencoder is Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), in diffusers' class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch
+
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+SCALING = 0.18215  # latents are the autoencoder's values times this, whatever its own config says
+SD_VAE_CONFIG = {  # of sd-vae-ft-mse, as diffusers names its sizes
+    "_class_name": "AutoencoderKL",
+    "act_fn": "silu",
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "sample_size": 256,
+}
+# The published file is older than the names that diffusers now gives the parts of its attention.
+CURRENT_ATTENTION_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+CHUNK_PIXELS = 4 * 512 * 512  # pictures that pass through the autoencoder together; decoding takes about 3 KB a pixel
+
+
+@runtime_checkable
+class LatentCodec(Protocol):
+    """Turns pictures into the U-Net's latents and back; ComfyUI's VAE can be fitted to it as well as diffusers'."""
+
+    def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """Scaled latents (n, 4, H/8, W/8) of pictures (n, 3, H, W) in [-1, 1]: the mean of the encoder's distribution,
+        or with `noise` (n, 4, H/8, W/8) the sample mean + deviation * noise."""
+        ...
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pictures (n, 3, 8h, 8w) of scaled latents (n, 4, h, w): about [-1, 1], not clamped."""
+        ...
+
+
+class DiffusersCodec:
+    """A LatentCodec over diffusers' AutoencoderKL. It takes tensors from any device in any floating dtype and gives
+    float32 on its own device; only few pictures at a time pass through, so memory doesn't grow with their number."""
+
+    def __init__(self, vae: AutoencoderKL, chunk_pixels: int = CHUNK_PIXELS) -> None:
+        self.vae = vae.eval().requires_grad_(False)
+        self._chunk_pixels = chunk_pixels
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], device: torch.device | str | None = None) -> DiffusersCodec:
+        """Builds it from a diffusers config, `device="meta"` without any memory. Raises ModelError for another class or
+        another number of latent channels."""
+        from diffusers import AutoencoderKL
+
+        if config.get("_class_name") != "AutoencoderKL" or config.get("latent_channels", 4) != 4:
+            raise ModelError(
+                f"The VAE's config is of {config.get('_class_name')!r} with {config.get('latent_channels', 4)} latent "
+                "channels; LatentSync works with sd-vae-ft-mse, an 'AutoencoderKL' with 4."
+            )
+        settings = {key: value for key, value in config.items() if not key.startswith("_")}
+        with torch.device(device or "cpu"):
+            return cls(AutoencoderKL(**settings))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config that `from_config` builds the same autoencoder from."""
+        settings = {key: value for key, value in self.vae.config.items() if not key.startswith("_")}
+        return {"_class_name": "AutoencoderKL", **settings}
+
+    @property
+    def device(self) -> torch.device:
+        return self.vae.encoder.conv_in.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.vae.encoder.conv_in.weight.dtype
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """See LatentCodec.encode. H and W must be multiples of 8 (ModelError)."""
+        if images.shape[-1] % 8 or images.shape[-2] % 8:
+            raise ModelError(f"The VAE takes pictures whose sides are multiples of 8, not {tuple(images.shape)}.")
+        latents = []
+        for at, chunk in self._chunks(images, pixels_per_value=1):
+            distribution = self.vae.encode(chunk).latent_dist
+            latent = distribution.mean.float()
+            if noise is not None:
+                latent = latent + distribution.std.float() * noise[at : at + len(chunk)].to(latent)
+            latents.append(latent * SCALING)
+        return torch.cat(latents)
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """See LatentCodec.decode."""
+        chunks = self._chunks(latents, pixels_per_value=64, scale=1 / SCALING)
+        return torch.cat([self.vae.decode(chunk).sample.float() for _, chunk in chunks])
+
+    def _chunks(self, batch: torch.Tensor, pixels_per_value: int, scale: float | None = None):
+        """Yields (place in the batch, a part of it on our device in our dtype); at least one picture each."""
+        pixels = batch.shape[-1] * batch.shape[-2] * pixels_per_value
+        size = max(1, self._chunk_pixels // pixels)
+        for at in range(0, len(batch), size):
+            chunk = batch[at : at + size].to(self.device)
+            if scale is not None:
+                chunk = chunk.float() * scale
+            yield at, chunk.to(self.dtype)
+
+
+def current_keys(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The VAE's tensors under the names that diffusers now uses, attention weights as matrices."""
+    renamed = {}
+    for key, tensor in tensors.items():
+        *path, layer, kind = key.split(".")
+        if "attentions" in path and layer in CURRENT_ATTENTION_NAMES:
+            key = ".".join([*path, CURRENT_ATTENTION_NAMES[layer], kind])
+            tensor = tensor.flatten(1) if kind == "weight" else tensor
+        renamed[key] = tensor
+    return renamed
