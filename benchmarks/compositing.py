@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,8 +35,8 @@ def main() -> None:
         transform = np.array([[scale, 0, -1500.3 * scale], [0, scale, -700.7 * scale]], np.float32)
         patch = torch.rand(3, RESOLUTION, RESOLUTION)
         steps = {
-            "cut the source crop": lambda: crop_face(frame, transform, RESOLUTION),
-            "paste the face": lambda: paste_face(frame, transform, patch, RESOLUTION, CompositeOptions()),
+            "cut the source crop": partial(crop_face, frame, transform, RESOLUTION),
+            "paste the face": partial(paste_face, frame, transform, patch, RESOLUTION, CompositeOptions()),
         }
         total = 0.0
         for step, work in steps.items():

@@ -23,7 +23,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
     try:
         options.command(options)
     except LatentSyncError as error:
@@ -262,4 +261,5 @@ def _say_error(sentence: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
     sys.exit(main())

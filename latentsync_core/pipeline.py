@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -106,8 +107,9 @@ def sync(
             )
             cleanup.enter_context(synced.patches)
         with clock.phase("compositing") as tell:
+            sound = mux.as_file(Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_"))))
             writer = cleanup.enter_context(
-                FrameWriter(out, clip, options=options.writer, stamps=timeline.stamps, audio=mux)
+                FrameWriter(out, clip, options=options.writer, stamps=timeline.stamps, audio=sound)
             )
             for done, frame in enumerate(render_frames(synced, options.composite), start=1):
                 writer.write(frame)

@@ -148,7 +148,7 @@ def _keyed_draws(
 ) -> Iterator[_Draw]:
     shape = (LATENT_CHANNELS, side, side)
     for window in windows:
-        source_frames = timeline.source_index[window.start : window.stop].tolist()
+        source_frames = (faces.clip.first_frame + timeline.source_index[window.start : window.stop]).tolist()
         start = frame_noise(options.seed, faces.track.track_id, source_frames, shape, options.noise_sharing)
         yield _Draw(start, None, None)
 

@@ -1,0 +1,221 @@
+"""The main job on real pictures: right frames, right times, the voice in the file, and nothing else touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from latentsync_core.__main__ import main
+from latentsync_core.demo import SAMPLE
+from latentsync_core.faces.align import align_track, crop_size
+from latentsync_core.faces.track import prepare_faces
+from latentsync_core.ffmpeg import ffmpeg_executable
+from latentsync_core.models.untrained import untrained_model
+from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.sampling.sampler import SamplerOptions
+from latentsync_core.timeline import LengthRule
+from latentsync_core.video_io import Codec, FrameReader, WriterOptions, probe
+from tests.shared_reference import SHARED, needs_shared
+
+CLIP, VOICE = SAMPLE / "clip.mp4", SAMPLE / "voice.wav"
+RESOLUTION = 256
+FAST = SamplerOptions(steps=1, cfg=1.0)
+LOSSLESS = WriterOptions(codec=Codec.FFV1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return untrained_model(resolution=RESOLUTION)
+
+
+def converted(source: Path, target: Path, *arguments: str, frames: int = 20) -> Path:
+    """The first frames of a clip in another form, losslessly."""
+    command = [ffmpeg_executable(), "-loglevel", "error", "-y", "-i", str(source), "-frames:v", str(frames), "-an"]
+    subprocess.run([*command, *arguments, str(target)], check=True)
+    return target
+
+
+def native_samples(path: Path, pixel_format: str) -> np.ndarray:
+    """All samples of a clip as ffmpeg decodes them, (frames, samples of a frame)."""
+    command = [ffmpeg_executable(), "-loglevel", "error", "-i", str(path), "-fps_mode", "passthrough"]
+    raw = subprocess.run(
+        [*command, "-f", "rawvideo", "-pix_fmt", pixel_format, "-"], stdout=subprocess.PIPE, check=True
+    ).stdout
+    values = np.frombuffer(raw, np.uint16 if pixel_format.endswith("le") else np.uint8)
+    return values.reshape(probe(path).frame_count, -1)
+
+
+def packet_times(path: Path) -> list[Fraction]:
+    """Every video packet's presentation time in seconds, sorted."""
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        return sorted(packet.pts * stream.time_base for packet in file.demux(stream) if packet.pts is not None)
+
+
+def outside_patch(path: Path) -> np.ndarray:
+    """(N, H, W) True for pixels that lie more than two pixels outside the warped crop, per frame."""
+    clip = probe(path)
+    track = prepare_faces(clip).track
+    transforms = align_track(track.landmarks, track.visible, RESOLUTION)
+    y, x = np.mgrid[: clip.height, : clip.width]
+    width, height = crop_size(RESOLUTION)
+    outside = np.ones((clip.frame_count, clip.height, clip.width), bool)
+    for index, matrix in enumerate(transforms):
+        if np.isfinite(matrix).all():
+            u, v = (matrix @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])).reshape(2, *x.shape)
+            margin = 2 * np.hypot(*matrix[0, :2])  # two frame pixels, in crop pixels
+            outside[index] = (u < -margin) | (u > width + margin) | (v < -margin) | (v > height + margin)
+    return outside
+
+
+FORMATS = {
+    "yuv420p": (1, 1),
+    "yuv422p10le": (1, 0),
+    "yuv444p": (0, 0),
+}
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_every_sample_outside_the_patch_is_the_source_s_own(model, tmp_path, pixel_format):
+    source = converted(CLIP, tmp_path / "source.mkv", "-c:v", "ffv1", "-pix_fmt", pixel_format, frames=6)
+    options = SyncOptions(model=model, sampler=FAST, writer=LOSSLESS)
+    report = sync(source, VOICE, tmp_path / "out.mkv", options)
+    assert probe(report.output).pixel_format == pixel_format
+    before, after = (native_samples(path, pixel_format) for path in (source, report.output))
+    assert before.shape == after.shape
+
+    outside = outside_patch(source)
+    shift_x, shift_y = FORMATS[pixel_format]
+    frames, height, width = outside.shape
+    chroma = outside.reshape(frames, height >> shift_y, 1 << shift_y, width >> shift_x, 1 << shift_x).all(axis=(2, 4))
+    kept = np.concatenate([outside.reshape(frames, -1), *[chroma.reshape(frames, -1)] * 2], axis=1)
+    assert 0.3 < kept.mean() < 1
+    assert (before[kept] == after[kept]).all()
+    assert all((before[index] != after[index]).any() for index in range(frames)), "every face was redrawn"
+
+
+def test_a_variable_rate_clip_keeps_every_stamp(model, tmp_path):
+    source = converted(
+        CLIP, tmp_path / "vfr.mp4", "-vf", r"select='not(eq(mod(n\,5)\,3))',setpts='PTS+mod(N\,3)*77'",
+        "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast",
+    )  # fmt: skip
+    times = packet_times(source)
+    assert len(set(np.diff([float(time) for time in times]).round(6))) > 2, "the rate does vary"
+    report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST))
+    assert packet_times(report.output) == times
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "50"])
+def test_the_rate_stays_the_clip_s_own_rational(model, tmp_path, rate):
+    source = converted(CLIP, tmp_path / "in.mp4", "-vf", f"setpts=N/({rate})/TB", "-r", rate, "-c:v", "libx264")
+    report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.2))
+    assert probe(report.output).fps == Fraction(rate)
+    assert packet_times(report.output) == [index / Fraction(rate) for index in range(report.frames)]
+
+
+def test_frames_without_a_face_pass_through(model, tmp_path):
+    blank = "drawbox=enable='between(n,5,11)':color=gray:t=fill:w=iw:h=ih"
+    source = converted(CLIP, tmp_path / "gap.mkv", "-vf", blank, "-c:v", "ffv1")
+    report = sync(source, VOICE, tmp_path / "out.mkv", SyncOptions(model=model, sampler=FAST, writer=LOSSLESS))
+    assert report.frames == 20
+    assert report.passed_through == ((5, 12),)
+    before, after = (native_samples(path, "yuv420p") for path in (source, report.output))
+    changed = (before != after).any(axis=1)
+    assert changed.tolist() == [not 5 <= index < 12 for index in range(20)]
+
+
+def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, tmp_path):
+    report = sync(CLIP, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
+    assert report.frames == 10
+    assert any("5.60 s" in note and "0.40 s" in note for note in report.notes)
+    with av.open(str(report.output)) as file:
+        sound = file.streams.audio[0]
+        seconds = sum(frame.samples for frame in file.decode(sound)) / sound.rate
+    assert seconds == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_picture_talks_as_long_as_the_voice(model, tmp_path):
+    from PIL import Image
+
+    with FrameReader(probe(CLIP), stop=1) as frames:
+        pixels = (next(iter(frames)).rgb().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    Image.fromarray(pixels).save(tmp_path / "still.png")
+    voice = converted_voice(tmp_path, seconds=0.6)
+    options = SyncOptions(model=model, sampler=FAST, length=LengthRule.HOLD)
+    report = sync(tmp_path / "still.png", voice, tmp_path / "out.mp4", options)
+    assert report.frames == report.synced_frames == 15
+    assert probe(report.output).frame_count == 15
+
+
+def converted_voice(folder: Path, seconds: float) -> Path:
+    voice = folder / "voice.wav"
+    command = [ffmpeg_executable(), "-loglevel", "error", "-i", str(VOICE), "-t", str(seconds)]
+    subprocess.run([*command, str(voice)], check=True)
+    return voice
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another_mouth(model, tmp_path):
+    def samples(name: str, seed: int) -> np.ndarray:
+        options = SyncOptions(
+            model=model, sampler=SamplerOptions(steps=1, cfg=1.0, seed=seed), writer=LOSSLESS, end=0.16
+        )
+        return native_samples(sync(CLIP, VOICE, tmp_path / name, options).output, "yuv420p")
+
+    first = samples("a.mkv", 5)
+    assert (samples("b.mkv", 5) == first).all()
+    assert (samples("c.mkv", 6) != first).any()
+
+
+class _StopError(Exception):
+    """What a user's cancel looks like to the engine."""
+
+
+def test_an_interrupted_job_leaves_nothing_and_goes_on_where_it_stopped(model, tmp_path):
+    def options(work: str) -> SyncOptions:
+        return SyncOptions(model=model, sampler=FAST, writer=LOSSLESS, end=1.6, work_folder=tmp_path / work)
+
+    def stop_after_two_windows(phase: str, done: int, total: int) -> None:
+        if phase == "sampling" and done == 3:
+            raise _StopError
+
+    (tmp_path / "out").mkdir()
+    with pytest.raises(_StopError):
+        sync(CLIP, VOICE, tmp_path / "out" / "a.mkv", options("work"), stop_after_two_windows)
+    assert not list((tmp_path / "out").iterdir())
+
+    resumed = sync(CLIP, VOICE, tmp_path / "out" / "a.mkv", options("work"))
+    whole = sync(CLIP, VOICE, tmp_path / "out" / "b.mkv", options("other"))
+    assert (native_samples(resumed.output, "yuv420p") == native_samples(whole.output, "yuv420p")).all()
+
+
+def test_global_state_is_left_alone(model, tmp_path):
+    state = torch.get_rng_state(), np.random.get_state()[1].tolist(), Path.cwd()
+    sync(CLIP, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.1))
+    assert torch.equal(torch.get_rng_state(), state[0])
+    assert (np.random.get_state()[1].tolist(), Path.cwd()) == state[1:]
+
+
+def test_the_command_line_reports_as_json(tmp_path, capsys):
+    arguments = ["--video", str(CLIP), "--audio", str(VOICE), "--out", str(tmp_path / "out.mp4")]
+    assert main(["sync", *arguments, "--model", "untrained", "--steps", "1", "--end", "0:0.2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["frames"] == report["synced_frames"] == 5
+    assert report["demonstration"] is True
+    assert set(report["seconds"]) == {"model", "faces", "voice", "sampling", "compositing"}
+
+
+@needs_shared
+def test_a_real_clip_with_the_reference_s_networks(tmp_path):
+    """The first second of a real 1080 × 1920 HEVC clip; the whole clip is run by hand, see benchmarks/README.md."""
+    video, audio = SHARED / "media" / "demo1_video.mp4", SHARED / "media" / "demo1_audio.wav"
+    options = SyncOptions(model="untrained", sampler=FAST, end=1.0)
+    report = sync(video, audio, tmp_path / "out.mp4", options)
+    assert report.frames == report.synced_frames == 25
+    assert report.fps == "25"
