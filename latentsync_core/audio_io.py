@@ -19,6 +19,7 @@ from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
 from .wave_file import write_float_wave
 
 MOST_CHANNELS = 8
+HIGHEST_RATE = 2**31 - 1  # Hz, what a WAV header and ffmpeg can hold
 BLOCK_SAMPLES = 1 << 18  # per channel, read at a time
 HASH_BYTES = 1 << 22  # read at a time
 # Silence where a stream starts late or has a hole, so that a sample's place tells its time. Other samples stay as is.
@@ -181,7 +182,7 @@ def _load_mapping(audio: Mapping) -> AudioSource:
         for piece in channel.split(BLOCK_SAMPLES):
             digest.update(piece.to("cpu").contiguous().view(torch.uint8).numpy().data)
     source = AudioSource(None, waveform, rate, channels, samples, digest.hexdigest())
-    _check_finite(source._blocks(), rate, source.name)
+    _check_finite(source._blocks(), rate, "The sound")
     return source
 
 
@@ -190,7 +191,7 @@ def _whole_rate(rate: object) -> int:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
         whole = 0
-    if whole <= 0 or whole != rate:
+    if not 0 < whole <= HIGHEST_RATE or whole != rate:
         raise AudioError(f"The sound's sample_rate is {rate!r}: give a whole number of Hz above 0, such as 44100.")
     return whole
 
@@ -203,12 +204,11 @@ def _check_finite(blocks: Iterable[torch.Tensor], rate: int, name: str) -> int:
         if len(bad):
             second = (samples + int(bad[0])) / rate
             raise AudioError(
-                f"{name[0].upper() + name[1:]} has a sample that is not a finite number at {second:.3f} s: "
-                "repair the recording or make it anew."
+                f"{name} has a sample that is not a finite number at {second:.3f} s: repair or remake the recording."
             )
         samples += block.shape[1]
     if not samples:
-        raise AudioError(f"{name[0].upper() + name[1:]} holds no samples: give a sound that lasts.")
+        raise AudioError(f"{name} holds no samples: give a sound that lasts.")
     return samples
 
 
@@ -232,7 +232,7 @@ def _regroup(blocks: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor
 
 
 def _demuxer(path: Path) -> tuple[str, ...]:
-    """ffmpeg's option that names the format, for WAV: the samples of a steady tone can look like another one's marks."""
+    """ffmpeg's option that names a WAV file's format: a steady tone's samples can look like another format's marks."""
     with path.open("rb") as file:
         head = file.read(12)
     return ("-f", "wav") if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE" else ()
@@ -275,7 +275,8 @@ class _Decoder:
         self._stream.__exit__(*problem)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        while data := self._stream.read(BLOCK_SAMPLES * self.channels * 4):
-            samples = np.frombuffer(data, ">f4").astype(np.float32).reshape(-1, self.channels)
-            yield torch.from_numpy(samples).T
+        frame = 4 * self.channels  # bytes
+        while data := self._stream.read(BLOCK_SAMPLES * frame):
+            samples = np.frombuffer(data, ">f4", count=len(data) // frame * self.channels)
+            yield torch.from_numpy(samples.astype(np.float32).reshape(-1, self.channels)).T
         self._stream.finish()
