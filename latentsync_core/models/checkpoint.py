@@ -14,6 +14,8 @@ from ..errors import ModelError
 HEAD = 512  # bytes that tell what a file is
 SHOWN_KEYS = 3
 OFFICIAL = "get the official file with `python -m latentsync_core download latentsync-1.6`"
+# What torch says of a pickle with something in it that would be called, rather than of one that is damaged or none.
+SIGNS_OF_CODE = ("Unsupported global", "Unsupported class", "REDUCE")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -108,16 +110,11 @@ def _read_pickle(path: Path, head: bytes) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=head.startswith(b"PK"))
     except pickle.UnpicklingError as problem:
-        if "Weights only load failed" in str(problem) and _names_code(str(problem)):
+        if any(word in str(problem) for word in SIGNS_OF_CODE):
             raise ModelError(f"{path} holds code besides weights, which was not run; {OFFICIAL}.") from None
-        raise ModelError(f"{path} is no file of weights: {_first_line(problem)}; {OFFICIAL}.") from None
+        raise ModelError(f"{path} is no file of weights; {OFFICIAL}.") from None
     except (RuntimeError, EOFError, ValueError, KeyError) as problem:
         raise ModelError(f"{path} is damaged or cut short ({_first_line(problem)}); {OFFICIAL}.") from None
-
-
-def _names_code(problem: str) -> bool:
-    """Whether torch refused the pickle for something in it that would be called, rather than for not being one."""
-    return any(word in problem for word in ("Unsupported global", "Unsupported class", "Unsupported operand", "REDUCE"))
 
 
 def _first_line(problem: BaseException) -> str:
