@@ -206,25 +206,25 @@ def _write(
     owned = Path(tempfile.mkdtemp(prefix="latentsync-voice-")) if folder is None else None
     target = (owned or Path(folder)) / f"voice-{digest[:16]}.npy"
     partial = target.with_suffix(f".{os.getpid()}.part")
-    finished = False
+    rows = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        rows = 0
-        with partial.open("wb") as file:
-            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for piece in pieces:
-                file.write(piece.contiguous().numpy().astype("<f2", copy=False).data)
-                rows += len(piece)
-        os.replace(partial, target)
-        finished = True
-    except OSError as problem:
-        raise OutputError(
-            f"The voice's features can't be written to {target} ({problem.strerror or problem}): "
-            "choose a folder with room."
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-        if owned and not finished:
+        try:
+            with partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+                for piece in pieces:
+                    file.write(piece.contiguous().numpy().astype("<f2", copy=False).data)
+                    rows += len(piece)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except BaseException as problem:
+        if owned:
             shutil.rmtree(owned, ignore_errors=True)
+        if isinstance(problem, OSError):
+            raise OutputError(
+                f"The voice's features can't be written to {target} ({problem.strerror or problem}): "
+                "choose a folder with room."
+            ) from None
+        raise
     return FeatureFile(target, (rows, *shape[1:]), owned)
