@@ -102,6 +102,12 @@ class Frame:
         else:
             self._paste_yuv(stored, rgb, alpha, written)
 
+    def without_subsampling(self) -> tuple[np.ndarray, ...]:
+        """The stored planes with chroma interpolated to luma's grid: a 4:2:0 or 4:2:2 frame as 4:4:4."""
+        first, others = self._samples(Roi(0, 0, self.layout.width, self.layout.height))
+        dtype = self.layout.pixel_format.dtype
+        return tuple((plane + 0.5).numpy().astype(dtype) for plane in (first, *others))
+
     # --- reading -----------------------------------------------------------------------------------------------
 
     def _checked(self, roi: Roi | None) -> Roi:

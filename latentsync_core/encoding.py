@@ -1,0 +1,275 @@
+"""Decides how a clip's frames become H.264, ProRes or FFV1: container, pixel format, tags, sound, and what to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import AudioError, OptionError, OutputError
+from .frame import Frame
+from .pixels import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
+from .types import Clip, ColorTags, Roi
+
+AAC_BIT_RATE = "320k"
+AAC_MAX_SAMPLE_RATE = 96000  # Hz
+FFV1_SLICES = "4"  # encoded side by side
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+PCM = {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")}
+BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
+PLAYABLE = {"yuv420p", "yuvj420p"}
+
+
+class Codec(Enum):
+    """What the picture is encoded as; each has its one container."""
+
+    H264 = "h264"
+    PRORES = "prores"
+    FFV1 = "ffv1"
+
+    @property
+    def suffix(self) -> str:
+        return {Codec.H264: ".mp4", Codec.PRORES: ".mov", Codec.FFV1: ".mkv"}[self]
+
+    @property
+    def label(self) -> str:
+        return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """How the result is encoded; crf and preset concern H.264 alone."""
+
+    codec: Codec = Codec.H264
+    crf: int = 16  # 0 (largest file) to 51
+    preset: str = "medium"  # one of PRESETS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:
+            raise OptionError(f"crf must be 0 to 51, not {self.crf}; 16 can hardly be told from the source.")
+        if self.preset not in PRESETS:
+            raise OptionError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """How frames reach the encoder."""
+
+    pixel_format: str  # of the planes that go to ffmpeg
+    convert: Callable[[Frame], tuple[np.ndarray, ...]]
+    filters: tuple[str, ...]
+    args: tuple[str, ...]  # ffmpeg's, for the output
+    notes: tuple[str, ...]
+
+
+def output_path(path: str | Path, codec: Codec) -> Path:
+    """`path` with the codec's container as its suffix.
+
+    Raises:
+        OptionError: `path` has the suffix of another container.
+    """
+    path = Path(path)
+    if not path.suffix or path.suffix.lower() not in {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".gif"}:
+        return path.with_name(path.name + codec.suffix)
+    if path.suffix.lower() != codec.suffix:
+        raise OptionError(
+            f"{codec.label} is written to a {codec.suffix} file, not to {path.name}: name it "
+            f"{path.stem}{codec.suffix}, or choose another codec."
+        )
+    return path
+
+
+def plan_picture(clip: Clip, options: WriterOptions) -> PicturePlan:
+    """Keeps the source's own samples wherever the codec can hold them, and says where it can't."""
+    layout = Layout.of(clip)
+    source = layout.pixel_format
+    tags = replace(clip.color, range="pc") if source.is_full_range and not source.is_rgb else clip.color
+    if options.codec is Codec.FFV1:
+        return _ffv1(clip, layout, tags)
+    if options.codec is Codec.PRORES:
+        return _prores(clip, layout, tags)
+    return _h264(clip, layout, tags, options)
+
+
+def plan_audio(path: Path, codec: Codec) -> tuple[list[str], list[str]]:
+    """ffmpeg's output arguments for the sound of `path`, and notes: copied where it plays, otherwise encoded.
+
+    Raises:
+        AudioError: the file can't be read or holds no sound.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise AudioError(f"{path} has no sound in it: name an audio file.")
+            context = container.streams.audio[0].codec_context
+            name, rate = context.name, context.sample_rate
+    except (av.FFmpegError, OSError) as problem:
+        raise AudioError(f"Can't read the sound of {path} ({problem.strerror or problem}).") from None
+    name = {"mp3float": "mp3", "aac_fixed": "aac"}.get(name, name)
+    homes = {Codec.H264: {"aac", "mp3", "ac3"}, Codec.PRORES: PCM}
+    if codec is Codec.FFV1 or name in homes[codec]:
+        return ["-c:a", "copy"], []
+    if codec is Codec.PRORES:
+        return ["-c:a", "pcm_s24le"], [f"Sound was decoded from {name} to 24-bit PCM, the sound of .mov editing files."]
+    slower = ["-ar", str(AAC_MAX_SAMPLE_RATE)] if rate > AAC_MAX_SAMPLE_RATE else []
+    note = f"Sound was encoded from {name} to AAC at {AAC_BIT_RATE[:-1]} kbit/s, since few players take it in .mp4."
+    return ["-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower], [note]
+
+
+def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
+    args = ("-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", FFV1_SLICES, "-slicecrc", "1")
+    notes = []
+    if any((int(stamp) * clip.time_base * 1000).denominator != 1 for stamp in clip.stamps):
+        notes.append("Matroska keeps times in whole milliseconds: each frame's time is the source's, rounded to that.")
+    if clip.pixel_format == IN_MEMORY:
+        target = _target("gbrp16le", layout, ColorTags(matrix="gbr", range="pc"))
+        notes.append("Images in memory were written as 16-bit RGB (gbrp16le): 8-bit levels stay exact.")
+        return _plan(target, lambda frame: _redrawn(frame, target), ColorTags("gbr", "pc"), clip, args, notes)
+    if layout.pixel_format.is_rgb:
+        tags = replace(tags, matrix="gbr", range=tags.range or "pc")
+    return _plan(layout, lambda frame: frame.planes, tags, clip, args, notes)
+
+
+def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
+    args = ("-c:v", "prores_ks", "-profile:v", "hq", "-vendor", "apl0", "-pix_fmt", "yuv422p10le")
+    source = layout.pixel_format
+    if source.is_rgb:
+        target = _target("yuv422p10le", layout, BT709)
+        notes = ["RGB was converted to bt709 yuv422p10le, which ProRes 422 HQ holds: every sample was computed anew."]
+        return _plan(target, lambda frame: _redrawn(frame, target), BT709, clip, args, notes)
+    if source.name == "yuv422p10le" and not layout.is_full_range:
+        return _plan(layout, lambda frame: frame.planes, tags, clip, args, [])
+    matrix = next(name for name, weights in LUMA_WEIGHTS.items() if weights == layout.luma_weights)
+    matrix = tags.matrix or matrix
+    ranges = f"in_range={'pc' if layout.is_full_range else 'tv'}:out_range=tv"
+    scale = f"scale={ranges}:in_color_matrix={_scale_name(matrix)}:out_color_matrix={_scale_name(matrix)}"
+    notes = [
+        f"ProRes 422 HQ holds yuv422p10le only: the source's {source.name} samples were converted"
+        f"{', from full to video range' if layout.is_full_range else ''}."
+    ]
+    tagged = replace(tags, range="pc" if layout.is_full_range else tags.range)
+    return _plan(
+        layout, lambda frame: frame.planes, tagged, clip, args, notes, after=(f"{scale}:flags=bicubic+accurate_rnd",)
+    )
+
+
+def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -> PicturePlan:
+    args = ("-c:v", "libx264", "-crf", str(options.crf), "-preset", options.preset)
+    source = layout.pixel_format
+    odd = layout.width % (1 << max(source.chroma_shift_x, source.is_rgb)) or layout.height % (
+        1 << max(source.chroma_shift_y, source.is_rgb)
+    )
+    notes = []
+    if source.is_rgb:
+        deep = "10le" if source.bits in (10, 12, 16) else ""
+        chroma = 444 if odd or source.name != IN_MEMORY else 420
+        target = _target(f"yuv{chroma}p{deep}", layout, BT709)
+        notes.append(f"RGB was converted to bt709 {target.pixel_format.name}: every sample was computed anew.")
+        tags = BT709
+
+        def convert(frame: Frame) -> tuple[np.ndarray, ...]:
+            return _redrawn(frame, target)
+
+    else:
+        bits = min(source.bits, 10)
+        chroma = "444" if odd else source.name[3:].lstrip("j")[:3]
+        target = replace(layout, pixel_format=PixelFormat.of(f"yuv{chroma}p{'10le' if bits == 10 else ''}"))
+        if source.bits > bits:
+            notes.append("H.264 is written with 10 bits at most: the source's 12-bit samples were rounded.")
+        if odd:
+            notes.append(
+                f"H.264 can't hold {source.name} of an odd size ({layout.width}×{layout.height}): chroma was "
+                f"interpolated to {target.pixel_format.name}, luma is untouched."
+            )
+            tags = replace(tags, chroma_location=None)
+
+        def convert(frame: Frame) -> tuple[np.ndarray, ...]:
+            planes = frame.without_subsampling() if odd else frame.planes
+            return planes if source.bits == bits else tuple(_rounded(plane, source.bits - bits) for plane in planes)
+
+    if target.pixel_format.name not in PLAYABLE:
+        notes.append(
+            f"The picture keeps {target.pixel_format.name}: editing programs read it, few players and browsers do "
+            f"(they want 8-bit 4:2:0 of an even size)."
+        )
+    return _plan(target, convert, tags, clip, (*args, "-pix_fmt", _pipe_name(target.pixel_format)), notes)
+
+
+def _plan(
+    target: Layout,
+    convert: Callable[[Frame], tuple[np.ndarray, ...]],
+    tags: ColorTags,
+    clip: Clip,
+    args: tuple[str, ...],
+    notes: list[str],
+    after: tuple[str, ...] = (),
+) -> PicturePlan:
+    named = {
+        "range": tags.range,
+        "colorspace": tags.matrix,
+        "color_primaries": tags.primaries,
+        "color_trc": tags.transfer,
+    }
+    known = [f"{key}={value}" for key, value in named.items() if value]
+    aspect = clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect
+    filters = ([f"setparams={':'.join(known)}"] if known else []) + list(after)
+    filters.append(f"setsar={Fraction(aspect).numerator}/{Fraction(aspect).denominator}")
+    siting_args = ("-chroma_sample_location", tags.chroma_location) if tags.chroma_location else ()
+    return PicturePlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *siting_args), tuple(notes))
+
+
+def _target(name: str, layout: Layout, tags: ColorTags) -> Layout:
+    """Where RGB frames of `layout` are drawn to."""
+    pixel_format = PixelFormat.of(name)
+    return replace(
+        layout,
+        pixel_format=pixel_format,
+        luma_weights=None if pixel_format.is_rgb else LUMA_WEIGHTS[tags.matrix],
+        is_full_range=is_full_range(tags, pixel_format),
+        siting=siting(tags.chroma_location, pixel_format),
+        rotation=0,
+    )
+
+
+def _redrawn(frame: Frame, target: Layout) -> tuple[np.ndarray, ...]:
+    """The frame's stored picture in the planes of `target`."""
+    stored = Frame(frame.planes, 0, 0, replace(frame.layout, rotation=0))
+    shapes = target.pixel_format.plane_shapes(target.width, target.height)
+    drawn = Frame(tuple(np.zeros(shape, target.pixel_format.dtype) for shape in shapes), 0, 0, target)
+    whole = Roi(0, 0, target.width, target.height)
+    drawn.paste(whole, stored.rgb(), torch.ones(target.height, target.width))
+    return drawn.planes
+
+
+def _rounded(plane: np.ndarray, dropped: int) -> np.ndarray:
+    """Samples with `dropped` bits fewer, to nearest."""
+    top = (1 << 16 if plane.dtype == np.uint16 else 1 << 8) - 1
+    half = 1 << (dropped - 1)
+    return np.minimum((np.minimum(plane, top - half) + half) >> dropped, 1023).astype(np.uint16)
+
+
+def _pipe_name(pixel_format: PixelFormat) -> str:
+    return pixel_format.name.replace("yuvj", "yuv")  # the range is told apart from the format
+
+
+def _scale_name(matrix: str) -> str:
+    return {"bt2020nc": "bt2020"}.get(matrix, matrix)
+
+
+def check_stamps(stamps: np.ndarray) -> np.ndarray:
+    """`stamps` as int64, strictly rising and at least one; OutputError otherwise."""
+    stamps = np.asarray(stamps, np.int64)
+    if stamps.ndim != 1 or not len(stamps):
+        raise OutputError("There is no frame to write.")
+    if (np.diff(stamps) <= 0).any():
+        raise OutputError(
+            f"Frame {int(np.argmax(np.diff(stamps) <= 0)) + 1} is to be shown before the one ahead of it."
+        )
+    return stamps

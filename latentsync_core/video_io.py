@@ -1,0 +1,16 @@
+"""The engine's door to clips: what one is (`probe`), its frames (`FrameReader`), and a new file (`FrameWriter`)."""
+
+from .probing import check_identity, clip_from_images, probe
+from .video_read import FrameReader
+from .video_write import Codec, FrameWriter, WriterOptions, output_path
+
+__all__ = [
+    "Codec",
+    "FrameReader",
+    "FrameWriter",
+    "WriterOptions",
+    "check_identity",
+    "clip_from_images",
+    "output_path",
+    "probe",
+]

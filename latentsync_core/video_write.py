@@ -1,0 +1,220 @@
+"""Streams frames into a new file: the source's planes, stamps and tags to an encoder, sound beside them.
+
+Frames go to ffmpeg as NUT, the one simple container that carries raw planes, any time base and every stamp.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from .encoding import Codec, WriterOptions, check_stamps, output_path, plan_audio, plan_picture
+from .errors import OutputError
+from .ffmpeg import QUIET, ffmpeg_executable, useful_line
+from .frame import Frame
+from .pixels import Layout
+from .types import Clip
+
+__all__ = ["Codec", "FrameWriter", "WriterOptions", "output_path"]
+
+DEFAULTS = WriterOptions()
+LATEST_START = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
+FINEST_MP4_TICK = 10_000  # ticks a second at the least, so that sound and edit lists round to little
+PIPE_BUFFER = 1 << 20  # bytes
+
+log = logging.getLogger(__name__)
+
+
+class FrameWriter:
+    """Writes frames to `path`, which appears, whole, when the `with` block ends well; otherwise nothing is left.
+
+    Times are `stamps` exactly where the container can hold them (see `notes`). Sound begins with the first frame. A
+    trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin at 0.
+
+    Args:
+        path: gets the codec's suffix where it has none.
+        clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
+        stamps: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
+        audio: a file whose first sound stream goes beside the picture.
+
+    Attributes:
+        path: where the result will be.
+        notes: sentences for the user: what had to be converted, what players may not take.
+
+    Raises, while opening, writing or leaving:
+        OutputError: the folder is missing, nothing can be written there, or there is no room.
+        OptionError: the suffix is that of another codec's container.
+        AudioError: `audio` can't be read.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        clip: Clip,
+        *,
+        options: WriterOptions = DEFAULTS,
+        stamps: np.ndarray,
+        audio: Path | None = None,
+    ) -> None:
+        self.path = output_path(path, options.codec)
+        self._clip, self._layout = clip, Layout.of(clip)
+        self._stamps = check_stamps(stamps)
+        self._plan = plan_picture(clip, options)
+        self.notes = list(self._plan.notes)
+        audio_args, audio_notes = plan_audio(Path(audio), options.codec) if audio is not None else ([], [])
+        self.notes += audio_notes
+        first = int(self._stamps[0]) * clip.time_base
+        if clip.first_frame > 0 or not 0 <= first < LATEST_START:
+            self._stamps, first = self._stamps - self._stamps[0], Fraction(0)
+        self._temporary = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
+        self._command = self._arguments(options, audio, audio_args, first)
+        self._written = 0
+
+    def __enter__(self) -> FrameWriter:
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise OutputError(f"There is no folder {folder} to write {self.path.name} to: make it first.")
+        if self.path.is_dir():
+            raise OutputError(f"Can't write {self.path}: a folder has that name.")
+        try:
+            self._temporary.touch(exist_ok=False)
+        except OSError as problem:
+            raise OutputError(f"Can't write into {folder}: {problem.strerror or problem}.") from None
+        self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
+        try:
+            self._process = subprocess.Popen(
+                [ffmpeg_executable(), *(option for option in QUIET if option != "-nostdin"), *self._command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._messages,
+                bufsize=0,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            try:
+                self._open_pipe()
+            except BaseException:
+                self._end_process()
+                raise
+        except BaseException:
+            self._messages.close()
+            self._temporary.unlink(missing_ok=True)
+            raise
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Appends a frame; it is shown at the next of the writer's stamps, whatever its own."""
+        import av
+
+        if self._written == len(self._stamps):
+            raise OutputError(f"{self.path.name} was opened for {len(self._stamps)} frames; one more came.")
+        if frame.layout != self._layout:
+            raise OutputError(
+                f"Frame {self._written} is {frame.width}×{frame.height} {frame.layout.pixel_format.name}, not as "
+                f"{self._clip.name} has them."
+            )
+        planes = self._plan.convert(frame)
+        packet = av.Packet(np.concatenate([np.ascontiguousarray(plane).reshape(-1).view(np.uint8) for plane in planes]))
+        packet.pts = packet.dts = int(self._stamps[self._written])
+        packet.time_base, packet.stream, packet.is_keyframe = self._clip.time_base, self._stream, True
+        with self._telling_why():
+            self._pipe.mux(packet)
+        self._written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._end_process()
+            self._messages.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._written < len(self._stamps):
+            raise OutputError(
+                f"Only {self._written} of {len(self._stamps)} frames were written; {self.path.name} was not made."
+            )
+        with self._telling_why():
+            self._pipe.close()
+            self._process.stdin.close()
+        if self._process.wait():
+            raise self._failure()
+        try:
+            os.replace(self._temporary, self.path)
+        except OSError as problem:
+            raise OutputError(f"Can't put {self.path} in place: {problem.strerror or problem}.") from None
+        for note in self.notes:
+            log.info("%s: %s", self.path.name, note)
+
+    def _arguments(
+        self, options: WriterOptions, audio: Path | None, audio_args: list[str], first: Fraction
+    ) -> list[str]:
+        turn = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
+        args = ["-y", "-noautorotate", *(["-display_rotation", str(turn)] if turn else [])]
+        # The header tells all that there is to know; probing further would hold back whole frames.
+        args += ["-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0"]
+        if audio is not None:
+            args += ["-itsoffset", f"{float(first):.9f}", "-i", str(audio), "-map", "0:v:0", "-map", "1:a:0"]
+        args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+        args += ["-vf", ",".join(self._plan.filters), *self._plan.args, *audio_args]
+        if options.codec is not Codec.FFV1:
+            ticks = self._clip.time_base.denominator
+            ticks *= ceil(FINEST_MP4_TICK / ticks)
+            args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
+        return [*args, str(self._temporary)]
+
+    def _open_pipe(self) -> None:
+        import av
+
+        rate = self._clip.fps
+        self._pipe = av.open(self._process.stdin, "w", format="nut", buffer_size=PIPE_BUFFER)
+        self._stream = self._pipe.add_stream(
+            "rawvideo",
+            rate=rate,
+            width=self._layout.width,
+            height=self._layout.height,
+            pix_fmt=self._plan.pixel_format,
+            time_base=self._clip.time_base,
+        )
+        self._stream.time_base = self._clip.time_base
+        self._stream.metadata["r_frame_rate"] = f"{rate.numerator}/{rate.denominator}"  # NUT's own name for it
+
+    @contextmanager
+    def _telling_why(self) -> Iterator[None]:
+        """Turns a pipe broken by ffmpeg's end into what ffmpeg said."""
+        import av
+
+        try:
+            yield
+        except (OSError, av.FFmpegError):
+            raise self._failure() from None
+
+    def _failure(self) -> OutputError:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            code = -1
+        self._messages.seek(0)
+        messages = self._messages.read()
+        log.warning("ffmpeg said: %s", messages.decode("utf-8", "replace"))
+        lines = messages.splitlines(keepends=True)
+        telling = [line for line in lines if b"No space left" in line or b"too large" in line]
+        return OutputError(f"Can't write {self.path}: {useful_line(b''.join(telling or lines), code)}.")
+
+    def _end_process(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
