@@ -275,6 +275,7 @@ def test_a_bundle_is_the_same_model_again(model, tmp_path):
     again = load_model(save_bundle(model, tmp_path / "bundle"), LoadOptions(device="cpu"))
     assert (again.name, again.resolution, again.demonstration) == ("untrained", 256, True)
     assert torch.equal(answer(again), answer(model))
+    assert len({path.stat().st_mode for path in (tmp_path / "bundle").iterdir()}) == 1
 
 
 def test_conversion_halves_the_weights_once_and_keeps_what_the_model_is(release, options, tmp_path):
@@ -331,7 +332,7 @@ def test_weights_are_cast_on_the_way_in(options):
 def test_full_precision_weights_stay_in_their_file(release):
     unet = UNet.from_config(untrained_model(device="cpu", whisper="tiny").unet.config, device="meta")
     tensors = read_tensors(release / "latentsync-1.6/latentsync_unet.pt")
-    fill(unet, tensors, "it", torch.device("cpu"), torch.float32)
+    fill(unet, lambda: tensors, "it", torch.device("cpu"), torch.float32)
     assert all(p.data_ptr() == tensors[key].data_ptr() for key, p in unet.named_parameters())
     assert not any(p.requires_grad for p in unet.parameters())
 

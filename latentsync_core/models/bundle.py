@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,8 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
             save_file({key: tensor.contiguous() for key, tensor in state.items()}, target.with_suffix(".part"))
             os.replace(target.with_suffix(".part"), target)
         (folder / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+        for part in PARTS:  # safetensors writes files that nobody else may read
+            shutil.copymode(folder / BUNDLE_FILE, folder / f"{part}.safetensors")
     except OSError as problem:
         raise OutputError(f"The bundle {folder} can't be written ({problem.strerror}); free some room.") from None
     return folder

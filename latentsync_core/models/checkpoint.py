@@ -13,6 +13,7 @@ from ..errors import ModelError
 
 HEAD = 512  # bytes that tell what a file is
 SHOWN_KEYS = 3
+MAPPED_AT_ONCE = 512 * 2**20  # bytes of a file that may count as this process's memory while its tensors are cast
 OFFICIAL = "get the official file with `python -m latentsync_core download latentsync-1.6`"
 # What torch says of a pickle with something in it that would be called, rather than of one that is damaged or none.
 SIGNS_OF_CODE = ("Unsupported global", "Unsupported class", "REDUCE")
@@ -43,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def fill(
     module: torch.nn.Module,
-    tensors: Mapping[str, torch.Tensor],
+    read: Callable[[], Mapping[str, torch.Tensor]],
     what: str,
     device: torch.device,
     dtype: torch.dtype,
@@ -52,20 +53,27 @@ def fill(
     """Gives `module`, built on the meta device, its weights one tensor after the other, cast and moved on the way, so
     that never more than one copy of them is in memory. Weights already on `device` in `dtype` stay in their file.
 
-    Buffers that the file lacks keep what the module made; keys that the module lacks are ignored.
+    `read` opens the file, as read_tensors does; it is called again every so often. Buffers that the file lacks keep
+    what the module made; keys that the module lacks are ignored.
 
     Raises:
         ModelError: naming the first key that is missing or has another shape; `what` begins the sentence.
     """
-    slots = module.state_dict()
+    slots, tensors = module.state_dict(), read()
     _check_fit(slots, tensors, what)
-    placed = {}
+    placed, copied = {}, 0
     for key, slot in slots.items():
         tensor = tensors.get(key, slot)
         # Convolutions run on channels-last pictures; a GPU would turn their weights around at every call.
         turned = tensor.ndim == 4 and device.type != "cpu"
         layout = torch.channels_last if turned else torch.preserve_format
         placed[key] = tensor.to(device, dtype if tensor.is_floating_point() else None, memory_format=layout)
+        if placed[key] is not tensor:
+            copied += tensor.nbytes
+        if copied > MAPPED_AT_ONCE:
+            # What was read of a mapped file counts as our memory until the mapping is gone, so we begin a new one.
+            del tensor, tensors
+            tensors, copied = read(), 0
         if on_tensor:
             on_tensor()
     module.load_state_dict(placed, assign=True)

@@ -40,7 +40,7 @@ def untrained_model(
     codec = DiffusersCodec.from_config(SD_VAE_CONFIG | {"block_out_channels": list(CHANNELS)}, device="meta")
     for network in (unet, codec.vae):
         drawn = {key: _draw(key, slot, generator) for key, slot in network.state_dict().items()}
-        fill(network, drawn, NAME, where, dtype)
+        fill(network, lambda drawn=drawn: drawn, NAME, where, dtype)
     dims = {
         "n_mels": MEL_BANDS,
         "n_audio_ctx": SEGMENT_ROWS,

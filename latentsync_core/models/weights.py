@@ -179,7 +179,6 @@ def _assemble(
         )
     unet = UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta")
     codec = DiffusersCodec.from_config(vae_config, device="meta")
-    unet_tensors, vae_tensors = read_tensors(unet_file), current_keys(read_tensors(vae_file))
     total = len(unet.state_dict()) + len(codec.vae.state_dict())
     done = 0
 
@@ -191,8 +190,15 @@ def _assemble(
 
     offloaded = options.offload and device.type != "cpu"
     home = torch.device("cpu") if offloaded else device
-    fill(unet, unet_tensors, f"{unet_file} does not fit LatentSync's U-Net", home, dtype, count)
-    fill(codec.vae, vae_tensors, f"{vae_file} does not fit the VAE", device, dtype, count)
+    fill(unet, lambda: read_tensors(unet_file), f"{unet_file} does not fit LatentSync's U-Net", home, dtype, count)
+    fill(
+        codec.vae,
+        lambda: current_keys(read_tensors(vae_file)),
+        f"{vae_file} does not fit the VAE",
+        device,
+        dtype,
+        count,
+    )
     if offloaded:
         offload(unet, device)
 

@@ -133,8 +133,8 @@ def test_the_full_model_predicts_the_references_noise(full_model, case):
 
 @pytest.fixture(scope="module")
 def full_model(full_keys) -> UNet:
-    """Five gigabytes of rule weights, drawn one by one into a network that was built without any."""
+    """Five gigabytes of rule weights in a network that was built without any."""
     unet = UNet.from_config(full_keys["config"], device="meta").eval()
-    for key, parameter in dict(unet.named_parameters()).items():
-        unet.load_state_dict({key: rule_tensor(key, parameter.shape)}, strict=False, assign=True)
+    drawn = {key: rule_tensor(key, parameter.shape) for key, parameter in unet.named_parameters()}
+    unet.load_state_dict(drawn, strict=False, assign=True)  # all but the position tables
     return unet
