@@ -16,6 +16,7 @@ from .network import load_network
 
 OVERLAP = 0.3  # intersection over union above which two boxes are of one face
 LOGIT_LIMIT = 100.0  # beyond it a score is certain
+SMALLEST_TILE = 64  # pixels: half the network's input; tiles of less than that show nothing new
 TILE_BATCH = 16  # tiles that go through the network together
 
 
@@ -70,6 +71,8 @@ def detection_passes(frame: Frame, score: float, aspect: float = 1.0) -> Iterato
     yield _detect(frame, FULL_RANGE, [whole], score, aspect)
     shorter = min(frame.width * aspect, frame.height)
     for side in (shorter, shorter / 2):
+        if side < SMALLEST_TILE:
+            return
         tiles = [
             Roi(x0, y0, x1, y1)
             for y0, y1 in _tiles(frame.height, side)

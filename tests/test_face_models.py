@@ -1,0 +1,37 @@
+"""The carried face networks compute what a tflite runtime computes with the original files."""
+
+import numpy as np
+import pytest
+import torch
+
+from latentsync_core.faces.network import ASSETS, load_network
+from tests.parity.make_face_model_data import KEPT, TESTS, network_inputs
+
+NETWORKS = ("blazeface_short", "blazeface_full", "mesh468")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_agrees_with_the_tflite_runtime(name):
+    picture = torch.from_numpy(network_inputs()[name].copy()).permute(2, 0, 1)[None]
+    with np.load(TESTS / "parity" / "data" / "face_models.npz") as golden:
+        for number, output in enumerate(load_network(name)(picture)):
+            expected = golden[f"{name}.{number}"]
+            ours = (output if name == "mesh468" else output[:, KEPT]).reshape(expected.shape).numpy()
+            # outputs are pixels and logits up to some 200: float32 alone costs 1e-5 of that
+            np.testing.assert_allclose(ours, expected, atol=2e-4, rtol=1e-5)
+
+
+def test_a_batch_gives_what_its_pictures_give_one_by_one():
+    network = load_network("blazeface_short")
+    pictures = torch.rand(3, 3, network.size, network.size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    together = network(pictures)
+    for number in range(3):
+        for whole, alone in zip(together, network(pictures[number : number + 1]), strict=True):
+            torch.testing.assert_close(whole[number], alone[0], atol=1e-4, rtol=1e-5)
+
+
+def test_the_networks_come_small_and_with_their_licence():
+    assert sum(file.stat().st_size for file in ASSETS.glob("*.safetensors")) < 2_600_000
+    assert "Apache License" in (ASSETS / "LICENSE").read_text()
+    notice = (ASSETS / "NOTICE").read_text()
+    assert all(name in notice for name in NETWORKS)
