@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
@@ -18,7 +18,6 @@ from .types import Clip, ColorTags, Roi
 
 AAC_BIT_RATE = "320k"
 AAC_MAX_SAMPLE_RATE = 96000  # Hz
-FFV1_SLICES = "4"  # encoded side by side
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 PCM = {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")}
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
@@ -123,8 +122,19 @@ def plan_audio(path: Path, codec: Codec) -> tuple[list[str], list[str]]:
     return ["-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower], [note]
 
 
+def audio_start(path: Path) -> Fraction:
+    """Seconds on its file's clock at which the sound of `path` begins to be heard."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return (stream.start_time or 0) * stream.time_base
+
+
 def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
-    args = ("-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", FFV1_SLICES, "-slicecrc", "1")
+    args = ["-c:v", "ffv1", "-level", "3", "-g", "1", "-slicecrc", "1"]
+    if layout.width % 2 or layout.height % 2:
+        args += ["-slices", "1"]  # ffmpeg 7 mixes up samples where slices share a chroma sample
     notes = []
     if any((int(stamp) * clip.time_base * 1000).denominator != 1 for stamp in clip.stamps):
         notes.append("Matroska keeps times in whole milliseconds: each frame's time is the source's, rounded to that.")
@@ -207,7 +217,7 @@ def _plan(
     convert: Callable[[Frame], tuple[np.ndarray, ...]],
     tags: ColorTags,
     clip: Clip,
-    args: tuple[str, ...],
+    args: Sequence[str],
     notes: list[str],
     after: tuple[str, ...] = (),
 ) -> PicturePlan:
@@ -221,8 +231,9 @@ def _plan(
     aspect = clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect
     filters = ([f"setparams={':'.join(known)}"] if known else []) + list(after)
     filters.append(f"setsar={Fraction(aspect).numerator}/{Fraction(aspect).denominator}")
-    siting_args = ("-chroma_sample_location", tags.chroma_location) if tags.chroma_location else ()
-    return PicturePlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *siting_args), tuple(notes))
+    said = [] if after or not tags.range else ["-color_range", tags.range]  # else full range is converted unasked
+    said += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
+    return PicturePlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *said), tuple(notes))
 
 
 def _target(name: str, layout: Layout, tags: ColorTags) -> Layout:
@@ -260,7 +271,7 @@ def _pipe_name(pixel_format: PixelFormat) -> str:
 
 
 def _scale_name(matrix: str) -> str:
-    return {"bt2020nc": "bt2020"}.get(matrix, matrix)
+    return {"bt2020nc": "bt2020", "bt470bg": "smpte170m"}.get(matrix, matrix)
 
 
 def check_stamps(stamps: np.ndarray) -> np.ndarray:

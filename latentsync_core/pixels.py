@@ -30,6 +30,7 @@ SITINGS = {  # chroma location: where a chroma sample sits (x, y), in luma sampl
     "bottomleft": (0.0, 1.0),
     "bottom": (0.5, 1.0),
 }
+PACKED = {"bgr0": (1, 0, 2), "bgr24": (1, 0, 2), "rgb24": (1, 2, 0)}  # where a pixel's G, B and R bytes are
 _CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
 _BITS = {"": 8, "10le": 10, "12le": 12}
 
@@ -150,6 +151,11 @@ def siting(location: str | None, pixel_format: PixelFormat) -> tuple[float, floa
     """Where a chroma sample sits in its block (see SITINGS); untagged as MPEG places it, or JPEG for "yuvj"."""
     across, down = SITINGS.get(location or "", SITINGS["center" if pixel_format.is_full_range else "left"])
     return (across if pixel_format.chroma_shift_x else 0.0, down if pixel_format.chroma_shift_y else 0.0)
+
+
+def planar_name(name: str) -> str:
+    """The format that a decoded frame's samples are held in: 8-bit packed RGB is taken apart into planes."""
+    return "gbrp" if name in PACKED else name
 
 
 def nearest_supported(name: str) -> str:

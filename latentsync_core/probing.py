@@ -17,7 +17,7 @@ import torch
 
 from .errors import ClipChangedError, VideoError
 from .ffmpeg import ffmpeg_executable
-from .pixels import IN_MEMORY, SITINGS, Layout
+from .pixels import IN_MEMORY, SITINGS, Layout, planar_name
 from .types import Clip, ColorTags, FileIdentity
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
         chroma_location=_chroma_location(path, stream.index),
     )
     # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
-    if color.matrix == "gbr" and not frame.format.name.startswith("gbr"):
+    if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
 
     container.seek(0)
@@ -165,7 +165,7 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
         stamps=stamps,
         width=width,
         height=height,
-        pixel_format=frame.format.name,
+        pixel_format=planar_name(frame.format.name),
         rotation=rotation,
         sample_aspect=aspect,
         color=color,
@@ -213,19 +213,18 @@ def _packet_stamps(
 
 
 def _rate(stamps: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> Fraction:
-    """The exact rate of evenly spaced stamps (each may be rounded to a tick), else the average one."""
+    """The exact rate of evenly spaced stamps (each may be rounded to a tick or a millisecond), else the average one."""
     if len(stamps) == 1:
         return _standard(declared[0]) if declared else PICTURE_FPS
     ticks = (stamps - stamps[0]).astype(np.float64)
     average = (len(stamps) - 1) / (int(stamps[-1] - stamps[0]) * time_base)
-    steps = np.unique(np.diff(stamps))
-    candidates = [_standard(rate) for rate in declared] + [_standard(average)]
-    if len(steps) == 1:
-        candidates.append(1 / (int(steps[0]) * time_base))
-    for rate in candidates:
-        drift = ticks - np.arange(len(stamps)) * float(1 / (rate * time_base))
-        if np.ptp(drift) <= 1 + 1e-6:
-            return rate
+    usual = sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))
+    candidates = [*map(_standard, declared), *usual[:2], 1 / (int(stamps[1] - stamps[0]) * time_base)]
+    for rounding in (1.0, max(1.0, float(Fraction(1, 1000) / time_base))):
+        for rate in candidates:
+            drift = ticks - np.arange(len(stamps)) * float(1 / (rate * time_base))
+            if np.ptp(drift) <= rounding + 1e-6:
+                return rate
     return average.limit_denominator(100_000)
 
 
@@ -238,7 +237,7 @@ def _standard(rate: Fraction) -> Fraction:
 def _chroma_location(path: Path, index: int) -> str | None:
     """What ffmpeg says of the stream's chroma siting (PyAV doesn't)."""
     shown = subprocess.run(
-        [ffmpeg_executable(), "-hide_banner", "-nostdin", "-i", str(path)],
+        [ffmpeg_executable(), "-hide_banner", "-nostdin", "-loglevel", "verbose", "-i", str(path)],
         capture_output=True,
         check=False,  # "no output file" is its only complaint here
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import VideoError
 from .frame import Frame
-from .pixels import Layout
+from .pixels import PACKED, Layout, planar_name
 from .probing import check_identity, has_stamps, video_stream
 from .types import Clip
 
@@ -138,23 +138,31 @@ class FrameReader:
                 f"Frame {index} of {self._clip.frame_count} of {self._clip.name} is missing: the file is damaged."
             )
         layout = self._layout
-        if (decoded.width, decoded.height, decoded.format.name) != (
-            layout.width,
-            layout.height,
-            layout.pixel_format.name,
-        ):
+        known = (layout.width, layout.height, layout.pixel_format.name)
+        found = (decoded.width, decoded.height, planar_name(decoded.format.name))
+        if found != known:
             raise VideoError(
-                f"{self._clip.name} changes at frame {index} from {layout.width}×{layout.height} "
-                f"{layout.pixel_format.name} to {decoded.width}×{decoded.height} {decoded.format.name}: split it there."
+                f"{self._clip.name} changes at frame {index} from {known[0]}×{known[1]} {known[2]} to "
+                f"{found[0]}×{found[1]} {found[2]}: split it there."
             )
-        dtype = layout.pixel_format.dtype
-        planes = []
-        for plane, (rows, columns) in zip(
-            decoded.planes, layout.pixel_format.plane_shapes(layout.width, layout.height), strict=True
-        ):
-            lines = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
-            planes.append(lines[:rows, :columns].copy())
-        return Frame(tuple(planes), stamp, index, layout)
+        planes = _planes(decoded, layout)
+        return Frame(planes, stamp, index, layout)
+
+
+def _planes(decoded: av.VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
+    """The decoded samples, copied out of the decoder's padded lines."""
+    if decoded.format.name in PACKED:
+        lines = np.frombuffer(decoded.planes[0], np.uint8).reshape(-1, decoded.planes[0].line_size)[: layout.height]
+        bytes_per_pixel = 4 if decoded.format.name == "bgr0" else 3
+        pixels = lines[:, : bytes_per_pixel * layout.width].reshape(layout.height, layout.width, bytes_per_pixel)
+        return tuple(pixels[:, :, channel].copy() for channel in PACKED[decoded.format.name])
+    dtype = layout.pixel_format.dtype
+    planes = []
+    shapes = layout.pixel_format.plane_shapes(layout.width, layout.height)
+    for plane, (rows, columns) in zip(decoded.planes, shapes, strict=True):
+        lines = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+        planes.append(lines[:rows, :columns].copy())
+    return tuple(planes)
 
 
 def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

@@ -19,7 +19,7 @@ from types import TracebackType
 
 import numpy as np
 
-from .encoding import Codec, WriterOptions, check_stamps, output_path, plan_audio, plan_picture
+from .encoding import Codec, WriterOptions, audio_start, check_stamps, output_path, plan_audio, plan_picture
 from .errors import OutputError
 from .ffmpeg import QUIET, ffmpeg_executable, useful_line
 from .frame import Frame
@@ -163,14 +163,20 @@ class FrameWriter:
         self, options: WriterOptions, audio: Path | None, audio_args: list[str], first: Fraction
     ) -> list[str]:
         turn = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
-        args = ["-y", "-noautorotate", *(["-display_rotation", str(turn)] if turn else [])]
+        args = ["-y", "-copyts", "-noautorotate", *(["-display_rotation", str(turn)] if turn else [])]
         # The header tells all that there is to know; probing further would hold back whole frames.
         args += ["-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0"]
         if audio is not None:
-            args += ["-itsoffset", f"{float(first):.9f}", "-i", str(audio), "-map", "0:v:0", "-map", "1:a:0"]
+            args += ["-itsoffset", f"{float(first - audio_start(audio)):.6f}", "-i", str(audio)]
+            args += ["-map", "0:v:0", "-map", "1:a:0"]
         args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args, *audio_args]
-        if options.codec is not Codec.FFV1:
+        if options.codec is Codec.FFV1:
+            args += [
+                "-avoid_negative_ts",
+                "disabled",
+            ]  # sound that begins early (AAC's lead-in) must not move the picture
+        else:
             ticks = self._clip.time_base.denominator
             ticks *= ceil(FINEST_MP4_TICK / ticks)
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]

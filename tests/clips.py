@@ -1,0 +1,92 @@
+"""Makes small test clips of any format, size, rate and shape, and asks ffmpeg itself what is in a file."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from latentsync_core.errors import VideoError
+from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.pixels import PixelFormat
+
+LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", "-bf", "2")
+
+
+def make_clip(
+    path: Path,
+    *,
+    pixel_format: str = "yuv420p",
+    size: tuple[int, int] = (64, 48),
+    rate: Fraction | int = 25,
+    frames: int = 10,
+    encoder: tuple[str, ...] = ("-c:v", "libx264", "-preset", "veryfast"),
+    stamps: str | None = None,
+    time_base: str = "1/12800",
+    rotation: int = 0,
+    sample_aspect: str = "1",
+    params: str | None = None,
+    audio: tuple[str, ...] | None = None,
+    smooth: bool = False,
+) -> Path:
+    """Writes `path` and returns it.
+
+    Args:
+        stamps: a setpts expression of N, the frame's number, in ticks of `time_base`: a variable-rate clip.
+        rotation: clockwise degrees that a player turns the picture by.
+        params: setparams options, such as "range=tv:colorspace=bt709".
+        smooth: without hard edges.
+        audio: encoder arguments of a tone to go with it.
+    """
+    filters = [f"scale={size[0]}:{size[1]}", *(["gblur=16"] if smooth else [])]
+    filters += [f"format={pixel_format}", f"setsar={sample_aspect}"]
+    if params:
+        filters.append(f"setparams={params}")
+    if stamps:
+        filters.append(f"settb={time_base},setpts={stamps}")
+    args = ["-y", "-f", "lavfi", "-i", f"testsrc2=s={max(size[0], 64)}x{max(size[1], 64)}:r={rate}"]
+    sound = []
+    if audio:
+        args += ["-f", "lavfi", "-i", f"sine=r=44100:d={float(frames / Fraction(rate))}"]
+        sound = ["-map", "0:v", "-map", "1:a", *audio]
+    args += ["-frames:v", str(frames), "-vf", ",".join(filters), "-fps_mode", "passthrough", *encoder, *sound]
+    if stamps:
+        args += ["-enc_time_base:v", time_base, "-video_track_timescale", time_base.split("/")[1]]
+    plain = path.with_name(f"plain_{path.name}") if rotation else path
+    run_ffmpeg([*args, str(plain)], error=VideoError, what="making a test clip")
+    if rotation:
+        turned = ["-y", "-display_rotation", str(360 - rotation), "-i", str(plain), "-map", "0", "-c", "copy"]
+        run_ffmpeg([*turned, str(path)], error=VideoError, what="turning a test clip")
+        plain.unlink()
+    return path
+
+
+def make_sound(path: Path, *args: str, seconds: float = 1.0, rate: int = 44100) -> Path:
+    """A tone, encoded by `args` or as the suffix asks."""
+    source = ["-y", "-f", "lavfi", "-i", f"sine=r={rate}:d={seconds}"]
+    run_ffmpeg([*source, *args, str(path)], error=VideoError, what="making a test sound")
+    return path
+
+
+def raw_planes(path: Path, pixel_format: str, width: int, height: int) -> list[tuple[np.ndarray, ...]]:
+    """What ffmpeg decodes, frame by frame, unturned and in `pixel_format` (give the native one: nothing converts)."""
+    args = ["-noautorotate", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo"]
+    data = run_ffmpeg([*args, "-pix_fmt", pixel_format, "-"], error=VideoError, what="decoding")
+    layout = PixelFormat.of(pixel_format)
+    shapes = layout.plane_shapes(width, height)
+    samples = np.frombuffer(data, layout.dtype).reshape(-1, sum(rows * columns for rows, columns in shapes))
+    cuts = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
+    return [
+        tuple(part.reshape(shape) for part, shape in zip(np.split(frame, cuts), shapes, strict=True))
+        for frame in samples
+    ]
+
+
+def packet_times(path: Path) -> list[Fraction]:
+    """Presentation times in seconds of every video packet, rising, as ffmpeg's framecrc lists them."""
+    args = ["-copyts", "-i", str(path), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+    text = run_ffmpeg(args, error=VideoError, what="listing packets").decode()
+    lines = text.splitlines()
+    time_base = next(Fraction(line.split(":")[1].strip()) for line in lines if line.startswith("#tb 0"))
+    return sorted(int(line.split(",")[2]) * time_base for line in lines if not line.startswith("#"))

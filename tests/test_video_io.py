@@ -1,0 +1,527 @@
+"""A clip's frames come once each, as stored and when they are due, and leave the same way; failures leave nothing."""
+
+import os
+import sys
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from latentsync_core.errors import (
+    AudioError,
+    ClipChangedError,
+    LatentSyncError,
+    OptionError,
+    OutputError,
+    ToolError,
+    VideoError,
+)
+from latentsync_core.ffmpeg import check_version, ffmpeg_executable, run_ffmpeg
+from latentsync_core.types import ColorTags
+from latentsync_core.video_io import (
+    Codec,
+    FrameReader,
+    FrameWriter,
+    WriterOptions,
+    check_identity,
+    clip_from_images,
+    output_path,
+    probe,
+)
+from tests.clips import LOSSLESS, make_clip, make_sound, packet_times, raw_planes
+from tests.shared_reference import SHARED, needs_shared
+
+FFV1 = WriterOptions(Codec.FFV1)
+FAST = WriterOptions(preset="ultrafast")
+NATIVE = ["yuv420p", "yuv422p10le", "yuv444p"]
+VARIABLE = "400*N+37*N*N"  # ticks
+
+
+def times(clip):
+    return [int(stamp) * clip.time_base for stamp in clip.stamps]
+
+
+def read(clip, start=0, stop=None):
+    with FrameReader(clip, start, stop) as frames:
+        return list(frames)
+
+
+def rewrite(clip, path, options=FFV1, audio=None):
+    """Every frame of the clip into a new file; returns the writer."""
+    with FrameReader(clip) as frames, FrameWriter(path, clip, options=options, stamps=clip.stamps, audio=audio) as out:
+        for frame in frames:
+            out.write(frame)
+    return out
+
+
+def same_planes(frames, raw):
+    assert len(frames) == len(raw)
+    return all(
+        np.array_equal(plane, other)
+        for frame, planes in zip(frames, raw, strict=True)
+        for plane, other in zip(frame.planes, planes, strict=True)
+    )
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60", "60000/1001"])
+def test_the_rate_is_exact_and_every_packet_has_its_stamp(tmp_path, rate, suffix):
+    path = make_clip(tmp_path / f"clip.{suffix}", rate=Fraction(rate), frames=15)
+    clip = probe(path)
+    assert clip.fps == Fraction(rate)
+    assert clip.frame_count == 15
+    assert times(clip) == packet_times(path)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_variable_rate_keeps_each_stamp(tmp_path, suffix):
+    path = make_clip(tmp_path / f"clip.{suffix}", stamps=VARIABLE, frames=20)
+    clip = probe(path)
+    assert times(clip) == packet_times(path)
+    assert len(set(np.diff(clip.stamps))) > 5
+    assert [frame.stamp for frame in read(clip)] == clip.stamps.tolist()
+
+
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+@pytest.mark.parametrize("pixel_format", [*NATIVE, "yuv420p10le", "yuv422p", "yuv444p10le", "yuv420p12le", "gbrp"])
+def test_planes_are_those_that_ffmpeg_decodes(tmp_path, pixel_format, size):
+    path = make_clip(tmp_path / "clip.mkv", pixel_format=pixel_format, size=size, frames=4, encoder=("-c:v", "ffv1"))
+    clip = probe(path)
+    assert clip.pixel_format == pixel_format
+    assert same_planes(read(clip), raw_planes(path, pixel_format, *size))
+
+
+ENCODERS = {
+    "closed.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "3"),
+    "open.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "3", "-x264-params", "open-gop=1"),
+    "open.mkv": ("-c:v", "libx265", "-g", "12", "-x265-params", "open-gop=1:log-level=none"),
+    "open.ts": ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"),
+    "old.avi": ("-c:v", "mpeg4", "-g", "12", "-bf", "2"),
+    "web.webm": ("-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "10", "-b:v", "200k"),
+}
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def coded_clip(request, tmp_path_factory):
+    path = make_clip(tmp_path_factory.mktemp("coded") / request.param, frames=70, encoder=ENCODERS[request.param])
+    clip = probe(path)
+    return clip, raw_planes(path, "yuv420p", 64, 48)
+
+
+def test_every_frame_comes_once_from_any_codec(coded_clip):
+    clip, raw = coded_clip
+    assert clip.frame_count == 70
+    assert same_planes(read(clip), raw)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.integers(0, 70), length=st.integers(0, 5), cut=st.integers(0, 30))
+def test_reading_may_start_anywhere(coded_clip, start, length, cut):
+    clip, raw = coded_clip
+    part = clip.part(min(cut, start), 70)
+    first = start - part.first_frame
+    stop = min(first + length, part.frame_count)
+    frames = read(part, first, stop)
+    assert [frame.index for frame in frames] == list(range(first, stop))
+    assert same_planes(frames, raw[start : start + stop - first])
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.FFV1])
+def test_rotation_sample_aspect_and_tags_travel(tmp_path, rotation, codec):
+    tags = "range=tv:colorspace=smpte170m:color_primaries=bt709:color_trc=bt709"
+    path = make_clip(tmp_path / "in.mp4", rotation=rotation, sample_aspect="4/3", params=tags, encoder=LOSSLESS)
+    clip = probe(path)
+    assert clip.rotation == rotation
+    assert (clip.width, clip.height) == ((64, 48) if rotation % 180 == 0 else (48, 64))
+    assert clip.sample_aspect == (Fraction(4, 3) if rotation % 180 == 0 else Fraction(3, 4))
+    assert clip.color == ColorTags("smpte170m", "tv", "bt709", "bt709", "left")
+    shown = run_ffmpeg(["-i", str(path), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "-"],
+                       error=VideoError, what="decoding")  # fmt: skip
+    turned = np.frombuffer(shown, np.uint8).reshape(clip.height, clip.width) / 255
+    ours = read(clip, 0, 1)[0].rgb().mean(0).numpy()
+    assert np.corrcoef(turned.ravel(), ours.ravel())[0, 1] > 0.8
+    again = probe(rewrite(clip, tmp_path / "out", WriterOptions(codec)).path)
+    assert (again.rotation, again.sample_aspect) == (clip.rotation, clip.sample_aspect)
+    assert again.color == (clip.color if codec is Codec.H264 else again.color)
+    assert again.color.matrix == "smpte170m"
+    assert again.color.primaries == "bt709"
+
+
+def test_full_range_and_top_left_chroma_travel(tmp_path):
+    tags = "range=pc:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
+    encoder = (*LOSSLESS, "-x264-params", "chromaloc=2")
+    clip = probe(make_clip(tmp_path / "in.mp4", pixel_format="yuv420p10le", params=tags, encoder=encoder))
+    assert clip.color == ColorTags("bt2020nc", "pc", "bt2020", "smpte2084", "topleft")
+    assert probe(rewrite(clip, tmp_path / "out", FAST).path).color == clip.color
+
+
+@pytest.mark.parametrize(("matrix", "range_"), [("bt709", "tv"), ("smpte170m", "tv"), ("bt709", "pc")])
+@pytest.mark.parametrize("pixel_format", NATIVE)
+def test_colours_are_those_of_ffmpegs_own_conversion(tmp_path, pixel_format, matrix, range_):
+    tags = f"range={range_}:colorspace={matrix}"
+    path = make_clip(tmp_path / "clip.mkv", pixel_format=pixel_format, size=(320, 180), frames=1, params=tags,
+                     encoder=("-c:v", "ffv1", "-color_range", range_), smooth=True)  # fmt: skip
+    scale = f"scale=in_color_matrix={matrix}:in_range={range_}:flags=bilinear+accurate_rnd+full_chroma_int"
+    args = ["-i", str(path), "-vf", scale, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    theirs = np.frombuffer(run_ffmpeg(args, error=VideoError, what="converting"), np.uint8).reshape(180, 320, 3)
+    ours = read(probe(path))[0].rgb().permute(1, 2, 0).numpy() * 255
+    assert np.abs(ours - theirs).mean() < 1
+
+
+def test_a_picture_is_one_frame_in_memory_and_upright(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # turn clockwise to see it upright
+    Image.fromarray(pixels).save(tmp_path / "b.png", exif=orientation)
+    flat, turned = probe(tmp_path / "a.png"), probe(tmp_path / "b.png")
+    assert (flat.frame_count, flat.width, flat.height, turned.width, turned.height) == (1, 9, 6, 6, 9)
+    assert np.array_equal((flat.images[0].numpy() * 255).round(), pixels)
+    assert np.array_equal((turned.images[0].numpy() * 255).round(), np.rot90(pixels, -1))
+
+
+# --- what can't be read ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_clip_is_named(tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("not a film")
+    (tmp_path / "text.png").write_text("not a picture")
+    sound = make_sound(tmp_path / "sound.m4a")
+    for path, words in [
+        (tmp_path / "none.mp4", "There is no file"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "empty.mp4", "0 bytes"),
+        (tmp_path / "text.mp4", "can't be read as a video"),
+        (tmp_path / "text.png", "Can't read the picture"),
+        (sound, "no video stream; its audio has the codec aac"),
+    ]:
+        with pytest.raises(VideoError, match=words):
+            probe(path)
+
+
+def test_cover_art_is_not_a_video(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "cover.jpg")
+    sound = make_sound(tmp_path / "sound.mp3")
+    args = ["-i", str(sound), "-i", str(tmp_path / "cover.jpg"), "-map", "0", "-map", "1", "-c", "copy"]
+    song = tmp_path / "song.mp3"
+    run_ffmpeg([*args, "-disposition:v", "attached_pic", str(song)], error=VideoError, what="making a song")
+    with pytest.raises(VideoError, match="no video stream"):
+        probe(song)
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "early.mp4", "clip.mkv"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_a_file_cut_short_is_refused(tmp_path, name, share):
+    encoder = ("-c:v", "libx264", "-movflags", "+faststart") if name == "early.mp4" else ("-c:v", "libx264")
+    path = make_clip(tmp_path / name, frames=50, size=(320, 240), encoder=encoder)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(VideoError, match=r"\d+ of 50 frames" if name == "early.mp4" else "cut short"):
+        probe(path)
+
+
+def test_an_unsupported_format_names_the_way_out(tmp_path):
+    path = make_clip(tmp_path / "clip.mkv", pixel_format="yuva420p", encoder=("-c:v", "ffv1"))
+    with pytest.raises(VideoError, match=r"yuva420p is not supported.*ffmpeg"):
+        probe(path)
+
+
+@pytest.mark.parametrize("keep_mtime", [False, True])
+def test_a_changed_file_is_noticed_at_every_open(tmp_path, keep_mtime):
+    path = make_clip(tmp_path / "clip.mp4")
+    clip = probe(path)
+    check_identity(clip)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    if keep_mtime:
+        os.utime(path, ns=(clip.identity.mtime_ns, clip.identity.mtime_ns))
+    with pytest.raises(ClipChangedError, match="run Prepare Faces again"), FrameReader(clip):
+        pass
+    path.unlink()
+    with pytest.raises(ClipChangedError, match="is gone"):
+        check_identity(clip)
+
+
+def test_frames_outside_the_clip_are_refused(tmp_path):
+    clip = probe(make_clip(tmp_path / "clip.mp4"))
+    for start, stop in [(-1, 2), (3, 2), (0, 11)]:
+        with pytest.raises(VideoError, match="lie outside"):
+            FrameReader(clip, start, stop)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(64, 48), (63, 47), (1, 1)])
+@pytest.mark.parametrize("pixel_format", [*NATIVE, "yuv420p12le", "gbrp"])
+def test_ffv1_keeps_every_sample(tmp_path, pixel_format, size):
+    path = make_clip(tmp_path / "in.mkv", pixel_format=pixel_format, size=size, frames=3, encoder=("-c:v", "ffv1"))
+    out = rewrite(probe(path), tmp_path / "out.mkv")
+    assert same_planes(read(probe(path)), raw_planes(out.path, pixel_format, *size))
+
+
+@pytest.mark.parametrize("source", ["in.mp4", "in.mkv"])
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("rate", ["24000/1001", "variable"])
+def test_stamps_are_the_sources_to_the_tick_of_the_container(tmp_path, codec, source, rate):
+    variable = {"stamps": VARIABLE} if rate == "variable" else {"rate": Fraction(rate)}
+    encoder = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "3")
+    clip = probe(make_clip(tmp_path / source, frames=20, encoder=encoder, **variable))
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="fast"))
+    written = packet_times(out.path)
+    if codec is Codec.FFV1:
+        assert written == [Fraction(floor(time * 1000 + Fraction(1, 2)), 1000) for time in times(clip)]
+        assert any("milliseconds" in note for note in out.notes) == (source == "in.mp4")
+    else:
+        assert written == times(clip)
+    if rate != "variable":
+        assert probe(out.path).fps == Fraction(rate)
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "smpte170m", None])
+@pytest.mark.parametrize("range_", ["tv", "pc", None])
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.FFV1])
+def test_whatever_a_clip_says_of_its_colours_no_sample_is_converted(tmp_path, matrix, range_, codec):
+    said = {"range": range_, "colorspace": matrix, "color_trc": matrix}
+    params = ":".join(f"{key}={value}" for key, value in said.items() if value)
+    clip = probe(make_clip(tmp_path / "in.mp4", params=params or None, smooth=True, frames=2, encoder=LOSSLESS))
+    assert (clip.color.matrix, clip.color.transfer, clip.color.range == "pc") == (matrix, matrix, range_ == "pc")
+    again = probe(rewrite(clip, tmp_path / "out", WriterOptions(codec, crf=0)).path)
+    assert again.color.matrix == matrix
+    assert (again.color.range or "tv") == (range_ or "tv")
+    assert same_planes(read(again), [frame.planes for frame in read(clip)])
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv420p12le"])
+@pytest.mark.parametrize("size", [(64, 48), (63, 48), (64, 47), (63, 47)])
+def test_h264_takes_any_size_and_format(tmp_path, pixel_format, size):
+    clip = probe(make_clip(tmp_path / "in.mkv", pixel_format=pixel_format, size=size, frames=3,
+                           encoder=("-c:v", "ffv1"), smooth=True))  # fmt: skip
+    out = rewrite(clip, tmp_path / "out", WriterOptions(crf=1, preset="ultrafast"))
+    again = probe(out.path)
+    assert (again.width, again.height, again.frame_count) == (*size, 3)
+    assert (again.pixel_format == pixel_format) == (not any("interpolated" in n or "rounded" in n for n in out.notes))
+    for frame, original in zip(read(again), read(clip), strict=True):
+        assert (frame.rgb() - original.rgb()).abs().mean() < 1 / 255
+
+
+@pytest.mark.parametrize("pixel_format", [*NATIVE, "yuvj420p", "gbrp"])
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_prores_holds_422_10_bit_and_says_when_it_converted(tmp_path, pixel_format, size):
+    encoder = ("-c:v", "mjpeg", "-q:v", "1") if pixel_format == "yuvj420p" else ("-c:v", "ffv1")
+    clip = probe(make_clip(tmp_path / "in.mkv", pixel_format=pixel_format, size=size, frames=3, encoder=encoder,
+                           smooth=True))  # fmt: skip
+    out = rewrite(clip, tmp_path / "out", WriterOptions(Codec.PRORES))
+    again = probe(out.path)
+    assert (again.pixel_format, again.width, again.height) == ("yuv422p10le", *size)
+    assert any("converted" in note or "anew" in note for note in out.notes) == (pixel_format != "yuv422p10le")
+    for frame, original in zip(read(again), read(clip), strict=True):
+        assert (frame.rgb() - original.rgb()).abs().mean() < 2 / 255
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("size", [(16, 20), (15, 21)])
+def test_images_in_memory_reach_every_codec(tmp_path, codec, size):
+    ramp = (
+        np.mgrid[0 : size[1], 0 : size[0]].sum(0)[None, :, :, None] * np.array([3, 2, 4])
+        + np.arange(3)[:, None, None, None]
+    )
+    images = torch.from_numpy((ramp % 256).astype(np.float32) / 255)
+    clip = clip_from_images(images, Fraction(24000, 1001))
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, crf=1))
+    again = probe(out.path)
+    assert (again.frame_count, again.width, again.height, again.fps) == (3, *size, Fraction(24000, 1001))
+    for frame, image in zip(read(again), images, strict=True):
+        difference = (frame.rgb().permute(1, 2, 0) - image).abs()
+        assert difference.max() < 1e-6 if codec is Codec.FFV1 else difference.mean() < 3 / 255
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_images_in_memory_are_read_as_they_are(dtype):
+    images = torch.randn(3, 4, 5, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    clip = clip_from_images(images, Fraction(24))
+    frames = read(clip, 1)
+    assert [frame.index for frame in frames] == [1, 2]
+    assert all(np.array_equal(frame.planes[0], images[frame.index].to(clip.images.dtype).numpy()) for frame in frames)
+    frames[0].planes[0][:] = 0
+    assert images[1].any()
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (torch.zeros(2, 4, 4, 4), "shape"),
+        (torch.zeros(4, 4, 3), "shape"),
+        (torch.zeros(0, 4, 4, 3), "empty"),
+        (torch.zeros(1, 4, 4, 3, dtype=torch.uint8), "float"),
+    ],
+)
+def test_what_is_no_image_batch_is_refused(images, words):
+    with pytest.raises(VideoError, match=words):
+        clip_from_images(images, Fraction(25))
+
+
+@pytest.mark.parametrize(
+    ("codec", "sound", "args", "expected"),
+    [
+        (Codec.H264, "a.m4a", ("-c:a", "aac"), "aac"),
+        (Codec.H264, "a.mp3", (), "mp3"),
+        (Codec.H264, "a.ac3", (), "ac3"),
+        (Codec.H264, "a.wav", (), "pcm_s16le -> aac"),
+        (Codec.H264, "a.flac", (), "flac -> aac"),
+        (Codec.PRORES, "a.wav", ("-c:a", "pcm_f32le"), "pcm_f32le"),
+        (Codec.PRORES, "a.m4a", ("-c:a", "aac"), "aac -> pcm_s24le"),
+        (Codec.FFV1, "a.wav", (), "pcm_s16le"),
+        (Codec.FFV1, "a.opus", (), "opus"),
+        (Codec.FFV1, "a.m4a", ("-c:a", "aac"), "aac"),
+    ],
+)
+def test_sound_is_copied_where_it_plays_and_encoded_elsewhere(tmp_path, codec, sound, args, expected):
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=25))
+    audio = make_sound(tmp_path / sound, *args)
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
+    again = probe(out.path)
+    assert again.audio_codec.removesuffix("float") == expected.split(" -> ")[-1]
+    assert any("Sound was" in note for note in out.notes) == ("->" in expected)
+    assert times(again) == times(clip)
+    if "->" not in expected and sound != "a.m4a":
+        assert decoded_sound(out.path) == decoded_sound(audio)
+
+
+def decoded_sound(path):
+    args = ["-i", str(path), "-map", "0:a:0", "-f", "f32le", "-c:a", "pcm_f32le", "-"]
+    return run_ffmpeg(args, error=AudioError, what="decoding")
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("sound", ["click.wav", "click.m4a"])
+@pytest.mark.parametrize("late", [False, True])
+def test_sound_begins_with_the_first_frame(tmp_path, codec, sound, late):
+    stamps = "N*512+1600" if late else "N*512"
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=25, stamps=stamps))
+    click = ["-y", "-f", "lavfi", "-i", "aevalsrc='if(between(t,0.5,0.51),sin(6000*t),0)':s=48000:d=1"]
+    run_ffmpeg([*click, str(tmp_path / sound)], error=AudioError, what="making a click")
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=tmp_path / sound)
+    assert times(probe(out.path))[0] == times(clip)[0]
+    args = ["-copyts", "-i", str(out.path), "-map", "0:a:0", "-af", "aresample=48000:async=1:first_pts=0", "-ac", "1",
+            "-f", "f32le", "-c:a", "pcm_f32le", "-"]  # fmt: skip
+    heard = np.frombuffer(run_ffmpeg(args, error=AudioError, what="decoding"), np.float32)
+    begins = np.flatnonzero(np.abs(heard) > 0.3)[0] / 48000
+    assert begins - float(times(clip)[0]) == pytest.approx(0.5, abs=0.003)
+
+
+def test_a_trimmed_clip_begins_at_zero(tmp_path):
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=30, rate=Fraction(24000, 1001))).part(12, 20)
+    out = rewrite(clip, tmp_path / "out", FAST)
+    assert times(probe(out.path)) == [time - times(clip)[0] for time in times(clip)]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    clip = probe(make_clip(tmp_path / "in.mp4"))
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"precious")
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(KeyboardInterrupt), FrameWriter(target, clip, stamps=clip.stamps) as out:  # noqa: PT012
+        out.write(read(clip, 0, 1)[0])
+        raise KeyboardInterrupt
+    with pytest.raises(OutputError, match="Only 1 of 10 frames"), FrameWriter(target, clip, stamps=clip.stamps) as out:
+        out.write(read(clip, 0, 1)[0])
+    assert target.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+    assert {child.pid for child in psutil.Process().children()} <= before
+    rewrite(clip, target, FAST)
+    assert probe(target).frame_count == 10
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a matter of POSIX")
+def test_no_room_is_a_clear_error(tmp_path):
+    import resource
+
+    clip = probe(make_clip(tmp_path / "in.mp4", size=(320, 240), frames=60))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"Can't write .*out.mkv: ffmpeg ended"):
+            rewrite(clip, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_what_can_not_be_written_is_refused_before_any_frame(tmp_path):
+    clip = probe(make_clip(tmp_path / "in.mp4"))
+    with pytest.raises(OutputError, match="no folder"), FrameWriter(tmp_path / "x" / "a", clip, stamps=clip.stamps):
+        pass
+    (tmp_path / "taken.mp4").mkdir()
+    with (
+        pytest.raises(OutputError, match="folder has that name"),
+        FrameWriter(tmp_path / "taken.mp4", clip, stamps=clip.stamps),
+    ):
+        pass
+    with pytest.raises(AudioError, match="no sound"):
+        FrameWriter(tmp_path / "a", clip, stamps=clip.stamps, audio=tmp_path / "in.mp4")
+    with pytest.raises(OutputError, match="Frame 2"):
+        FrameWriter(tmp_path / "a", clip, stamps=np.array([0, 5, 5]))
+    first, second = read(clip, 0, 2)
+    with FrameWriter(tmp_path / "a", clip, stamps=clip.stamps[:1]) as out:
+        out.write(first)
+        with pytest.raises(OutputError, match="one more came"):
+            out.write(second)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_codec_chooses_the_container(tmp_path):
+    assert output_path(tmp_path / "a", Codec.H264).name == "a.mp4"
+    assert output_path(tmp_path / "a.b", Codec.PRORES).name == "a.b.mov"
+    assert output_path(tmp_path / "a.MKV", Codec.FFV1).name == "a.MKV"
+    with pytest.raises(OptionError, match=r"name it a\.mov"):
+        output_path(tmp_path / "a.mp4", Codec.PRORES)
+
+
+@pytest.mark.parametrize("wrong", [{"crf": -1}, {"crf": 52}, {"preset": "quick"}])
+def test_options_outside_their_range_are_refused(wrong):
+    with pytest.raises(OptionError):
+        WriterOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "recent"),
+    [
+        ("ffmpeg version 4.2.2-static Copyright\nlibavutil 56. 31.100", False),
+        ("ffmpeg version 6.1.1-3ubuntu5\nlibavutil 58. 29.100", False),
+        ("ffmpeg version 7.0.2-static\nlibavutil 59. 8.100", True),
+        ("ffmpeg version n9.0.2-17-g2a571b\nlibavutil 61. 1.102", True),
+        ("ffmpeg version N-118000-gabc\nlibavutil      59. 50.100", True),
+        ("ffmpeg version N-90000-gabc\nlibavutil      56. 50.100", False),
+        ("something else", False),
+    ],
+)
+def test_an_ffmpeg_older_than_7_is_refused(text, recent):
+    if recent:
+        check_version(text, "ffmpeg")
+    else:
+        with pytest.raises(ToolError, match="too old"):
+            check_version(text, "ffmpeg")
+    assert os.path.isfile(ffmpeg_executable())
+
+
+@needs_shared
+@pytest.mark.slow
+def test_a_real_clip_leaves_ffv1_as_it_came(tmp_path):
+    clip = probe(SHARED / "media" / "demo1_video.mp4").part(0, 60)
+    assert (clip.fps, clip.width, clip.height) == (25, 1080, 1920)
+    out = rewrite(clip, tmp_path / "out")
+    assert same_planes(read(clip), raw_planes(out.path, "yuv420p", 1080, 1920))
+    assert issubclass(VideoError, LatentSyncError)
