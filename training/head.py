@@ -1,0 +1,218 @@
+"""The head as a surface: where a camera ray meets it, how the jaw moves it, and where its points appear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .identity import Identity
+
+CROWN_EXPONENT = 2.7
+RELIEF_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the head is and how it is turned. Angles in radians: yaw > 0 looks to the picture's right, pitch > 0 down,
+    roll > 0 clockwise."""
+
+    x: float  # pixels, of the head's origin
+    y: float
+    scale: float  # pixels per head unit; a face is about 2.3 units high with the hair, 1.5 wide
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3, 3): head to camera; x to the right, y down, z towards the camera."""
+        cy, sy = np.cos(self.yaw), np.sin(self.yaw)
+        cp, sp = np.cos(self.pitch), np.sin(self.pitch)
+        cr, sr = np.cos(self.roll), np.sin(self.roll)
+        about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+        about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+        return about_z @ about_y @ about_x
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """(..., 3) head points to (..., 2) pixels, whole numbers being pixel centres."""
+        camera = points @ self.rotation.T
+        return camera[..., :2] * self.scale + (self.x, self.y)
+
+
+@dataclass(frozen=True)
+class Jaw:
+    """How the lower face and the brows are displaced."""
+
+    drop: float = 0.0  # head units that the chin has moved down
+    lip: float = 0.07  # height of the closed lower lip: it moves whole
+    brows: float = 0.0  # head units that the brows are raised
+
+    def rest_y(self, person: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The height that the skin at (x, y) has with a closed mouth and resting brows."""
+        rest = y
+        if self.drop > 1e-6:
+            x2 = x * x
+            drop = np.float32(self.drop) * (1 - np.float32(0.45 / person.width**2) * np.minimum(x2, 0.5))
+            rest = y - drop * np.clip((y - np.float32(person.mouth_y)) / (drop + np.float32(self.lip) + x2), 0, 1)
+        if abs(self.brows) > 1e-6:
+            high = (y + np.float32(0.36)) * np.float32(1 / 0.16)
+            rest = rest + np.float32(self.brows) * np.exp(-high * high)
+        return rest
+
+    def moved_y(self, person: Identity, x: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Where the skin resting at (x, rest) is now: the inverse of `rest_y`, by bisection."""
+        x, rest = np.asarray(x, np.float32), np.asarray(rest, np.float32)
+        low, high = rest - np.float32(0.3), rest + np.float32(self.drop + 0.3)
+        for _ in range(20):
+            middle = (low + high) / 2
+            above = self.rest_y(person, x, middle) < rest
+            low, high = np.where(above, middle, low), np.where(above, high, middle)
+        return (low + high) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Rays:
+    """Camera rays that pass the head's outline or nearly so, each array (n,): where they start and how they fare."""
+
+    pixels: np.ndarray  # flat index in the window
+    base: tuple[np.ndarray, np.ndarray, np.ndarray]  # head-space x, y, z in the camera's plane
+    toward: np.ndarray  # (3,), head-space direction to the camera
+    inside: np.ndarray  # head units from the outline, positive on the head
+    along: np.ndarray  # first guess of how far along `toward` the head's front lies
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What the rays met, each (n,) float32: the place in head units, its resting height, the smooth form's normal."""
+
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    rest_y: np.ndarray
+    normal: tuple[np.ndarray, np.ndarray, np.ndarray]  # head axes, not normalised
+
+
+def camera_rays(pose: Pose, columns: np.ndarray, rows: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """The head-space places (x, y, z), each (h·w,), of a window's pixels in the camera's plane; the way to the camera."""
+    rotation = pose.rotation.astype(np.float32)
+    a = ((columns - pose.x) / pose.scale).astype(np.float32)[None, :]
+    b = ((rows - pose.y) / pose.scale).astype(np.float32)[:, None]
+    return [(rotation[0, k] * a + rotation[1, k] * b).ravel() for k in range(3)], rotation[2]
+
+
+def pass_outline(
+    person: Identity, jaw: Jaw, base: list[np.ndarray], toward: np.ndarray, margin: float, swell: float = 0.0
+) -> Rays:
+    """The rays that come at least within `margin` (head units) of the head, swollen by `swell`."""
+    lowest, vertex, curve = _vertex(person, jaw, base, toward)
+    near = np.flatnonzero(lowest < np.float32(6 * margin + 3 * swell))
+    bx, by, bz = (b[near] for b in base)
+    lowest, vertex, curve = _vertex(person, jaw, [bx, by, bz], toward, vertex[near])
+    x, y, z = bx + vertex * toward[0], by + vertex * toward[1], bz + vertex * toward[2]
+    lowest, _, gx, gy, _ = _level(person, jaw, x, y, z)
+    inside = np.float32(swell) - lowest / np.sqrt(gx * gx + gy * gy + np.float32(1e-2))
+    keep = np.flatnonzero(inside > -margin)
+    along = (vertex + np.sqrt(np.maximum(np.float32(2.6 * swell) - lowest, 0) / curve))[keep]
+    return Rays(near[keep], (bx[keep], by[keep], bz[keep]), toward, inside[keep], along)
+
+
+def meet(person: Identity, jaw: Jaw, relief: Maps | None, rays: Rays) -> Hits:
+    """Follows the rays to the head's front."""
+    along = rays.along
+    ray = rays.toward
+    raised = np.float32(0)
+    for turn in range(RELIEF_STEPS + 1):
+        x, y, z = (b + along * r for b, r in zip(rays.base, ray, strict=True))
+        if relief is not None and turn > 0:
+            raised = relief.height(x, jaw.rest_y(person, x, y))
+        level, rest, gx, gy, gz = _level(person, jaw, x, y, z - raised)
+        if turn < RELIEF_STEPS:
+            slope = gx * ray[0] + gy * ray[1] + gz * ray[2]
+            along = along - np.clip(level / np.maximum(slope, np.float32(0.35)), -0.2, 0.2)
+    return Hits(x, y, z, rest, (gx, gy, gz))
+
+
+def _vertex(person: Identity, jaw: Jaw, base, toward: np.ndarray, start: np.ndarray | None = None):
+    """Along a ray the head's form is nearly a parabola: its lowest level, where that is, and its curvature."""
+    bx, by, bz = base
+    vertex = np.zeros_like(bx) if start is None else start
+    step = np.float32(0.5)
+    low, mid, high = (
+        _level(person, jaw, bx + (vertex + s) * toward[0], by + (vertex + s) * toward[1], bz + (vertex + s) * toward[2])[0]
+        for s in (-step, np.float32(0), step)
+    )
+    curve = np.maximum((low + high - 2 * mid) * (0.5 / (step * step)), np.float32(0.3))
+    slope = (high - low) / (2 * step)
+    return mid - slope * slope / (4 * curve), np.clip(vertex - slope / (2 * curve), -1.5, 1.5), curve
+
+
+def surface_points(person: Identity, jaw: Jaw, relief: Maps | None, places: np.ndarray) -> np.ndarray:
+    """(n, 2) places x y to (n, 3) points on the skin there."""
+    x, y = (np.ascontiguousarray(places[:, k], np.float32) for k in (0, 1))
+    rest = jaw.rest_y(person, x, y)
+    forward = np.float32(person.chin) * np.maximum(rest, 0) ** 2
+    level, *_ = _level(person, jaw, x, y, forward)
+    z = forward + np.float32(person.depth) * np.sqrt(np.maximum(-level, 0))
+    if relief is not None:
+        z = z + relief.height(x, rest)
+    return np.stack([x, y, z], axis=1).astype(np.float64)
+
+
+def _level(person: Identity, jaw: Jaw, x, y, z):
+    """The head's implicit form (negative inside), the resting height, and the form's gradient."""
+    rest = jaw.rest_y(person, x, y)
+    down = np.maximum(rest, 0)
+    up = np.maximum(-rest, 0) * np.float32(1 / person.crown)
+    narrow = 1 - np.float32(person.taper) * down * down
+    wide = np.float32(1 / person.width) / np.maximum(narrow, np.float32(0.3))
+    deep = np.float32(1 / person.depth)
+    sx = x * wide
+    sz = (z - np.float32(person.chin) * down * down) * deep
+    power_down = down ** np.float32(person.jaw - 1)
+    power_up = up ** np.float32(CROWN_EXPONENT - 1)
+    level = sx * sx + sz * sz + power_down * down + power_up * up - 1
+    gx, gz = 2 * sx * wide, 2 * sz * deep
+    gy = (
+        np.float32(person.jaw) * power_down
+        - np.float32(CROWN_EXPONENT / person.crown) * power_up
+        - gz * np.float32(2 * person.chin) * down
+        + 2 * sx * sx * np.float32(2 * person.taper) * down
+    )
+    return level, rest, gx, gy, gz
+
+
+class Maps:
+    """Pictures on the head's front, one channel each, read at any (x, resting y). Channel 0 is the relief."""
+
+    X, Y = 1.05, 1.5  # half extents, head units
+
+    def __init__(self, density: float, channels: np.ndarray):
+        self.density = density
+        self._channels = torch.from_numpy(np.ascontiguousarray(channels, np.float32))[None]
+        self._relief = self._channels[:, :1].contiguous()
+
+    @classmethod
+    def grid(cls, density: float) -> tuple[np.ndarray, np.ndarray]:
+        """The (h, w) coordinates x and y of every cell at `density` cells per head unit."""
+        width, height = round(2 * cls.X * density) + 1, round(2 * cls.Y * density) + 1
+        x = np.linspace(-cls.X, cls.X, width, dtype=np.float32)
+        y = np.linspace(-cls.Y, cls.Y, height, dtype=np.float32)
+        return np.meshgrid(x, y)
+
+    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The relief in head units at (n,) places."""
+        return self._read(self._relief, x, y)[0]
+
+    def read(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(C, n): all channels."""
+        return self._read(self._channels, x, y)
+
+    def _read(self, channels: torch.Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        places = np.empty((1, 1, x.size, 2), np.float32)
+        np.multiply(x, np.float32(1 / self.X), out=places[0, 0, :, 0])
+        np.multiply(y, np.float32(1 / self.Y), out=places[0, 0, :, 1])
+        return F.grid_sample(channels, torch.from_numpy(places), padding_mode="border", align_corners=True)[0, :, 0].numpy()
