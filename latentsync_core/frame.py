@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from .chroma import any_of_block, chroma_span, doubled, halved, reduction
 from .errors import VideoError
 from .pixels import Layout, PixelFormat
 from .types import Roi
 
 __all__ = ["Frame", "Layout", "PixelFormat"]
-
-TAPS_PER_PIXEL = 4  # source samples that a strongly reduced pixel is made of, each way; more costs time, not quality
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,13 +128,13 @@ class Frame:
             return part[1], part[[2, 0]]  # G, then B and R, as in a gbrp file
         first = _as_float(self.planes[0][roi.y0 : roi.y1, roi.x0 : roi.x1])
         shape, across, down = self.layout.pixel_format, self.layout.siting[0], self.layout.siting[1]
-        columns = _chroma_span(roi.x0, roi.x1, shape.chroma_shift_x, self.planes[1].shape[1])
-        rows = _chroma_span(roi.y0, roi.y1, shape.chroma_shift_y, self.planes[1].shape[0])
+        columns = chroma_span(roi.x0, roi.x1, shape.chroma_shift_x, self.planes[1].shape[1])
+        rows = chroma_span(roi.y0, roi.y1, shape.chroma_shift_y, self.planes[1].shape[0])
         others = torch.stack([_as_float(plane[rows.part, columns.part]) for plane in self.planes[1:]])
         if shape.chroma_shift_y:
-            others = _doubled(others, rows, down, -2)[:, roi.y0 % 2 :][:, : roi.height]
+            others = doubled(others, rows, down, -2)[:, roi.y0 % 2 :][:, : roi.height]
         if shape.chroma_shift_x:
-            others = _doubled(others, columns, across, -1)[..., roi.x0 % 2 :][..., : roi.width]
+            others = doubled(others, columns, across, -1)[..., roi.x0 % 2 :][..., : roi.width]
         return first, others
 
     def _resampled(self, roi: Roi, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -152,8 +149,8 @@ class Frame:
                 if number:
                     shifts = (self.layout.pixel_format.chroma_shift_x, self.layout.pixel_format.chroma_shift_y)
                     offsets = self.layout.siting
-            columns, across = _reduction(roi.x0, roi.x1, width, plane.shape[1], shifts[0], offsets[0])
-            rows, down = _reduction(roi.y0, roi.y1, height, plane.shape[0], shifts[1], offsets[1])
+            columns, across = reduction(roi.x0, roi.x1, width, plane.shape[1], shifts[0], offsets[0])
+            rows, down = reduction(roi.y0, roi.y1, height, plane.shape[0], shifts[1], offsets[1])
             planes.append(down @ _as_float(plane[rows, columns]) @ across.T)
         return planes[0], torch.stack(planes[1:])
 
@@ -205,12 +202,12 @@ class Frame:
         shape = self.layout.pixel_format
         columns, rows = slice(roi.x0, roi.x1), slice(roi.y0, roi.y1)
         if shape.chroma_shift_x:
-            layers = _halved(layers, roi.x0, roi.x1, self.layout.width, self.layout.siting[0], -1)
-            written = _blocks_any(written, roi.x0, -1)
+            layers = halved(layers, roi.x0, roi.x1, self.layout.width, self.layout.siting[0], -1)
+            written = any_of_block(written, roi.x0, -1)
             columns = slice(roi.x0 // 2, (roi.x1 + 1) // 2)
         if shape.chroma_shift_y:
-            layers = _halved(layers, roi.y0, roi.y1, self.layout.height, self.layout.siting[1], -2)
-            written = _blocks_any(written, roi.y0, -2)
+            layers = halved(layers, roi.y0, roi.y1, self.layout.height, self.layout.siting[1], -2)
+            written = any_of_block(written, roi.y0, -2)
             rows = slice(roi.y0 // 2, (roi.y1 + 1) // 2)
         weight = layers[3]
         luma = layers[0] * red + layers[1] * green + layers[2] * blue
@@ -239,105 +236,3 @@ def _blend(part: np.ndarray, weighted: torch.Tensor, alpha: torch.Tensor, writte
         target.copy_(torch.where(written, new.to(torch.uint8), target))
     else:
         np.copyto(part, new.numpy().astype(part.dtype), where=written.numpy())
-
-
-# --- chroma grids: luma sample p belongs to block p // 2, whose chroma sits `offset` luma samples after 2 · block
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Chroma samples that a run of luma samples needs, with a neighbour on either side where the plane has one."""
-
-    part: slice
-    lacks_before: bool
-    lacks_after: bool
-
-
-def _chroma_span(start: int, stop: int, shift: int, count: int) -> _Span:
-    if not shift:
-        return _Span(slice(start, stop), False, False)
-    first, last = start // 2 - 1, (stop - 1) // 2 + 1
-    return _Span(slice(max(first, 0), min(last, count - 1) + 1), first < 0, last >= count)
-
-
-def _doubled(samples: torch.Tensor, span: _Span, offset: float, dim: int) -> torch.Tensor:
-    """Chroma of `span` → two samples a block along `dim`, linearly interpolated for where chroma sits."""
-    samples = samples.transpose(dim, -1)
-    if span.lacks_before:
-        samples = torch.cat([samples[..., :1], samples], -1)
-    if span.lacks_after:
-        samples = torch.cat([samples, samples[..., -1:]], -1)
-    before, own, after = samples[..., :-2], samples[..., 1:-1], samples[..., 2:]
-    out = samples.new_empty((*own.shape[:-1], 2 * own.shape[-1]))
-    if dim == -2:  # keep the memory order of the stored rows
-        out = samples.new_empty((own.shape[0], 2 * own.shape[-1], own.shape[1])).transpose(1, 2)
-    for phase in (0, 1):
-        distance = (phase - offset) / 2  # in chroma samples
-        neighbour = before if distance < 0 else after
-        if distance == 0:
-            out[..., phase::2] = own
-        else:
-            torch.lerp(own, neighbour, abs(distance), out=out[..., phase::2])
-    return out.transpose(dim, -1)
-
-
-def _halved(layers: torch.Tensor, start: int, stop: int, count: int, offset: float, dim: int) -> torch.Tensor:
-    """Luma samples start..stop-1 along `dim` → one a block, by the filter centred where chroma sits.
-
-    Beyond the region samples count as 0 (they weigh nothing), beyond the picture's edge as the edge's.
-    """
-    taps = {0.0: ((-1, 0.25), (0, 0.5), (1, 0.25)), 0.5: ((0, 0.5), (1, 0.5)), 1.0: ((0, 0.25), (1, 0.5), (2, 0.25))}
-    taps = taps[offset]
-    blocks = (stop + 1) // 2 - start // 2
-    first = 2 * (start // 2) + taps[0][0]
-    last = 2 * (start // 2 + blocks - 1) + taps[-1][0]
-    layers = layers.transpose(dim, -1)
-    before, after = max(start - first, 0), max(last + 1 - stop, 0)
-    pieces = [layers]
-    if before:
-        edge = layers[..., :1] if start == 0 else torch.zeros_like(layers[..., :1])
-        pieces.insert(0, edge.expand(*edge.shape[:-1], before))
-    if after:
-        edge = layers[..., -1:] if stop == count else torch.zeros_like(layers[..., :1])
-        pieces.append(edge.expand(*edge.shape[:-1], after))
-    padded = torch.cat(pieces, -1) if len(pieces) > 1 else layers
-    out = None
-    for tap, weight in taps:
-        begin = tap - taps[0][0]
-        samples = padded[..., begin : begin + 2 * blocks - 1 : 2]
-        out = samples * weight if out is None else out.add_(samples, alpha=weight)
-    return out.transpose(dim, -1)
-
-
-def _blocks_any(written: torch.Tensor, start: int, dim: int) -> torch.Tensor:
-    """Whether any luma sample of a block along `dim` is written; the first one is the picture's sample `start`."""
-    count = written.shape[dim]
-    pad = (start % 2, (start + count) % 2)
-    written = F.pad(written, pad if dim == -1 else (0, 0, *pad))
-    return written[..., 0::2] | written[..., 1::2] if dim == -1 else written[0::2] | written[1::2]
-
-
-@functools.lru_cache(maxsize=64)
-def _reduction(
-    start: int, stop: int, count_out: int, count: int, shift: int, offset: float
-) -> tuple[slice, torch.Tensor]:
-    """Which samples of a plane's axis to take, and the (count_out, taken) float32 weights that resample them.
-
-    Luma samples start..stop-1 become `count_out` pixels; `count` is the plane's own length, whose samples sit
-    2^shift luma samples apart, the first at `offset`.
-    """
-    scale = (stop - start) / count_out  # luma samples a pixel
-    pitch = 2**shift
-    stride = max(int(scale / pitch / TAPS_PER_PIXEL), 1)
-    reach = max(scale, pitch * stride)  # half width of the triangle, in luma samples
-    low = max(int((start - offset) // pitch), 0)
-    high = min(int(-((stop - 1 - offset) // -pitch)), count - 1)
-    if stride > 1:
-        low = min(low + (stride - 1) // 2, high)
-    taken = slice(low, high + 1, stride)
-    positions = torch.arange(low, high + 1, stride, dtype=torch.float64) * pitch + offset
-    centres = start - 0.5 + (torch.arange(count_out, dtype=torch.float64) + 0.5) * scale
-    weights = (1 - (positions[None] - centres[:, None]).abs() / reach).clamp_(min=0)
-    empty = weights.sum(1) == 0  # beyond the last sample, at an edge: the nearest one stands in
-    weights[empty, (positions[None] - centres[:, None]).abs().argmin(1)[empty]] = 1
-    return taken, (weights / weights.sum(1, keepdim=True)).to(torch.float32)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .cut_short import is_cut_short
 from .errors import ClipChangedError, VideoError
 from .ffmpeg import ffmpeg_executable
 from .pixels import IN_MEMORY, SITINGS, Layout, planar_name
@@ -143,17 +144,19 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
     if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
 
-    container.seek(0)
-    stamps = _packet_stamps(path, container, stream)
+    import av
+
+    with av.open(str(path)) as afresh:  # not every format can be rewound
+        stamps = _packet_stamps(path, afresh, video_stream(afresh))
     if not len(stamps):
         raise VideoError(f"{path} has a video stream without frames.")
     _check_whole(path, len(stamps), stream.frames)
     time_base = stream.time_base
     declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
-    if has_stamps(container):
+    if has_stamps(container) or stamps[-1] > stamps[0]:
         fps = _rate(stamps, time_base, declared)
-    else:
-        fps = _standard(declared[0]) if declared else PICTURE_FPS
+    else:  # nothing says when: evenly, at the rate that the format tells
+        fps = _standard(stream.guessed_rate or PICTURE_FPS)
         stamps, time_base = np.arange(len(stamps), dtype=np.int64), 1 / fps
     clip = Clip(
         identity=identity,
@@ -185,13 +188,13 @@ def _first_frame(path: Path, container: av.container.InputContainer, stream: av.
 def _packet_stamps(
     path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
 ) -> np.ndarray:
-    """(N,) int64 stamps of every frame that a player shows, rising; read from packets, nothing is decoded."""
+    """(N,) int64 stamps of every frame that a player shows, rising; all 0 where the packets don't tell them."""
     stamps: list[int] = []
     first_key: int | None = None
     stamped = has_stamps(container)
     is_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx")) and "vp9" not in stream.codec_context.name
     for packet in container.demux(stream):
-        if packet.size == 0 or getattr(packet, "is_discard", False):
+        if packet.size == 0:  # the demuxer's last word
             continue
         if is_vp8 and not bytes(packet)[0] & 0x10:  # a reference picture that is never shown
             continue
@@ -199,14 +202,18 @@ def _packet_stamps(
             if not packet.is_keyframe:
                 continue  # nothing can be shown before the first complete picture
             first_key = packet.pts if packet.pts is not None else 0
-        if not stamped:
-            stamps.append(len(stamps))
+        if getattr(packet, "is_discard", False):  # an edit list hides it: decoded, not shown
+            continue
+        if not stamped:  # frames are due in the order, and at the pace, in which they are decoded
+            stamps.append(packet.dts or 0)
         elif packet.pts is None:
             raise VideoError(f"{path} doesn't say when its frame {len(stamps)} is shown: {_remux(path)}.")
         elif packet.pts >= first_key:  # a picture before it leans on one that was cut away
             stamps.append(packet.pts)
     found = np.sort(np.array(stamps, np.int64))
     same = np.flatnonzero(np.diff(found) == 0)
+    if len(same) and not stamped:
+        return np.zeros(len(found), np.int64)
     if len(same):
         raise VideoError(f"{path} has two frames at the same time (frame {int(same[0])}): {_remux(path)}.")
     return found
@@ -279,62 +286,16 @@ def _identity(path: Path) -> FileIdentity:
 def _unreadable(path: Path, problem: av.FFmpegError) -> str:
     if path.stat().st_size == 0:
         return f"{path} is empty (0 bytes)."
-    if _cut_short(path):
+    if is_cut_short(path):
         return f"{path} is cut short, its end is missing: copy or export it again."
     return f"{path} can't be read as a video ({problem.strerror or problem}): is it one?"
 
 
 def _check_whole(path: Path, found: int, listed: int) -> None:
     """Raises where the file ends before what its own structure announces."""
-    if _cut_short(path):
+    if is_cut_short(path):
         count = f"{found} of {listed} frames" if listed > found else f"only {found} frames"
         raise VideoError(f"{path} is cut short, {count} are there: copy or export it again.")
-
-
-def _cut_short(path: Path) -> bool:
-    """Whether an MP4's or MOV's box, or a Matroska file's segment, should go on after the file's end."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(64)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-            return _boxes_overrun(file, size)
-        if head[:4] == b"\x1a\x45\xdf\xa3":
-            return _segment_overruns(file, size)
-    return False
-
-
-def _boxes_overrun(file, size: int) -> bool:
-    at, kinds = 0, set()
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        kinds.add(kind)
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        elif length == 0:  # to the end of the file
-            length = size - at
-        if length < 8:
-            return False  # not a box: junk after the last one is common and harmless
-        at += length
-    return at > size or not kinds & {b"moov", b"moof"}
-
-
-def _segment_overruns(file, size: int) -> bool:
-    at = 0
-    for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # EBML header, segment
-        file.seek(at)
-        head = file.read(12)
-        if head[:4] != identifier:
-            return False
-        length_bytes = 9 - head[4].bit_length()
-        if length_bytes > 8:
-            return False
-        value = int.from_bytes(head[4 : 4 + length_bytes], "big") & ((1 << 7 * length_bytes) - 1)
-        if value == (1 << 7 * length_bytes) - 1:  # "unknown": a live recording
-            return False
-        at += 4 + length_bytes + value
-    return at > size
 
 
 def _remux(path: Path) -> str:

@@ -216,9 +216,9 @@ class FrameWriter:
         self._messages.seek(0)
         messages = self._messages.read()
         log.warning("ffmpeg said: %s", messages.decode("utf-8", "replace"))
-        lines = messages.splitlines(keepends=True)
-        telling = [line for line in lines if b"No space left" in line or b"too large" in line]
-        return OutputError(f"Can't write {self.path}: {useful_line(b''.join(telling or lines), code)}.")
+        if b"No space left" in messages or b"File too large" in messages:
+            return OutputError(f"There is no room left in {self.path.parent}: free some, or write to another disk.")
+        return OutputError(f"Can't write {self.path}: {useful_line(messages, code)}.")
 
     def _end_process(self) -> None:
         self._process.kill()
