@@ -18,7 +18,7 @@ def backdrop(seed: int, width: int, height: int, warmth: float = 0.0) -> np.ndar
     h, w = 180, max(round(180 * width / height), 60)
     y, x = np.meshgrid(np.linspace(0, 1, h, dtype=np.float32), np.linspace(0, w / h, w, dtype=np.float32), indexing="ij")
     hue = rng.uniform(0, 1, 3)
-    tone = 0.5 + 0.28 * (hue - hue.mean()) + np.array([0.06, 0, -0.08]) * warmth
+    tone = 0.5 + 0.13 * (hue - hue.mean()) + np.array([0.06, 0, -0.08]) * warmth
     level = rng.uniform(0.25, 0.8)
     shade = 1 - rng.uniform(0, 0.5) * np.hypot(x - rng.uniform(0, w / h), y - rng.uniform(0, 1))
     picture = (tone * level * 1.5)[:, None, None] * shade
@@ -49,7 +49,7 @@ def backdrop(seed: int, width: int, height: int, warmth: float = 0.0) -> np.ndar
             while place < w / h:
                 wide, tall = rng.uniform(0.015, 0.05), rng.uniform(0.12, 0.2)
                 book = (x > place) & (x < place + wide) & (y > low + 0.2 - tall) & (y < low + 0.2)
-                picture = np.where(book, (rng.uniform(0.12, 0.7, 3) * level * 1.3)[:, None, None], picture)
+                picture = np.where(book, ((rng.uniform(0.15, 0.6) + rng.uniform(-0.12, 0.12, 3)) * level * 1.3)[:, None, None], picture)
                 place += wide + (rng.uniform(0.05, 0.3) if rng.random() < 0.12 else 0.004)
     soft = _blurred(torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None], blur)
     grown = F.interpolate(soft, (height, width), mode="bicubic", align_corners=False)[0].clamp(0, 1)

@@ -105,7 +105,7 @@ def sample_identity(seed: int, style: str | None = None) -> Identity:
     age = float(rng.beta(1.3, 2.2))
     tone = rng.random() * (len(SKINS) - 1)
     skin = _mix(SKINS, tone) * rng.uniform(0.96, 1.04, 3)
-    hair = np.array(HAIR_COLORS[rng.choice(8)]) * rng.uniform(0.85, 1.15)
+    hair = np.array(HAIR_COLORS[rng.choice(8) if tone < 4.5 else rng.choice(3)]) * rng.uniform(0.85, 1.15)
     if age > 0.5:
         grey = np.clip((age - 0.5) * 2.5, 0, 1) * rng.random()
         hair = hair * (1 - grey) + np.array(HAIR_COLORS[8 + rng.choice(2)]) * grey
@@ -125,12 +125,12 @@ def sample_identity(seed: int, style: str | None = None) -> Identity:
         nose_length=rng.uniform(0.92, 1.06), cheeks=rng.uniform(0.4, 1.3),
         skin=_color(skin), texture=float(np.clip(rng.uniform(0.15, 0.6) + 0.4 * age, 0, 1)),
         freckles=rng.uniform(0.3, 1) if tone < 3 and rng.random() < 0.3 else 0.0, blush=rng.uniform(0, 0.7), age=age,
-        eye_x=rng.uniform(0.295, 0.33), eye_y=rng.uniform(-0.125, -0.095), eye_width=rng.uniform(0.135, 0.16),
+        eye_x=rng.uniform(0.295, 0.33), eye_y=rng.uniform(-0.125, -0.095), eye_width=rng.uniform(0.142, 0.168),
         eye_height=rng.uniform(0.05, 0.07), eye_tilt=rng.uniform(-0.02, 0.06),
         iris=_color(np.array(IRISES[rng.choice(len(IRISES)) if tone < 4 else rng.choice(3)])),
         iris_size=rng.uniform(0.060, 0.068), lashes=rng.uniform(0.6, 1.2) if woman else rng.uniform(0.2, 0.6),
-        brow_thickness=rng.uniform(0.5, 0.95) if woman else rng.uniform(0.8, 1.4),
-        brow_arch=rng.uniform(0.0, 0.04), brow_tilt=rng.uniform(-0.06, 0.06),
+        brow_thickness=rng.uniform(0.6, 1.1) if woman else rng.uniform(0.95, 1.55),
+        brow_arch=rng.uniform(0.0, 0.024), brow_tilt=rng.uniform(-0.10, 0.03),
         mouth_y=rng.uniform(0.545, 0.59), mouth_width=rng.uniform(0.245, 0.30),
         upper_lip=rng.uniform(0.04, 0.062) * fuller, lower_lip=rng.uniform(0.055, 0.082) * fuller,
         cupid=rng.uniform(0.3, 1.2), corner=rng.uniform(-0.01, 0.025), lip_color=_color(lips * 255),

@@ -41,7 +41,7 @@ def brow_line(person: Identity, side: np.ndarray) -> np.ndarray:
     """The height of the brows' middle at distance `side` from the face's middle."""
     t = (side - 0.40) / 0.27
     lift = 0.02 if person.style == "anime" else 0.0
-    return (-0.325 - lift + person.eye_y + 0.11 + 0.035 * t * t - person.brow_arch * (1 - (t - 0.25) ** 2) - 0.35 * person.brow_tilt * t - 0.008).astype(np.float32)  # fmt: skip
+    return (-0.325 - lift + person.eye_y + 0.11 + 0.02 * t * t - person.brow_arch * (1 - (t - 0.25) ** 2) - 0.35 * person.brow_tilt * t - 0.008).astype(np.float32)  # fmt: skip
 
 
 def nose_points(person: Identity) -> np.ndarray:

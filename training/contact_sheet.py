@@ -1,0 +1,101 @@
+"""Pictures to look at: ``python -m training.contact_sheet`` draws training/media/identities.png and speech.png."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .backdrop import backdrop
+from .crops import aligned_crop
+from .head import Pose
+from .identity import sample_identity
+from .light import sample_light
+from .motion import HeadMotion
+from .mouth_meter import measure
+from .painter import Moment, Painter
+from .scenes import render, talking_head
+from .speech import SAMPLE_RATE
+from .train_meter import babble
+
+MEDIA = Path(__file__).parent / "media"
+LARGEST = 300_000  # bytes
+
+
+def identities(first: int, columns: int, rows: int, size: int) -> np.ndarray:
+    """People `first` onwards in a grid, each at a random moment of talking: (rows·size, columns·size, 3) uint8."""
+    sheet = np.empty((rows * size, columns * size, 3), np.uint8)
+    for index in range(rows * columns):
+        seed = first + index
+        light = sample_light(seed)
+        picture = backdrop(seed, size, size, light.warmth)
+        motion = HeadMotion(seed, 4.0)
+        mouth = babble(seed, 4.0)(np.array([2.0]))[0]
+        moment = Moment(Pose(size * 0.5, size * 0.53, size * 0.33, *motion.angles(2.0)), mouth, 0.0, motion.gaze(2.0))
+        Painter(sample_identity(seed), light).paint(picture, moment)
+        row, column = divmod(index, columns)
+        sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = picture
+    return sheet
+
+
+def speech_strip(seed: int, language: str, seconds: float, size: int = 96) -> np.ndarray:
+    """Every third frame's crop of a sentence; under it the waveform and the opening, true and as the meter sees it."""
+    scene = talking_head(seed, language, seconds, size=(256, 256), split="test", style="real")
+    crops, true = [], []
+    for picture, truth in render(scene):
+        crops.append(aligned_crop(picture, truth.faces[0].three_points))
+        true.append(truth.faces[0].opening)
+    import torch
+
+    seen = measure(torch.stack(crops))
+    shown = range(0, len(crops), 3)
+    width = len(shown) * size
+    strip = Image.new("RGB", (width, size + 150), "white")
+    for place, index in enumerate(shown):
+        levels = (crops[index].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        strip.paste(Image.fromarray(levels).resize((size, size), Image.LANCZOS), (place * size, 0))
+    draw = ImageDraw.Draw(strip)
+    wave = scene.waveform / np.abs(scene.waveform).max()
+    for x in range(width):
+        a = int(x / width * len(crops) / float(scene.fps) * SAMPLE_RATE)
+        b = int((x + 1) / width * len(crops) / float(scene.fps) * SAMPLE_RATE)
+        part = wave[a : max(b, a + 1)]
+        if len(part):
+            draw.line([(x, size + 35 - 30 * part.max()), (x, size + 35 - 30 * part.min())], fill=(90, 110, 150))
+    step = width / len(crops)
+    for values, color in ((true, (30, 30, 30)), (seen, (210, 60, 40))):
+        points = [((k + 0.5) * step, size + 140 - 200 * float(v)) for k, v in enumerate(values)]
+        draw.line(points, fill=color, width=2)
+    draw.text((6, size + 72), "opening: black true, red measured", fill=(60, 60, 60))
+    return np.asarray(strip)
+
+
+def save(picture: np.ndarray, path: Path) -> None:
+    """Writes a PNG of at most LARGEST bytes, with as many colours as that allows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for colors, dither in ((None, 0), (256, 3), (192, 3), (256, 0), (128, 0), (64, 0)):
+        image = Image.fromarray(picture)
+        if colors:
+            image = image.quantize(colors, dither=Image.Dither(dither))
+        image.save(path, optimize=True)
+        if path.stat().st_size <= LARGEST:
+            return
+    raise SystemExit(f"{path} has {path.stat().st_size} bytes: draw fewer or smaller pictures")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=MEDIA)
+    parser.add_argument("--first", type=int, default=200)
+    parser.add_argument("--only", choices=("identities", "speech"))
+    options = parser.parse_args()
+    if options.only != "speech":
+        save(identities(options.first, 9, 5, 120), options.out / "identities.png")
+    if options.only != "identities":
+        save(speech_strip(7, "fr", 2.6), options.out / "speech.png")
+
+
+if __name__ == "__main__":
+    main()

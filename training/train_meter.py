@@ -1,0 +1,133 @@
+"""Trains the mouth-opening meter on rendered people: ``python -m training.train_meter`` writes its weights.
+
+Mouths follow random strings of sounds, so no voice and no espeak-ng is needed. The people are those of the training
+seeds; the meter is validated on others (`python -m training.figures meter`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .crops import RESOLUTION, aligned_crop
+from .disturb import at_random
+from .identity import sample_identity
+from .light import sample_light
+from .motion import HeadMotion
+from .mouth_meter import SCALE, WEIGHTS, MouthMeter
+from .scenes import Actor, Track, moment_of
+from .backdrop import backdrop
+from .painter import Painter
+from .speech import Performance, Voice, sample_manner
+from .visemes import TARGETS, MouthMotion, Sound
+
+FRAME = 208  # pixels a side of the rendered frames
+SPACING = 0.37  # seconds between the frames taken of a person
+FIRST_SEED = 100_000  # of the people: training seeds, none of which a speaking clip uses
+
+logger = logging.getLogger(__name__)
+
+
+def babble(seed: int, seconds: float) -> MouthMotion:
+    """A mouth that forms random sounds and pauses."""
+    rng = np.random.default_rng((15487469, seed))
+    sounds, at = [], 0.0
+    while at < seconds:
+        length = rng.uniform(0.04, 0.22)
+        key = "" if rng.random() < 0.08 else str(rng.choice(list(TARGETS)))
+        length = rng.uniform(0.2, 0.6) if not key else length
+        sounds.append(Sound(key, at, at + length, bool(rng.random() < 0.3)))
+        at += length
+    return MouthMotion(sounds, sample_manner(seed))
+
+
+def person_crops(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`count` aligned crops of the person of `seed` (n, 3, 128, 128) in [0, 1], and the true openings (n,)."""
+    rng = np.random.default_rng((15487477, seed))
+    seconds = count * SPACING
+    speech = Performance(Voice("", ""), (), (), np.zeros(1, np.float32), babble(seed, seconds))
+    track = Track((0.46, 0.5), (0.54, 0.54), rng.uniform(0.2, 0.34), rng.uniform(0.2, 0.34))
+    facing = tuple(rng.uniform(-1, 1, 3) * (0.35, 0.15, 0.15))
+    actor = Actor(sample_identity(seed), speech, HeadMotion(seed, seconds, 1.0, facing), track)
+    light = sample_light(seed)
+    behind, painter = backdrop(seed, FRAME, FRAME, light.warmth), Painter(actor.person, light)
+    crops, openings = [], []
+    for index in range(count):
+        frame = behind.copy()
+        truth = painter.paint(frame, moment_of(actor, index * SPACING, index / max(count - 1, 1), FRAME, FRAME))
+        points = truth.three_points + rng.normal(0, 0.012, (3, 2)) * truth.moment.pose.scale
+        crops.append(aligned_crop(frame, points.astype(np.float32)))
+        openings.append(truth.opening)
+    return torch.stack(crops), torch.tensor(openings)
+
+
+def collect(people: int, each: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crops as bytes (N, 3, 128, 128), and openings (N,), of the first `people` training people."""
+    crops = torch.empty(people * each, 3, RESOLUTION, RESOLUTION, dtype=torch.uint8)
+    openings = torch.empty(people * each)
+    for index in range(people):
+        found, true = person_crops(FIRST_SEED + index, each)
+        crops[index * each : (index + 1) * each] = (found * 255).round().byte()
+        openings[index * each : (index + 1) * each] = true
+        if index % 100 == 99:
+            logger.info("%d of %d people drawn", index + 1, people)
+    return crops, openings
+
+
+def train(crops: torch.Tensor, openings: torch.Tensor, epochs: int, seed: int = 0) -> MouthMeter:
+    """Fits a meter; mirrored and disturbed crops, a robust loss, one cycle of the learning rate."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    meter = MouthMeter()
+    optimizer = torch.optim.AdamW(meter.parameters(), 2e-3, weight_decay=0.02)
+    batch = 64
+    steps = epochs * (len(crops) // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2.5e-3, steps)
+    for epoch in range(epochs):
+        order = rng.permutation(len(crops))
+        total = 0.0
+        for start in range(0, len(order) - batch + 1, batch):
+            chosen = order[start : start + batch]
+            seen = at_random(crops[chosen].float() / 255, rng)
+            if rng.random() < 0.5:
+                seen = seen.flip(-1)
+            loss = torch.nn.functional.smooth_l1_loss(meter(seen) * SCALE, openings[chosen] * SCALE, beta=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        logger.info("epoch %d of %d: loss %.5f", epoch + 1, epochs, total / (len(order) // batch))
+    return meter
+
+
+def main() -> None:
+    """Draws the people, trains, writes the weights in half precision."""
+    from safetensors.torch import save_file
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=640)
+    parser.add_argument("--each", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--cache", type=Path, help="keep the drawn crops in this file")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    if options.cache and options.cache.exists():
+        crops, openings = torch.load(options.cache, weights_only=True)
+    else:
+        crops, openings = collect(options.people, options.each)
+        if options.cache:
+            torch.save((crops, openings), options.cache)
+    meter = train(crops, openings, options.epochs)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.half() for key, value in meter.state_dict().items()}, options.out)
+
+
+if __name__ == "__main__":
+    main()
