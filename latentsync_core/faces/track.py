@@ -9,15 +9,19 @@ import torch
 
 from ..errors import FaceError, OptionError
 from ..frame import Frame
-from ..types import Clip, FaceTrack, FaceTracks, Progress
+from ..types import Clip, FaceTrack, FaceTracks, Progress, Roi
 from ..video_io import FrameReader
-from .detect import Detection, detection_passes, overlap
+from .detect import Detection, detection_passes, faces_within, overlap
 from .landmarks import LandmarkScheme, three_points
 from .mesh import FaceRegion, face_mesh
 
-SMALLEST_FACE = 8.0  # pixels of the mesh's longer side; anything less is noise
-LARGEST_STEP = 1.6  # how many times larger or smaller a face may get from one frame to the next
-SAME_FACE = 0.2  # intersection over union with the lost face's last box that makes a detection the same person
+SMALLEST_FACE = 8.0  # pixels of the mesh's region; anything less is noise
+SETTLED = 0.06  # region sides that a region may move or grow by when the mesh in it is its own: costs 0.4 % of a side
+MOST_LOOKS = 6  # at a face before it counts as not settling
+NEARBY = 2.0  # sides of its region: the square in which a known face is looked for
+KNOWN_FACE = 0.6  # of the usual score is enough to find a known face again
+AGREEMENT = 0.4  # intersection over union of a mesh's box with a detection of the same face
+SAME_FACE = 0.2  # the same, of a detection with the face's last box
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,12 @@ def prepare_faces(clip: Clip, options: FaceOptions | None = None, on_progress: P
 
 
 class FaceFollower:
-    """Finds one person's mesh in frame after frame; its state is where that was in the frame before."""
+    """Finds one person's mesh in frame after frame; its state is where that was in the frame before.
+
+    The mesh network sees what its region suggests, so a mesh counts only once its own region has settled around it and
+    a detection, looked for nearby, agrees with it. Landmarks come from the settled mesh, never from a detection, whose
+    box trembles more.
+    """
 
     def __init__(self, options: FaceOptions, aspect: float = 1.0) -> None:
         self._options = options
@@ -81,7 +90,7 @@ class FaceFollower:
         """The face's (468, 2) mesh points in displayed pixels, or None where there is no face."""
         mesh = None
         if self._region is not None:
-            mesh = self._mesh(frame, self._region)
+            mesh = self._follow(frame, self._region)
         if mesh is None:
             mesh = self._search(frame)
         self._region = None if mesh is None else FaceRegion.of_mesh(mesh, self._aspect)
@@ -89,31 +98,54 @@ class FaceFollower:
             self._last_box = _box(mesh)
         return mesh
 
+    def _follow(self, frame: Frame, region: FaceRegion) -> np.ndarray | None:
+        reach = region.side * NEARBY / 2
+        part = Roi(
+            max(int((region.centre[0] - reach) / self._aspect), 0),
+            max(int(region.centre[1] - reach), 0),
+            min(int((region.centre[0] + reach) / self._aspect) + 1, frame.width),
+            min(int(region.centre[1] + reach) + 1, frame.height),
+        )
+        if part.width < 1 or part.height < 1:
+            return None
+        faces = faces_within(frame, part, self._options.detector_score * KNOWN_FACE, self._aspect)
+        if not faces:
+            return None
+        mesh = self._settled_mesh(frame, region)
+        if mesh is not None and any(overlap(_box(mesh), face.box) >= AGREEMENT for face in faces):
+            return mesh
+        return self._first_mesh(frame, [face for face in faces if self._is_same(face)])
+
     def _search(self, frame: Frame) -> np.ndarray | None:
         for faces in detection_passes(frame, self._options.detector_score, self._aspect):
-            for face in sorted(faces, key=self._rank, reverse=True):
-                mesh = self._mesh(frame, FaceRegion.of_detection(face, self._aspect), step=np.inf)
-                # Again from the mesh's own region, as on the frames that follow: the first one must not stand apart.
-                if mesh is not None:
-                    mesh = self._mesh(frame, FaceRegion.of_mesh(mesh, self._aspect))
-                if mesh is not None:
-                    return mesh
+            mesh = self._first_mesh(frame, sorted(faces, key=self._is_same, reverse=True))
+            if mesh is not None:
+                return mesh
         return None
 
-    def _rank(self, face: Detection) -> tuple[bool, float]:
-        same = self._last_box is not None and overlap(self._last_box, face.box) > SAME_FACE
-        return same, face.area
+    def _first_mesh(self, frame: Frame, faces: list[Detection]) -> np.ndarray | None:
+        for face in faces:
+            mesh = self._settled_mesh(frame, FaceRegion.of_detection(face, self._aspect))
+            if mesh is not None and overlap(_box(mesh), face.box) >= AGREEMENT:
+                return mesh
+        return None
 
-    def _mesh(self, frame: Frame, region: FaceRegion, step: float = LARGEST_STEP) -> np.ndarray | None:
-        """The mesh in `region` if it is surely one of a face in the frame, of about the region's size."""
-        mesh, presence = face_mesh(frame, region, self._aspect)
-        if presence < self._options.presence:
-            return None
-        side = FaceRegion.of_mesh(mesh, self._aspect).side
-        centre = mesh.mean(0)
-        inside = (centre >= -0.5).all() and (centre <= np.array([frame.width, frame.height]) - 0.5).all()
-        fits = region.side / step <= side <= region.side * step
-        return mesh if inside and fits and side >= SMALLEST_FACE else None
+    def _is_same(self, face: Detection) -> bool:
+        return self._last_box is not None and overlap(self._last_box, face.box) > SAME_FACE
+
+    def _settled_mesh(self, frame: Frame, region: FaceRegion) -> np.ndarray | None:
+        """The mesh that stays where it is when looked for again in its own region; None if there is none."""
+        for _ in range(MOST_LOOKS):
+            mesh, presence = face_mesh(frame, region, self._aspect)
+            if presence < self._options.presence:
+                return None
+            before, region = region, FaceRegion.of_mesh(mesh, self._aspect)
+            if region.side < SMALLEST_FACE:
+                return None
+            moved = max(abs(region.centre - before.centre).max(), abs(region.side - before.side)) / region.side
+            if moved <= SETTLED:
+                return mesh
+        return None
 
 
 def _box(mesh: np.ndarray) -> np.ndarray:
