@@ -112,6 +112,13 @@ def test_a_beginning_that_cannot_be_gone_on_with_is_fetched_anew(hub, tmp_path, 
     assert (tmp_path / "weights.bin").read_bytes() == CONTENT
 
 
+def test_what_had_come_whole_is_only_checked(hub, tmp_path):
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT)
+    fetch(FILE, tmp_path / "weights.bin", hub.address)
+    assert hub.ranges == []
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+
+
 def test_a_file_with_another_hash_leaves_nothing(hub, tmp_path):
     wrong = replace(FILE, sha256="0" * 64)
     with pytest.raises(ModelError, match=r"another hash than the published one, 00000000"):
@@ -144,7 +151,7 @@ def test_offline_mode_is_respected(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
         fetch(FILE, tmp_path / "weights.bin", hub.address)
-    assert hub.ranges == []
+    assert hub.ranges == left_behind(tmp_path) == []
 
 
 def test_a_full_disk_is_noticed_before_anything_is_fetched(hub, tmp_path, monkeypatch):

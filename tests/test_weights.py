@@ -98,6 +98,13 @@ def test_the_demonstration_model_comes_only_when_asked_for_and_says_what_it_is()
     assert torch.equal(answer(demonstration), answer(untrained_model(128, device="cpu")))
 
 
+def test_loading_leaves_the_global_random_state_alone(options):
+    before = torch.random.get_rng_state()
+    load_model("untrained", LoadOptions(device="cpu"))
+    load_model("latentsync-1.6", options)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_upstreams_own_folder_layout_is_understood(model, release, tmp_path, monkeypatch):
     checkpoints = tmp_path / "checkpoints"
     shutil.copytree(release / "latentsync-1.6", checkpoints)

@@ -90,7 +90,8 @@ def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_pr
         raise OutputError(
             f"{part.parent} has {free >> 20} MiB free, but {file.path} needs {file.size - kept >> 20} more."
         )
-    _fetch_part(file, part, endpoint, tell)
+    if kept != file.size:
+        _fetch_part(file, part, endpoint, tell)
     if not check(part):
         part.unlink()
         raise ModelError(
@@ -108,19 +109,17 @@ def _fetch_part(file: KnownFile, part: Path, endpoint: str | None, tell: Callabl
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(
+            f"{file.path} of {file.repository} is not here and HF_HUB_OFFLINE forbids fetching it; unset it."
+        )
+    url = hf_hub_url(file.repository, file.path, revision=file.revision, endpoint=endpoint)
+    # The newest hub libraries no longer resume between calls by themselves, so the part file is ours. Their own
+    # progress bar would come on top of the caller's; older ones can't be told so.
+    bar = {"tqdm_class": _no_bar()} if "tqdm_class" in inspect.signature(http_get).parameters else {}
     with _Part(part, tell) as target:
-        if target.size == file.size:
-            return
         if target.size > file.size:
             target.truncate(0)
-        if constants.HF_HUB_OFFLINE:
-            raise ModelError(
-                f"{file.path} of {file.repository} is not here and HF_HUB_OFFLINE forbids fetching it; unset it."
-            )
-        url = hf_hub_url(file.repository, file.path, revision=file.revision, endpoint=endpoint)
-        # The newest hub libraries no longer resume between calls by themselves, so the part file is ours. Their own
-        # progress bar would come on top of the caller's; older ones can't be told so.
-        bar = {"tqdm_class": _no_bar()} if "tqdm_class" in inspect.signature(http_get).parameters else {}
         try:
             http_get(url, target, resume_size=target.size, headers=build_hf_headers(), expected_size=file.size, **bar)
         except (OSError, *HfHubHTTPError.__bases__) as problem:  # the second: whatever HTTP library the hub's uses
