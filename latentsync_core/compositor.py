@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -13,10 +14,12 @@ from torch import Tensor
 from .errors import OptionError
 from .faces import warp
 from .faces.align import crop_size
+from .faces.masks import mouth_mask
 from .frame import Frame
 from .types import Roi
 
 EDGE_SHARE = 20  # the edge's width is the square root of the face's area divided by this
+MOUTH_EDGE_SHARE = 1 / 32  # of the crop's side: half the width of the drawn region's soft edge
 MARGIN = 3  # pixels around the patch whose mask is 0, so that filters see where it ends
 REFERENCE_BACKGROUND = 127  # what surrounds the face, in units where colours are -1 to 1
 # OpenCV's fixed kernels for a Gaussian of up to seven taps whose sigma is left to it
@@ -32,15 +35,13 @@ SMALL_GAUSSIANS = {
 class CompositeOptions:
     """How a patch is blended in."""
 
-    feather: float = 1.0  # width of the soft edge, in the reference's widths; 0 is a hard edge
-    reference_rim: bool = (
-        False  # keep the reference's rim: a pixel wide, a few levels dark, right of and below the patch
-    )
+    feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
+    like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
 
     @classmethod
     def reference(cls) -> CompositeOptions:
-        """What the reference does, flaw included."""
-        return cls(reference_rim=True)
+        """What the reference does, flaws included."""
+        return cls(like_reference=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 4:
@@ -53,19 +54,22 @@ def paste_face(
     patch: Tensor,
     resolution: int,
     options: CompositeOptions | None = None,
+    region: Tensor | None = None,
 ) -> Roi | None:
-    """Pastes a face into `frame`, in place, and returns the region that may have changed; None if nothing did.
+    """Pastes a face into `frame`, in place, and returns the part that may have changed; None if nothing did.
 
     The reference's restore step on the face's surroundings only; samples outside the soft mask are not touched.
 
     Args:
         transform: (2, 3), displayed source pixel → crop pixel of `crop_size(resolution)`; NaN means no face.
+        region: (R, R) in [0, 1], how much of the patch shows at each of its pixels (`mouth_region`); None: all of it.
         patch: (3, P, P) float32 RGB in [0, 1] (clamped after the warp). P is usually `resolution`; a patch of another
             size (from an upscaler) shows as much of its detail as the frame can hold.
     """
     if not np.isfinite(transform).all():
         return None
-    layer = _layer(transform, patch, resolution, (frame.width, frame.height), options or CompositeOptions())
+    options = options or CompositeOptions()
+    layer = _layer(transform, patch, resolution, (frame.width, frame.height), options, region)
     if layer is None:
         return None
     roi, rgb, alpha = layer
@@ -88,6 +92,18 @@ def restore_face(
         blended = alpha * (rgb * 255) + (1 - alpha) * part
         part.copy_(torch.where(alpha > 0, blended.clamp(0, 255).to(torch.uint8), part))
     return result
+
+
+@functools.lru_cache(maxsize=8)
+def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
+    """The part of a crop that is drawn anew, with a soft edge: (R, R) float32, 1 = the patch shows, 0 = the source.
+
+    The reference pastes the whole crop, most of which is the source's own face, resampled twice. Pasting this region
+    alone leaves that part as it was, and a soft edge hides the difference in sharpness.
+    """
+    drawn = 1 - mouth_mask(resolution).float()
+    edge = int(resolution * MOUTH_EDGE_SHARE * feather)
+    return _gaussian_blur(drawn, edge) if edge else drawn
 
 
 def soft_mask(
@@ -114,17 +130,19 @@ def soft_mask(
     # OpenCV anchors an even square at its centre index; an empty one means 3x3
     inner = _sliding_minimum(covered, edge or 1, edge - 1 if edge else 1)
     soft = _gaussian_blur(inner, edge) if edge else inner
-    columns, rows = (soft.amax(dim) for dim in (0, 1))
-    inside_x, inside_y = torch.nonzero(columns > 0).flatten(), torch.nonzero(rows > 0).flatten()
-    if not len(inside_x):
+    shown = _where_above_zero(soft)
+    if shown is None:
         return None
-    x0, x1, y0, y1 = int(inside_x[0]), int(inside_x[-1]) + 1, int(inside_y[0]), int(inside_y[-1]) + 1
-    inner_roi = Roi(roi.x0 + x0, roi.y0 + y0, roi.x0 + x1, roi.y0 + y1)
-    return inner_roi, soft[y0:y1, x0:x1], covered[y0:y1, x0:x1]
+    return _part_of(roi, shown), soft[shown], covered[shown]
 
 
 def _layer(
-    transform: np.ndarray, patch: Tensor, resolution: int, frame_size: tuple[int, int], options: CompositeOptions
+    transform: np.ndarray,
+    patch: Tensor,
+    resolution: int,
+    frame_size: tuple[int, int],
+    options: CompositeOptions,
+    region: Tensor | None = None,
 ) -> tuple[Roi, Tensor, Tensor] | None:
     """Region, colours (3, h, w) in [0, 1] and alpha (h, w) of the warped patch; None where nothing falls inside."""
     transform, size = _picture_of(transform, patch.shape[-1], resolution)
@@ -132,17 +150,42 @@ def _layer(
     if mask is None:
         return None
     roi, soft, covered = mask
-    picture = patch.float()
-    if tuple(picture.shape[-2:]) != size[::-1]:
-        picture = F.interpolate(picture[None], size=size[::-1], mode="bicubic", antialias=True, align_corners=False)[0]
+    picture = _resized(patch.float(), size)
     columns, rows = warp.positions(transform, roi)
-    if not options.reference_rim:
-        return roi, warp.sample(picture, columns, rows, padding="border").clamp_(0, 1), soft * covered
+    if not options.like_reference:
+        alpha = soft * covered
+        if region is not None:
+            alpha *= warp.sample(_resized(region[None], size), columns, rows)[0].clamp_(0, 1)
+        shown = _where_above_zero(alpha)
+        if shown is None:
+            return None
+        rgb = warp.sample(picture, columns[shown], rows[shown], padding="border").clamp_(0, 1)
+        return _part_of(roi, shown), rgb, alpha[shown]
     # The reference warps a face in [-1, 1] over a background of 127, so a pixel partly inside goes white, and darkens
     # that by its eroded coverage, but not the mask: where the soft edge reaches past the face, the frame goes dark.
     shade = (1 - warp.coverage(columns, rows, size)) * (REFERENCE_BACKGROUND / 2)
     rgb = (warp.sample(picture - 0.5, columns, rows) + 0.5 + shade).clamp_(0, 1)
     return roi, rgb * covered, soft
+
+
+def _where_above_zero(mask: Tensor) -> tuple[slice, slice] | None:
+    """The smallest part of (h, w), rows and columns, that holds every value above 0; None if there is none."""
+    rows, columns = (torch.nonzero(mask.amax(dim) > 0).flatten() for dim in (1, 0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _part_of(roi: Roi, shown: tuple[slice, slice]) -> Roi:
+    rows, columns = shown
+    return Roi(roi.x0 + columns.start, roi.y0 + rows.start, roi.x0 + columns.stop, roi.y0 + rows.stop)
+
+
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """(c, h, w) → (c, height, width) of `size` = (width, height), bicubic, as the reference brings patches to size."""
+    if tuple(picture.shape[-2:]) == size[::-1]:
+        return picture
+    return F.interpolate(picture[None], size=size[::-1], mode="bicubic", antialias=True, align_corners=False)[0]
 
 
 def _picture_of(transform: np.ndarray, patch_size: int, resolution: int) -> tuple[np.ndarray, tuple[int, int]]:

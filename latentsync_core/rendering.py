@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from .compositor import CompositeOptions, paste_face
+from .compositor import CompositeOptions, mouth_region, paste_face
 from .faces.align import crop_face
 from .faces.masks import mouth_mask
 from .frame import Frame
@@ -21,11 +21,11 @@ DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames ar
 def render_frames(synced: SyncedFaces, options: CompositeOptions | None = None) -> Iterator[Frame]:
     """Yields the F output frames in order, in the clip's own pixel format, stamped for the output.
 
-    A frame without a patch passes through as it came. Where there is one, the generated mouth region replaces the
-    crop's (the kept region is the source's own crop, as in the reference), and the crop is pasted with a soft edge.
+    A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
+    soft edge: the rest of the face stays the source's own samples. (Like the reference: the whole crop is pasted, the
+    rest of the face being the source's, resampled.)
     """
     options = options or CompositeOptions()
-    mask = mouth_mask(synced.resolution).float()
     has_patch = np.isfinite(synced.transforms).all(axis=(1, 2))
     with FrameSequence(synced.faces.clip) as sequence:
         frames = sequence.frames(synced.source_index.tolist())
@@ -36,7 +36,7 @@ def render_frames(synced: SyncedFaces, options: CompositeOptions | None = None) 
             decoded = iter(synced.codec.decode(synced.patches.get(patched)).float().cpu()) if patched else iter(())
             for index, frame in zip(batch, held, strict=True):
                 if has_patch[index]:
-                    _paste(frame, synced.transforms[index], next(decoded), mask, synced.resolution, options)
+                    _paste(frame, synced.transforms[index], next(decoded), synced.resolution, options)
                 yield frame
 
 
@@ -46,14 +46,13 @@ def blend_mouth(drawn: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -
 
 
 def _paste(
-    frame: Frame,
-    transform: np.ndarray,
-    drawn: torch.Tensor,
-    mask: torch.Tensor,
-    resolution: int,
-    options: CompositeOptions,
+    frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolution: int, options: CompositeOptions
 ) -> None:
     """Blends one decoded crop, (3, R, R) in about [-1, 1], into its frame."""
-    source = crop_face(frame, transform, resolution) * 2 - 1
-    patch = blend_mouth(drawn, source, mask) / 2 + 0.5
-    paste_face(frame, transform, patch, resolution, options)
+    region = None
+    if options.like_reference:
+        source = crop_face(frame, transform, resolution) * 2 - 1
+        drawn = blend_mouth(drawn, source, mouth_mask(resolution).float())
+    else:
+        region = mouth_region(resolution, options.feather)
+    paste_face(frame, transform, drawn / 2 + 0.5, resolution, options, region)

@@ -14,6 +14,7 @@ from latentsync_core.compositor import (
     _gaussian,
     _gaussian_blur,
     _sliding_minimum,
+    mouth_region,
     paste_face,
     soft_mask,
 )
@@ -162,3 +163,16 @@ def test_a_4k_frame_with_a_600_pixel_face_is_pasted_in_well_under_the_references
         paste_face(frame, transform, patch, 512)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.25  # measured 0.05 on two idle cores; the reference takes 1.3 to 2.5
+
+
+def test_only_the_mouth_region_of_a_patch_is_pasted_and_its_edge_is_soft():
+    region = mouth_region(256)
+    assert region[230, 128] == pytest.approx(1), "the chin is drawn anew"
+    assert (region[:80] == 0).all(), "brows and eyes are not"
+    assert ((region > 0) & (region < 1)).float().mean() > 0.05
+    frame = astronaut.frame_of(torch.zeros(300, 300, 3))
+    identity_crop = np.array([[1, 0, -40], [0, 1, -10]], np.float32)  # 210 x 280 pixels at 40, 10
+    paste_face(frame, identity_crop, torch.ones(3, 256, 256), 256, region=region)
+    pasted = frame.rgb()[0]
+    assert pasted[10 + 250, 145] == pytest.approx(1, abs=1e-3)
+    assert (pasted[: 10 + 80] == 0).all()
