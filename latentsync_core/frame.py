@@ -86,14 +86,16 @@ class Frame:
                 f"A patch for {roi.width}×{roi.height} pixels must have that size: its colours are "
                 f"{tuple(rgb.shape)} and its alpha {tuple(alpha.shape)}."
             )
+        rgb, alpha = rgb.detach().to("cpu", torch.float32), alpha.detach().to("cpu", torch.float32)
         turns = self.layout.rotation // 90
-        rgb = torch.rot90(rgb.detach().to("cpu", torch.float32), turns, dims=(1, 2))
-        alpha = torch.rot90(alpha.detach().to("cpu", torch.float32), turns, dims=(0, 1))
+        if turns:
+            rgb, alpha = torch.rot90(rgb, turns, dims=(1, 2)), torch.rot90(alpha, turns, dims=(0, 1))
         stored = self.layout.stored_roi(roi)
         written = alpha > 0
-        rgb = rgb.clamp(0, 1)
-        if not written.all():
-            rgb = torch.where(written, rgb, 0)  # so that nothing undefined under alpha 0 can leak into a neighbour
+        lowest, highest = torch.aminmax(rgb)
+        if not (lowest >= 0 and highest <= 1):  # also where something is not a number
+            # Nothing undefined under alpha 0 may leak into a neighbour.
+            rgb = torch.where(written, rgb.clamp(0, 1), 0)
         if self.layout.luma_weights is None:
             self._paste_rgb(stored, rgb, alpha, written)
         else:
@@ -198,17 +200,19 @@ class Frame:
         _blend(part, luma.mul_(alpha), alpha, written, bits)
 
         # Weighted by alpha before the filter, so that a half-covered chroma sample takes the covered half's colour.
-        layers = torch.cat([rgb * alpha, alpha[None]])
+        layers = torch.empty((4, *alpha.shape))
+        torch.mul(rgb, alpha, out=layers[:3])
+        layers[3] = alpha
         shape = self.layout.pixel_format
         columns, rows = slice(roi.x0, roi.x1), slice(roi.y0, roi.y1)
-        if shape.chroma_shift_x:
-            layers = halved(layers, roi.x0, roi.x1, self.layout.width, self.layout.siting[0], -1)
-            written = any_of_block(written, roi.x0, -1)
-            columns = slice(roi.x0 // 2, (roi.x1 + 1) // 2)
         if shape.chroma_shift_y:
             layers = halved(layers, roi.y0, roi.y1, self.layout.height, self.layout.siting[1], -2)
             written = any_of_block(written, roi.y0, -2)
             rows = slice(roi.y0 // 2, (roi.y1 + 1) // 2)
+        if shape.chroma_shift_x:
+            layers = halved(layers, roi.x0, roi.x1, self.layout.width, self.layout.siting[0], -1)
+            written = any_of_block(written, roi.x0, -1)
+            columns = slice(roi.x0 // 2, (roi.x1 + 1) // 2)
         weight = layers[3]
         luma = layers[0] * red + layers[1] * green + layers[2] * blue
         for plane, own, share in ((self.planes[1], layers[2], blue), (self.planes[2], layers[0], red)):
