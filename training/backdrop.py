@@ -16,7 +16,9 @@ def backdrop(seed: int, width: int, height: int, warmth: float = 0.0) -> np.ndar
     rng = np.random.default_rng((15485863, seed))
     kind = str(rng.choice(KINDS))
     h, w = 180, max(round(180 * width / height), 60)
-    y, x = np.meshgrid(np.linspace(0, 1, h, dtype=np.float32), np.linspace(0, w / h, w, dtype=np.float32), indexing="ij")
+    y, x = np.meshgrid(
+        np.linspace(0, 1, h, dtype=np.float32), np.linspace(0, w / h, w, dtype=np.float32), indexing="ij"
+    )
     hue = rng.uniform(0, 1, 3)
     tone = 0.5 + 0.13 * (hue - hue.mean()) + np.array([0.06, 0, -0.08]) * warmth
     level = rng.uniform(0.25, 0.8)
@@ -40,7 +42,9 @@ def backdrop(seed: int, width: int, height: int, warmth: float = 0.0) -> np.ndar
     elif kind == "outside":
         horizon = rng.uniform(0.4, 0.65) + 0.05 * smooth_noise((seed, 22), (h, w), (2, 7), 2)
         sky = np.array([0.62, 0.76, 0.92])[:, None, None] * (1.1 - 0.3 * y)
-        green = rng.uniform((0.18, 0.28, 0.12), (0.4, 0.45, 0.25))[:, None, None] * (1 + 0.3 * smooth_noise((seed, 23), (h, w), (14, 20), 3))
+        green = rng.uniform((0.18, 0.28, 0.12), (0.4, 0.45, 0.25))[:, None, None] * (
+            1 + 0.3 * smooth_noise((seed, 23), (h, w), (14, 20), 3)
+        )
         picture = np.where(y < horizon, sky, green)
     elif kind == "shelves":
         for row in range(4):
@@ -49,7 +53,9 @@ def backdrop(seed: int, width: int, height: int, warmth: float = 0.0) -> np.ndar
             while place < w / h:
                 wide, tall = rng.uniform(0.015, 0.05), rng.uniform(0.12, 0.2)
                 book = (x > place) & (x < place + wide) & (y > low + 0.2 - tall) & (y < low + 0.2)
-                picture = np.where(book, ((rng.uniform(0.15, 0.6) + rng.uniform(-0.12, 0.12, 3)) * level * 1.3)[:, None, None], picture)
+                picture = np.where(
+                    book, ((rng.uniform(0.15, 0.6) + rng.uniform(-0.12, 0.12, 3)) * level * 1.3)[:, None, None], picture
+                )
                 place += wide + (rng.uniform(0.05, 0.3) if rng.random() < 0.12 else 0.004)
     soft = _blurred(torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None], blur)
     grown = F.interpolate(soft, (height, width), mode="bicubic", align_corners=False)[0].clamp(0, 1)

@@ -20,6 +20,6 @@ def engine_frame(picture: np.ndarray, index: int = 0) -> Frame:
 
 
 def aligned_crop(picture: np.ndarray, three_points: np.ndarray, resolution: int = RESOLUTION) -> torch.Tensor:
-    """The face crop of (H, W, 3) uint8 RGB: (3, R, R) float32 in [0, 1]. `three_points` (3, 2): brows and nose, pixels."""
+    """The face crop of (H, W, 3) uint8 RGB: (3, R, R) float32 in [0, 1]; `three_points` (3, 2) are brows and nose."""
     transform = align_track(three_points[None], np.array([True]), resolution)[0]
     return crop_face(engine_frame(picture), transform, resolution)

@@ -10,7 +10,14 @@ LOWER_LID = 0.42  # of the upper lid's height
 
 
 def draw_eyes(
-    person: Identity, blink: float, gaze: tuple[float, float], x, y, pixel: float, color: np.ndarray, falling: np.ndarray
+    person: Identity,
+    blink: float,
+    gaze: tuple[float, float],
+    x,
+    y,
+    pixel: float,
+    color: np.ndarray,
+    falling: np.ndarray,
 ) -> None:
     """Paints both eyes over the linear `color` (3, n) of skin points (x, resting y), lit by `falling` (3, n).
 
@@ -21,7 +28,9 @@ def draw_eyes(
         v = y - person.eye_y + u * np.float32(person.eye_tilt * person.eye_width * 3)
         where = np.flatnonzero((np.abs(u) < 1.5) & (np.abs(v) < 2.2 * person.eye_height + 0.05))
         if where.size:
-            color[:, where] = _one_eye(person, side, blink, gaze, u[where], v[where], pixel, color[:, where], falling[:, where])
+            color[:, where] = _one_eye(
+                person, side, blink, gaze, u[where], v[where], pixel, color[:, where], falling[:, where]
+            )
 
 
 def _one_eye(person, side, blink, gaze, u, v, pixel, color, falling):
@@ -51,7 +60,10 @@ def _one_eye(person, side, blink, gaze, u, v, pixel, color, falling):
     drawn = white + np.clip((1 - part) * person.iris_size * step + 0.5, 0, 1) * (tint - white)
     for dx, dy, size, strength in ((-0.35, -0.42, 0.24, 1.0), (0.32, 0.35, 0.13, 0.35)):
         size *= 1.35 if anime else 0.8
-        spark = np.sqrt((u * person.eye_width - dx * person.iris_size - gaze[0] * side * person.eye_width) ** 2 + (py - dy * person.iris_size) ** 2)
+        spark = np.sqrt(
+            (u * person.eye_width - dx * person.iris_size - gaze[0] * side * person.eye_width) ** 2
+            + (py - dy * person.iris_size) ** 2
+        )
         spark = np.clip((size * person.iris_size - spark) * step + 0.5, 0, 1) * strength
         drawn = drawn + spark * (0.95 - drawn)
     color = color + opened * (drawn - color)
@@ -60,5 +72,9 @@ def _one_eye(person, side, blink, gaze, u, v, pixel, color, falling):
     lash = np.clip((thick - np.abs(v - high + thick * 0.6)) * step * 0.8 + 0.5, 0, 1) * wing
     dark = np.array([0.02, 0.014, 0.012], np.float32)[:, None]
     color = color + lash * 0.92 * (dark - color)
-    rim = np.clip(1 - np.abs(v - low) * np.float32(1 / 0.007), 0, 1) * (np.abs(u) < 1) * (0.25 + 0.2 * (person.lashes > 0.8))
+    rim = (
+        np.clip(1 - np.abs(v - low) * np.float32(1 / 0.007), 0, 1)
+        * (np.abs(u) < 1)
+        * (0.25 + 0.2 * (person.lashes > 0.8))
+    )
     return color * (1 - rim * 0.6)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from .identity import Identity
 
-CROWN_EXPONENT = 2.7
+CROWN = 0.7  # how square the skull's top is: 0 an ellipsoid
 RELIEF_STEPS = 3
 
 
@@ -97,7 +97,7 @@ class Hits:
 
 
 def camera_rays(pose: Pose, columns: np.ndarray, rows: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """The head-space places (x, y, z), each (h·w,), of a window's pixels in the camera's plane; the way to the camera."""
+    """Where a window's pixels lie in the camera's plane, head-space x, y, z, each (h·w,); and the way to the camera."""
     rotation = pose.rotation.astype(np.float32)
     a = ((columns - pose.x) / pose.scale).astype(np.float32)[None, :]
     b = ((rows - pose.y) / pose.scale).astype(np.float32)[:, None]
@@ -138,11 +138,10 @@ def meet(person: Identity, jaw: Jaw, relief: Maps | None, rays: Rays) -> Hits:
 
 def _vertex(person: Identity, jaw: Jaw, base, toward: np.ndarray, start: np.ndarray | None = None):
     """Along a ray the head's form is nearly a parabola: its lowest level, where that is, and its curvature."""
-    bx, by, bz = base
-    vertex = np.zeros_like(bx) if start is None else start
+    vertex = np.zeros_like(base[0]) if start is None else start
     step = np.float32(0.5)
     low, mid, high = (
-        _level(person, jaw, bx + (vertex + s) * toward[0], by + (vertex + s) * toward[1], bz + (vertex + s) * toward[2])[0]
+        _form(person, jaw, *(b + (vertex + s) * t for b, t in zip(base, toward, strict=True)))[0]
         for s in (-step, np.float32(0), step)
     )
     curve = np.maximum((low + high - 2 * mid) * (0.5 / (step * step)), np.float32(0.3))
@@ -155,33 +154,40 @@ def surface_points(person: Identity, jaw: Jaw, relief: Maps | None, places: np.n
     x, y = (np.ascontiguousarray(places[:, k], np.float32) for k in (0, 1))
     rest = jaw.rest_y(person, x, y)
     forward = np.float32(person.chin) * np.maximum(rest, 0) ** 2
-    level, *_ = _level(person, jaw, x, y, forward)
+    level, *_ = _form(person, jaw, x, y, forward)
     z = forward + np.float32(person.depth) * np.sqrt(np.maximum(-level, 0))
     if relief is not None:
         z = z + relief.height(x, rest)
     return np.stack([x, y, z], axis=1).astype(np.float64)
 
 
-def _level(person: Identity, jaw: Jaw, x, y, z):
-    """The head's implicit form (negative inside), the resting height, and the form's gradient."""
+def _form(person: Identity, jaw: Jaw, x, y, z):
+    """The head's implicit form, negative inside: an ellipsoid about a chin that juts, squarer where the jaw is.
+
+    Returns the level, the resting height, and what the gradient is made of.
+    """
     rest = jaw.rest_y(person, x, y)
     down = np.maximum(rest, 0)
     up = np.maximum(-rest, 0) * np.float32(1 / person.crown)
-    narrow = 1 - np.float32(person.taper) * down * down
-    wide = np.float32(1 / person.width) / np.maximum(narrow, np.float32(0.3))
-    deep = np.float32(1 / person.depth)
+    squared = down * down
+    wide = np.float32(1 / person.width) / np.maximum(1 - np.float32(person.taper) * squared, np.float32(0.3))
     sx = x * wide
-    sz = (z - np.float32(person.chin) * down * down) * deep
-    power_down = down ** np.float32(person.jaw - 1)
-    power_up = up ** np.float32(CROWN_EXPONENT - 1)
-    level = sx * sx + sz * sz + power_down * down + power_up * up - 1
-    gx, gz = 2 * sx * wide, 2 * sz * deep
-    gy = (
-        np.float32(person.jaw) * power_down
-        - np.float32(CROWN_EXPONENT / person.crown) * power_up
-        - gz * np.float32(2 * person.chin) * down
-        + 2 * sx * sx * np.float32(2 * person.taper) * down
+    sz = (z - np.float32(person.chin) * squared) * np.float32(1 / person.depth)
+    jowl, crown = np.float32(person.jaw - 2), np.float32(CROWN)
+    level = sx * sx + sz * sz - 1
+    level += squared * ((1 - jowl) + jowl * down) + up * up * ((1 - crown) + crown * up)
+    return level, rest, (down, up, wide, sx, sz)
+
+
+def _level(person: Identity, jaw: Jaw, x, y, z):
+    """The form's level and resting height with its gradient in x, y and z."""
+    level, rest, (down, up, wide, sx, sz) = _form(person, jaw, x, y, z)
+    jowl, crown = np.float32(person.jaw - 2), np.float32(CROWN)
+    gx, gz = 2 * sx * wide, sz * np.float32(2 / person.depth)
+    gy = down * (2 * (1 - jowl) + 3 * jowl * down) - up * (2 * (1 - crown) + 3 * crown * up) * np.float32(
+        1 / person.crown
     )
+    gy += down * (np.float32(4 * person.taper) * sx * sx - np.float32(2 * person.chin) * gz)
     return level, rest, gx, gy, gz
 
 
@@ -215,4 +221,6 @@ class Maps:
         places = np.empty((1, 1, x.size, 2), np.float32)
         np.multiply(x, np.float32(1 / self.X), out=places[0, 0, :, 0])
         np.multiply(y, np.float32(1 / self.Y), out=places[0, 0, :, 1])
-        return F.grid_sample(channels, torch.from_numpy(places), padding_mode="border", align_corners=True)[0, :, 0].numpy()
+        return F.grid_sample(channels, torch.from_numpy(places), padding_mode="border", align_corners=True)[
+            0, :, 0
+        ].numpy()

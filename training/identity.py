@@ -39,7 +39,7 @@ class Identity:
     width: float
     depth: float
     crown: float  # how far the skull's top lies above the origin
-    jaw: float  # exponent of the lower outline: 2 an egg, 3.4 a square jaw
+    jaw: float  # how square the lower outline is: 2 an egg, 3.3 a square jaw
     taper: float  # how much the face narrows towards the chin
     chin: float  # how far the chin comes forward
     nose_width: float
@@ -155,7 +155,8 @@ def sample_identity(seed: int, style: str | None = None) -> Identity:
         iris_size=person.iris_size * big * 1.05, lashes=rng.uniform(0.8, 1.5) if anime else person.lashes,
         iris=_color(rng.uniform(50, 190, 3)) if anime else person.iris,
         eye_y=person.eye_y + (0.03 if anime else 0.01),
-        nose_width=person.nose_width * (0.6 if anime else 0.85), nose_height=person.nose_height * (0.55 if anime else 0.85),
+        nose_width=person.nose_width * (0.6 if anime else 0.85),
+        nose_height=person.nose_height * (0.55 if anime else 0.85),
         taper=person.taper + (0.05 if anime else 0.03), jaw=min(person.jaw, 2.5),
         upper_lip=person.upper_lip * (0.5 if anime else 0.85), lower_lip=person.lower_lip * (0.55 if anime else 0.9),
         hair=_color(np.array(ANIME_HAIR[rng.choice(len(ANIME_HAIR))])) if anime and rng.random() < 0.7 else person.hair,

@@ -36,7 +36,8 @@ def sample_light(seed: int) -> Light:
     cool = np.array([1 - 0.08 * warmth, 1.0, 1 + 0.10 * warmth])
     ambient = cool * (1.0 - contrast) * 0.62 * level + 0.10
     fill = cool * rng.uniform(0.05, 0.28) * level
-    return Light(tuple(direction), tuple(key), tuple(fill), tuple(ambient), rng.uniform(0, 0.5), warmth)
+    colors = (tuple(float(v) for v in values) for values in (direction, key, fill, ambient))
+    return Light(*colors, rng.uniform(0, 0.5), warmth)
 
 
 @dataclass(frozen=True, eq=False)

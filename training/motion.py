@@ -31,7 +31,9 @@ class HeadMotion:
         self._pace = rng.uniform(0.08, 0.75, (6, 4))  # Hz
         self._phase = rng.uniform(0, 2 * np.pi, (6, 4))
         self._weight = rng.dirichlet(np.full(4, 1.5), 6)
-        self._gazes = rng.uniform((-0.28, -0.10), (0.28, 0.12), (max(2, int(seconds / GAZE_HOLD) + 2), 2)) * min(lively, 1)
+        self._gazes = rng.uniform((-0.28, -0.10), (0.28, 0.12), (max(2, int(seconds / GAZE_HOLD) + 2), 2)) * min(
+            lively, 1
+        )
         self._looks = np.cumsum(rng.exponential(GAZE_HOLD, len(self._gazes)))
         self._blinks = np.cumsum(rng.uniform(1.2, 5.5, max(2, int(seconds / 1.2) + 2)))
         self._brow = rng.uniform(0.0, 0.03) * lively

@@ -61,7 +61,9 @@ def lip_curves(person: Identity, shape: MouthShape) -> LipCurves:
     outer = np.clip(1 - t * t, 0, None)
     rise = person.corner + 0.045 * shape.smile
     middle = person.mouth_y + t * t * (0.30 * shape.opening - rise)
-    middle += 0.007 * (1 - shape.rounding) * (np.exp(-((t / 0.16) ** 2)) - 0.4) * (1 - np.clip(shape.opening / 0.08, 0, 1))
+    middle += (
+        0.007 * (1 - shape.rounding) * (np.exp(-((t / 0.16) ** 2)) - 0.4) * (1 - np.clip(shape.opening / 0.08, 0, 1))
+    )
     round_out = 0.78 - 0.28 * shape.rounding
     upper_inner = middle - UPPER_SHARE * shape.opening * inner**round_out
     lower_inner = middle + (1 - UPPER_SHARE) * shape.opening * inner**round_out
@@ -76,7 +78,7 @@ def lip_curves(person: Identity, shape: MouthShape) -> LipCurves:
 
 @dataclass(frozen=True, eq=False)
 class MouthPixels:
-    """What the mouth covers among (n,) points: `where` (m,) their indices; the rest (m,) coverages 0 to 1 and places."""
+    """What the mouth covers among (n,) points: `where` (m,) their indices; the rest (m,) coverages and places."""
 
     where: np.ndarray
     x: np.ndarray
@@ -114,7 +116,9 @@ def lip_color(person: Identity, pixels: MouthPixels, pixel: float) -> np.ndarray
     return color * lines
 
 
-def draw_inside(person: Identity, shape: MouthShape, pixels: MouthPixels, pixel: float, falling: np.ndarray) -> np.ndarray:
+def draw_inside(
+    person: Identity, shape: MouthShape, pixels: MouthPixels, pixel: float, falling: np.ndarray
+) -> np.ndarray:
     """(3, m): the linear colour of teeth, tongue and cavity where the mouth is open; `falling` (3, m) is the light."""
     x, y = pixels.x, pixels.y
     curves = pixels.curves

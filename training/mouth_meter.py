@@ -7,6 +7,7 @@ never sees the sound, the frame's place in time or any other frame.
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,10 @@ class MouthMeter(nn.Module):
         super().__init__()
         sizes = (3, width, width * 2, width * 3, width * 4)
         layers: list[nn.Module] = []
-        for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            layers += [nn.Conv2d(before, after, 5 if number == 0 else 3, 2 if number == 0 else 1, 2 if number == 0 else 1)]
+        for number, (before, after) in enumerate(pairwise(sizes)):
+            layers += [
+                nn.Conv2d(before, after, 5 if number == 0 else 3, 2 if number == 0 else 1, 2 if number == 0 else 1)
+            ]
             layers += [nn.GroupNorm(4, after), nn.SiLU()]
             if number:
                 layers += [nn.MaxPool2d(2)]

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 
 
-def smooth_noise(seed: tuple[int, ...], size: tuple[int, int], cells: tuple[float, float], octaves: int = 1) -> np.ndarray:
+def smooth_noise(
+    seed: tuple[int, ...], size: tuple[int, int], cells: tuple[float, float], octaves: int = 1
+) -> np.ndarray:
     """(height, width) float32 of about unit spread: random values on a lattice of `cells` (down, across), smoothed.
 
     Each further octave doubles the lattice and halves the weight. A finer `size` shows the same pattern, finer drawn.

@@ -82,11 +82,15 @@ class Painter:
         self._draw_behind(picture, moment, hair, columns, rows, float((truth.chin[1] - pose.y) / pose.scale))
         head = _window(pose, HEAD_REACH, width, height)
         if head is not None:
-            inner = picture.reshape(3, bottom - top, right - left)[:, head[1] - top : head[3] - top, head[0] - left : head[2] - left]
+            inner = picture.reshape(3, bottom - top, right - left)[
+                :, head[1] - top : head[3] - top, head[0] - left : head[2] - left
+            ]
             drawn = inner.reshape(3, -1).copy() if inner.size else inner
             self._draw_head(drawn, moment, jaw, skin, hair, np.arange(head[0], head[2]), np.arange(head[1], head[3]))
             inner[...] = drawn.reshape(inner.shape)
-        part[...] = (picture.reshape(3, bottom - top, right - left).transpose(1, 2, 0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        part[...] = (
+            picture.reshape(3, bottom - top, right - left).transpose(1, 2, 0) * np.float32(255) + np.float32(0.5)
+        ).astype(np.uint8)
         return truth
 
     def _maps_for(self, scale: float) -> tuple[Maps, Maps]:
@@ -144,11 +148,28 @@ class Painter:
             falling = np.broadcast_to(falling, (3, where.size))
             inside = draw_inside(person, shape, mouth, pixel, falling)
             color[:, where] += mouth.open * (inside - color[:, where])
-            seam = mouth.lips * np.exp(-(((mouth.y - (mouth.curves.at(mouth.curves.upper_inner, mouth.x) + mouth.curves.at(mouth.curves.lower_inner, mouth.x)) / 2) / np.float32(max(0.008, 0.6 * pixel))) ** 2))
+            seam = mouth.lips * np.exp(
+                -(
+                    (
+                        (
+                            mouth.y
+                            - (
+                                mouth.curves.at(mouth.curves.upper_inner, mouth.x)
+                                + mouth.curves.at(mouth.curves.lower_inner, mouth.x)
+                            )
+                            / 2
+                        )
+                        / np.float32(max(0.008, 0.6 * pixel))
+                    )
+                    ** 2
+                )
+            )
             color[:, where] *= 1 - 0.62 * seam * np.float32(np.clip(1 - shape.opening / 0.03, 0, 1))
         draw_eyes(person, moment.blink, moment.gaze, hits.x, hits.rest_y, pixel, color, lit.falling)
         if person.outline:
-            line = np.clip(1 - rays.inside / np.float32(max(0.022, 1.2 * pixel)), 0, 1) * np.float32(person.outline * 0.85)
+            line = np.clip(1 - rays.inside / np.float32(max(0.022, 1.2 * pixel)), 0, 1) * np.float32(
+                person.outline * 0.85
+            )
             color *= 1 - line
         shown = np.sqrt(np.clip(color, 0, 1))
         cover = np.clip(rays.inside * np.float32(1 / pixel) + np.float32(0.5), 0, 1)
@@ -164,19 +185,27 @@ class Painter:
             reach = 0.10 + 0.10 * abs(to_key[0])
             along = (hits.x * away - 0.05 - reach * 0.6) / reach
             down = (hits.rest_y - 0.25 - 0.25 * (hits.x * away) * -to_key[1]) / 0.10
-            hollow *= 1 - np.float32(0.45 * min(abs(to_key[0]) * 1.6, 1)) * np.exp(-along * along - down * down) * (hits.x * away > 0.02)
+            hollow *= 1 - np.float32(0.45 * min(abs(to_key[0]) * 1.6, 1)) * np.exp(-along * along - down * down) * (
+                hits.x * away > 0.02
+            )
+        across = np.square(hits.x * np.float32(1 / (person.mouth_width * 0.7)))
         low = (hits.y - person.mouth_y - 0.86 * shape.opening - person.lower_lip - 0.03) / 0.03
-        hollow *= 1 - np.float32(0.22) * np.exp(-low * low - (hits.x / (person.mouth_width * 0.7)) ** 4)
+        hollow *= 1 - np.float32(0.22) * np.exp(-low * low - across * across)
 
     def _truth(self, moment: Moment, jaw: Jaw, skin: Maps) -> FaceTruth:
         person, shape, pose = self.person, moment.mouth, moment.pose
         brow_x = np.array([0.15, 0.27, 0.40, 0.53, 0.65])
-        brow = np.stack([brow_x + 0.025, brow_line(person, brow_x.astype(np.float32)) - 0.03], axis=1)  # where the mesh sees them
+        brow = np.stack(
+            [brow_x + 0.025, brow_line(person, brow_x.astype(np.float32)) - 0.03], axis=1
+        )  # where the mesh sees them
         still = np.concatenate([brow * (-1, 1), brow, nose_points(person), person.eyes, [(0, 1.0), (0, -0.52)]])
         still[:, 1] = jaw.moved_y(person, still[:, 0], still[:, 1])
         curves = lip_curves(person, shape)
         middle = len(curves.upper_outer) // 2
-        rim = [(0, float(c[middle])) for c in (curves.upper_outer, curves.upper_inner, curves.lower_inner, curves.lower_outer)]
+        rim = [
+            (0, float(c[middle]))
+            for c in (curves.upper_outer, curves.upper_inner, curves.lower_inner, curves.lower_outer)
+        ]
         corner = float(curves.upper_inner[0])
         rim += [(-curves.half_width, corner), (curves.half_width, corner)]
         sides = [(-person.width * 0.97, 0.05), (person.width * 0.97, 0.05)]
@@ -186,8 +215,8 @@ class Painter:
         edge = np.concatenate([seen[21:23], seen[29:31]])
         box = np.concatenate([edge.min(0), edge.max(0)])
         return FaceTruth(
-            person.seed, moment, box, np.stack([seen[:5].mean(0), seen[5:10].mean(0)]), seen[10:19].mean(0), seen[19:21],
-            seen[27:29], seen[23:27], seen[21],
+            person.seed, moment, box, np.stack([seen[:5].mean(0), seen[5:10].mean(0)]), seen[10:19].mean(0),
+            seen[19:21], seen[27:29], seen[23:27], seen[21],
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from .backdrop import backdrop
 from .head import Pose
 from .identity import Identity, sample_identity
 from .light import Light, sample_light
-from .motion import HeadMotion, Path as Track
+from .motion import HeadMotion
+from .motion import Path as Track
 from .painter import FaceTruth, Moment, Painter
 from .speech import LANGUAGES, SAMPLE_RATE, Performance, delayed, perform, sample_manner, sample_voice
 
@@ -34,7 +35,7 @@ class Actor:
     person: Identity
     performance: Performance
     motion: HeadMotion
-    track: Track = Track()
+    track: Track = field(default_factory=Track)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class FrameTruth:
-    """What is true of a frame: when it is shown, in which shot, and of every face in the shot (also beyond the edge)."""
+    """What is true of a frame: its time, its shot, and every face in that shot (also beyond the edge)."""
 
     index: int
     time: float  # seconds
@@ -107,8 +108,16 @@ def moment_of(actor: Actor, time: float, along: float, width: int, height: int) 
 
 
 def talking_head(
-    seed: int, language: str = "en", seconds: float = 4.0, *, fps: Fraction = Fraction(25), size: tuple[int, int] = (160, 160),
-    split: str = "train", style: str | None = None, performance: Performance | None = None, varied: bool = True,
+    seed: int,
+    language: str = "en",
+    seconds: float = 4.0,
+    *,
+    fps: Fraction = Fraction(25),
+    size: tuple[int, int] = (160, 160),
+    split: str = "train",
+    style: str | None = None,
+    performance: Performance | None = None,
+    varied: bool = True,
 ) -> Scene:
     """One person speaking to the camera, all of it drawn by `seed`: the main source of training and test clips.
 
@@ -116,14 +125,18 @@ def talking_head(
     """  # fmt: skip
     rng = np.random.default_rng((179424673, seed))
     who = seed + (TEST_IDENTITIES if split == "test" else 0)
-    performance = performance or perform(who, sample_voice(who, language, split), seconds, split, sample_manner(who), varied)
+    performance = performance or perform(
+        who, sample_voice(who, language, split), seconds, split, sample_manner(who), varied
+    )
     frames = max(1, round(seconds * fps))
     low = rng.uniform(0.26, 0.35)
     high = low * rng.uniform(0.88, 1.12)
     place = rng.uniform((0.42, 0.47), (0.58, 0.55))
     track = Track(tuple(place), tuple(place + rng.uniform(-0.05, 0.05, 2)), low, high)
     facing = rng.uniform(-1, 1, 3) * (0.25, 0.1, 0.08)
-    actor = Actor(sample_identity(who, style), performance, HeadMotion(who, seconds, rng.uniform(0.3, 1.2), tuple(facing)), track)
+    actor = Actor(
+        sample_identity(who, style), performance, HeadMotion(who, seconds, rng.uniform(0.3, 1.2), tuple(facing)), track
+    )
     shot = Shot(frames, (actor,), int(rng.integers(1 << 30)), sample_light(who), rng.choice([0.0, 1.0, 2.0, 3.0]))
     return Scene(*size, fps, (shot,), _fitted(performance.waveform, frames, fps), seed)
 
@@ -131,7 +144,9 @@ def talking_head(
 def cuts(seed: int, lengths: tuple[int, ...] = (20, 25, 15), *, fps: Fraction = Fraction(25), size=(320, 240)) -> Scene:
     """Two people answering each other, a cut between: shots of the given numbers of frames, speakers taking turns."""
     seconds = float(sum(lengths) / fps)
-    scenes = [talking_head(seed * 2 + k, _language(seed + k), seconds, fps=fps, size=size, split="test") for k in (0, 1)]
+    scenes = [
+        talking_head(seed * 2 + k, _language(seed + k), seconds, fps=fps, size=size, split="test") for k in (0, 1)
+    ]
     shots, parts, start = [], [], 0
     for number, length in enumerate(lengths):
         source = scenes[number % 2]
@@ -163,16 +178,23 @@ def leaving(seed: int, seconds: float = 3.0, *, fps: Fraction = Fraction(25), si
     scene = talking_head(seed, _language(seed), seconds, fps=fps, size=size, split="test", style="real")
     shot = scene.shots[0]
     actor = shot.actors[0]
-    away = Actor(actor.person, actor.performance, HeadMotion(seed, seconds, 0.4), Track((0.4, 0.55), (1.95, 0.55), 0.28, 0.28))
+    away = Actor(
+        actor.person, actor.performance, HeadMotion(seed, seconds, 0.4), Track((0.4, 0.55), (1.95, 0.55), 0.28, 0.28)
+    )
     return Scene(*size, fps, (Shot(shot.frames, (away,), shot.backdrop, shot.light, shot.grain),), scene.waveform, seed)
 
 
-def with_gap(seed: int, lengths: tuple[int, int, int] = (20, 15, 20), *, fps: Fraction = Fraction(25), size=(320, 240)) -> Scene:
+def with_gap(
+    seed: int, lengths: tuple[int, int, int] = (20, 15, 20), *, fps: Fraction = Fraction(25), size=(320, 240)
+) -> Scene:
     """A speaker, then a shot of nobody while the voice goes on, then the speaker again."""
     seconds = float(sum(lengths) / fps)
     scene = talking_head(seed, _language(seed), seconds, fps=fps, size=size, split="test", style="real")
     one = scene.shots[0]
-    shots = [Shot(length, one.actors if k != 1 else (), one.backdrop + (k == 1), one.light, one.grain) for k, length in enumerate(lengths)]
+    shots = [
+        Shot(length, one.actors if k != 1 else (), one.backdrop + (k == 1), one.light, one.grain)
+        for k, length in enumerate(lengths)
+    ]
     return Scene(*size, fps, tuple(shots), scene.waveform, seed)
 
 

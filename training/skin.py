@@ -41,7 +41,8 @@ def brow_line(person: Identity, side: np.ndarray) -> np.ndarray:
     """The height of the brows' middle at distance `side` from the face's middle."""
     t = (side - 0.40) / 0.27
     lift = 0.02 if person.style == "anime" else 0.0
-    return (-0.325 - lift + person.eye_y + 0.11 + 0.02 * t * t - person.brow_arch * (1 - (t - 0.25) ** 2) - 0.35 * person.brow_tilt * t - 0.008).astype(np.float32)  # fmt: skip
+    form = 0.02 * t * t - person.brow_arch * (1 - (t - 0.25) ** 2) - 0.35 * person.brow_tilt * t
+    return (person.eye_y - 0.223 - lift + form).astype(np.float32)
 
 
 def nose_points(person: Identity) -> np.ndarray:
@@ -49,7 +50,9 @@ def nose_points(person: Identity) -> np.ndarray:
     base = 0.335 * person.nose_length
     wing = 0.10 * person.nose_width
     bridge = [(0, -0.17), (0, -0.02), (0, 0.11), (0, base - 0.1)]
-    return np.array([*bridge, (-wing, base - 0.01), (-wing / 2, base), (0, base + 0.01), (wing / 2, base), (wing, base - 0.01)])
+    return np.array(
+        [*bridge, (-wing, base - 0.01), (-wing / 2, base), (0, base + 0.01), (wing / 2, base), (wing, base - 0.01)]
+    )
 
 
 def _spot(x, y, cx, cy, rx, ry):
@@ -96,7 +99,9 @@ def _lines(person, x, side, y):
     old = person.age
     fold = side - (0.155 + 0.42 * (y - 0.29) + 0.35 * (y - 0.29) ** 2)
     crease = (0.25 + 0.75 * old) * np.exp(-((fold / 0.022) ** 2)) * _smooth(0.25, 0.34, y) * (1 - _smooth(0.5, 0.62, y))
-    bags = (0.12 + 0.7 * old) * np.exp(-(((y - person.eye_y - 0.1 + 0.6 * (side - person.eye_x) ** 2 * 3) / 0.014) ** 2))
+    bags = (0.12 + 0.7 * old) * np.exp(
+        -(((y - person.eye_y - 0.1 + 0.6 * (side - person.eye_x) ** 2 * 3) / 0.014) ** 2)
+    )
     crease = crease + bags * np.exp(-(((side - person.eye_x + 0.02) / 0.1) ** 2))
     lids = np.exp(-(((y - person.eye_y + 0.092 - 1.6 * (side - person.eye_x) ** 2) / 0.01) ** 2))
     crease += 0.45 * lids * np.exp(-(((side - person.eye_x) / 0.12) ** 4))
@@ -107,7 +112,12 @@ def _lines(person, x, side, y):
         for tilt in (-0.35, 0.05, 0.4):
             foot = y - person.eye_y - tilt * (side - person.eye_x - 0.13)
             reach = side - person.eye_x
-            crease += (old - 0.3) * np.exp(-((foot / 0.008) ** 2)) * _smooth(0.16, 0.19, reach) * (1 - _smooth(0.25, 0.3, reach))
+            crease += (
+                (old - 0.3)
+                * np.exp(-((foot / 0.008) ** 2))
+                * _smooth(0.16, 0.19, reach)
+                * (1 - _smooth(0.25, 0.3, reach))
+            )
     if person.style != "real":
         crease = crease * 0.3
     return -np.clip(crease, 0, 1)
@@ -160,7 +170,9 @@ def _beard(person, x, side, y):
     lips = _smooth(0.9, 1.25, np.sqrt((x / (person.mouth_width * 1.0)) ** 2 + ((y - mouth) / 0.11) ** 2))
     above = np.exp(-(((y - mouth + 0.115 - 0.25 * side**2) / 0.042) ** 4)) * (1 - _smooth(0.24, 0.33, side + ragged))
     chin = _smooth(mouth + 0.11, mouth + 0.18, y + ragged) * (1 - _smooth(0.24, 0.33, side + ragged))
-    sides = _smooth(0.24, 0.28, side) * (1 - _smooth(0.31, 0.37, side + ragged)) * _smooth(mouth - 0.13, mouth - 0.08, y)
+    sides = (
+        _smooth(0.24, 0.28, side) * (1 - _smooth(0.31, 0.37, side + ragged)) * _smooth(mouth - 0.13, mouth - 0.08, y)
+    )
     shape = {
         "stubble": 0.38 * np.maximum(cheeks * lips, above),
         "moustache": 0.92 * above,

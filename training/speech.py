@@ -12,14 +12,33 @@ from .espeak import RATE, Phoneme, speak
 from .visemes import Manner, MouthMotion, sounds_of
 
 SAMPLE_RATE = 16000
-LANGUAGES = {"en": ("en-us", "en", "en-gb-scotland"), "fr": ("fr", "fr-be", "fr-ch"), "de": ("de",), "it": ("it",), "es": ("es", "es-419")}
+LANGUAGES = {
+    "en": ("en-us", "en", "en-gb-scotland"),
+    "fr": ("fr", "fr-be", "fr-ch"),
+    "de": ("de",),
+    "it": ("it",),
+    "es": ("es", "es-419"),
+}
 TRAIN_VOICES = (
     "f1", "f2", "f3", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m8", "Alex", "Alicia", "Andrea", "Andy", "Annie",
     "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "ed", "edward", "grandma",
     "ian", "iven", "john", "klatt", "klatt2", "klatt3", "max", "michel", "miguel", "pablo", "paul", "pedro", "rob",
     "sandro", "shelby", "steph", "travis", "victor", "",
 )  # fmt: skip
-TEST_VOICES = ("f4", "m7", "linda", "robert", "quincy", "zac", "marcelo", "steph2", "iven2", "Denis", "klatt4", "gustave")
+TEST_VOICES = (
+    "f4",
+    "m7",
+    "linda",
+    "robert",
+    "quincy",
+    "zac",
+    "marcelo",
+    "steph2",
+    "iven2",
+    "Denis",
+    "klatt4",
+    "gustave",
+)
 TEST_EVERY = 5  # every fifth sentence is kept for testing
 SPLITS = ("train", "test")
 LEAST_PAUSES = 0.17  # of a performance's time
@@ -95,16 +114,15 @@ def perform(
     at = paused = 0.0
     while at < seconds:
         pause = rng.uniform(0.25, 0.6) if not spoken else rng.uniform(0.3, 1.2)
-        pause = max(pause, (LEAST_PAUSES * at - paused) / (1 - LEAST_PAUSES))
-        pause = round(pause * RATE) / RATE
+        sentence = choice[order[len(spoken) % len(order)]]
+        said = speak(sentence, voice.name, voice.rate, voice.pitch, voice.pitch_range)
+        end = min(at + pause + len(said.samples) / RATE, seconds)  # long enough a pause for the share to hold there
+        pause = round(max(pause, LEAST_PAUSES * end - paused) * RATE) / RATE
         wave.append(np.zeros(round(pause * RATE), np.float32))
         phonemes.append(Phoneme("", at, at + pause))
         at, paused = at + pause, paused + pause
-        sentence = choice[order[len(spoken) % len(order)]]
-        said = speak(sentence, voice.name, voice.rate, voice.pitch, voice.pitch_range)
         wave.append(said.samples)
         phonemes += [Phoneme(p.symbol, p.start + at, p.end + at) for p in said.phonemes]
-        paused += sum(p.end - p.start for p in said.phonemes if not p.symbol)
         at += len(said.samples) / RATE
         spoken.append(sentence)
     samples = to_16k(np.concatenate(wave))[: round(seconds * SAMPLE_RATE)]

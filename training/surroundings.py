@@ -40,12 +40,22 @@ def draw_body(picture, person: Identity, light: Light, a, b, roll: float, chin: 
     slope = np.clip(across[where], -1, 1)
     facing = np.clip(slope * light.direction[0] + np.sqrt(1 - slope * slope) * light.direction[2], 0, 1)
     under = np.clip((b[where] - chin) / 0.35, 0, 1) * 0.60 + 0.22
-    fall = [(0.75 * facing * k * under + (0.6 * m + 0.3 * f) * (0.5 + 0.5 * under)) for k, m, f in zip(light.key, light.ambient, light.fill, strict=True)]
+    fall = [
+        (0.75 * facing * k * under + (0.6 * m + 0.3 * f) * (0.5 + 0.5 * under))
+        for k, m, f in zip(light.key, light.ambient, light.fill, strict=True)
+    ]
     if person.cel > 0.6:
-        fall = [np.where(under > 0.55, 0.62, 0.36) * (k * 0.8 + m) for k, m in zip(light.key, light.ambient, strict=True)]
+        fall = [
+            np.where(under > 0.55, 0.62, 0.36) * (k * 0.8 + m) for k, m in zip(light.key, light.ambient, strict=True)
+        ]
     skin = np.array(person.skin, np.float32)[:, None] ** 2
     color = np.sqrt(np.clip(skin * np.stack(fall), 0, 1)).astype(np.float32)
-    over(picture, where, np.clip((1 - np.abs(slope)) * half[where] * step + 0.5, 0, 1) * (np.abs(across[where]) <= 1), color)
+    over(
+        picture,
+        where,
+        np.clip((1 - np.abs(slope)) * half[where] * step + 0.5, 0, 1) * (np.abs(across[where]) <= 1),
+        color,
+    )
     shoulder = 1.42 + 0.30 * np.clip(np.abs(a) - 0.35, 0, 9) ** 1.7
     opening = {
         "round": 1.36 + 0.14 * np.clip(1 - (x / 0.52) ** 2, 0, 1),
@@ -58,7 +68,7 @@ def draw_body(picture, person: Identity, light: Light, a, b, roll: float, chin: 
     depth = b[where] - top[where]
     base = np.array(person.cloth_color, np.float32)[:, None] ** 2
     lit = 0.5 + 0.45 * np.clip(a[where] * light.direction[0] * 0.8 + 0.4, -0.3, 1) - 0.18 * np.clip(depth - 0.3, 0, 1)
-    lit = lit - 0.14 * np.exp(-((depth - 0.09) / 0.012) ** 2) + 0.05 * np.sin(a[where] * 7 + b[where] * 4)
+    lit = lit - 0.14 * np.exp(-(((depth - 0.09) / 0.012) ** 2)) + 0.05 * np.sin(a[where] * 7 + b[where] * 4)
     level = np.array(light.key, np.float32)[:, None] * 0.7 + np.array(light.ambient, np.float32)[:, None]
     color = np.sqrt(np.clip(base * level * np.clip(lit, 0.08, 1), 0, 1)).astype(np.float32)
     over(picture, where, np.clip(depth * step + 0.5, 0, 1), color)
@@ -83,7 +93,9 @@ def draw_back_hair(picture, person: Identity, maps: Maps, light: Light, base, to
         edge = np.float32(0.34) - away
     else:
         length = 1.05 + 0.5 * (person.seed % 5) / 4
-        half = person.width + 0.06 + person.hair_volume + 0.10 * np.clip(y, 0, 1) + 0.025 * np.sin(y * 6 + person.seed % 6)
+        half = (
+            person.width + 0.06 + person.hair_volume + 0.10 * np.clip(y, 0, 1) + 0.025 * np.sin(y * 6 + person.seed % 6)
+        )
         top = np.clip(1 - ((-y) / (person.crown + person.hair_volume)) ** 2, 0, 1)
         half = np.where(y < 0, half * np.sqrt(top) - np.float32(pixel) * (top <= 0), half)
         edge = np.minimum(half - np.abs(x), (length - y) + 0.04 * np.sin(x * 9 + person.seed % 3))
@@ -107,7 +119,7 @@ def draw_ears(picture, person: Identity, light: Light, base, toward, pixel: floa
         u, v, away = u[where], v[where], away[where]
         lean = np.clip(0.55 + 0.45 * side * light.direction[0], 0.1, 1)
         level = np.array(light.key, np.float32)[:, None] * lean * 0.8 + np.array(light.ambient, np.float32)[:, None]
-        shade = 0.85 - 0.4 * np.exp(-((away - 0.55) / 0.16) ** 2) - 0.25 * np.exp(-(((u + 0.7) / 0.5) ** 2))
+        shade = 0.85 - 0.4 * np.exp(-(((away - 0.55) / 0.16) ** 2)) - 0.25 * np.exp(-(((u + 0.7) / 0.5) ** 2))
         tint = np.array(person.skin, np.float32)[:, None] ** 2 * np.array([1.0, 0.86, 0.84], np.float32)[:, None]
         color = np.sqrt(np.clip(tint * level * shade, 0, 1)).astype(np.float32)
         over(picture, where, np.clip((1 - away) * np.float32(0.1 / pixel) + 0.5, 0, 1), color)
@@ -158,7 +170,7 @@ def draw_hair(picture, person: Identity, light: Light, rotation, rays: Rays, map
         facing = 0.35 + 0.5 * np.clip((facing - 0.25) * 10, 0, 1)
         band = np.clip((band - 0.35) * 8, 0, 1)
     texture = 0.24 * strands[0] + 0.2 * strands[1] if person.style == "real" else 0.07 * strands[1]
-    rooted = 1 - 0.35 * np.exp(-((cover[where] - 0.5) / 0.3) ** 2)
+    rooted = 1 - 0.35 * np.exp(-(((cover[where] - 0.5) / 0.3) ** 2))
     color = _hair_color(person, light, (0.30 + 0.75 * facing) * np.clip(1 + texture, 0.3, 1.8) * rooted, band * 0.5)
     over(picture, rays.pixels[where], (cover * edge)[where], color)
 
@@ -191,7 +203,11 @@ def draw_glasses(picture, person: Identity, light: Light, base, toward, depth: f
         over(picture, where, lens * (0.035 + shine), glass)
     rim = np.clip((thick - np.abs(away)) * step + 0.5, 0, 1)
     bridge = np.clip((0.014 - np.abs(v + 0.03 - 0.4 * x * x)) * step + 0.5, 0, 1) * (side < person.eye_x - 0.17)
-    arm = np.clip((0.016 - np.abs(v + 0.05)) * step + 0.5, 0, 1) * (side > person.eye_x + 0.2) * (side < person.eye_x + 0.29)
+    arm = (
+        np.clip((0.016 - np.abs(v + 0.05)) * step + 0.5, 0, 1)
+        * (side > person.eye_x + 0.2)
+        * (side < person.eye_x + 0.29)
+    )
     level = np.clip(0.5 * np.mean(light.key) + np.mean(light.ambient), 0.2, 1)
     tint = np.array(person.glasses_color, np.float32)[:, None] * level + 0.18 * np.clip(-v[None] * 4, 0, 1)
     over(picture, where, np.clip(np.maximum(np.maximum(rim, bridge), arm), 0, 1), np.broadcast_to(tint, glass.shape))

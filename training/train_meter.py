@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .backdrop import backdrop
 from .crops import RESOLUTION, aligned_crop
 from .disturb import at_random
 from .identity import sample_identity
 from .light import sample_light
 from .motion import HeadMotion
 from .mouth_meter import SCALE, WEIGHTS, MouthMeter
-from .scenes import Actor, Track, moment_of
-from .backdrop import backdrop
 from .painter import Painter
+from .scenes import Actor, Track, moment_of
 from .speech import Performance, Voice, sample_manner
 from .visemes import TARGETS, MouthMotion, Sound
 
