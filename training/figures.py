@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "detection", "meter", "speech"))
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--people", type=int, default=300)
-    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--no-mesh", action="store_true")
     options = parser.parse_args()
@@ -186,7 +186,7 @@ def main() -> None:
         "speed": speed,
         "detection": lambda: detection(options.people),
         "meter": lambda: meter(options.clips, options.seconds, options.size, not options.no_mesh),
-        "speech": lambda: speech(10, options.seconds * 2),
+        "speech": lambda: speech(10, options.seconds * 3),
     }[options.what]()
     print(json.dumps(found, indent=1))
 

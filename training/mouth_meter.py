@@ -20,7 +20,7 @@ from latentsync_core.faces.track import FaceFollower, FaceOptions
 
 from .crops import RESOLUTION, engine_frame
 
-WEIGHTS = Path(__file__).parent / "media" / "mouth_meter.safetensors"
+WEIGHTS = Path(__file__).parent / "weights" / "mouth_meter.safetensors"
 ROWS, COLUMNS = slice(56, 124), slice(22, 106)  # of a 128-pixel crop: what the network looks at
 SCALE = 10.0  # its output is the opening in tenths of a head unit
 INNER_LIPS, FOREHEAD, CHIN = (13, 14), 10, 152  # mesh vertices

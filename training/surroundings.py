@@ -144,7 +144,7 @@ def hair_cover(person: Identity, rays: Rays, maps: Maps, x, y, z) -> tuple[np.nd
     back = np.clip((0.30 - z + 0.5 * ragged) / 0.12, 0, 1) if cut in LONG else np.clip((0.22 - z + ragged) / 0.12, 0, 1)
     blunt = max(0.03, 0.0) if person.style == "real" else 0.012
     front = np.clip((line + ragged - y) / np.float32(blunt) + 0.5, 0, 1)
-    beside = np.clip(1.5 - rays.inside / np.float32(person.hair_volume + 1e-3), 0, 1) * np.clip((0.95 - z) / 0.2, 0, 1)
+    beside = np.clip((person.hair_volume - rays.inside) / np.float32(0.03) + 1, 0, 1) * np.clip((0.95 - z) / 0.2, 0, 1)
     aside = np.clip((side - person.width * (0.62 + 0.12 * np.clip(y - 0.2, 0, 1))) / 0.05, 0, 1)  # never under the chin
     sides = np.maximum(back, beside) * np.where(y > 0.1, aside, 1) * np.clip((down + ragged - y) / 0.04 + 0.5, 0, 1)
     return np.maximum(front, sides), strands
