@@ -50,6 +50,18 @@ def test_vowels_differ_as_lips_do():
     assert values["i"][3] < 0.1
 
 
+def test_teeth_show_in_s_the_tongue_in_th_and_lips_press_in_p():
+    def shape(key):
+        return said(("a", 0.1), (key, 0.12), ("a", 0.1))[0](np.array([0.16]))[0]
+
+    assert shape("s").upper_teeth > 0.7
+    assert shape("s").lower_teeth > 0.5
+    assert shape("u").upper_teeth < 0.2
+    assert shape("θ").tongue > 0.8
+    assert shape("p").press > 0.7
+    assert shape("a").press < 0.05
+
+
 def test_a_sound_is_coloured_by_its_neighbours():
     round_, _ = said(("u", 0.15), ("t", 0.06), ("u", 0.15))
     spread, _ = said(("i", 0.15), ("t", 0.06), ("i", 0.15))

@@ -20,11 +20,12 @@ from .head import Pose
 from .identity import STYLES, sample_identity
 from .light import sample_light
 from .motion import HeadMotion
+from .mouth import MouthShape
 from .mouth_meter import MeshMeter, measure
 from .painter import Moment, Painter
 from .scenes import TEST_IDENTITIES, render, talking_head
 from .speech import LANGUAGES, perform, sample_manner, sample_voice
-from .train_meter import babble
+from .train_meter import babble, free_mouth
 
 CONDITIONS = {
     "as rendered": lambda crops: crops,
@@ -109,6 +110,7 @@ def meter(clips: int, seconds: float, size: int, with_mesh: bool, first: int = 0
             "frames found": round(float(np.mean(np.isfinite(np.concatenate(mesh)))), 4)
         }
         found["mesh against meter"] = _agreement(seen["as rendered"], mesh)
+    found["free mouths"] = free(max(clips // 2, 4))
     found["closed mouths"] = {
         "true": int(sum((t == 0).sum() for t in true)),
         "median measured": round(
@@ -118,14 +120,39 @@ def meter(clips: int, seconds: float, size: int, with_mesh: bool, first: int = 0
     return found
 
 
+def free(people: int, frames: int = 16, size: int = 192) -> dict[str, float]:
+    """The meter on mouths whose jaw, width and teeth move independently of the opening: pooled correlation, and the
+    measured opening's slopes on the true one and on the jaw (the latter should be 0)."""
+    true, jaws, seen = [], [], []
+    for number in range(people):
+        rng = np.random.default_rng((TEST_IDENTITIES, number))
+        shapes = [free_mouth(rng) for _ in range(frames)]
+        crops, openings, _ = draw_moments(TEST_IDENTITIES + 500 + number, shapes, size)
+        true += list(openings)
+        jaws += [shape.jaw for shape in shapes]
+        seen += list(measure(crops))
+    columns = np.stack([true, jaws, np.ones(len(true))], axis=1)
+    slopes = np.linalg.lstsq(columns, np.array(seen), rcond=None)[0]
+    on_opening, on_jaw, _ = (round(float(slope), 3) for slope in slopes)
+    pooled = round(float(np.corrcoef(true, seen)[0, 1]), 4)
+    return {"frames": len(true), "pooled": pooled, "slope on the opening": on_opening, "slope on the jaw": on_jaw}
+
+
 def draw_babble(
     number: int, frames: int, size: int = 192, style: str | None = None
 ) -> tuple[torch.Tensor, np.ndarray, list[np.ndarray]]:
-    """Moments of the test person `number` forming random sounds: crops (n, 3, 128, 128), openings (n,), frames."""
+    """Moments of the test person `number` babbling: crops (n, 3, 128, 128), openings (n,), frames."""
     seed = TEST_IDENTITIES + number
+    return draw_moments(seed, babble(seed, frames * 0.3)(np.arange(frames) * 0.3), size, style)
+
+
+def draw_moments(
+    seed: int, shapes: list[MouthShape], size: int, style: str | None = None
+) -> tuple[torch.Tensor, np.ndarray, list[np.ndarray]]:
+    """The person of `seed` with each of the mouths: crops (n, 3, 128, 128), openings (n,), frames."""
     light = sample_light(seed)
     painter, behind = Painter(sample_identity(seed, style), light), backdrop(seed, size, size, light.warmth)
-    motion, shapes = HeadMotion(seed, frames * 0.3), babble(seed, frames * 0.3)(np.arange(frames) * 0.3)
+    motion = HeadMotion(seed, len(shapes) * 0.3)
     crops, openings, pictures = [], [], []
     for index, shape in enumerate(shapes):
         at = index * 0.3

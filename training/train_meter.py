@@ -1,13 +1,15 @@
 """Trains the mouth-opening meter on rendered people: ``python -m training.train_meter`` writes its weights.
 
-Mouths follow random strings of sounds, so no voice and no espeak-ng is needed. The people are those of the training
-seeds; the meter is validated on others (`python -m training.figures meter`).
+Mouths follow random strings of sounds, so no voice and no espeak-ng is needed; a third of them is drawn free of all
+that speech ties together, so that the jaw, the mouth's width or its teeth can't stand for the opening. The people are
+those of the training seeds; the meter is validated on others (`python -m training.figures meter`).
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from .disturb import at_random
 from .identity import sample_identity
 from .light import sample_light
 from .motion import HeadMotion
+from .mouth import MouthShape
 from .mouth_meter import SCALE, WEIGHTS, MouthMeter
 from .painter import Painter
 from .scenes import Actor, Track, moment_of
@@ -26,6 +29,7 @@ from .speech import Performance, Voice, sample_manner
 from .visemes import TARGETS, MouthMotion, Sound
 
 FRAME = 208  # pixels a side of the rendered frames
+FREE_SHARE = 0.35  # of the mouths, whose parts are independent
 SPACING = 0.37  # seconds between the frames taken of a person
 FIRST_SEED = 100_000  # of the people: training seeds, none of which a speaking clip uses
 
@@ -45,6 +49,15 @@ def babble(seed: int, seconds: float) -> MouthMotion:
     return MouthMotion(sounds, sample_manner(seed))
 
 
+def free_mouth(rng: np.random.Generator) -> MouthShape:
+    """A mouth whose parts move without regard to each other; closed in one of five."""
+    opening = float(rng.uniform(0.01, 0.36)) if rng.random() < 0.8 else 0.0
+    low, high = (0.0, 0.0, 0.65, 0.0, 0.0, 0.0, 0.0, 0.0, -0.3), (1.0, 0.3, 1.2, 1.0, 1.0, 1.0, 0.6, 1.0, 0.7)
+    press, jaw, width, rounding, upper, lower_share, lower, tongue, smile = (float(v) for v in rng.uniform(low, high))
+    lower *= lower_share
+    return MouthShape(opening, jaw, width, rounding, press, upper, lower, tongue, smile)
+
+
 def person_crops(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """`count` aligned crops of the person of `seed` (n, 3, 128, 128) in [0, 1], and the true openings (n,)."""
     rng = np.random.default_rng((15487477, seed))
@@ -58,7 +71,10 @@ def person_crops(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     crops, openings = [], []
     for index in range(count):
         frame = behind.copy()
-        truth = painter.paint(frame, moment_of(actor, index * SPACING, index / max(count - 1, 1), FRAME, FRAME))
+        moment = moment_of(actor, index * SPACING, index / max(count - 1, 1), FRAME, FRAME)
+        if rng.random() < FREE_SHARE:
+            moment = replace(moment, mouth=free_mouth(rng))
+        truth = painter.paint(frame, moment)
         points = truth.three_points + rng.normal(0, 0.012, (3, 2)) * truth.moment.pose.scale
         crops.append(aligned_crop(frame, points.astype(np.float32)))
         openings.append(truth.opening)
@@ -110,7 +126,7 @@ def main() -> None:
     from safetensors.torch import save_file
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=640)
+    parser.add_argument("--people", type=int, default=600)
     parser.add_argument("--each", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--cache", type=Path, help="keep the drawn crops in this file")

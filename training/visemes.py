@@ -150,7 +150,9 @@ class MouthMotion:
     def __call__(self, times: np.ndarray) -> list[MouthShape]:
         """The mouth's shape at each of the (n,) seconds."""
         values = self.values(np.asarray(times, np.float64))
-        return [MouthShape(*map(float, row), smile=self.manner.smile) for row in values]
+        return [
+            MouthShape(**dict(zip(PARAMETERS, map(float, row), strict=True)), smile=self.manner.smile) for row in values
+        ]
 
     def values(self, times: np.ndarray) -> np.ndarray:
         """(n, 8): PARAMETERS at the given seconds."""
