@@ -89,14 +89,15 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from .models.weights import convert
+    from .models.weights import LoadOptions, convert
 
     with _bars(quiet=options.json) as on_progress:
         written = convert(
             options.source,
             options.destination,
             options.precision,
-            on_progress=lambda done, total: on_progress("convert", done, total),
+            lambda done, total: on_progress("convert", done, total),
+            LoadOptions(resolution=options.resolution, models_folder=options.models_folder),
         )
     print(json.dumps({"written": str(written)}) if options.json else f"written: {written}")
 
@@ -117,9 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     download.add_argument("--models-folder", type=Path, help="where models live (default: LATENTSYNC_MODELS)")
     download.add_argument("--endpoint", help="address of a mirror of the model hub (default: HF_ENDPOINT)")
 
-    convert = _add_command(commands, "convert", _convert, "turn a checkpoint into half-precision safetensors, once")
-    convert.add_argument("source", type=Path)
-    convert.add_argument("destination", type=Path)
+    convert = _add_command(commands, "convert", _convert, "turn a model into a bundle folder of half precision, once")
+    convert.add_argument("source", help="as --model of sync takes it")
+    convert.add_argument("destination", type=Path, help="a new folder")
+    convert.add_argument("--resolution", type=int, choices=(256, 512), help="of an unknown checkpoint")
+    convert.add_argument("--models-folder", type=Path, help="where models live (default: LATENTSYNC_MODELS)")
     convert.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
     return parser
 

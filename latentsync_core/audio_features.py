@@ -203,7 +203,7 @@ def _write(
     pieces: Iterable[torch.Tensor], shape: tuple[int, int, int], digest: str, folder: Path | None
 ) -> FeatureFile:
     """Writes (n, levels, width) float16 pieces one after the other as one .npy file; nothing is left of a failure."""
-    owned = Path(tempfile.mkdtemp(prefix="latentsync-voice-")) if folder is None else None
+    owned = Path(tempfile.mkdtemp(prefix="latentsync_dub_")) if folder is None else None
     target = (owned or Path(folder)) / f"voice-{digest[:16]}.npy"
     partial = target.with_suffix(f".{os.getpid()}.part")
     rows = 0

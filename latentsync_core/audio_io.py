@@ -110,7 +110,7 @@ class AudioSource:
     def _ffmpeg_16k(self) -> Iterator[torch.Tensor]:
         """Yields the sound as (n,) float32 at 16 kHz, resampled by ffmpeg before the channels are averaged."""
         with (
-            tempfile.TemporaryDirectory(prefix="latentsync-") as folder,
+            tempfile.TemporaryDirectory(prefix="latentsync_dub_") as folder,
             _Decoder(self.as_file(Path(folder)), FFMPEG_FILTER) as decoder,
         ):
             for block in decoder:

@@ -122,13 +122,12 @@ def plan_audio(path: Path, codec: Codec) -> tuple[list[str], list[str]]:
     return ["-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower], [note]
 
 
-def audio_start(path: Path) -> Fraction:
-    """Seconds on its file's clock at which the sound of `path` begins to be heard."""
+def audio_clock(path: Path) -> Fraction:
+    """What a file's clock shows at its beginning, in seconds; a sound in it that begins later is heard later."""
     import av
 
     with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        return (stream.start_time or 0) * stream.time_base
+        return Fraction(container.start_time or 0, av.time_base)
 
 
 def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:

@@ -23,7 +23,7 @@ from .sampling.sampler import SamplerOptions, sample_faces
 from .sampling.windows import runs
 from .timeline import LengthRule, plan_timeline
 from .types import Clip
-from .video_io import FrameWriter, WriterOptions, output_path, probe
+from .video_io import FrameWriter, WriterOptions, check_target, output_path, probe
 
 PhaseProgress = Callable[[str, int, int], None]
 """Called as ``on_progress(phase, done, total)``; whatever it raises cancels the job and leaves no output file."""
@@ -81,6 +81,7 @@ def sync(
     """
     clock = _PhaseClock(on_progress)
     out = output_path(Path(out), options.writer.codec)
+    check_target(out)
     clip = _chosen_part(video if isinstance(video, Clip) else probe(video), options)
     voice = audio if isinstance(audio, AudioSource) else load_audio(audio)
     mux = load_audio(options.mux_audio) if options.mux_audio else voice

@@ -2,7 +2,7 @@
 
 from .probing import check_identity, clip_from_images, probe
 from .video_read import FrameReader
-from .video_write import Codec, FrameWriter, WriterOptions, output_path
+from .video_write import Codec, FrameWriter, WriterOptions, check_target, output_path
 
 __all__ = [
     "Codec",
@@ -10,6 +10,7 @@ __all__ = [
     "FrameWriter",
     "WriterOptions",
     "check_identity",
+    "check_target",
     "clip_from_images",
     "output_path",
     "probe",

@@ -19,14 +19,14 @@ from types import TracebackType
 
 import numpy as np
 
-from .encoding import Codec, WriterOptions, audio_start, check_stamps, output_path, plan_audio, plan_picture
+from .encoding import Codec, WriterOptions, audio_clock, check_stamps, output_path, plan_audio, plan_picture
 from .errors import OutputError
 from .ffmpeg import QUIET, ffmpeg_executable, useful_line
 from .frame import Frame
 from .pixels import Layout
 from .types import Clip
 
-__all__ = ["Codec", "FrameWriter", "WriterOptions", "output_path"]
+__all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path"]
 
 DEFAULTS = WriterOptions()
 LATEST_START = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
@@ -36,10 +36,21 @@ PIPE_BUFFER = 1 << 20  # bytes
 log = logging.getLogger(__name__)
 
 
+def check_target(path: Path) -> None:
+    """OutputError unless `path` is a place that a file could be written to; for asking before long work begins."""
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
+    if path.is_dir():
+        raise OutputError(f"Can't write {path}: a folder has that name.")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"Can't write into {path.parent}: you have no right to; choose another folder.")
+
+
 class FrameWriter:
     """Writes frames to `path`, which appears, whole, when the `with` block ends well; otherwise nothing is left.
 
-    Times are `stamps` exactly where the container can hold them (see `notes`). Sound begins with the first frame. A
+    Times are `stamps` exactly where the container can hold them (see `notes`). The sound's file begins with the first
+    frame and is cut where the last one ends (to a packet, where it is copied). A
     trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin at 0.
 
     Args:
@@ -82,11 +93,8 @@ class FrameWriter:
         self._written = 0
 
     def __enter__(self) -> FrameWriter:
+        check_target(self.path)
         folder = self.path.parent
-        if not folder.is_dir():
-            raise OutputError(f"There is no folder {folder} to write {self.path.name} to: make it first.")
-        if self.path.is_dir():
-            raise OutputError(f"Can't write {self.path}: a folder has that name.")
         try:
             self._temporary.touch(exist_ok=False)
         except OSError as problem:
@@ -167,8 +175,12 @@ class FrameWriter:
         # The header tells all that there is to know; probing further would hold back whole frames.
         args += ["-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0"]
         if audio is not None:
-            args += ["-itsoffset", f"{float(first - audio_start(audio)):.6f}", "-i", str(audio)]
+            args += ["-itsoffset", f"{float(first - audio_clock(audio)):.6f}", "-i", str(audio)]
             args += ["-map", "0:v:0", "-map", "1:a:0"]
+            # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
+            # copies, but counts from a stream's own begin where it encodes.
+            end = f"{float(first) + self._seconds():.6f}"
+            args += ["-t", end, *([] if "copy" in audio_args else ["-af", f"atrim=end={end}"])]
         args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args, *audio_args]
         if options.codec is Codec.FFV1:
@@ -181,6 +193,10 @@ class FrameWriter:
             ticks *= ceil(FINEST_MP4_TICK / ticks)
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
         return [*args, str(self._temporary)]
+
+    def _seconds(self) -> float:
+        """From the first frame's begin to the last one's end."""
+        return float(int(self._stamps[-1] - self._stamps[0]) * self._clip.time_base + 1 / self._clip.fps)
 
     def _open_pipe(self) -> None:
         import av

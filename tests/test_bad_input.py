@@ -48,7 +48,7 @@ def refused(folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.Mon
         assert sentence.startswith("error: ")
         assert "Traceback" not in printed.err
         assert not list(folder.iterdir())
-        assert not list(temporary.iterdir())
+        assert not list(temporary.glob("*latentsync*"))
         return sentence
 
     return run
@@ -109,10 +109,12 @@ def test_a_clip_without_a_face(refused, tmp_path):
 
 
 def test_an_unsupported_pixel_format(refused, tmp_path):
-    grey = made_by_ffmpeg(
-        tmp_path / "pal8.mov", "-i", str(CLIP), "-frames:v", "5", "-c:v", "qtrle", "-pix_fmt", "monow"
+    wide = made_by_ffmpeg(
+        tmp_path / "wide.mkv", "-i", str(CLIP), "-frames:v", "5", "-c:v", "ffv1", "-pix_fmt", "yuv410p"
     )
-    assert "mono" in refused(video=grey)
+    sentence = refused(video=wide)
+    assert "yuv410p" in sentence
+    assert "-pix_fmt yuv4" in sentence, "it says how to convert"
 
 
 def test_a_voice_of_no_length(refused, tmp_path):

@@ -431,6 +431,30 @@ def test_sound_begins_with_the_first_frame(tmp_path, codec, sound, late):
     assert begins - float(times(clip)[0]) == pytest.approx(0.5, abs=0.003)
 
 
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("sound", ["long.wav", "long.m4a", "long.mp3"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_longer_sound_ends_with_the_picture(tmp_path, codec, sound, late):
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=25, stamps="N*512+1600" if late else "N*512"))
+    audio = make_sound(tmp_path / sound, seconds=3)
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
+    heard = np.frombuffer(decoded_sound(out.path), np.float32).size / 44100
+    assert heard == pytest.approx(1.0, abs=0.06)
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_a_sound_that_begins_late_in_its_file_is_heard_late(tmp_path, codec):
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=50))
+    tone = make_sound(tmp_path / "tone.m4a", "-c:a", "aac")
+    late = ["-y", "-i", str(tmp_path / "in.mp4"), "-itsoffset", "0.5", "-i", str(tone), "-c", "copy"]
+    run_ffmpeg([*late, "-map", "0:v", "-map", "1:a", str(tmp_path / "late.mov")], error=AudioError, what="muxing")
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=tmp_path / "late.mov")
+    args = ["-copyts", "-i", str(out.path), "-map", "0:a:0", "-af", "aresample=44100:async=1:first_pts=0"]
+    raw = run_ffmpeg([*args, "-f", "f32le", "-c:a", "pcm_f32le", "-"], error=AudioError, what="decoding")
+    begins = np.flatnonzero(np.abs(np.frombuffer(raw, np.float32)) > 0.01)[0] / 44100
+    assert begins == pytest.approx(0.5, abs=0.03)
+
+
 def test_a_trimmed_clip_begins_at_zero(tmp_path):
     clip = probe(make_clip(tmp_path / "in.mp4", frames=30, rate=Fraction(24000, 1001))).part(12, 20)
     out = rewrite(clip, tmp_path / "out", FAST)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def test_every_face_is_drawn_and_no_gap_is_spanned(present, options):
 @given(st.integers(1, 200), options)
 def test_windows_come_in_order_and_neighbours_share_the_overlap(length, options):
     windows = plan_windows(np.ones(length, dtype=bool), options)
-    for earlier, later in zip(windows, windows[1:]):
+    for earlier, later in pairwise(windows):
         assert earlier.start < later.start
         assert earlier.stop - later.start >= options.overlap
         assert earlier.stop < later.stop

@@ -60,7 +60,7 @@ def fill(
         ModelError: naming the first key that is missing or has another shape; `what` begins the sentence.
     """
     slots, tensors = module.state_dict(), read()
-    _check_fit(slots, tensors, what)
+    check_fit(slots, tensors, what)
     placed, copied = {}, 0
     for key, slot in slots.items():
         tensor = tensors.get(key, slot)
@@ -80,7 +80,8 @@ def fill(
     module.requires_grad_(False).eval()
 
 
-def _check_fit(slots: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], what: str) -> None:
+def check_fit(slots: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """ModelError, beginning with `what`, unless `tensors` has every weight of the state dict `slots` in its shape."""
     for key, slot in slots.items():
         if key not in tensors and slot.is_meta:
             raise ModelError(f"{what}: it lacks {key} and holds {_describe(tensors)}; {OFFICIAL}.")

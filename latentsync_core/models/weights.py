@@ -12,7 +12,7 @@ import torch
 from ..errors import ModelError, OptionError
 from ..types import Progress
 from .bundle import read_bundle, save_bundle
-from .checkpoint import fill, read_tensors
+from .checkpoint import check_fit, fill, read_tensors
 from .identity import checked_sha256, file_sha256, note_sha256, quick_digest
 from .known import KNOWN_MODELS, KnownModel
 from .model import PRECISIONS, LatentSyncModel, LoadOptions, chosen_device, chosen_dtype
@@ -26,6 +26,8 @@ from .vae import SD_VAE_CONFIG, DiffusersCodec, current_keys
 from .whisper import WhisperEncoder
 
 __all__ = ["LatentSyncModel", "LoadOptions", "convert", "load_model", "save_bundle"]
+
+UNFIT = "{} does not fit LatentSync's U-Net"
 
 log = logging.getLogger(__name__)
 
@@ -124,14 +126,16 @@ def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | Non
 def _load_checkpoint(
     path: Path, known: KnownModel | None, options: LoadOptions, on_progress: Progress | None
 ) -> LatentSyncModel:
-    shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
-    config = UNetConfig.from_shapes(shapes)
+    tensors = read_tensors(path)
+    config = UNetConfig.from_shapes({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     if config is None:
-        first = ", ".join(list(shapes)[:3])
+        first = ", ".join(list(tensors)[:3])
         raise ModelError(
-            f"{path} is no LatentSync U-Net: it holds {len(shapes)} tensors, {first}, ...; give latentsync_unet.pt, or "
-            "run `python -m latentsync_core download latentsync-1.6`."
+            f"{path} is no LatentSync U-Net: it holds {len(tensors)} tensors, {first}, ...; give latentsync_unet.pt, "
+            "or run `python -m latentsync_core download latentsync-1.6`."
         )
+    check_fit(UNet.from_config(config, device="meta").state_dict(), tensors, UNFIT.format(path))
+    del tensors  # and with them the mapping of the file
     known = known or _recognise(path, on_progress)
     if known:
         _refuse_other_resolution(known.name, known.resolution, options)
@@ -190,7 +194,7 @@ def _assemble(
 
     offloaded = options.offload and device.type != "cpu"
     home = torch.device("cpu") if offloaded else device
-    fill(unet, lambda: read_tensors(unet_file), f"{unet_file} does not fit LatentSync's U-Net", home, dtype, count)
+    fill(unet, lambda: read_tensors(unet_file), UNFIT.format(unet_file), home, dtype, count)
     fill(
         codec.vae,
         lambda: current_keys(read_tensors(vae_file)),
