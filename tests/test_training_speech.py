@@ -9,7 +9,7 @@ import pytest
 from training.espeak import Phoneme, is_available, speak
 from training.scenes import cuts, leaving, render, side_by_side, with_gap, write_clip
 from training.speech import LANGUAGES, TEST_VOICES, TRAIN_VOICES, perform, sample_voice, sentences, to_16k, vary
-from training.visemes import MARKS, SAME_AS, TARGETS, Manner, MouthMotion, sounds_of
+from training.visemes import LANGUAGE_CHANGE, MARKS, SAME_AS, TARGETS, Manner, MouthMotion, sounds_of
 
 needs_espeak = pytest.mark.skipif(
     not is_available(), reason="espeak-ng is not installed: pip install -r training/requirements.txt"
@@ -57,8 +57,8 @@ def test_teeth_show_in_s_the_tongue_in_th_and_lips_press_in_p():
     assert shape("s").upper_teeth > 0.7
     assert shape("s").lower_teeth > 0.5
     assert shape("u").upper_teeth < 0.2
-    assert shape("θ").tongue > 0.8
-    assert shape("p").press > 0.7
+    assert shape("θ").tongue > 0.7
+    assert shape("p").press > 0.6
     assert shape("a").press < 0.05
 
 
@@ -126,8 +126,10 @@ def test_speaking_again_gives_the_same_samples_whatever_was_spoken_between():
 @pytest.mark.parametrize("language", list(LANGUAGES))
 def test_every_sound_of_a_language_has_a_mouth(language):
     text = " ".join(sentences(language, "test"))
-    symbols = {c for phoneme in speak(text, LANGUAGES[language][0]).phonemes for c in phoneme.symbol}
-    assert not {c for c in symbols if c not in MARKS and SAME_AS.get(c, c) not in TARGETS} - {"(", ")", "e", "n"}
+    spoken = speak(text, LANGUAGES[language][0]).phonemes
+    letters = {c for phoneme in spoken for c in LANGUAGE_CHANGE.sub("", phoneme.symbol)}
+    assert len(letters) > 20
+    assert not {c for c in letters if c not in MARKS and SAME_AS.get(c, c) not in TARGETS}
 
 
 @needs_espeak

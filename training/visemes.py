@@ -7,7 +7,8 @@ silence come on top, since a weighted mean never quite closes a mouth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +24,7 @@ SHORTEST_PAUSE = 0.11  # seconds of silence that close the mouth
 SETTLING = 0.09  # seconds that closing into silence and opening out of it take
 FULL_LENGTH = 0.085  # seconds that a vowel needs to reach its target
 FIXED = ("width", "rounding", "press")
+LANGUAGE_CHANGE = re.compile(r"\([^)]*\)?")  # espeak-ng's "(en)" where a word is foreign
 MARKS = "ˈˌːˑ̩̯̃̆ʲʰ̪‿~'_:;-."
 PULL = 0.02  # of the resting shape, where no sound insists
 REST = (0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 0.2, 0.0)
@@ -114,10 +116,11 @@ class Sound:
 
 def sounds_of(phonemes: tuple[Phoneme, ...]) -> list[Sound]:
     """Takes phonemes apart into single sounds (a diphthong is two); what has no target of its own is left out, and
-    neighbouring silences are joined."""
+    neighbouring silences are joined, those too short for a pause go to the next sound."""
     found: list[Sound] = []
     for phoneme in phonemes:
-        letters = [SAME_AS.get(c, c) for c in phoneme.symbol if c not in MARKS]
+        symbol = LANGUAGE_CHANGE.sub("", phoneme.symbol)
+        letters = [SAME_AS.get(c, c) for c in symbol if c not in MARKS]
         keys = [c for c in letters if c in TARGETS]
         if not keys and not phoneme.symbol.strip():
             if found and found[-1].key == "":
@@ -129,7 +132,22 @@ def sounds_of(phonemes: tuple[Phoneme, ...]) -> list[Sound]:
         for index, key in enumerate(keys):
             start = phoneme.start + index * length
             found.append(Sound(key, start, start + length, "ˈ" in phoneme.symbol))
-    return found
+    return _without_blanks(found)
+
+
+def _without_blanks(sounds: list[Sound]) -> list[Sound]:
+    """Gives every silence too short for a pause to the sound after it: espeak-ng marks glides and taps so."""
+    kept: list[Sound] = []
+    waiting: float | None = None
+    for sound in sounds:
+        if not sound.key and sound.end - sound.start < SHORTEST_PAUSE:
+            waiting = sound.start if waiting is None else waiting
+            continue
+        if waiting is not None:
+            sound = replace(sound, start=waiting)
+            waiting = None
+        kept.append(sound)
+    return kept
 
 
 class MouthMotion:
