@@ -1,8 +1,8 @@
 """Peak memory of the whole job against the clip's length and size: python -m benchmarks.memory
 
 A real clip and voice, looped to each length, go through the command line's own pipeline at 512 px with patches of the
-real size (64 × 64 × 4 latents) and features of Whisper-tiny's size (50 tokens of 384). U-Net and autoencoder are as small
-as can be, so that the run ends within the hour on 2 cores: what they take does not depend on the clip's length.
+real size (64 × 64 × 4 latents) and features of Whisper-tiny's size (50 tokens of 384). U-Net and autoencoder are as
+small as can be, so that the run ends within the hour on 2 cores: what they take does not depend on the clip's length.
 """
 
 from __future__ import annotations
