@@ -40,8 +40,8 @@ def identities(first: int, columns: int, rows: int, size: int) -> np.ndarray:
     return sheet
 
 
-def speech_strip(seed: int, language: str, seconds: float, size: int = 96) -> np.ndarray:
-    """Every third frame's crop of a sentence; under it the waveform and the opening, true and as the meter sees it."""
+def speech_strip(seed: int, language: str, seconds: float, size: int = 112) -> np.ndarray:
+    """Every fourth frame's crop of a sentence; under it the waveform and the opening, true and as the meter sees it."""
     scene = talking_head(seed, language, seconds, size=(256, 256), split="test", style="real")
     crops, true = [], []
     for picture, truth in render(scene):
@@ -50,7 +50,7 @@ def speech_strip(seed: int, language: str, seconds: float, size: int = 96) -> np
     import torch
 
     seen = measure(torch.stack(crops))
-    shown = range(0, len(crops), 3)
+    shown = range(0, len(crops), 4)
     width = len(shown) * size
     strip = Image.new("RGB", (width, size + 150), "white")
     for place, index in enumerate(shown):
@@ -75,11 +75,13 @@ def speech_strip(seed: int, language: str, seconds: float, size: int = 96) -> np
 def save(picture: np.ndarray, path: Path) -> None:
     """Writes a PNG of at most LARGEST bytes, with as many colours as that allows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for colors, dither in ((None, 0), (256, 3), (192, 3), (256, 0), (128, 0), (64, 0)):
-        image = Image.fromarray(picture)
+    image = Image.fromarray(picture)
+    for colors in (None, 256, 192, 128, 64):
+        shown = image
         if colors:
-            image = image.quantize(colors, dither=Image.Dither(dither))
-        image.save(path, optimize=True)
+            palette = image.quantize(colors, kmeans=2)
+            shown = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+        shown.save(path, optimize=True)
         if path.stat().st_size <= LARGEST:
             return
     raise SystemExit(f"{path} has {path.stat().st_size} bytes: draw fewer or smaller pictures")
@@ -92,9 +94,9 @@ def main() -> None:
     parser.add_argument("--only", choices=("identities", "speech"))
     options = parser.parse_args()
     if options.only != "speech":
-        save(identities(options.first, 9, 5, 120), options.out / "identities.png")
+        save(identities(options.first, 8, 4, 118), options.out / "identities.png")
     if options.only != "identities":
-        save(speech_strip(7, "fr", 2.6), options.out / "speech.png")
+        save(speech_strip(24, "fr", 2.6), options.out / "speech.png")
 
 
 if __name__ == "__main__":
