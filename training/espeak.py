@@ -36,7 +36,7 @@ class Utterance:
 
 
 def is_available() -> bool:
-    """Whether espeak-ng's library is installed (PyPI espeakng-loader, or a system package)."""
+    """Whether espeak-ng's library is installed (the package espeakng-loader, or the system)."""
     try:
         _unload(_load())
     except ToolError:
