@@ -1,9 +1,9 @@
 """Trains the small image autoencoder: ``python -m training.train_vae --minutes 60`` writes its weights.
 
-An AutoencoderKL of four levels, as Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), on aligned
-128-pixel crops of drawn people, an error at the mouth weighing more. Without a discriminator: soft, but it invents
-nothing. Stopped at any time, it goes on from its last checkpoint; with `--steps` in place of `--minutes`, two runs of
-the same seed give the same bits. accelerate runs it, on a GPU where there is one.
+An AutoencoderKL of four levels, as Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), on
+aligned 128-pixel crops of drawn people, an error at the mouth weighing more. Without a discriminator: soft, but it
+invents nothing. Stopped at any time, it goes on from its last checkpoint; with `--steps` in place of `--minutes`, two
+runs of the same seed give the same bits. accelerate runs it, on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def train(
 
 @torch.no_grad()
 def with_unit_latents(state: dict[str, Tensor], crops: np.ndarray) -> dict[str, Tensor]:
-    """The same autoencoder, but its latents of these crops times 0.18215 have mean 0 and deviation 1, channel by channel.
+    """The same autoencoder, but its latents of these crops times 0.18215 have mean 0 and deviation 1 in each channel.
 
     The scale is the codec's, whatever the file says, so it goes into the 1x1 convolutions on both sides of the latents.
     """
@@ -211,7 +211,7 @@ def load(path: Path = WEIGHTS) -> DiffusersCodec:
 
     with safe_open(path, "pt") as file:
         config = (file.metadata() or {}).get("config")
-        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118: no mapping
+        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     if config is None:
         raise ModelError(f"{path} has no config in its metadata; training.train_vae writes one.")
     codec = DiffusersCodec.from_config(json.loads(config))
