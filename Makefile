@@ -15,8 +15,9 @@ lint: .venv/installed
 	$(VENV) -m ruff format --check .
 
 bench: .venv/installed  ## the tables in benchmarks/README.md
-	$(VENV) -m benchmarks.memory
 	$(VENV) -m benchmarks.compositing
+	$(VENV) -m benchmarks.real_clip
+	$(VENV) -m benchmarks.memory
 
 clean:
 	rm -rf .venv demo

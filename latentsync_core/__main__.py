@@ -146,6 +146,13 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     model.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     model.add_argument("--offload", action="store_true", help="keep weights in main memory, for small cards; slower")
 
+    faces = sync.add_argument_group("faces")
+    faces.add_argument(
+        "--detector-score", type=float, default=0.5, help="least certainty of a face; drawn ones need 0.3"
+    )
+    faces.add_argument("--face-scale", type=float, default=1.0, help="of the face in the crop (default %(default)s)")
+    faces.add_argument("--face-shift", type=float, default=0.0, help="of the face in the crop, down, in crop heights")
+
     drawing = sync.add_argument_group("drawing")
     drawing.add_argument("--steps", type=int, default=20)
     drawing.add_argument("--cfg", type=float, default=1.5, help="audio guidance, 1.0 = off (default %(default)s)")
@@ -180,6 +187,8 @@ def _add_command(
 
 def _sync_options(options: argparse.Namespace):
     from .compositor import CompositeOptions
+    from .faces.align import AlignOptions
+    from .faces.track import FaceOptions
     from .models.weights import LoadOptions
     from .pipeline import SyncOptions
     from .sampling.sampler import SamplerOptions
@@ -195,6 +204,8 @@ def _sync_options(options: argparse.Namespace):
             models_folder=options.models_folder,
             offload=options.offload,
         ),
+        faces=FaceOptions(detector_score=options.detector_score),
+        align=AlignOptions(scale=options.face_scale, shift_y=options.face_shift),
         sampler=SamplerOptions(
             seed=options.seed, steps=options.steps, cfg=options.cfg, windows=WindowOptions(overlap=options.overlap)
         ),

@@ -183,7 +183,17 @@ def test_a_suffix_that_the_codec_cannot_have(refused, folder):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("steps", 0), ("cfg", 0.9), ("cfg", "nan"), ("overlap", 9), ("crf", 60), ("feather", -1)]
+    ("option", "value"),
+    [
+        ("steps", 0),
+        ("cfg", 0.9),
+        ("cfg", "nan"),
+        ("overlap", 9),
+        ("crf", 60),
+        ("feather", -1.0),
+        ("detector_score", 1.5),
+        ("face_scale", 9.0),
+    ],
 )
 def test_options_outside_their_range(refused, option, value):
     assert str(value) in refused(**{option: value})

@@ -67,7 +67,7 @@ def prepare_faces(clip: Clip, options: FaceOptions | None = None, on_progress: P
     if not visible.any():
         raise FaceError(
             f"no face was found in any of the {count} frames of {clip.name}; "
-            f"use a part that shows a face from the front, or lower the detector score from {options.detector_score}"
+            f"use a part that shows a face from the front, or a detector score under {options.detector_score}"
         )
     return FaceTracks(clip, (FaceTrack(0, boxes, landmarks, visible),))
 
