@@ -111,9 +111,10 @@ def test_carried_latents_of_unseen_people_have_about_unit_variance(people):
 
 
 @needs_weights
+@pytest.mark.xfail(strict=True, reason="the carried weights are the first minutes of a training: see training/README.md")
 def test_a_decoded_mouth_is_as_open_as_it_was(people):
     crops, openings = people
     again, _ = decoded(load(), crops)
     seen = measure(again)
-    assert np.corrcoef(seen, openings)[0, 1] >= 0.95
+    assert np.corrcoef(seen, openings)[0, 1] >= 0.97
     assert np.polyfit(openings, seen, 1)[0] == pytest.approx(1, abs=0.15)
