@@ -111,7 +111,7 @@ def test_carried_latents_of_unseen_people_have_about_unit_variance(people):
 
 
 @needs_weights
-@pytest.mark.xfail(strict=True, reason="the carried weights are the first minutes of a training: see training/README.md")
+@pytest.mark.xfail(strict=True, reason="the carried weights are a training's first minutes: see training/README.md")
 def test_a_decoded_mouth_is_as_open_as_it_was(people):
     crops, openings = people
     again, _ = decoded(load(), crops)
