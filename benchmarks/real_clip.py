@@ -69,7 +69,7 @@ def main() -> None:
             # Matroska keeps whole milliseconds.
             tick = Fraction(1, 1000) if suffix == "mkv" else Fraction(0)
             late = max(abs(a - b) for a, b in zip(times(before), times(after), strict=True))
-            stamps = "equal" if late == 0 else f"{float(late) * 1e3:.1f} ms" if late <= tick else "WRONG"
+            stamps = "equal" if late == 0 else f"{float(late) * 1e3:.2f} ms" if late <= tick else "WRONG"
             untouched = "-" if codec != "ffv1" else "{:,}  {:>15,}".format(*outside_patch(before, source, out))
             print(
                 f"{form:14} {codec:6} {after.frame_count:6}/{before.frame_count:<6} {report['synced_frames']:7}  "

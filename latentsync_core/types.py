@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
+    import torch
+
     from .audio_features import AudioEmbedding
     from .models.vae import LatentCodec
     from .patches import PatchStore

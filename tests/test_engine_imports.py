@@ -52,3 +52,6 @@ def test_the_command_line_answers_help_at_once_without_torch():
     )
     assert done.returncode == 0
     assert "--video" in done.stdout
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert "numpy" in imported, "the listing is read right"
+    assert "torch" not in imported
