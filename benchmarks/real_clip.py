@@ -81,7 +81,21 @@ def main() -> None:
 def sync(source: Path, audio: Path, out: Path, codec: str, model: str) -> dict:
     """The command line's own job, in a process of its own; returns its report."""
     command = [sys.executable, "-m", "latentsync_core", "sync", "--video", source, "--audio", audio, "--out", out]
-    command += ["--model", model, "--steps", "1", "--cfg", "1", "--codec", codec, "--preset", "veryfast", "--json"]
+    command += [
+        "--model",
+        model,
+        "--resolution",
+        RESOLUTION,
+        "--steps",
+        "1",
+        "--cfg",
+        "1",
+        "--codec",
+        codec,
+        "--preset",
+        "veryfast",
+        "--json",
+    ]
     done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from .models.weights import LoadOptions
 from .pipeline import PhaseProgress, SyncOptions, SyncReport, sync
 from .sampling.sampler import SamplerOptions
 from .video_io import FrameReader, probe
@@ -20,11 +19,7 @@ COLUMN_WIDTH = 256  # pixels
 def run_demo(out: Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
     """Lip-syncs the sample into `out`, making its folder; beside it goes a PNG of frames before and after."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    options = SyncOptions(
-        model=MODEL,
-        load=LoadOptions(resolution=128),  # noise looks the same at 512 px and after 20 steps
-        sampler=SamplerOptions(steps=4),
-    )
+    options = SyncOptions(model=MODEL, sampler=SamplerOptions(steps=4))  # noise looks the same after 20
     report = sync(SAMPLE / "clip.mp4", SAMPLE / "voice.wav", out, options, on_progress)
     sheet = report.output.with_suffix(".png")
     write_sheet(SAMPLE / "clip.mp4", report.output, sheet)

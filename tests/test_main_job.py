@@ -27,7 +27,7 @@ from tests.clips import packet_times
 from tests.shared_reference import SHARED, needs_shared
 
 CLIP, VOICE = SAMPLE / "clip.mp4", SAMPLE / "voice.wav"
-RESOLUTION = 256
+RESOLUTION = 128
 FAST = SamplerOptions(steps=1, cfg=1.0)
 LOSSLESS = WriterOptions(codec=Codec.FFV1)
 

@@ -280,7 +280,7 @@ def test_a_checkpoint_with_a_hole_is_refused_by_the_missing_key(model, options, 
 
 def test_a_bundle_is_the_same_model_again(model, tmp_path):
     again = load_model(save_bundle(model, tmp_path / "bundle"), LoadOptions(device="cpu"))
-    assert (again.name, again.resolution, again.demonstration) == ("untrained", 256, True)
+    assert (again.name, again.resolution, again.demonstration) == ("untrained", 128, True)
     assert torch.equal(answer(again), answer(model))
     assert len({path.stat().st_mode for path in (tmp_path / "bundle").iterdir()}) == 1
 

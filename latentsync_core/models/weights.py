@@ -21,6 +21,7 @@ from .offload import offload
 from .unet import UNet
 from .unet_config import UNetConfig
 from .untrained import NAME as UNTRAINED
+from .untrained import RESOLUTION as UNTRAINED_RESOLUTION
 from .untrained import untrained_model
 from .vae import SD_VAE_CONFIG, DiffusersCodec, current_keys
 from .whisper import WhisperEncoder
@@ -50,7 +51,9 @@ def load_model(
     options = options or LoadOptions()
     path = Path(spec)
     if str(spec) == UNTRAINED:
-        return untrained_model(options.resolution or 256, device=options.device, precision=options.precision)
+        return untrained_model(
+            options.resolution or UNTRAINED_RESOLUTION, device=options.device, precision=options.precision
+        )
     if str(spec) in KNOWN_MODELS:
         return _load_installed(KNOWN_MODELS[str(spec)], options, on_progress)
     if path.is_dir():
