@@ -26,9 +26,8 @@ from .types import Clip
 from .video_io import FrameWriter, WriterOptions, check_target, output_path, probe
 
 PhaseProgress = Callable[[str, int, int], None]
-"""Called as ``on_progress(phase, done, total)``; whatever it raises cancels the job and leaves no output file."""
-
-PHASES = ("model", "faces", "voice", "sampling", "compositing")
+"""Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling or compositing; whatever it
+raises cancels the job and leaves no output file."""
 
 
 @dataclass(frozen=True)

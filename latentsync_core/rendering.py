@@ -19,7 +19,7 @@ DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames ar
 
 @torch.inference_mode()
 def render_frames(synced: SyncedFaces, options: CompositeOptions | None = None) -> Iterator[Frame]:
-    """Yields the F output frames in order, in the clip's own pixel format, stamped for the output.
+    """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.stamps`.
 
     A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
     soft edge: the rest of the face stays the source's own samples. (Like the reference: the whole crop is pasted, the

@@ -207,8 +207,8 @@ def test_the_command_line_reports_as_json(tmp_path, capsys):
 
 
 @needs_shared
-def test_a_real_clip_with_the_reference_s_networks(tmp_path):
-    """The first second of a real 1080 × 1920 HEVC clip; the whole clip is run by hand, see benchmarks/README.md."""
+def test_a_real_clip_goes_through(tmp_path):
+    """The first second of a real 1080 × 1920 HEVC clip; the whole clip is `benchmarks.real_clip`'s."""
     video, audio = SHARED / "media" / "demo1_video.mp4", SHARED / "media" / "demo1_audio.wav"
     options = SyncOptions(model="untrained", sampler=FAST, end=1.0)
     report = sync(video, audio, tmp_path / "out.mp4", options)

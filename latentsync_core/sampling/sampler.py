@@ -85,8 +85,10 @@ def sample_faces(
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
     windows = plan_windows(np.isfinite(transforms).all(axis=(1, 2)), options.windows)
     side = model.resolution // PIXELS_PER_LATENT
+    # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.
+    key = _content_key(model, faces, transforms, timeline, audio, options) if folder else "this-run"
     store = PatchStore(
-        _content_key(model, faces, transforms, timeline, audio, options),
+        key,
         frames=len(timeline.source_index),
         shape=(LATENT_CHANNELS, side, side),
         dtype=torch.float32 if options.reference else torch.float16,
