@@ -60,10 +60,15 @@ def normalised_mel(blocks: Iterable[torch.Tensor], peak: float, n_mels: int = 80
 
 @functools.cache
 def mel_filters(n_mels: int) -> torch.Tensor:
-    """Slaney's triangular filters (n_mels, 201) float32 over 0 to 8 kHz, each of area 1 in Hz (up to rounding)."""
-    top = _hz_to_mel(SAMPLE_RATE / 2)
-    corners = _mel_to_hz(np.linspace(0.0, top, n_mels + 2))  # Hz
-    bins = np.linspace(0.0, SAMPLE_RATE / 2, WINDOW // 2 + 1)  # Hz
+    """Whisper's filters (n_mels, 201) float32 over 0 to 8 kHz."""
+    return slaney_filters(n_mels, WINDOW, 0.0, SAMPLE_RATE / 2)
+
+
+def slaney_filters(n_mels: int, window: int, lowest: float, highest: float) -> torch.Tensor:
+    """Slaney's triangular filters (n_mels, window // 2 + 1) float32 from `lowest` to `highest` Hz, over the spectrum of
+    `window` samples at 16 kHz; each has area 1 in Hz (up to rounding)."""
+    corners = _mel_to_hz(np.linspace(_hz_to_mel(lowest), _hz_to_mel(highest), n_mels + 2))  # Hz
+    bins = np.linspace(0.0, SAMPLE_RATE / 2, window // 2 + 1)  # Hz
     left, centre, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
     triangles = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (right - left)

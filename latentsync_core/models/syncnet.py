@@ -1,0 +1,293 @@
+"""SyncNet: tells how well sixteen video frames and the sound that goes with them belong together.
+
+The network is LatentSync's StableSyncNet (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.3): two stacks of
+residual and attention blocks, one for the lower halves of the frames and one for the mel spectrogram, each ending in
+one vector; their cosine is the answer. It supervises training and scores results; dubbing never runs it. The names of
+its state-dict entries are those of the released checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import ModelError
+from ..sync_mel import BANDS, FRAMES, window_columns
+from .attention import FeedForward
+from .layers import Layers
+
+NORM_GROUPS = 32
+NORM_EPS = 1e-6
+HEADS = 8
+ENCODER_KEYS = ("in_channels", "block_out_channels", "downsample_factors", "attn_blocks", "dropout")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """One of the two stacks. Every level has a residual block, which may shrink the picture, and maybe attention."""
+
+    in_channels: int
+    block_channels: tuple[int, ...]
+    factors: tuple[tuple[int, int], ...]  # by which each level shrinks height and width
+    attention: tuple[bool, ...]
+    dropout: float = 0.0  # in training, share of values
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input that shrinks to 1 x 1 without a rest."""
+        return math.prod(height for height, _ in self.factors), math.prod(width for _, width in self.factors)
+
+
+@dataclass(frozen=True)
+class SyncNetConfig:
+    """SyncNet's sizes; the defaults are those of the released checkpoint, which looks at faces of 256 x 256."""
+
+    audio: EncoderConfig = EncoderConfig(
+        in_channels=1,
+        block_channels=(32, 64, 128, 256, 512, 1024, 2048),
+        factors=((2, 1), (2, 2), (2, 2), (1, 1), (2, 2), (2, 2), (2, 3)),
+        attention=(False, False, False, True, True, False, False),
+    )
+    visual: EncoderConfig = EncoderConfig(
+        in_channels=3 * FRAMES,
+        block_channels=(64, 128, 256, 256, 512, 1024, 2048, 2048),
+        factors=((1, 2), *((2, 2),) * 7),
+        attention=(False, False, False, False, True, True, False, False),
+    )
+
+    @property
+    def frames(self) -> int:
+        """How many video frames it looks at together."""
+        return self.visual.in_channels // 3
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the whole faces whose lower halves it looks at."""
+        height, width = self.visual.size
+        return 2 * height, width
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> SyncNetConfig:
+        """Reads the `model` section of an upstream SyncNet config.
+
+        Raises ModelError naming a key that is missing or unknown, or sizes that can't work together.
+        """
+        if set(config) != {"audio_encoder", "visual_encoder"}:
+            raise ModelError(
+                f"The SyncNet's config holds {', '.join(map(repr, config)) or 'nothing'}, not 'audio_encoder' and "
+                "'visual_encoder'; take the model section of LatentSync's config."
+            )
+        made = cls(*(_encoder_config(config[part], part) for part in ("audio_encoder", "visual_encoder")))
+        made._check()
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same config as `from_dict` reads it."""
+        return {
+            part: {
+                "in_channels": encoder.in_channels,
+                "block_out_channels": list(encoder.block_channels),
+                "downsample_factors": [1 if factor == (1, 1) else list(factor) for factor in encoder.factors],
+                "attn_blocks": [int(on) for on in encoder.attention],
+                "dropout": encoder.dropout,
+            }
+            for part, encoder in (("audio_encoder", self.audio), ("visual_encoder", self.visual))
+        }
+
+    def _check(self) -> None:
+        for name, encoder in (("audio_encoder", self.audio), ("visual_encoder", self.visual)):
+            if not len(encoder.block_channels) == len(encoder.factors) == len(encoder.attention):
+                raise ModelError(f"The SyncNet's {name} has lists of different lengths; give one entry per block.")
+            for channels in encoder.block_channels:
+                if channels < 1 or channels % NORM_GROUPS:
+                    raise ModelError(f"The SyncNet's {name} has {channels} channels; give a multiple of {NORM_GROUPS}.")
+        if self.audio.in_channels != 1 or self.visual.in_channels % 3 or self.visual.in_channels < 3:
+            raise ModelError(
+                f"The SyncNet's config has {self.audio.in_channels} audio and {self.visual.in_channels} visual "
+                "channels; give 1, and 3 for every video frame."
+            )
+        if self.audio.block_channels[-1] != self.visual.block_channels[-1]:
+            raise ModelError(
+                f"The SyncNet's vectors have {self.audio.block_channels[-1]} and {self.visual.block_channels[-1]} "
+                "values; end both lists of block_out_channels alike."
+            )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut; then, where `factor` is not 1, a third that strides."""
+
+    def __init__(self, inputs: int, outputs: int, factor: tuple[int, int], dropout: float):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(NORM_GROUPS, inputs, eps=NORM_EPS)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = nn.GroupNorm(NORM_GROUPS, outputs, eps=NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.downsample_conv = nn.Conv2d(outputs, outputs, 3, stride=factor) if factor != (1, 1) else None
+        # A side that shrinks is padded at its end only, one that keeps its length at both; F.pad wants width first.
+        self.padding = tuple(pad for step in reversed(factor) for pad in ((1, 1) if step == 1 else (0, 1)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = self.conv1(F.silu(self.norm1(x)))
+        x = self.conv_shortcut(x) + self.conv2(self.dropout(F.silu(self.norm2(inner))))
+        return x if self.downsample_conv is None else self.downsample_conv(F.pad(x, self.padding))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention among tokens (n, t, channels); unlike the U-Net's, its q, k and v have biases."""
+
+    def __init__(self, channels: int, dropout: float):
+        super().__init__()
+        self.to_q, self.to_k, self.to_v = (nn.Linear(channels, channels) for _ in range(3))
+        self.to_out = nn.Sequential(nn.Linear(channels, channels), nn.Dropout(dropout))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        split = (project(tokens).unflatten(-1, (HEADS, -1)) for project in (self.to_q, self.to_k, self.to_v))
+        mixed = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in split))  # n heads t d
+        return self.to_out(mixed.transpose(1, 2).flatten(2))  # n heads t d -> n t channels
+
+
+class AttentionBlock(nn.Module):
+    """Lets every pixel of (n, channels, h, w) see all others."""
+
+    def __init__(self, channels: int, dropout: float):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(NORM_GROUPS, channels, eps=NORM_EPS)
+        self.conv_in = nn.Conv2d(channels, channels, 1)
+        self.norm2 = nn.LayerNorm(channels)
+        self.attn = SelfAttention(channels, dropout)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(Layers(), channels)
+        self.ff.net[1] = nn.Dropout(dropout)
+        self.conv_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.conv_in(self.norm1(x)).flatten(2).transpose(1, 2)  # n c h w -> n (h w) c
+        tokens = tokens + self.attn(self.norm2(tokens))
+        tokens = tokens + self.ff(self.norm3(tokens))
+        return x + self.conv_out(tokens.transpose(1, 2).unflatten(2, x.shape[2:]))  # n (h w) c -> n c h w
+
+
+class Encoder(nn.Module):
+    """From (n, in_channels, h, w), h and w of `config.size`, to (n, channels) values of 0 or more."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        width = config.block_channels[0]
+        self.conv_in = nn.Conv2d(config.in_channels, width, 3, padding=1)
+        self.down_blocks = nn.ModuleList()
+        for outputs, factor, attention in zip(config.block_channels, config.factors, config.attention, strict=True):
+            self.down_blocks.append(ResidualBlock(width, outputs, factor, config.dropout))
+            if attention:
+                self.down_blocks.append(AttentionBlock(outputs, config.dropout))
+            width = outputs
+        self.norm_out = nn.GroupNorm(NORM_GROUPS, width, eps=NORM_EPS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv_in(x)
+        for block in self.down_blocks:
+            x = block(x)
+        return F.relu(self.norm_out(x)).flatten(1)
+
+
+class SyncNet(nn.Module):
+    """Gives frames and sound a unit vector each. Build it with `from_config`."""
+
+    def __init__(self, config: SyncNetConfig):
+        super().__init__()
+        self.config = config
+        self.audio_encoder = Encoder(config.audio)
+        self.visual_encoder = Encoder(config.visual)
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any] | SyncNetConfig, device: torch.device | str | None = None
+    ) -> SyncNet:
+        """Builds the network of an upstream config's `model` section; device "meta" takes no memory for weights.
+
+        Raises ModelError for a config that can't be followed.
+        """
+        if not isinstance(config, SyncNetConfig):
+            config = SyncNetConfig.from_dict(config)
+        with torch.device(device or "cpu"):
+            return cls(config)
+
+    def forward(self, pictures: torch.Tensor, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The unit vectors (b, channels) of what is seen and of what is heard; see `see` and `hear`."""
+        return self.see(pictures), self.hear(mel)
+
+    def see(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The unit vectors (b, channels) of windows of frames.
+
+        Args:
+            pictures: (b, 3 * frames, h, w) in [-1, 1], as `lower_halves` gives them: 128 x 256 for the released model.
+
+        Raises:
+            ModelError: another shape.
+        """
+        expected = (self.config.visual.in_channels, *self.config.visual.size)
+        if tuple(pictures.shape[1:]) != expected:
+            raise ModelError(
+                f"The SyncNet takes pictures of shape (b, {', '.join(map(str, expected))}), not "
+                f"{tuple(pictures.shape)}; resize the faces to {' x '.join(map(str, self.config.picture_size))}."
+            )
+        return F.normalize(self.visual_encoder(pictures))
+
+    def hear(self, mel: torch.Tensor) -> torch.Tensor:
+        """The unit vectors (b, channels) of windows (b, 1, 80, columns) as `sync_mel.mel_windows` gives them.
+
+        Raises:
+            ModelError: another shape.
+        """
+        expected = (1, BANDS, window_columns(self.config.frames))
+        if tuple(mel.shape[1:]) != expected:
+            raise ModelError(
+                f"The SyncNet takes sound of shape (b, {', '.join(map(str, expected))}), not {tuple(mel.shape)}; "
+                "cut it with mel_windows."
+            )
+        return F.normalize(self.audio_encoder(mel))
+
+
+def lower_halves(frames: torch.Tensor) -> torch.Tensor:
+    """SyncNet's pictures (b, 3 * f, h - h // 2, w), frame after frame, from whole faces (b, f, 3, h, w)."""
+    return frames[..., frames.shape[-2] // 2 :, :].flatten(1, 2)
+
+
+def sync_similarity(seen: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+    """The cosine (b,) between two batches of unit vectors (b, channels): 0 or more, as no vector has a part below 0."""
+    return F.cosine_similarity(seen, heard, dim=1)
+
+
+def sync_loss(seen: torch.Tensor, heard: torch.Tensor, in_sync: torch.Tensor) -> torch.Tensor:
+    """The scalar loss that teaches SyncNet, or by it: cross-entropy of the cosine itself taken as a probability.
+
+    Args:
+        seen, heard: (b, channels) unit vectors.
+        in_sync: (b,) 1 where they belong together, 0 where not; all 1 to train another network by a finished SyncNet.
+    """
+    probability = sync_similarity(seen, heard).clamp(0, 1)  # rounding can bring a cosine just above 1
+    return F.binary_cross_entropy(probability, in_sync.to(probability))
+
+
+def _encoder_config(config: Mapping[str, Any], part: str) -> EncoderConfig:
+    for key in ENCODER_KEYS:
+        if key not in config:
+            raise ModelError(f"The SyncNet's config lacks {part}.{key}; take the model section of LatentSync's config.")
+    for key in config:
+        if key not in ENCODER_KEYS:
+            raise ModelError(f"The SyncNet's config has an unknown key, {part}.{key}; remove it.")
+    factors = config["downsample_factors"]
+    return EncoderConfig(
+        in_channels=config["in_channels"],
+        block_channels=tuple(config["block_out_channels"]),
+        factors=tuple((factor, factor) if isinstance(factor, int) else tuple(factor) for factor in factors),
+        attention=tuple(bool(on) for on in config["attn_blocks"]),
+        dropout=config["dropout"],
+    )
