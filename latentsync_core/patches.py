@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
+import os
+import shutil
 import tempfile
+import weakref
+from contextlib import ExitStack
+from enum import Enum
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +20,23 @@ from .errors import OutputError
 
 _NUMPY_TYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
+log = logging.getLogger(__name__)
+
+
+class PatchKind(Enum):
+    """What the patches of a store are."""
+
+    LATENTS = "latents"  # (4, h, w), for the codec to decode
+    CROPS = "crops"  # (3, P, P) RGB in [0, 1]
+
 
 class PatchStore:
     """Latents (or crops) of a clip's output frames, keyed by what they were made from.
 
     In a folder of the user's the store outlives the run: opened again under the same key it still has every finished
-    frame, so an interrupted run goes on where it stopped. Without a folder it lives in a temporary one of its own and
-    goes with it. Memory held: none but the patch at hand.
+    frame, so an interrupted run goes on where it stopped. `remove_when_closed` ends that, once all is finished: then
+    the files go with the object. Without a folder it lives in a temporary one of its own and goes with it. Closing is
+    optional: an object that nothing refers to any more is closed by itself. Memory held: none but the patch at hand.
 
     Args:
         key: a digest of everything that the patches depend on.
@@ -27,6 +44,8 @@ class PatchStore:
         shape: of one patch.
         dtype: float16 (half the disk; a latent's rounding is far below one 8-bit level) or float32.
         folder: where to keep the files.
+        kind: what the patches are.
+        remove_on_close: as if `remove_when_closed` had been called.
     """
 
     def __init__(
@@ -36,21 +55,33 @@ class PatchStore:
         shape: tuple[int, ...],
         dtype: torch.dtype = torch.float16,
         folder: Path | None = None,
+        *,
+        kind: PatchKind = PatchKind.LATENTS,
+        remove_on_close: bool = False,
     ) -> None:
         self.frames = frames
         self.shape = tuple(shape)
         self.dtype = dtype
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="latentsync_dub_")
-        folder = Path(folder or self._temporary.name)
+        self.kind = kind
         self._slot_bytes = int(np.prod(shape)) * dtype.itemsize
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._data = open(_at_size(folder / f"{key}.patches", frames * self._slot_bytes), "r+b", buffering=0)  # noqa: SIM115
-            self._flags = open(_at_size(folder / f"{key}.finished", frames), "r+b", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise _output_error(error, folder) from error
-        self._folder = folder
-        self.finished = np.frombuffer(self._flags.read(), dtype=np.uint8).astype(bool)
+        temporary = None if folder else Path(tempfile.mkdtemp(prefix="latentsync_dub_"))
+        self._folder = Path(folder or temporary)
+        sizes = {f"{key}.patches": frames * self._slot_bytes, f"{key}.finished": frames}
+        with ExitStack() as opened:
+            if temporary:
+                opened.callback(shutil.rmtree, temporary, ignore_errors=True)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._data, self._flags = (
+                    opened.enter_context(open(_at_size(self._folder / name, size), "r+b", buffering=0))
+                    for name, size in sizes.items()
+                )
+                self.finished = np.frombuffer(self._flags.read(), dtype=np.uint8).astype(bool)
+            except OSError as error:
+                raise _output_error(error, self._folder) from error
+            opened.pop_all()
+        self._fate = _Fate(remove_on_close)
+        self._end = weakref.finalize(self, _end, (self._data, self._flags), temporary, self._fate)
 
     def put(self, frame: int, patch: torch.Tensor) -> None:
         """Writes one patch; it counts as finished only once all of it is written."""
@@ -76,18 +107,51 @@ class PatchStore:
             patches.append(torch.from_numpy(values.astype(np.float32)).reshape(self.shape))
         return torch.stack(patches)
 
+    def remove_when_closed(self) -> None:
+        """From now on the files are removed when the store is closed, or nothing refers to it, or Python ends.
+
+        For a store that is finished: nothing is left to go on with, and it serves only who holds it.
+        """
+        self._fate.remove = True
+
     def close(self) -> None:
-        """Closes the files; a temporary store's are removed."""
-        self._data.close()
-        self._flags.close()
-        if self._temporary:
-            self._temporary.cleanup()
+        """Closes the files; a temporary store's are removed. Closing again does nothing."""
+        self._end()
 
     def __enter__(self) -> PatchStore:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class _Fate:
+    """What becomes of a store's files; apart from the store, since it is asked when that is gone."""
+
+    def __init__(self, remove: bool) -> None:
+        self.remove = remove
+
+
+def _end(files: tuple[FileIO, ...], temporary: Path | None, fate: _Fate) -> None:
+    """Closes a store's files, then (Windows removes no open file) removes them where that is their fate."""
+    own = [Path(file.name) for file in files if fate.remove and _is_still(file)]
+    for file in files:
+        file.close()
+    try:
+        for path in own:
+            path.unlink(missing_ok=True)
+    except OSError as problem:  # another store has it open; nobody could be told
+        log.warning("%s is left behind: %s", path, problem.strerror or problem)
+    if temporary:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_still(file: FileIO) -> bool:
+    """Whether the open file is the one of its name, not one that was removed and made anew by another store."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
+    except OSError:
+        return False
 
 
 def _at_size(path: Path, size: int) -> Path:

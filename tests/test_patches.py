@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import tempfile
+import warnings
+
 import pytest
 import torch
 
@@ -58,3 +62,45 @@ def test_a_place_that_cannot_hold_it_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="file"):
         PatchStore("key", 2, (4, 2, 2), folder=tmp_path / "file" / "below")
+
+
+def test_a_temporary_store_goes_with_its_object_and_warns_of_nothing():
+    store = PatchStore("key", 2, (4, 2, 2))
+    folder = store._folder
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        del store
+        gc.collect()
+    assert not folder.exists()
+
+
+def test_a_store_in_a_folder_stays_until_it_is_finished_and_then_goes_with_its_object(tmp_path):
+    store = PatchStore("key", 2, (4, 2, 2), folder=tmp_path)
+    store.put(1, torch.ones(4, 2, 2))
+    del store
+    gc.collect()
+    again = PatchStore("key", 2, (4, 2, 2), folder=tmp_path)
+    assert again.finished.tolist() == [False, True], "an interrupted run's"
+    again.remove_when_closed()
+    assert again.get([1]).unique().tolist() == [1.0]
+    del again
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_removes_its_own_files_only(tmp_path):
+    first = PatchStore("key", 2, (4, 2, 2), folder=tmp_path, remove_on_close=True)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with PatchStore("key", 2, (4, 2, 2), folder=tmp_path) as second:
+        second.put(0, torch.ones(4, 2, 2))
+        first.close()
+        first.close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_place_that_cannot_hold_it_leaves_no_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OutputError, match="finished faces"):
+        PatchStore("no/such/place", 2, (4, 2, 2))
+    assert not list(tmp_path.iterdir())
