@@ -11,18 +11,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from .audio_features import embed_audio
+from .audio_features import AudioEmbedding, embed_audio
 from .audio_io import AudioSource, load_audio
 from .compositor import CompositeOptions
-from .errors import OptionError
 from .faces.align import AlignOptions, align_track
 from .faces.track import FaceOptions, prepare_faces
 from .models.weights import LatentSyncModel, LoadOptions, load_model
 from .rendering import render_frames
-from .sampling.sampler import SamplerOptions, sample_faces
+from .sampling.sampler import Preview, SamplerOptions, sample_faces
 from .sampling.windows import runs
 from .timeline import LengthRule, plan_timeline
-from .types import Clip
+from .types import Clip, FaceTracks, Progress, SyncedFaces
 from .video_io import FrameWriter, WriterOptions, check_target, output_path, probe
 
 PhaseProgress = Callable[[str, int, int], None]
@@ -81,7 +80,7 @@ def sync(
     clock = _PhaseClock(on_progress)
     out = output_path(Path(out), options.writer.codec)
     check_target(out)
-    clip = _chosen_part(video if isinstance(video, Clip) else probe(video), options)
+    clip = (video if isinstance(video, Clip) else probe(video)).between(options.start, options.end)
     voice = audio if isinstance(audio, AudioSource) else load_audio(audio)
     mux = load_audio(options.mux_audio) if options.mux_audio else voice
 
@@ -93,27 +92,22 @@ def sync(
                 else load_model(options.model, options.load, tell)
             )
         with clock.phase("faces") as tell:
-            faces = prepare_faces(clip, options.faces, tell)
-            track = faces.track
-            transforms = align_track(
-                track.landmarks, track.visible, model.resolution, options.align, clip.sample_aspect
-            )
+            faces = prepare_faces(clip, options.faces, options.align, tell)
         with clock.phase("voice") as tell:
             embedding = embed_audio(voice, model.whisper, tell)
-        timeline = plan_timeline(clip, embedding.duration, options.length)
         with clock.phase("sampling") as tell:
-            synced = sample_faces(
-                model, faces, transforms, timeline, embedding, options.sampler, options.work_folder, tell
+            synced = sample(
+                model, faces, embedding, options.sampler, options.length, options.work_folder, on_progress=tell
             )
             cleanup.enter_context(synced.patches)
         with clock.phase("compositing") as tell:
             sound = mux.as_file(Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_"))))
             writer = cleanup.enter_context(
-                FrameWriter(out, clip, options=options.writer, stamps=timeline.stamps, audio=sound)
+                FrameWriter(out, clip, options=options.writer, stamps=synced.stamps, audio=sound)
             )
             for done, frame in enumerate(render_frames(synced, options.composite), start=1):
                 writer.write(frame)
-                tell(done, len(timeline.stamps))
+                tell(done, len(synced.stamps))
 
     present = np.isfinite(synced.transforms).all(axis=(1, 2))
     return SyncReport(
@@ -124,26 +118,31 @@ def sync(
         fps=str(clip.fps),
         synced_frames=int(present.sum()),
         passed_through=tuple(runs(~present)),
-        notes=(*_length_notes(clip, embedding.duration, timeline.times, options.length), *writer.notes),
+        notes=(*_length_notes(synced, options.length), *writer.notes),
         seconds=clock.seconds,
     )
 
 
-def _chosen_part(clip: Clip, options: SyncOptions) -> Clip:
-    """The frames shown from `start` up to `end`."""
-    if options.start < 0 or (options.end is not None and options.end <= options.start):
-        raise OptionError(f"start is {options.start} s and end {options.end} s; use 0 <= start < end")
-    first, last = np.searchsorted(clip.times, [options.start, np.inf if options.end is None else options.end])
-    if first >= last:
-        raise OptionError(
-            f"no frame of {clip.name} lies between {options.start} s and {options.end or clip.duration:.3f} s; "
-            f"it lasts {clip.duration:.3f} s"
-        )
-    return clip if last - first == clip.frame_count else clip.part(int(first), int(last))
+def sample(
+    model: LatentSyncModel,
+    faces: FaceTracks,
+    audio: AudioEmbedding,
+    options: SamplerOptions | None = None,
+    length: LengthRule = LengthRule.VIDEO,
+    folder: Path | None = None,
+    on_preview: Preview | None = None,
+    on_progress: Progress | None = None,
+) -> SyncedFaces:
+    """Aligns the chosen face, lays the clip out under the voice and draws the faces (`sample_faces`)."""
+    track, clip = faces.track, faces.clip
+    transforms = align_track(track.landmarks, track.visible, model.resolution, faces.align, clip.sample_aspect)
+    timeline = plan_timeline(clip, audio.duration, length)
+    return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
 
 
-def _length_notes(clip: Clip, voice_seconds: float, times: np.ndarray, rule: LengthRule) -> list[str]:
-    written = float(times[-1]) + float(1 / clip.fps)
+def _length_notes(synced: SyncedFaces, rule: LengthRule) -> list[str]:
+    clip, voice_seconds = synced.faces.clip, synced.audio.duration
+    written = float((synced.stamps[-1] - synced.stamps[0]) * clip.time_base + 1 / clip.fps)
     if voice_seconds > written + float(1 / clip.fps):
         way_out = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
         return [f"the voice lasts {voice_seconds:.2f} s, the clip {written:.2f} s: the voice was cut{way_out}"]

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .errors import OptionError
+
 if TYPE_CHECKING:
     import torch
 
     from .audio_features import AudioEmbedding
+    from .faces.align import AlignOptions
     from .models.vae import LatentCodec
     from .patches import PatchStore
 
@@ -98,6 +101,22 @@ class Clip:
         """Seconds from the first frame's start to the last frame's end (that one shown for 1/fps)."""
         return float(self.times[-1]) + float(1 / self.fps)
 
+    def between(self, start: float, end: float | None = None) -> Clip:
+        """The frames shown from `start` up to `end`, seconds after the clip's first frame; None is the clip's end.
+
+        Raises:
+            OptionError: the times are the wrong way round, or no frame lies between them.
+        """
+        if start < 0 or (end is not None and end <= start):
+            raise OptionError(f"start is {start} s and end {end} s; use 0 <= start < end")
+        first, last = np.searchsorted(self.times, [start, np.inf if end is None else end])
+        if first >= last:
+            raise OptionError(
+                f"no frame of {self.name} lies between {start} s and {end or self.duration:.3f} s; "
+                f"it lasts {self.duration:.3f} s"
+            )
+        return self if last - first == self.frame_count else self.part(int(first), int(last))
+
     def part(self, start: int, stop: int) -> Clip:
         """The frames start..stop-1 as a clip of their own."""
         images = None if self.images is None else self.images[start:stop]
@@ -128,6 +147,7 @@ class FaceTracks:
 
     clip: Clip
     tracks: tuple[FaceTrack, ...]
+    align: AlignOptions  # how its crops are cut
     chosen: int = 0  # index into `tracks`
 
     @property

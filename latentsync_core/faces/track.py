@@ -11,6 +11,7 @@ from ..errors import FaceError, OptionError
 from ..frame import Frame
 from ..types import Clip, FaceTrack, FaceTracks, Progress, Roi
 from ..video_io import FrameReader
+from .align import AlignOptions
 from .detect import Detection, detection_passes, faces_within, overlap
 from .landmarks import LandmarkScheme, three_points
 from .mesh import FaceRegion, face_mesh
@@ -39,11 +40,17 @@ class FaceOptions:
 
 
 @torch.inference_mode()
-def prepare_faces(clip: Clip, options: FaceOptions | None = None, on_progress: Progress | None = None) -> FaceTracks:
+def prepare_faces(
+    clip: Clip,
+    options: FaceOptions | None = None,
+    align: AlignOptions | None = None,
+    on_progress: Progress | None = None,
+) -> FaceTracks:
     """Finds the face to be synced in every frame of a clip, streaming; memory doesn't grow with the clip but by points.
 
     The largest face of the first frame that has one is followed; once it is lost, the detection that overlaps its last
-    place, or else the largest face, is taken up. A frame without a face is not visible in the track.
+    place, or else the largest face, is taken up. A frame without a face is not visible in the track. `align` says how
+    crops will be cut at the landmarks.
 
     Raises:
         FaceError: no frame has a face.
@@ -69,7 +76,7 @@ def prepare_faces(clip: Clip, options: FaceOptions | None = None, on_progress: P
             f"no face was found in any of the {count} frames of {clip.name}; "
             f"use a part that shows a face from the front, or a detector score under {options.detector_score}"
         )
-    return FaceTracks(clip, (FaceTrack(0, boxes, landmarks, visible),))
+    return FaceTracks(clip, (FaceTrack(0, boxes, landmarks, visible),), align or AlignOptions())
 
 
 class FaceFollower:

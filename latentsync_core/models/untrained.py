@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
 import torch
 
@@ -26,7 +27,11 @@ MEL_BANDS, SEGMENT_ROWS = 80, 1500
 
 
 def untrained_model(
-    resolution: int = RESOLUTION, whisper: str = "small", device: str = "auto", precision: str = "auto"
+    resolution: int = RESOLUTION,
+    whisper: str = "small",
+    device: str = "auto",
+    precision: str = "auto",
+    operations: Any = torch.nn,
 ) -> LatentSyncModel:
     """The demonstration model: the same classes as a real one with 3.6 million weights in its U-Net, the same on every
     machine, and no idea of lips.
@@ -37,7 +42,7 @@ def untrained_model(
     dtype = chosen_dtype(precision, where)
     generator = torch.Generator("cpu").manual_seed(SEED)
     width, heads, blocks = WHISPER_SIZES[whisper]
-    unet = UNet.from_config(UNetConfig(block_channels=CHANNELS, audio_width=width), device="meta")
+    unet = UNet.from_config(UNetConfig(block_channels=CHANNELS, audio_width=width), operations, device="meta")
     codec = DiffusersCodec.from_config(SD_VAE_CONFIG | {"block_out_channels": list(CHANNELS)}, device="meta")
     for network in (unet, codec.vae):
         drawn = {key: _draw(key, slot, generator) for key, slot in network.state_dict().items()}

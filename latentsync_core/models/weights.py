@@ -52,7 +52,10 @@ def load_model(
     path = Path(spec)
     if str(spec) == UNTRAINED:
         return untrained_model(
-            options.resolution or UNTRAINED_RESOLUTION, device=options.device, precision=options.precision
+            options.resolution or UNTRAINED_RESOLUTION,
+            device=options.device,
+            precision=options.precision,
+            operations=options.operations,
         )
     if str(spec) in KNOWN_MODELS:
         return _load_installed(KNOWN_MODELS[str(spec)], options, on_progress)

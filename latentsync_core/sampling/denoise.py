@@ -1,8 +1,10 @@
-"""The denoising of one window: DDIM with audio guidance over the 13-channel U-Net."""
+"""The denoising of one window: a scheduler's steps with audio guidance over the 13-channel U-Net."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -21,6 +23,19 @@ NOISE_SCHEDULE = {
 }
 
 
+OnStep = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Called as ``on_step(step, noise, latents, clean)``, (f, 4, h, w) each: the guided noise prediction, the latents after
+the step, and the finished latents as this step foresees them."""
+
+
+class Scheduler(str, Enum):
+    """How the noise is taken away, from step to step, along the schedule that the networks were trained with."""
+
+    DDIM = "ddim"  # upstream's
+    DPM_PLUS_PLUS_2M = "dpm++ 2m"  # second order: fewer steps for the same result (Lu et al. 2022, arXiv 2211.01095)
+    UNIPC = "unipc"  # predictor and corrector (Zhao et al. 2023, arXiv 2302.04867)
+
+
 def denoise_window(
     unet: torch.nn.Module,
     noise: torch.Tensor,
@@ -30,7 +45,9 @@ def denoise_window(
     audio: torch.Tensor,
     steps: int,
     cfg: float,
-    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
+    scheduler: Scheduler = Scheduler.DDIM,
+    device: torch.device | str | None = None,
+    on_step: OnStep | None = None,
 ) -> torch.Tensor:
     """Draws the latents of one window's frames.
 
@@ -41,37 +58,51 @@ def denoise_window(
         masked: (f, 4, h, w) scaled latents of the crops with the mouth region blanked.
         reference: (f, 4, h, w) scaled latents of the whole crops.
         audio: (f, tokens, width).
-        steps: of DDIM.
+        steps: of the scheduler.
         cfg: audio guidance; at 1.0 the unconditional half is not computed.
-        on_step: called after every step with (step, guided noise prediction, latents), (f, 4, h, w) each; what it
-            raises cancels.
+        device: where to compute; None: where the network's first weights are (some may wait elsewhere).
+        on_step: called after every step; what it raises cancels.
 
     Returns:
-        (f, 4, h, w) float32 on the U-Net's device.
+        (f, 4, h, w) float32 on `device`.
     """
-    from diffusers import DDIMScheduler
-
     weight = next(unet.parameters())
+    device = weight.device if device is None else torch.device(device)
     frames = len(noise)
     guided = cfg > 1.0
-    scheduler = DDIMScheduler(**NOISE_SCHEDULE)
-    scheduler.set_timesteps(steps)
+    stepper = _stepper(Scheduler(scheduler))
+    stepper.set_timesteps(steps)
 
     condition = torch.cat([mask.expand(frames, 1, *mask.shape), masked, reference], dim=1)  # (f, 9, h, w)
-    condition = rearrange(condition, "f c h w -> 1 c f h w").to(weight.device, torch.float32)
-    audio = audio.to(weight.device, weight.dtype)
+    condition = rearrange(condition, "f c h w -> 1 c f h w").to(device, torch.float32)
+    audio = audio.to(device, weight.dtype)
     if guided:
         audio = torch.cat([torch.zeros_like(audio), audio])  # unconditional half first
-    latents = rearrange(noise, "f c h w -> 1 c f h w").to(weight.device, torch.float32) * scheduler.init_noise_sigma
+    latents = rearrange(noise, "f c h w -> 1 c f h w").to(device, torch.float32) * stepper.init_noise_sigma
 
-    for step, timestep in enumerate(scheduler.timesteps):
+    for step, timestep in enumerate(stepper.timesteps):
         sample = torch.cat([latents, condition], dim=1)  # (1, 13, f, h, w)
         sample = sample.expand(2 if guided else 1, *sample.shape[1:])
-        predicted = unet(sample.to(weight.dtype), timestep.to(weight.device), audio).float()
+        predicted = unet(sample.to(weight.dtype), timestep.to(device), audio).float()
         if guided:
             silent, voiced = predicted.chunk(2)
             predicted = silent + cfg * (voiced - silent)
-        latents = scheduler.step(predicted, timestep, latents).prev_sample
         if on_step:
-            on_step(step, predicted[0].transpose(0, 1), latents[0].transpose(0, 1))
+            kept = float(stepper.alphas_cumprod[int(timestep)])  # the clean latents' share of the variance
+            clean = (latents - (1 - kept) ** 0.5 * predicted) / kept**0.5
+        latents = stepper.step(predicted, timestep, latents).prev_sample
+        if on_step:
+            on_step(step, *(state[0].transpose(0, 1) for state in (predicted, latents, clean)))
     return rearrange(latents, "1 c f h w -> f c h w")
+
+
+def _stepper(scheduler: Scheduler) -> Any:
+    """diffusers' class for it, on our schedule; every one keeps the variance, so latents mean the same to all."""
+    import diffusers
+
+    if scheduler is Scheduler.DDIM:
+        return diffusers.DDIMScheduler(**NOISE_SCHEDULE)
+    schedule = {key: value for key, value in NOISE_SCHEDULE.items() if key not in ("clip_sample", "set_alpha_to_one")}
+    if scheduler is Scheduler.DPM_PLUS_PLUS_2M:
+        return diffusers.DPMSolverMultistepScheduler(**schedule)
+    return diffusers.UniPCMultistepScheduler(**schedule)

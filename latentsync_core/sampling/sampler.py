@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,13 +18,16 @@ from ..frame_sequence import FrameSequence
 from ..patches import PatchStore
 from ..timeline import Timeline
 from ..types import Clip, FaceTracks, Progress, SyncedFaces
-from .denoise import denoise_window
+from .denoise import Scheduler, denoise_window
 from .noise import frame_noise
 from .windows import Window, WindowOptions, cross_fade, plan_windows
 
 if TYPE_CHECKING:
     from ..audio_features import AudioEmbedding
     from ..models.weights import LatentSyncModel
+
+Preview = Callable[[torch.Tensor], None]
+"""Called with (f, 4, h, w) float32 scaled latents: the window at hand as the step just taken foresees it."""
 
 LATENT_CHANNELS = 4
 PIXELS_PER_LATENT = 8
@@ -37,6 +40,7 @@ class SamplerOptions:
     seed: int = 1247
     steps: int = 20
     cfg: float = 1.5  # audio guidance; upstream calls it guidance_scale
+    scheduler: Scheduler = Scheduler.DDIM
     noise_sharing: float = 0.5  # variance share of the noise that all frames have in common; training's value
     windows: WindowOptions = field(default_factory=WindowOptions)
     reference: bool = False  # upstream's own way: one noise tensor for all frames, one generator drawn in sequence
@@ -66,6 +70,7 @@ def sample_faces(
     audio: AudioEmbedding,
     options: SamplerOptions | None = None,
     folder: Path | None = None,
+    on_preview: Preview | None = None,
     on_progress: Progress | None = None,
 ) -> SyncedFaces:
     """Draws the chosen face anew for every output frame of `timeline` in which it is visible.
@@ -76,6 +81,7 @@ def sample_faces(
     Args:
         transforms: (N, 2, 3) float32 of every source frame, source pixel → crop pixel; NaN where there is no face.
         folder: where finished patches are kept so that an interrupted run can go on; None: a temporary place.
+        on_preview: shown after every denoising step what the window at hand will come to.
         on_progress: told after every denoising step; raising from it cancels.
 
     Raises:
@@ -98,7 +104,7 @@ def sample_faces(
     next_starts = [window.start for window in windows[1:]] + [store.frames]
     mask = mouth_mask(model.resolution)
     small_mask = latent_mask(model.resolution).float()
-    tell = _StepCounter(on_progress, total=len(windows) * options.steps)
+    tell = _StepCounter(on_progress, on_preview, total=len(windows) * options.steps)
     joiner = _Joiner(store)
 
     try:
@@ -119,6 +125,8 @@ def sample_faces(
                     audio.window(timeline.times[window.start : window.stop]),
                     options.steps,
                     options.cfg,
+                    options.scheduler,
+                    model.device,
                     on_step=tell.step,
                 )
                 joiner.add(window, latents.cpu(), next_start)
@@ -213,15 +221,18 @@ class _Joiner:
 
 
 class _StepCounter:
-    """Counts denoising steps for the caller."""
+    """Counts denoising steps for the caller, and shows what they come to."""
 
-    def __init__(self, on_progress: Progress | None, total: int) -> None:
+    def __init__(self, on_progress: Progress | None, on_preview: Preview | None, total: int) -> None:
         self._on_progress = on_progress
+        self._on_preview = on_preview
         self._total = total
         self._done = 0
 
-    def step(self, *_state: object) -> None:
+    def step(self, _step: int, _noise: torch.Tensor, _latents: torch.Tensor, clean: torch.Tensor) -> None:
         self.skip(1)
+        if self._on_preview:
+            self._on_preview(clean)
 
     def skip(self, steps: int) -> None:
         self._done += steps

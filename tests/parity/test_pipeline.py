@@ -76,9 +76,10 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     clip = clip_from_images(torch.from_numpy(frames).float() / 255, Fraction(25))
     landmarks = load_file(REFERENCE / "inputs.safetensors")["landmarks_float"].numpy()[:source_frames]
     visible = np.ones(source_frames, dtype=bool)
-    faces = FaceTracks(clip, (FaceTrack(0, np.zeros((source_frames, 4), np.float32), landmarks, visible),))
-    transforms = align_track(landmarks, visible, 128, AlignOptions.reference())
-    model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule")
+    track = FaceTrack(0, np.zeros((source_frames, 4), np.float32), landmarks, visible)
+    faces = FaceTracks(clip, (track,), AlignOptions.reference())
+    transforms = align_track(landmarks, visible, 128, faces.align)
+    model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu")
     timeline = timeline_of(clip, len(chunks), LengthRule.PING_PONG)
     options = SamplerOptions.like_reference(seed=SEED, steps=steps, cfg=cfg)
     return sample_faces(model, faces, transforms, timeline, RecordedVoice(chunks), options)
