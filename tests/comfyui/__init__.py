@@ -1,0 +1,1 @@
+"""Tests against a real ComfyUI server; skipped with the reason where there is none."""

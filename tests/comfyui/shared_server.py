@@ -1,0 +1,49 @@
+"""One server for all tests of a session that need no flags of their own, and a loud word where there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.comfyui.find import ComfyMissing
+from tests.comfyui.server import ComfyServer
+
+_SERVER = pytest.StashKey[ComfyServer]()
+_REASONS = pytest.StashKey[dict]()
+
+
+def shared_server(config: pytest.Config) -> ComfyServer:
+    """The session's server, started at the first call and stopped with the session; skips where there can't be one."""
+    if _SERVER not in config.stash:
+        config.stash[_SERVER] = started(config)
+        config.add_cleanup(config.stash[_SERVER].stop)
+    return config.stash[_SERVER]
+
+
+def started(config: pytest.Config, **options: object) -> ComfyServer:
+    """A started server with ComfyServer's options, to be stopped by the caller; skips where there can't be one."""
+    if "real ComfyUI" in config.stash.get(_REASONS, {}):
+        skip(config, "real ComfyUI", config.stash[_REASONS]["real ComfyUI"])
+    try:
+        server = ComfyServer(**options)
+        server.start()
+    except ComfyMissing as missing:
+        skip(config, "real ComfyUI", str(missing))
+    return server
+
+
+def skip(config: pytest.Config, what: str, reason: str) -> None:
+    """Skips the running test and has the summary at the end say what was skipped and why."""
+    config.stash.setdefault(_REASONS, {})[what] = reason
+    pytest.skip(f"{what}: {reason}")
+
+
+def summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Writes one line for each thing that was skipped, and the version of the ComfyUI that was there."""
+    reasons = config.stash.get(_REASONS, {})
+    for what, reason in reasons.items():
+        terminalreporter.write_line(f"{what}: SKIPPED because {reason}", yellow=True, bold=True)
+    reasons.clear()
+    if _SERVER in config.stash:
+        server = config.stash[_SERVER]
+        terminalreporter.write_line(f"real ComfyUI {server.comfy.version}: ready in {server.start_seconds:.0f} s")
+        del config.stash[_SERVER]
