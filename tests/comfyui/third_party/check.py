@@ -69,7 +69,9 @@ def _node_problems(node: Mapping[str, Any], facts: Node, active: set[int]) -> It
                 yield f"its input {entry.name!r} needs a link."
 
     found = [(output["name"], output["type"]) for output in node.get("outputs", [])]
-    if found != list(facts.outputs[: len(found)] if facts.may_grow else facts.outputs):
+    outputs = facts.outputs[: len(found)] if facts.may_grow else facts.outputs
+    same = [saved[0] == known[0] and known[1] in (saved[1], "*") for saved, known in zip(found, outputs, strict=False)]
+    if len(found) != len(outputs) or not all(same):
         yield f"its outputs are {_listed(facts.outputs)}, not {_listed(found)}."
     if node.get("mode", 0) == BYPASSED:
         for index, output in enumerate(node.get("outputs", [])):
@@ -163,7 +165,7 @@ def _link_problems(
             if (target["type"] in known)
             else None
         )
-        accepts = entry.accepts if entry else frozenset({inputs[target_slot]["type"]})
+        accepts = entry.accepts if entry else frozenset(str(inputs[target_slot]["type"]).split(","))
         if not _fits(outputs[origin_slot]["type"], accepts):
             yield (
                 f"{label} takes {outputs[origin_slot]['type']} from {origin['type']} to input "

@@ -79,7 +79,7 @@ def nodes_of_server(object_info: Mapping[str, Any]) -> dict[str, Node]:
             outputs=tuple(zip(entry["output_name"], map(_type_name, entry["output"]), strict=True)),
             registry=_registry_of(name, entry.get("python_module", "")),
             spare_widgets=SPARE_OF_PAGE if uploads or entry.get("output_node") or "AUDIO_UI" in kinds else 0,
-            loose=any(kind.startswith(("COMFY_AUTOGROW", "COMFY_MATCHTYPE")) for kind in kinds),
+            loose=any(kind.startswith("COMFY_AUTOGROW") for kind in kinds),
             may_grow=True,
         )
     return nodes
@@ -139,4 +139,6 @@ def _options(spec: list) -> Mapping[str, Any]:
 
 
 def _type_name(kind: Any) -> str:
-    return "COMBO" if isinstance(kind, list) else str(kind)
+    if isinstance(kind, list):
+        return "COMBO"
+    return "*" if str(kind).startswith("COMFY_MATCHTYPE") else str(kind)
