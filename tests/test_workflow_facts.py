@@ -12,6 +12,7 @@ import pytest
 from tests.comfyui.third_party.check import BYPASSED, check_workflow
 from tests.comfyui.third_party.node_facts import FACTS_FOLDER, load_facts
 from tests.comfyui.third_party.small_workflow import SERVER, good_workflow, node_of
+from tests.comfyui.third_party.stand_in_pack import NODE_CLASS_MAPPINGS
 
 PACKS = sorted(FACTS_FOLDER.glob("*.json"))
 WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
@@ -195,6 +196,19 @@ def test_a_packs_recorded_defaults_obey_its_own_recorded_limits(path):
                 assert entry["default"] in entry["choices"], (name, entry)
             if "max" in entry:
                 assert entry["min"] <= entry["default"] <= entry["max"], (name, entry)
+
+
+def test_the_stand_ins_have_the_recorded_shape():
+    for name, node in FACTS.items():
+        served = NODE_CLASS_MAPPINGS[name].INPUT_TYPES()
+        assert [*served["required"], *served["optional"]] == [entry.name for entry in node.inputs]
+        outputs = zip(NODE_CLASS_MAPPINGS[name].RETURN_NAMES, NODE_CLASS_MAPPINGS[name].RETURN_TYPES, strict=True)
+        assert tuple(outputs) == node.outputs
+
+
+def test_a_stand_in_says_that_it_cannot_run():
+    with pytest.raises(RuntimeError, match="stand-in for UnifiedTTSSRTNode"):
+        NODE_CLASS_MAPPINGS["UnifiedTTSSRTNode"]().run()
 
 
 def test_the_dubbing_chains_nodes_are_recorded():
