@@ -1,9 +1,9 @@
 """SyncNet: tells how well sixteen video frames and the sound that goes with them belong together.
 
-The network is LatentSync's StableSyncNet (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.3): two stacks of
-residual and attention blocks, one for the lower halves of the frames and one for the mel spectrogram, each ending in
-one vector; their cosine is the answer. It supervises training and scores results; dubbing never runs it. The names of
-its state-dict entries are those of the released checkpoint.
+The network is LatentSync's StableSyncNet (Li et al. 2024, https://arxiv.org/abs/2412.09262): two stacks of residual and
+attention blocks, one for the lower halves of the frames and one for the mel spectrogram, each ending in one vector;
+their cosine is the answer. It supervises training and scores results; dubbing never runs it. The names of its
+state-dict entries are those of the released checkpoint.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +21,11 @@ from torch import nn
 from ..errors import ModelError
 from ..sync_mel import BANDS, FRAMES, window_columns
 from .attention import FeedForward
+from .checkpoint import fill, read_tensors
 from .layers import Layers
+from .network_file import config_in, save_network
 
+REMEDY = "give LatentSync's stable_syncnet.pt or a file of save_syncnet"
 NORM_GROUPS = 32
 NORM_EPS = 1e-6
 HEADS = 8
@@ -107,6 +111,8 @@ class SyncNetConfig:
             for channels in encoder.block_channels:
                 if channels < 1 or channels % NORM_GROUPS:
                     raise ModelError(f"The SyncNet's {name} has {channels} channels; give a multiple of {NORM_GROUPS}.")
+            if encoder.block_channels[-1] == NORM_GROUPS:  # a lone value per group is normed to nothing
+                raise ModelError(f"The SyncNet's {name} ends with {NORM_GROUPS} channels; give at least twice as many.")
         if self.audio.in_channels != 1 or self.visual.in_channels % 3 or self.visual.in_channels < 3:
             raise ModelError(
                 f"The SyncNet's config has {self.audio.in_channels} audio and {self.visual.in_channels} visual "
@@ -253,6 +259,29 @@ class SyncNet(nn.Module):
                 "cut it with mel_windows."
             )
         return F.normalize(self.audio_encoder(mel))
+
+
+def load_syncnet(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> SyncNet:
+    """Loads a SyncNet that `save_syncnet` wrote, or LatentSync's stable_syncnet.pt. Its weights are fixed.
+
+    Raises ModelError for any other file.
+    """
+    path = Path(path)
+    net = SyncNet.from_config(config_in(path) or SyncNetConfig(), device="meta")
+    fill(
+        net,
+        lambda: read_tensors(path, REMEDY),
+        f"{path} does not fit the SyncNet",
+        torch.device(device),
+        dtype,
+        remedy=REMEDY,
+    )
+    return net
+
+
+def save_syncnet(net: SyncNet, path: str | Path) -> Path:
+    """Writes weights and config as one safetensors file; returns its path. Raises OutputError."""
+    return save_network(net, net.config.to_dict(), path)
 
 
 def lower_halves(frames: torch.Tensor) -> torch.Tensor:

@@ -119,7 +119,8 @@ def test_the_loss_reaches_the_frames(tiny):
     [
         ({"downsample_factors": [2, 2]}, "different lengths"),
         ({"block_out_channels": [20] * 7}, "20 channels"),
-        ({"block_out_channels": [32] * 7}, "32 and 128 values"),
+        ({"block_out_channels": [32] * 7}, "ends with 32"),
+        ({"block_out_channels": [64] * 7}, "64 and 128 values"),
         ({"in_channels": 2}, "2 audio"),
         ({"groups": 16}, "audio_encoder.groups"),
     ],
