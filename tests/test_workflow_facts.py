@@ -171,6 +171,12 @@ def test_a_reverb_with_no_impulse_response_installed_may_wait_bypassed():
     assert check_workflow(workflow, FACTS, SERVER) == []
 
 
+def test_the_pages_own_player_socket_is_no_problem():
+    workflow = good_workflow()
+    node_of(workflow, "AudioMerge")["inputs"].append({"name": "audioUI", "type": "AUDIO_UI", "link": None})
+    assert check_workflow(workflow, FACTS, SERVER) == []
+
+
 @pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
 def test_a_packs_facts_say_where_they_come_from(path):
     pack = json.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from tests.comfyui.third_party.node_facts import CORE_PACK, FACTS_FOLDER, OUR_PR
 
 BYPASSED, MUTED = 4, 2  # values of a node's `mode`; 0 runs
 PAGE_ONLY = frozenset({"MarkdownNote", "Note", "Reroute", "PrimitiveNode"})  # the page knows them, the server doesn't
+PAGE_SOCKETS = ("UPLOAD", "_UI")  # ends of the types that the page gives its own players and upload buttons
 MODEL_FILES = (".safetensors", ".pth", ".pt", ".onnx")
 MEDIA_FILES = (".mp4", ".mov", ".mkv", ".wav", ".flac", ".mp3", ".png", ".jpg")
 
@@ -57,7 +58,8 @@ def _node_problems(node: Mapping[str, Any], facts: Node, active: set[int]) -> It
         if socket.get("link") is not None:
             linked.add(name)
         if entry is None:
-            if not facts.loose:
+            of_page = socket.get("link") is None and str(socket["type"]).endswith(PAGE_SOCKETS)
+            if not facts.loose and not of_page:
                 yield f"it has no input {name!r}; its inputs are {', '.join(inputs)}."
         elif not _fits(socket["type"], entry.accepts):
             yield f"input {name!r} is of type {_either(entry.accepts)}, not {socket['type']}."
