@@ -354,8 +354,9 @@ class ComfyServer:
         if self._process.poll() is not None:
             raise ServerFailed(f"ComfyUI ended with {self._process.returncode}{self._tail()}")
 
-    def _tail(self, lines: int = 40) -> str:
-        return "; its log ends:\n" + "\n".join(self.log().splitlines()[-lines:])
+    def _tail(self, lines: int = 30) -> str:
+        told = [line[:400] for line in self.log().splitlines() if line.strip() and "comfy_kitchen backend" not in line]
+        return "; its log ends:\n" + "\n".join(told[-lines:])
 
     def _get(self, path: str) -> dict:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:

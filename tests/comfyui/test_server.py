@@ -21,9 +21,13 @@ def preview(source: str) -> dict:
     return {"class_type": "PreviewImage", "inputs": {"images": [source, 0]}}
 
 
+def save(source: str) -> dict:
+    """A core node that writes images into the output folder."""
+    return {"class_type": "SaveImage", "inputs": {"images": [source, 0], "filename_prefix": "here/red"}}
+
+
 def test_a_prompt_runs_and_its_pictures_are_found(comfy):
-    save = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "here/red"}}
-    done = comfy.run({"1": image(), "2": preview("1"), "3": save})
+    done = comfy.run({"1": image(), "2": preview("1"), "3": save("1")})
     assert sorted(done.nodes_run) == ["1", "2", "3"]
     (shown,), (saved,) = comfy.files(done, "2"), comfy.files(done, "3")
     assert shown.parent == comfy.temp

@@ -1,0 +1,73 @@
+"""The session's server and page (`comfy`, `page`), started once; skipped with the reason where one is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.comfyui.server import ComfyServer
+from tests.comfyui.shared_server import shared_server, skip, summarise
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: drives ComfyUI's page in chromium; every test in tests/browser has it")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    summarise(terminalreporter, config)
+
+
+@pytest.fixture(scope="session")
+def comfy(pytestconfig: pytest.Config) -> ComfyServer:
+    """The server that tests/comfyui uses too."""
+    return shared_server(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def browser(pytestconfig: pytest.Config) -> Iterator[object]:
+    """A headless chromium: the one that CHROMIUM names, else the first of the usual names on the path."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        skip(pytestconfig, "browser", "playwright isn't installed; run pip install playwright")
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    chromium = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    if chromium is None:
+        skip(pytestconfig, "browser", "no chromium on the path; install one or set CHROMIUM to its program")
+    from tests.browser.page import launch
+
+    with sync_playwright() as playwright:
+        browser = launch(playwright, chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def open_page(browser: object, comfy: ComfyServer) -> Iterator[object]:
+    """The session's one page; tests take `page`, which empties it first."""
+    from tests.browser.page import ComfyPage
+
+    page = ComfyPage(browser, comfy)
+    page.open()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page(open_page: object) -> object:
+    """The page with an empty graph, classic nodes and no problems noted."""
+    open_page.clear()
+    open_page.use_vue_nodes(False)
+    open_page.forget_problems()
+    return open_page

@@ -1,0 +1,287 @@
+"""Drives ComfyUI's own page in chromium: graphs, the queue, what nodes show, errors, the template browser, pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright
+from playwright.sync_api import TimeoutError as PageTimeout
+
+from tests.comfyui.server import PACK_FOLDER, ComfyServer
+
+FLAGS = """
+--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update
+--disable-sync --autoplay-policy=no-user-gesture-required
+"""
+SIZE = {"width": 1600, "height": 1000}
+OPEN_SECONDS = 120
+# Files that a fresh profile hasn't got yet; the page asks for them and does without.
+ABSENT_AT_FIRST = ("/user.css", "/userdata")
+# The page's own word about its own start, of no consequence.
+SAID_AT_START = "ComfyApp graph accessed before initialization"
+ENDINGS = ["execution_success", "execution_error", "execution_interrupted"]
+
+_RECORD_EVENTS = """() => {
+    window.comfyEvents = [];
+    const record = (type, detail) => window.comfyEvents.push({type, detail});
+    for (const type of ["execution_start", "execution_cached", "executing", "progress", "progress_state", "executed",
+                        "execution_success", "execution_error", "execution_interrupted"])
+        app.api.addEventListener(type, (event) => record(type, event.detail));
+    app.api.addEventListener("b_preview", (event) => record("preview", {bytes: event.detail.size}));
+    app.api.addEventListener("b_preview_with_metadata", (event) => record("preview_of_node",
+        {node: event.detail.nodeId ?? event.detail.displayNodeId, bytes: event.detail.blob?.size}));
+}"""
+_ENDED = "([from, endings]) => window.comfyEvents.slice(from).some((event) => endings.includes(event.type))"
+
+
+@dataclass(frozen=True)
+class PageRun:
+    """How a queued graph ended: `status` is "success", "error", "interrupted" or "refused" (then nothing ran).
+
+    `events` are the page's own, in order: {"type", "detail"}; `outputs` are what nodes show; `error` is the sentence
+    that the failed node shows, or a refused graph's errors, one a line.
+    """
+
+    status: str
+    events: list[dict]
+    outputs: dict[str, dict]
+    error: str
+
+    @property
+    def nodes_run(self) -> list[str]:
+        """The ids of the nodes that ran, in order."""
+        states = [event["detail"]["nodes"] for event in self.events if event["type"] == "progress_state"]
+        return list(dict.fromkeys(node for state in states for node in state))
+
+    @property
+    def previews(self) -> list[dict]:
+        """The preview pictures that the page got while nodes ran."""
+        return [event["detail"] for event in self.events if event["type"] == "preview"]
+
+
+def launch(playwright: Playwright, chromium: str) -> Browser:
+    """A headless chromium with a fresh profile that stays away from the network."""
+    return playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+
+
+class ComfyPage:
+    """The page of one server; `page` is playwright's, for what isn't covered here."""
+
+    def __init__(self, browser: Browser, server: ComfyServer) -> None:
+        self.server = server
+        self._context = browser.new_context(viewport=SIZE)
+        self.page: Page = self._context.new_page()
+        self._problems: list[str] = []
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self._problems.append(f"uncaught: {error}"))
+
+    def close(self) -> None:
+        """Closes the page."""
+        self._context.close()
+
+    # Opening, and what it says
+
+    def open(self) -> None:
+        """Opens the page, or opens it again, and waits until it is ready."""
+        self.page.goto(self.server.url)
+        self.page.wait_for_function("window.app?.vueAppReady === true", timeout=OPEN_SECONDS * 1000)
+        self.page.evaluate(_RECORD_EVENTS)
+
+    def problems(self) -> list[str]:
+        """The console's errors and uncaught exceptions so far, without the known ones of a fresh, offline profile."""
+        return list(self._problems)
+
+    def forget_problems(self) -> None:
+        """Starts the list of problems anew."""
+        self._problems.clear()
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        place = message.location.get("url", "")
+        elsewhere = place.startswith("http") and not place.startswith(self.server.url)
+        known = SAID_AT_START in message.text or any(name in place for name in ABSENT_AT_FIRST)
+        if message.type == "error" and not elsewhere and not known:
+            self._problems.append(f"{message.text} ({place})")
+
+    # Graphs
+
+    def clear(self) -> None:
+        """Empties the graph and closes what lies over it."""
+        self.page.keyboard.press("Escape")
+        self.page.evaluate("() => { app.graph.clear(); app.lastNodeErrors = null; app.lastExecutionError = null; }")
+
+    def load_workflow(self, workflow: dict | Path) -> None:
+        """Opens a saved workflow (UI format), as dropping its file on the page does."""
+        if isinstance(workflow, Path):
+            workflow = json.loads(workflow.read_text(encoding="utf-8"))
+        self.page.evaluate("(workflow) => app.loadGraphData(workflow, true, true, null)", workflow)
+
+    def missing_nodes(self) -> list[str]:
+        """The types in the graph that no installed pack provides."""
+        return self.page.evaluate("""() => [...new Set(app.graph.nodes.map((node) => node.type))]
+            .filter((type) => !(type in LiteGraph.registered_node_types)).sort()""")
+
+    def add(self, kind: str, at: tuple[int, int] = (100, 100), **widgets: object) -> str:
+        """Adds a node, sets its widgets by name, and gives its id."""
+        script = """([kind, at, widgets]) => {
+            const node = LiteGraph.createNode(kind);
+            if (!node) throw new Error("no such node: " + kind);
+            node.pos = at;
+            app.graph.add(node);
+            return String(node.id);
+        }"""
+        node = self.page.evaluate(script, [kind, at, widgets])
+        for name, value in widgets.items():
+            self.set_widget(node, name, value)
+        return node
+
+    def set_widget(self, node: str, name: str, value: object) -> None:
+        """Sets a widget as a user would: its callbacks run."""
+        script = """([id, name, value]) => {
+            const node = app.graph.getNodeById(id);
+            const widget = node.widgets?.find((each) => each.name === name);
+            if (!widget) throw new Error(`${node.type} has only these widgets: ` + node.widgets?.map((w) => w.name));
+            widget.value = value;
+            widget.callback?.(value, app.canvas, node);
+        }"""
+        self.page.evaluate(script, [int(node), name, value])
+
+    def widgets(self, node: str) -> dict[str, object]:
+        """A node's widgets and their values."""
+        script = "(id) => app.graph.getNodeById(id).widgets?.map((widget) => [widget.name, widget.value ?? null]) ?? []"
+        return dict(self.page.evaluate(script, int(node)))
+
+    def connect(self, source: str, output: int | str, target: str, name: str) -> None:
+        """Connects an output, by place or name, with an input, by name."""
+        script = """([from, output, to, name]) => {
+            const [source, target] = [from, to].map((id) => app.graph.getNodeById(id));
+            const slot = typeof output === "number" ? output : source.findOutputSlot(output);
+            const input = target.findInputSlot(name);
+            if (slot < 0 || input < 0 || !source.connect(slot, target, input))
+                throw new Error(`can't connect ${source.type}.${output} with ${target.type}.${name}`);
+        }"""
+        self.page.evaluate(script, [int(source), output, int(target), name])
+
+    def set_mode(self, node: str, mode: int) -> None:
+        """Mutes (2), bypasses (4) or enables (0) a node."""
+        self.page.evaluate("([id, mode]) => { app.graph.getNodeById(id).mode = mode; }", [int(node), mode])
+
+    def prompt(self) -> dict[str, dict]:
+        """The graph as the page would queue it."""
+        return self.page.evaluate("async () => (await app.graphToPrompt()).output")
+
+    def workflow(self) -> dict:
+        """The graph as the page would save it."""
+        return self.page.evaluate("() => app.graph.serialize()")
+
+    # Running
+
+    def queue(self, timeout: float = 120) -> PageRun:
+        """Queues the graph and waits until it ends, in success or not."""
+        return self.wait(self.start(), timeout)
+
+    def start(self) -> int:
+        """Queues the graph; what it gives is for `wait`."""
+        before = self.page.evaluate("() => window.comfyEvents.length")
+        self.page.evaluate("() => app.queuePrompt(0, 1)")
+        return before
+
+    def wait(self, started: int, timeout: float = 120) -> PageRun:
+        """Waits until a started graph ends. Raises TimeoutError."""
+        if refused := self.node_errors():
+            return PageRun("refused", [], {}, "\n".join(refused))
+        try:
+            self.page.wait_for_function(_ENDED, arg=[started, ENDINGS], timeout=timeout * 1000)
+        except PageTimeout as error:
+            raise TimeoutError(f"the graph had not ended after {timeout} s; problems: {self.problems()}") from error
+        events = self.page.evaluate("(from) => window.comfyEvents.slice(from)", started)
+        (ending,) = [
+            e for e in events if e["type"] in ("execution_success", "execution_error", "execution_interrupted")
+        ]
+        status = ending["type"].removeprefix("execution_")
+        return PageRun(status, events, self.node_outputs(), ending["detail"].get("exception_message", "").strip())
+
+    def wait_for_event(self, started: int, kind: str, timeout: float = 60) -> None:
+        """Waits for a started graph's first event of a kind, e.g. "preview"."""
+        script = "([from, kind]) => window.comfyEvents.slice(from).some((event) => event.type === kind)"
+        self.page.wait_for_function(script, arg=[started, kind], timeout=timeout * 1000)
+
+    def interrupt(self) -> None:
+        """Stops what runs, as the page's button does."""
+        self.page.evaluate("() => app.api.interrupt(null)")
+
+    def node_outputs(self) -> dict[str, dict]:
+        """What nodes got to show: {node id: {"images": [...], ...}}."""
+        return self.page.evaluate("() => app.nodeOutputs ?? {}")
+
+    def node_errors(self) -> list[str]:
+        """Why the last queueing was refused, a line for each of a node's errors."""
+        return self.page.evaluate("""() => Object.entries(app.lastNodeErrors ?? {}).flatMap(([id, node]) =>
+            node.errors.map((error) => `node ${id} (${node.class_type}): ${error.message}: ${error.details}`))""")
+
+    # What a person sees
+
+    def visible_error(self, timeout: float = 10) -> str:
+        """The text of the error that the page shows by itself."""
+        overlay = self.page.get_by_test_id("error-overlay")
+        overlay.wait_for(timeout=timeout * 1000)
+        return overlay.inner_text()
+
+    def videos(self) -> list[dict]:
+        """The players on the page: their source, size, length and whether they can play (`ready`)."""
+        return self.page.evaluate("""() => [...document.querySelectorAll("video")].map((video) => ({
+            source: video.currentSrc, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
+            ready: video.readyState === 4, error: video.error?.message ?? null}))""")
+
+    def wait_for_video(self, timeout: float = 20) -> dict:
+        """Waits until a player on the page can play, and describes it."""
+        ready = """() => [...document.querySelectorAll("video")].some((video) => video.readyState === 4)"""
+        try:
+            self.page.wait_for_function(ready, timeout=timeout * 1000)
+        except PageTimeout as error:
+            raise TimeoutError(f"no player is ready after {timeout} s: {self.videos()}") from error
+        return next(video for video in self.videos() if video["ready"])
+
+    def use_vue_nodes(self, on: bool) -> None:
+        """Switches between the classic nodes (drawn) and the Vue ones (`[data-node-id]` elements)."""
+        self.page.evaluate("(on) => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", on)
+        drawn = "(on) => (document.querySelector('[data-node-id]') !== null) === (on && app.graph.nodes.length > 0)"
+        self.page.wait_for_function(drawn, arg=on, timeout=10_000)
+
+    def vue_node(self, node: str) -> Locator:
+        """A Vue node's element."""
+        return self.page.locator(f'[data-node-id="{node}"]')
+
+    def screenshot(self, path: Path, *, fit: bool = True) -> Path:
+        """Takes a picture of the page, by default with the whole graph in view."""
+        if fit:
+            self.page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+            self.page.wait_for_timeout(800)
+        self.page.screenshot(path=path)
+        return path
+
+    def node_help(self, node: str, timeout: float = 10) -> str:
+        """Selects a node, opens its help page and gives the text."""
+        self.page.evaluate("(id) => app.canvas.selectNode(app.graph.getNodeById(id))", int(node))
+        self.page.get_by_test_id("info-button").click(timeout=timeout * 1000)
+        text = self.page.locator(".node-help-content")
+        text.wait_for(timeout=timeout * 1000)
+        return text.inner_text()
+
+    # Templates
+
+    def open_templates(self, pack: str = PACK_FOLDER) -> list[str]:
+        """Opens the template browser at a pack and gives the names it lists."""
+        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_text(pack, exact=True).first.click()
+        cards = self.page.locator('[data-testid^="template-workflow-"]')
+        cards.first.wait_for()
+        return [card.get_attribute("data-testid").removeprefix("template-workflow-") for card in cards.all()]
+
+    def open_template(self, name: str) -> None:
+        """Opens one of the listed templates and waits until its graph is there."""
+        self.page.evaluate("() => app.graph.clear()")
+        self.page.get_by_test_id(f"template-workflow-{name}").click()
+        self.page.wait_for_function("() => app.graph.nodes.length > 0")
