@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from .types import Roi
 
 EDGE_SHARE = 20  # the edge's width is the square root of the face's area divided by this
 MOUTH_EDGE_SHARE = 1 / 32  # of the crop's side: half the width of the drawn region's soft edge
+BLEED = 16  # pixels by which a layer's colours go on beyond its alpha: a ProRes macroblock
 MARGIN = 3  # pixels around the patch whose mask is 0, so that filters see where it ends
 REFERENCE_BACKGROUND = 127  # what surrounds the face, in units where colours are -1 to 1
 # OpenCV's fixed kernels for a Gaussian of up to seven taps whose sigma is left to it
@@ -31,11 +34,19 @@ SMALL_GAUSSIANS = {
 }
 
 
+class Region(Enum):
+    """How much of a new face is pasted."""
+
+    MOUTH = "mouth"  # what is drawn anew: the rest of the face stays the source's own samples
+    FACE = "face"  # all of the crop: for crops whose skin a restorer has worked on
+
+
 @dataclass(frozen=True)
 class CompositeOptions:
     """How a patch is blended in."""
 
     feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
+    region: Region = Region.MOUTH
     like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
 
     @classmethod
@@ -46,6 +57,40 @@ class CompositeOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 4:
             raise OptionError(f"the feather is {self.feather} of the usual width; use 0 to 4")
+
+
+class Layer(NamedTuple):
+    """A patch as it lies over its frame; colours are straight, that is not multiplied by alpha.
+
+    The composite is (1 - alpha) · source + alpha · rgb in the source's own (display) values.
+    """
+
+    roi: Roi  # the part of the frame that it covers
+    rgb: Tensor  # (3, h, w) float32 in [0, 1], also where alpha is 0
+    alpha: Tensor  # (h, w) float32 in [0, 1]
+
+    def rgba(self, width: int, height: int) -> Tensor:
+        """(4, height, width) float32, straight, on the whole frame; 0 beyond.
+
+        Colours go on for some pixels past the layer's edge, so that neither a filter nor a lossy codec draws dark ones
+        into it.
+        """
+        x0, y0 = max(self.roi.x0 - BLEED, 0), max(self.roi.y0 - BLEED, 0)
+        x1, y1 = min(self.roi.x1 + BLEED, width), min(self.roi.y1 + BLEED, height)
+        padding = (self.roi.x0 - x0, x1 - self.roi.x1, self.roi.y0 - y0, y1 - self.roi.y1)
+        picture = torch.zeros(4, height, width)
+        picture[:3, y0:y1, x0:x1] = F.pad(self.rgb[None], padding, mode="replicate")[0]
+        picture[3, self.roi.y0 : self.roi.y1, self.roi.x0 : self.roi.x1] = self.alpha
+        return picture
+
+
+def matte_of(part: tuple[Roi, Tensor] | None, width: int, height: int) -> Tensor:
+    """(height, width) float32 in [0, 1]: the alpha `part` on the whole frame, 0 beyond and where there is none."""
+    matte = torch.zeros(height, width)
+    if part is not None:
+        roi, alpha = part
+        matte[roi.y0 : roi.y1, roi.x0 : roi.x1] = alpha
+    return matte
 
 
 def paste_face(
@@ -66,15 +111,48 @@ def paste_face(
         patch: (3, P, P) float32 RGB in [0, 1] (clamped after the warp). P is usually `resolution`; a patch of another
             size (from an upscaler) shows as much of its detail as the frame can hold.
     """
-    if not np.isfinite(transform).all():
-        return None
-    options = options or CompositeOptions()
-    layer = _layer(transform, patch, resolution, (frame.width, frame.height), options, region)
+    layer = face_layer(transform, patch, resolution, (frame.width, frame.height), options, region)
     if layer is None:
         return None
-    roi, rgb, alpha = layer
-    frame.paste(roi, rgb, alpha)
-    return roi
+    frame.paste(*layer)
+    return layer.roi
+
+
+def face_layer(
+    transform: np.ndarray,
+    patch: Tensor,
+    resolution: int,
+    frame_size: tuple[int, int],
+    options: CompositeOptions | None = None,
+    region: Tensor | None = None,
+) -> Layer | None:
+    """What `paste_face` pastes into a frame of `frame_size` (width, height); None where nothing falls inside."""
+    options = options or CompositeOptions()
+    shape = _shape(transform, patch.shape[-1], resolution, frame_size, options, region)
+    if shape is None:
+        return None
+    picture = _resized(patch.float(), shape.size)
+    if not options.like_reference:
+        rgb = warp.sample(picture, shape.columns, shape.rows, padding="border").clamp_(0, 1)
+        return Layer(shape.roi, rgb, shape.alpha)
+    # The reference warps a face in [-1, 1] over a background of 127, so a pixel partly inside goes white, and darkens
+    # that by its eroded coverage, but not the mask: where the soft edge reaches past the face, the frame goes dark.
+    shade = (1 - warp.coverage(shape.columns, shape.rows, shape.size)) * (REFERENCE_BACKGROUND / 2)
+    rgb = (warp.sample(picture - 0.5, shape.columns, shape.rows) + 0.5 + shade).clamp_(0, 1)
+    return Layer(shape.roi, rgb * shape.covered, shape.alpha)
+
+
+def face_alpha(
+    transform: np.ndarray,
+    patch_size: int,
+    resolution: int,
+    frame_size: tuple[int, int],
+    options: CompositeOptions | None = None,
+    region: Tensor | None = None,
+) -> tuple[Roi, Tensor] | None:
+    """The `face_layer`'s part of the frame and alpha (h, w) alone, for a patch of `patch_size` pixels a side."""
+    shape = _shape(transform, patch_size, resolution, frame_size, options or CompositeOptions(), region)
+    return None if shape is None else (shape.roi, shape.alpha)
 
 
 def restore_face(
@@ -85,7 +163,7 @@ def restore_face(
 ) -> Tensor:
     """The reference's restore step on a plain picture: (3, H, W) uint8 in and out, truncated to whole levels."""
     result = image.clone()
-    layer = _layer(transform, patch, resolution, (image.shape[-1], image.shape[-2]), CompositeOptions.reference())
+    layer = face_layer(transform, patch, resolution, (image.shape[-1], image.shape[-2]), CompositeOptions.reference())
     if layer is not None:
         roi, rgb, alpha = layer
         part = result[:, roi.y0 : roi.y1, roi.x0 : roi.x1]
@@ -104,6 +182,31 @@ def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
     drawn = 1 - mouth_mask(resolution).float()
     edge = int(resolution * MOUTH_EDGE_SHARE * feather)
     return _gaussian_blur(drawn, edge) if edge else drawn
+
+
+def shown_region(resolution: int, options: CompositeOptions) -> Tensor | None:
+    """The region that `options` ask for, as `paste_face` takes it."""
+    if options.like_reference or options.region is Region.FACE:
+        return None
+    return mouth_region(resolution, options.feather)
+
+
+@functools.lru_cache(maxsize=8)
+def drawn_region(resolution: int) -> Tensor:
+    """The part of a crop that shows the drawn mouth where the crop goes out by itself: (R, R) float32, as above.
+
+    It is 1 wherever `mouth_region` is above 0, so that pasting such a crop by the mouth region blends no edge twice.
+    """
+    edge = int(resolution * MOUTH_EDGE_SHARE)
+    kept = _sliding_minimum(mouth_mask(resolution).float(), 2 * edge, 2 * edge)
+    return _gaussian_blur((kept < 1).float(), edge).clamp_(0, 1)
+
+
+def useful_patch_size(transforms: np.ndarray, resolution: int) -> int:
+    """Pixels a side from which on a patch shows no more detail in any frame of `transforms` (F, 2, 3)."""
+    present = transforms[np.isfinite(transforms).all(axis=(1, 2))]
+    sizes = (_picture_of(transform, 1 << 20, resolution)[1] for transform in present)
+    return max((max(size) for size in sizes), default=resolution)
 
 
 def soft_mask(
@@ -136,36 +239,43 @@ def soft_mask(
     return _part_of(roi, shown), soft[shown], covered[shown]
 
 
-def _layer(
+class _Shape(NamedTuple):
+    """Where a patch falls and how much of it shows there."""
+
+    roi: Roi
+    alpha: Tensor  # (h, w) in [0, 1]
+    covered: Tensor  # (h, w), how far a pixel and its neighbours lie inside the patch
+    columns: Tensor  # (h, w), positions in the picture
+    rows: Tensor
+    size: tuple[int, int]  # of the picture that the patch is brought to: width, height
+
+
+def _shape(
     transform: np.ndarray,
-    patch: Tensor,
+    patch_size: int,
     resolution: int,
     frame_size: tuple[int, int],
     options: CompositeOptions,
-    region: Tensor | None = None,
-) -> tuple[Roi, Tensor, Tensor] | None:
-    """Region, colours (3, h, w) in [0, 1] and alpha (h, w) of the warped patch; None where nothing falls inside."""
-    transform, size = _picture_of(transform, patch.shape[-1], resolution)
+    region: Tensor | None,
+) -> _Shape | None:
+    """Everything about a pasted patch but its colours; None where there is no face or nothing falls inside."""
+    if not np.isfinite(transform).all():
+        return None
+    transform, size = _picture_of(transform, patch_size, resolution)
     mask = soft_mask(transform, size, frame_size, options.feather)
     if mask is None:
         return None
     roi, soft, covered = mask
-    picture = _resized(patch.float(), size)
     columns, rows = warp.positions(transform, roi)
-    if not options.like_reference:
-        alpha = soft * covered
-        if region is not None:
-            alpha *= warp.sample(_resized(region[None], size), columns, rows)[0].clamp_(0, 1)
-        shown = _where_above_zero(alpha)
-        if shown is None:
-            return None
-        rgb = warp.sample(picture, columns[shown], rows[shown], padding="border").clamp_(0, 1)
-        return _part_of(roi, shown), rgb, alpha[shown]
-    # The reference warps a face in [-1, 1] over a background of 127, so a pixel partly inside goes white, and darkens
-    # that by its eroded coverage, but not the mask: where the soft edge reaches past the face, the frame goes dark.
-    shade = (1 - warp.coverage(columns, rows, size)) * (REFERENCE_BACKGROUND / 2)
-    rgb = (warp.sample(picture - 0.5, columns, rows) + 0.5 + shade).clamp_(0, 1)
-    return roi, rgb * covered, soft
+    if options.like_reference:
+        return _Shape(roi, soft, covered, columns, rows, size)
+    alpha = soft * covered
+    if region is not None:
+        alpha *= warp.sample(_resized(region[None], size), columns, rows)[0].clamp_(0, 1)
+    shown = _where_above_zero(alpha)
+    if shown is None:
+        return None
+    return _Shape(_part_of(roi, shown), alpha[shown], covered[shown], columns[shown], rows[shown], size)
 
 
 def _where_above_zero(mask: Tensor) -> tuple[slice, slice] | None:

@@ -1,0 +1,90 @@
+"""What was pasted comes out as a matte and as a layer; laid over the source they make the result."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from latentsync_core.compositor import CompositeOptions, Region
+from latentsync_core.frame_sequence import FrameSequence
+from latentsync_core.rendering import render, render_frames, render_mattes
+from latentsync_core.types import Roi
+from latentsync_core.video_io import probe
+from tests import astronaut
+from tests.clips import make_clip
+from tests.synced_faces import synced_faces
+
+OPTIONS = [
+    CompositeOptions(),
+    CompositeOptions(feather=0),
+    CompositeOptions(feather=2.5, region=Region.FACE),
+    CompositeOptions.reference(),
+]
+
+
+def sources(clip):
+    with FrameSequence(clip) as sequence:
+        return list(sequence.frames(range(clip.frame_count)))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_layer_over_the_source_is_the_result(options):
+    clip = astronaut.clip_of(astronaut.resized(astronaut.picture(), 150, 110).expand(5, -1, -1, -1))
+    synced = synced_faces(clip, without_face=(3,), faces_wide=1.2)  # beyond the frame's edges
+    with synced.patches:
+        for rendered, source in zip(render(synced, options), sources(clip), strict=True):
+            *rgb, alpha = rendered.rgba
+            over = (1 - alpha) * source.rgb() + alpha * torch.stack(rgb)
+            assert torch.allclose(over, rendered.frame.rgb(), atol=1e-6)
+            assert bool(alpha.any()) == (source.index != 3)
+            assert torch.equal(alpha, rendered.matte)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv444p10le", "yuv420p"])
+def test_over_a_files_frames_it_is_the_result_within_a_level(tmp_path, pixel_format):
+    made = make_clip(tmp_path / "a.mkv", pixel_format=pixel_format, frames=3, size=(160, 120), encoder=("-c:v", "ffv1"))
+    clip = probe(made)
+    synced = synced_faces(clip)
+    with synced.patches:
+        for rendered, source in zip(render(synced), sources(clip), strict=True):
+            patch = source.copy()
+            patch.paste(Roi(0, 0, 160, 120), rendered.rgba[:3], torch.ones(120, 160))
+            alpha = rendered.matte.numpy()
+            same_grid = slice(1) if pixel_format == "yuv420p" else slice(3)  # halved chroma has its own alpha
+            for new, old, result in zip(patch.planes[same_grid], source.planes, rendered.frame.planes, strict=False):
+                assert np.abs((1 - alpha) * old + alpha * new - result).max() < 1.01
+            assert (rendered.frame.planes[0] != source.planes[0]).mean() > 0.05
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_mattes_need_no_decoding_and_are_the_alpha_of_pasting(options):
+    clip = astronaut.clip_of(torch.rand(4, 90, 120, 3))
+    synced = synced_faces(clip, without_face=(1,))
+    with synced.patches:
+        pasted = [rendered.matte for rendered in render(synced, options)]
+        unread = dataclasses.replace(synced, codec=None, faces=dataclasses.replace(synced.faces))
+        for matte, expected in zip(render_mattes(unread, options), pasted, strict=True):
+            assert torch.equal(matte, expected)
+
+
+def test_a_layers_colours_go_on_beyond_its_alpha():
+    clip = astronaut.clip_of(torch.zeros(1, 200, 300, 3))
+    synced = synced_faces(clip, faces_wide=0.4)
+    with synced.patches:
+        rendered = next(render(synced))
+    roi = rendered.layer.roi
+    rgba = rendered.rgba
+    assert torch.equal(rgba[:3, roi.y0 - 5, roi.x0 : roi.x1], rgba[:3, roi.y0, roi.x0 : roi.x1])
+    assert not rgba[3, : roi.y0].any()
+    assert not rgba[:, : roi.y0 - 20].any()
+
+
+def test_frames_alone_are_those_of_render():
+    clip = astronaut.clip_of(torch.rand(3, 60, 80, 3))
+    synced = synced_faces(clip)
+    with synced.patches:
+        for frame, rendered in zip(render_frames(synced), render(synced), strict=True):
+            np.testing.assert_array_equal(frame.planes[0], rendered.frame.planes[0])
