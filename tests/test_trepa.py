@@ -110,10 +110,8 @@ def test_a_saved_encoder_comes_back_the_same(encoder, tmp_path):
 
 @pytest.mark.parametrize("wrapper", ["model", "module", None])
 def test_the_released_files_wrappings_and_classifier_are_read(encoder, tmp_path, wrapper, monkeypatch):
-    defaults = dict(zip(vars(SMALL), dataclasses.astuple(SMALL), strict=True))
-    monkeypatch.setattr(
-        "latentsync_core.trepa.representation.VideoEncoderConfig", lambda: VideoEncoderConfig(**defaults)
-    )
+    sizes = dataclasses.asdict(SMALL)
+    monkeypatch.setattr("latentsync_core.trepa.representation.VideoEncoderConfig", lambda: VideoEncoderConfig(**sizes))
     state = encoder.state_dict() | {"head.weight": torch.zeros(10, 48), "head.bias": torch.zeros(10)}
     torch.save({wrapper: state} if wrapper else state, tmp_path / "released.pth")
     loaded = load_video_encoder(tmp_path / "released.pth")
