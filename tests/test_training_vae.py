@@ -8,9 +8,10 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.errors import ModelError, OptionError
 from training.figures import draw_babble
+from training.loop import Budget, averaged_in
 from training.measure_vae import decoded
 from training.mouth_meter import measure
-from training.train_vae import CONFIG, WEIGHTS, VaeTraining, build, load, save, train, with_unit_latents
+from training.train_vae import CONFIG, WEIGHTS, build, load, save, train, with_unit_latents
 from training.vae_data import batch_of, drawn_crops
 
 TINY_STEP = 2 * 64 * 64  # pixels
@@ -36,11 +37,12 @@ def as_pictures(crops):
 
 
 def test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one(crops, tmp_path):
-    options = VaeTraining(steps=3, pixels=TINY_STEP)
-    through = train(crops, options)
-    train(crops, options, tmp_path, stop_after=2)
-    resumed = train(crops, options, tmp_path)
+    budget = Budget(steps=3)
+    through = train(crops, budget, step_pixels=TINY_STEP)
+    train(crops, budget, tmp_path, step_pixels=TINY_STEP, stop_after=2)
+    resumed = train(crops, budget, tmp_path, step_pixels=TINY_STEP)
     assert all(torch.equal(through[key], resumed[key]) for key in through)
+    assert all(torch.equal(resumed[key], value) for key, value in averaged_in(tmp_path).items())
     untrained = build().state_dict()
     assert any(not torch.equal(through[key], untrained[key]) for key in through)
 
@@ -84,7 +86,7 @@ def test_drawn_crops_are_kept_and_read_again(tmp_path):
 
 def test_what_cannot_be_trained_is_refused(tmp_path):
     with pytest.raises(OptionError, match="steps or of minutes"):
-        VaeTraining()
+        Budget()
     with pytest.raises(OptionError, match="people"):
         drawn_crops(200_000, 2, tmp_path)
     from safetensors.torch import save_file

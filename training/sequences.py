@@ -1,0 +1,123 @@
+"""Talking clips to train on: aligned crops of drawn speakers, their voices and openings, drawn once and kept on disk.
+
+``python -m training.sequences --clips 1500`` draws them; stopped at any time, it goes on. Each clip is another person,
+voice and text of the training split, the languages in turn; none of the people is the meter's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from latentsync_core.errors import OptionError
+
+from .crops import RESOLUTION, aligned_crop
+from .scenes import TEST_IDENTITIES, render, talking_head
+from .speech import LANGUAGES, SAMPLE_RATE
+from .vae_data import CACHE
+
+FIRST_SEED = 200_000  # of the speakers; the meter's people lie below
+FPS, SECONDS = 25, 3
+FRAMES, SAMPLES = FPS * SECONDS, SECONDS * SAMPLE_RATE  # of each clip
+SIZES = (168, 208, 248)  # pixels a side of the rendered frames: crops are sharp or soft, as real ones are
+LOOSENESS = 0.01  # head units by which a clip's alignment is off, as a detector's is
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Clips that are drawn, read from disk as they are used: crops (n, 75, 3, 128, 128) uint8, openings (n, 75) in head
+    units, waveforms (n, 48000) int16 at 16 kHz."""
+
+    crops: np.ndarray
+    openings: np.ndarray
+    waveforms: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.openings)
+
+
+def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
+    """The first clips that `draw` has put into `folder`, at most `clips`. OptionError where none is there."""
+    files = _files(folder)
+    if not files["openings"].exists():
+        raise OptionError(f"No clips are drawn in {folder}: python -m training.sequences draws them.")
+    openings = np.load(files["openings"], mmap_mode="r")
+    missing = np.flatnonzero(np.isnan(openings[:, -1]))
+    count = min(clips, int(missing[0]) if len(missing) else len(openings))
+    if not count:
+        raise OptionError(f"No clip in {folder} is finished: python -m training.sequences draws them.")
+    crops, waveforms = (np.load(files[part], mmap_mode="r") for part in ("crops", "waveforms"))
+    return Sequences(crops[:count], openings[:count], waveforms[:count])
+
+
+def draw(clips: int, folder: Path = CACHE) -> None:
+    """Draws what is missing of so many clips, one after the other; a clip counts once its openings are there."""
+    if not 0 < clips <= TEST_IDENTITIES - FIRST_SEED:
+        raise OptionError(f"1 to {TEST_IDENTITIES - FIRST_SEED} clips can be drawn to train with, not {clips}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    crops = _array(folder, "crops", (clips, FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
+    waveforms = _array(folder, "waveforms", (clips, SAMPLES), np.int16)
+    openings = _array(folder, "openings", (clips, FRAMES), np.float32, np.nan)
+    for number in np.flatnonzero(np.isnan(openings[:, -1])):
+        crops[number], waveforms[number], found = drawn_clip(int(number))
+        openings[number] = found
+        if number % 50 == 49:
+            logger.info("%d of %d clips drawn", number + 1, clips)
+
+
+def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One clip's crops, waveform and openings; the same number gives the same bits."""
+    seed = FIRST_SEED + number
+    rng = np.random.default_rng((15487517, seed))
+    size = int(rng.choice(SIZES))
+    scene = talking_head(seed, list(LANGUAGES)[number % len(LANGUAGES)], SECONDS, size=(size, size))
+    crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
+    openings = np.empty(FRAMES, np.float32)
+    off = rng.normal(0, LOOSENESS, (3, 2))
+    for picture, truth in render(scene):
+        face = truth.faces[0]
+        jitter = off + rng.normal(0, LOOSENESS / 4, (3, 2))
+        points = face.three_points + jitter * face.moment.pose.scale
+        crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
+        openings[truth.index] = face.opening
+    return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {part: folder / f"sequences-{part}.npy" for part in ("crops", "waveforms", "openings")}
+
+
+def _array(folder: Path, part: str, shape: tuple[int, ...], dtype: type, value: float = 0) -> np.ndarray:
+    """The array on disk, made or made longer where it is shorter than wanted; a new part holds `value`."""
+    path = _files(folder)[part]
+    kept = np.load(path, mmap_mode="r+") if path.exists() else None
+    if kept is not None and len(kept) >= shape[0]:
+        return kept
+    fresh = np.lib.format.open_memmap(path.with_suffix(".new"), mode="w+", dtype=dtype, shape=shape)
+    if value:
+        fresh[:] = value
+    if kept is not None:
+        fresh[: len(kept)] = kept
+    path.with_suffix(".new").replace(path)
+    return fresh
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=1500)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn clips")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    draw(options.clips, options.cache)
+
+
+if __name__ == "__main__":
+    main()
