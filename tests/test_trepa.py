@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.errors import ModelError, OptionError
-from latentsync_core.models.syncnet import EncoderConfig, SyncNet, SyncNetConfig, load_syncnet, save_syncnet
+from latentsync_core.models.syncnet import SyncNet, load_syncnet, save_syncnet
+from latentsync_core.models.syncnet_config import EncoderConfig, SyncNetConfig
 from latentsync_core.trepa.loss import trepa_loss
 from latentsync_core.trepa.representation import (
     VideoEncoder,

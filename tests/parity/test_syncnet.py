@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from latentsync_core.errors import AudioError, ModelError
-from latentsync_core.models.syncnet import SyncNet, SyncNetConfig, lower_halves, sync_loss, sync_similarity
+from latentsync_core.models.syncnet import SyncNet, lower_halves, sync_loss, sync_similarity
+from latentsync_core.models.syncnet_config import SyncNetConfig
 from latentsync_core.sync_mel import mel_windows, sync_mel, window_columns
 from tests.parity.make_syncnet_data import reference_pictures, reference_samples
 from tests.parity.moving_portraits import moving_portraits
