@@ -1,4 +1,4 @@
-"""What a SyncNet's config says: read from the dict that LatentSync's own files use, refused where we can't follow it."""
+"""What a SyncNet's config says: read from the dict of LatentSync's own files, refused where we can't follow it."""
 
 from __future__ import annotations
 
