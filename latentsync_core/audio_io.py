@@ -67,6 +67,10 @@ class AudioSource:
         """All of `mono16k_blocks` at once, (S,) float32; for short sounds."""
         return torch.cat(list(self.mono16k_blocks()))
 
+    def whole(self) -> torch.Tensor:
+        """All of the sound at its own rate, (C, T) float32; for sounds that memory can hold."""
+        return torch.cat(list(self._blocks()), dim=1)
+
     def as_file(self, folder: Path) -> Path:
         """A file with the original sound, untouched, for the mux: the given one, or a 32-bit float WAV in `folder`.
 

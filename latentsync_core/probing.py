@@ -156,7 +156,7 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
     if has_stamps(container) or stamps[-1] > stamps[0]:
         fps = _rate(stamps, time_base, declared)
     else:  # nothing says when: evenly, at the rate that the format tells
-        fps = _standard(stream.guessed_rate or PICTURE_FPS)
+        fps = standard_rate(stream.guessed_rate or PICTURE_FPS)
         stamps, time_base = np.arange(len(stamps), dtype=np.int64), 1 / fps
     clip = Clip(
         identity=identity,
@@ -222,11 +222,11 @@ def _packet_stamps(
 def _rate(stamps: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> Fraction:
     """The exact rate of evenly spaced stamps (each may be rounded to a tick or a millisecond), else the average one."""
     if len(stamps) == 1:
-        return _standard(declared[0]) if declared else PICTURE_FPS
+        return standard_rate(declared[0]) if declared else PICTURE_FPS
     ticks = (stamps - stamps[0]).astype(np.float64)
     average = (len(stamps) - 1) / (int(stamps[-1] - stamps[0]) * time_base)
     usual = sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))
-    candidates = [*map(_standard, declared), *usual[:2], 1 / (int(stamps[1] - stamps[0]) * time_base)]
+    candidates = [*map(standard_rate, declared), *usual[:2], 1 / (int(stamps[1] - stamps[0]) * time_base)]
     for rounding in (1.0, max(1.0, float(Fraction(1, 1000) / time_base))):
         for rate in candidates:
             drift = ticks - np.arange(len(stamps)) * float(1 / (rate * time_base))
@@ -235,7 +235,7 @@ def _rate(stamps: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> 
     return average.limit_denominator(100_000)
 
 
-def _standard(rate: Fraction) -> Fraction:
+def standard_rate(rate: Fraction) -> Fraction:
     """The usual rate that `rate` approximates, or `rate` itself."""
     nearest = min(STANDARD_RATES, key=lambda usual: abs(usual - rate))
     return nearest if abs(nearest - rate) <= RATE_TOLERANCE * nearest else Fraction(rate)

@@ -14,6 +14,7 @@ UNET_FILE = "latentsync_unet.pt"
 BUNDLE_FILE = "model.json"
 WHISPER_FILE_BY_WIDTH = {384: "tiny.pt", 768: "small.pt"}
 UPSTREAM_FOLDER = "checkpoints"  # what upstream's own instructions fill
+CHECKPOINT_SUFFIXES = (".pt", ".safetensors")
 VAE_FOLDERS = (VAE_FOLDER, f"stabilityai/{VAE_FOLDER}", "vae")
 
 
@@ -90,4 +91,24 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
     raise ModelError(
         f"The Whisper model that belongs to {unet} is missing; put {name} into {unet.parent / 'whisper'}, "
         "or run `python -m latentsync_core download latentsync-1.6`."
+    )
+
+
+def installed_models(folder: Path) -> list[str]:
+    """What `load_model` could load from `folder` and its sub-folders, as paths below it with forward slashes, sorted.
+
+    Bundle folders, and checkpoint files that may be a U-Net: which of them are is known only when one is loaded.
+    """
+    bundles = {path.parent for path in folder.rglob(BUNDLE_FILE)}
+    files = (path for path in folder.rglob("*") if path.suffix in CHECKPOINT_SUFFIXES)
+    checkpoints = [path for path in files if not bundles & set(path.parents) and not _is_companion(path)]
+    return sorted(path.relative_to(folder).as_posix() for path in (*bundles, *checkpoints) if path != folder)
+
+
+def _is_companion(path: Path) -> bool:
+    """Whether a checkpoint is, by its place, a VAE, a Whisper model or a SyncNet, as they lie beside a U-Net."""
+    return (
+        path.name in (*WHISPER_FILE_BY_WIDTH.values(), VAE_WEIGHTS.path)
+        or "syncnet" in path.name
+        or any(place in (VAE_FOLDER, "vae", "whisper") for place in path.parent.parts)
     )

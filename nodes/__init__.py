@@ -1,0 +1,39 @@
+"""The nodes, in the order of a graph: each a schema and a call into the engine."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from ._comfy import register_models_folder
+
+
+class LatentSyncDub(ComfyExtension):
+    """Hands ComfyUI the list of nodes."""
+
+    async def on_load(self) -> None:
+        register_models_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        from .clip_audio import ClipAudio
+        from .composite import Composite
+        from .decode_faces import DecodeFaces
+        from .embed_audio import EmbedAudio
+        from .lip_sync import LipSync
+        from .load_model import LoadModel
+        from .prepare_faces import PrepareFaces
+        from .replace_faces import ReplaceFaces
+        from .sample_scene import SampleScene
+        from .sampler import Sampler
+        from .trepa_settings import TrepaSettings
+
+        return [
+            LipSync,
+            LoadModel,
+            PrepareFaces,
+            EmbedAudio,
+            TrepaSettings,
+            Sampler,
+            DecodeFaces,
+            ReplaceFaces,
+            Composite,
+            ClipAudio,
+            SampleScene,
+        ]

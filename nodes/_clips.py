@@ -1,0 +1,90 @@
+"""What a VIDEO or IMAGE socket brings, as the engine's Clip: every kind of VIDEO streamed from where it lies."""
+
+from __future__ import annotations
+
+import hashlib
+import io as bytes_io
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from comfy_api.latest import Input, InputImpl
+
+from ..latentsync_core.clip_audio import clip_audio
+from ..latentsync_core.errors import AudioError, VideoError
+from ..latentsync_core.probing import standard_rate
+from ..latentsync_core.types import Clip
+from ..latentsync_core.video_io import clip_from_images, probe
+from ._comfy import own_folder
+
+COPY_BYTES = 1 << 22
+
+
+def clip_of(source: Any, fps: float) -> Clip:
+    """The clip behind a VIDEO, or an IMAGE batch shown at `fps` (a single IMAGE is a clip of one frame).
+
+    A file is streamed from where it lies, its trim being honoured; bytes are written to a file of ours once; frames in
+    memory stay there as they are. An alpha channel is left aside.
+
+    Raises:
+        VideoError: neither of the two, or nothing that can be read.
+    """
+    if isinstance(source, torch.Tensor):
+        if source.ndim != 4 or source.shape[-1] not in (3, 4):
+            raise VideoError(
+                f"The IMAGE has shape {tuple(source.shape)}; give frames as (frames, height, width, 3 or 4 channels)."
+            )
+        return clip_from_images(source[..., :3], standard_rate(Fraction(fps).limit_denominator(100_000)))
+    if not isinstance(source, Input.Video):
+        raise VideoError(f"A {type(source).__name__} is no clip; connect a VIDEO (from Load Video) or an IMAGE batch.")
+    if isinstance(source, InputImpl.VideoFromComponents):
+        # Its stream would be an H.264 copy with losses; the frames themselves are at hand.
+        parts = source.get_components()
+        return clip_from_images(parts.images[..., :3], standard_rate(Fraction(parts.frame_rate)))
+    clip = probe(_file_of(source))
+    start, seconds = getattr(source, "get_active_trim_window", lambda: (0.0, 0.0))()
+    if not start and not seconds:
+        return clip
+    return clip.between(start, start + seconds if seconds else None)
+
+
+def sound_of(video: Any) -> dict[str, Any]:
+    """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends.
+
+    Raises:
+        AudioError: it has none.
+        VideoError: not a VIDEO.
+    """
+    if isinstance(video, InputImpl.VideoFromComponents):
+        audio = video.get_components().audio
+        if audio is None:
+            raise AudioError(
+                "the VIDEO was made of images without a sound; connect one to Create Video, or use Load Audio"
+            )
+        return audio
+    waveform, rate = clip_audio(clip_of(video, fps=1.0))
+    return {"waveform": waveform[None].contiguous(), "sample_rate": rate}
+
+
+def _file_of(video: Input.Video) -> Path:
+    """The file that holds a VIDEO's frames as they are now."""
+    pending = getattr(video, "has_pending_frame_edits", None)
+    if pending is not None and pending():
+        # Cropped or resized by core since it was loaded: the stream still has the frames of before.
+        edited = bytes_io.BytesIO()
+        video.save_to(edited)
+        return _kept(edited)
+    source = video.get_stream_source()
+    return _kept(source) if isinstance(source, bytes_io.BytesIO) else Path(source)
+
+
+def _kept(stream: bytes_io.BytesIO) -> Path:
+    """Bytes as a file of ours, named by their content. (An MP4 whose index is at its end can't be read from a pipe.)"""
+    view = stream.getbuffer()
+    path = own_folder("clips") / f"{hashlib.sha256(view).hexdigest()[:24]}.mp4"
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        partial.write_bytes(view)
+        partial.replace(path)
+    return path

@@ -1,0 +1,180 @@
+"""ComfyUI's runtime as the nodes use it: schemas, progress and cancel, folders, the prompt at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..latentsync_core.audio_io import AudioSource
+from ..latentsync_core.models.vae import LatentCodec
+
+OWN_FOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
+MODELS_FOLDER = "latentsync"
+PREVIEW_SECONDS = 0.5  # between two previews; drawing one must not slow the work
+PREVIEW_SIDE = 512  # pixels
+
+
+# ---- schemas
+
+
+def schema(**facts: Any) -> io.Schema:
+    """A Schema of what this ComfyUI knows: newer facts (search_aliases since 0.10) are left out where it is older."""
+    known = {field.name for field in dataclasses.fields(io.Schema)}
+    return io.Schema(category="LatentSync Dub", **{name: fact for name, fact in facts.items() if name in known})
+
+
+# ---- progress and cancel
+
+
+class Progress:
+    """The engine's progress on the running node's bar; raises ComfyUI's interrupt, which cancels the stage.
+
+    `phases` are shares of the bar, for a node that does one thing after another: `progress.phase("voice")` returns the
+    callback of one of them.
+    """
+
+    def __init__(self, **phases: float) -> None:
+        self._bar = comfy.utils.ProgressBar(1000)
+        self._phases = phases or {"all": 1.0}
+        self._shown_at = -math.inf
+
+    def phase(self, name: str = "all"):
+        """The callback `on_progress(done, total)` of a phase."""
+        names = list(self._phases)
+        whole = sum(self._phases.values())
+        before = sum(self._phases[earlier] for earlier in names[: names.index(name)]) / whole
+        share = self._phases[name] / whole
+
+        def tell(done: int, total: int) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            self._value = round(1000 * (before + share * done / max(total, 1)))
+            self._bar.update_absolute(self._value)
+
+        self._value = round(1000 * before)
+        return tell
+
+    def preview(self, codec: LatentCodec):
+        """The callback `on_preview(latents)`: shows the middle face of the window, now and then, while it is drawn."""
+
+        def show(latents: torch.Tensor) -> None:
+            if time.monotonic() - self._shown_at < PREVIEW_SECONDS:
+                return
+            face = codec.decode(latents[len(latents) // 2][None])[0] / 2 + 0.5  # (3, R, R)
+            self._bar.update_absolute(self._value, preview=("JPEG", picture(face), PREVIEW_SIDE))
+            self._shown_at = time.monotonic()
+
+        return show
+
+
+def picture(rgb: torch.Tensor):
+    """A PIL image of (3, h, w) in [0, 1]."""
+    from PIL import Image
+
+    levels = (rgb.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).numpy())
+
+
+# ---- folders
+
+
+def register_models_folder() -> None:
+    """Makes models/latentsync a model folder, beside those that extra_model_paths.yaml names."""
+    folder_paths.add_model_folder_path(MODELS_FOLDER, str(Path(folder_paths.models_dir) / MODELS_FOLDER))
+
+
+def models_folders() -> list[Path]:
+    """Where models may lie, the first being where a download goes."""
+    return [Path(folder) for folder in folder_paths.get_folder_paths(MODELS_FOLDER)]
+
+
+def own_folder(*parts: str) -> Path:
+    """A folder of ours below ComfyUI's temp folder, made where it is missing; ComfyUI empties it when it starts."""
+    folder = Path(folder_paths.get_temp_directory(), OWN_FOLDER, *parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
+    """The next free numbered path in the output folder; `prefix` may name sub-folders, but none outside of it."""
+    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory(), *size)
+    return Path(folder) / f"{name}_{counter:05}_{suffix}"
+
+
+def temporary_file(prefix: str, suffix: str, _size: tuple[int, int]) -> Path:
+    """A new path in our folder below the temp folder, called as the last part of `prefix`."""
+    return own_folder("results") / f"{Path(prefix).name or 'dub'}-{uuid.uuid4().hex[:12]}{suffix}"
+
+
+def shown(path: Path) -> dict[str, str]:
+    """How the page asks for a file in the output or temp folder."""
+    roots = {"output": folder_paths.get_output_directory(), "temp": folder_paths.get_temp_directory()}
+    for kind, root in roots.items():
+        if path.is_relative_to(root):
+            inside = path.relative_to(root)
+            return {"filename": inside.name, "subfolder": inside.parent.as_posix().removeprefix("."), "type": kind}
+    raise ValueError(f"{path} is in neither of ComfyUI's output and temp folders")
+
+
+# ---- what the page shows, and what other nodes take
+
+
+def preview_image(rgb: torch.Tensor) -> dict[str, list[dict[str, str]]]:
+    """(3, h, w) in [0, 1] as a picture on the node."""
+    path = own_folder("previews") / f"{uuid.uuid4().hex}.jpg"
+    picture(rgb).save(path, quality=90)
+    return {"images": [shown(path)]}
+
+
+def audio_value(sound: AudioSource) -> dict[str, Any]:
+    """A sound as AUDIO: (1, channels, samples) float32 at its own rate."""
+    return {"waveform": sound.whole()[None].contiguous(), "sample_rate": sound.sample_rate}
+
+
+# ---- the prompt at hand
+
+
+def connected_outputs(prompt: Mapping[str, Any], node_id: str) -> frozenset[int]:
+    """Which outputs of a node some other node of the prompt takes."""
+    links = (value for node in prompt.values() for value in node.get("inputs", {}).values())
+    return frozenset(int(link[1]) for link in links if _is_link(link) and str(link[0]) == str(node_id))
+
+
+def running_prompt(node_id: str) -> Mapping[str, Any]:
+    """The prompt being executed that has this node; empty where ComfyUI doesn't tell.
+
+    `fingerprint_inputs` is not given the prompt, but only through it can a node run again because an output was
+    connected that it had no reason to make before.
+    """
+    from server import PromptServer
+
+    queue = PromptServer.instance.prompt_queue
+    current = getattr(queue, "get_current_queue_volatile", queue.get_current_queue)
+    running, _ = current()
+    return next((item[2] for item in running if str(node_id) in item[2]), {})
+
+
+def upstream_classes(prompt: Mapping[str, Any], node_id: str) -> Iterator[str]:
+    """The class of every node that feeds this one, directly or through others."""
+    seen, waiting = set(), [str(node_id)]
+    while waiting:
+        node = prompt.get(waiting.pop(), {})
+        for link in node.get("inputs", {}).values():
+            if _is_link(link) and str(link[0]) not in seen:
+                seen.add(str(link[0]))
+                waiting.append(str(link[0]))
+                yield prompt.get(str(link[0]), {}).get("class_type", "")
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[1], int)

@@ -1,0 +1,135 @@
+"""A LatentSync model whose networks ComfyUI moves to the device, counts, and evicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import comfy.model_management
+import comfy.ops
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..latentsync_core.models.model import LatentSyncModel
+from ..latentsync_core.models.vae import SCALING, LatentCodec
+
+PIXELS_PER_LATENT = 8
+# What denoising keeps at once, in values per latent pixel and frame: SD's widest level, its attention, room to work.
+VALUES_PER_LATENT = 320 * 24
+
+
+class Operations(comfy.ops.disable_weight_init):
+    """ComfyUI's layers, which fetch their weights when used, so that a U-Net can be loaded in part.
+
+    Our loader fills weights in place: a Linear must have its own from the start, which ComfyUI's promises only to
+    classes that load their state themselves.
+    """
+
+    class Linear(comfy.ops.disable_weight_init.Linear):
+        def _load_from_state_dict(self, *args: Any) -> None:
+            torch.nn.Linear._load_from_state_dict(self, *args)
+
+
+class ManagedModel:
+    """What LATENTSYNC_MODEL carries; ComfyUI looks for `patcher` and `get_models` in it."""
+
+    def __init__(self, model: LatentSyncModel) -> None:
+        self.patcher = _patcher(model.unet)
+        self._whisper = _patcher(Whisper(model.whisper))
+        self._vae = _patcher(Autoencoder(model.codec.vae))
+        codec = ManagedCodec(model.codec, self._vae)
+        self._model = dataclasses.replace(model, device=self.patcher.load_device, codec=codec)
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    def get_models(self) -> list[ModelPatcher]:
+        """The networks beside the U-Net that are this model's own."""
+        return [self._whisper] if self._vae is None else [self._vae, self._whisper]
+
+    def with_vae(self, vae: Any) -> ManagedModel:
+        """The same U-Net and Whisper, with an autoencoder that core loaded."""
+        other = object.__new__(ManagedModel)
+        codec = CoreCodec(vae)
+        other._model = dataclasses.replace(self._model, codec=codec, digest=f"{self._model.digest} {codec.digest}")
+        other.patcher, other._whisper, other._vae = self.patcher, self._whisper, None
+        return other
+
+    def ready_to_hear(self) -> LatentSyncModel:
+        """The model, Whisper being on the device."""
+        comfy.model_management.load_models_gpu([self._whisper], force_full_load=True)
+        return self._model
+
+    def ready_to_draw(self, frames: int, guided: bool) -> LatentSyncModel:
+        """The model, the U-Net being on the device with room for windows of so many frames.
+
+        What doesn't fit stays in main memory and is fetched layer by layer. The VAE comes when it is used.
+        """
+        latents = frames * (2 if guided else 1) * (self._model.resolution // PIXELS_PER_LATENT) ** 2
+        room = latents * VALUES_PER_LATENT * self._model.dtype.itemsize
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=room)
+        return self._model
+
+
+class ManagedCodec:
+    """A LatentCodec whose network comes onto the device whenever it is used, long after the model's node ran."""
+
+    def __init__(self, codec: LatentCodec, patcher: ModelPatcher) -> None:
+        self._codec, self._patcher = codec, patcher
+
+    def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """See LatentCodec.encode."""
+        comfy.model_management.load_models_gpu([self._patcher], force_full_load=True)
+        return self._codec.encode(images, noise)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """See LatentCodec.decode."""
+        comfy.model_management.load_models_gpu([self._patcher], force_full_load=True)
+        return self._codec.decode(latents)
+
+
+class CoreCodec:
+    """A LatentCodec over a VAE that core loaded, and that core itself moves to the device."""
+
+    def __init__(self, vae: Any) -> None:
+        self._vae = vae
+        self.digest = _digest(vae.first_stage_model)
+
+    def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """See LatentCodec.encode; core gives the distribution's mean alone, so `noise` doesn't count."""
+        return self._vae.encode((images.movedim(1, -1) / 2 + 0.5).clamp(0, 1)).float() * SCALING
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """See LatentCodec.decode; core clamps to [-1, 1]."""
+        return self._vae.decode(latents.float() / SCALING).movedim(-1, 1).float() * 2 - 1
+
+
+class Whisper(torch.nn.Module):
+    """Whisper's encoder as a patcher takes it: a module on which a device can be noted; logs call it by this name."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+
+class Autoencoder(Whisper):
+    """The same of the image autoencoder."""
+
+
+def _patcher(network: torch.nn.Module) -> ModelPatcher:
+    return ModelPatcher(
+        network,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
+
+
+def _digest(network: torch.nn.Module) -> str:
+    """Tells one VAE from another by a few values of each of its tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        few = tensor.flatten()[:16].float().cpu().numpy().tobytes()
+        digest.update(f"{name} {tuple(tensor.shape)}".encode() + few)
+    return digest.hexdigest()[:16]

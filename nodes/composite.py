@@ -1,0 +1,140 @@
+"""Composite node: the new faces pasted into the clip's own frames, sound beside them, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from comfy_api.latest import InputImpl, io
+
+from ..latentsync_core.audio_io import load_audio
+from ..latentsync_core.clip_audio import clip_sound_file
+from ..latentsync_core.compositor import CompositeOptions, Region
+from ..latentsync_core.types import SyncedFaces
+from ..latentsync_core.video_io import Codec, WriterOptions
+from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
+from ._results import PREFIX, Wanted, play, write_result
+from ._sockets import Held, Synced
+
+OPTIONS, WRITER = CompositeOptions(), WriterOptions()
+MASK, IMAGES = 1, 2  # places of the outputs that are made only where something takes them
+VOICE, CLIP, SILENT = "driving voice", "clip's own", "none"
+
+
+class Composite(io.ComfyNode):
+    """Connects `render` and `FrameWriter` to the graph."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="LatentSyncDubComposite",
+            display_name="LatentSync Composite",
+            description="Pastes the new mouths into the clip. Everything outside of them stays the clip's own samples, "
+            "every frame and its time included.",
+            search_aliases=["paste faces", "lip sync output", "combine video", "mux audio"],
+            is_output_node=True,
+            inputs=[
+                Synced.Input("synced", tooltip="From LatentSync Sampler or Replace Faces."),
+                io.Audio.Input(
+                    "mux_audio",
+                    optional=True,
+                    tooltip="The sound of the result, say the full mix. It goes before `sound`.",
+                ),
+                io.Combo.Input(
+                    "sound",
+                    options=[VOICE, CLIP, SILENT],
+                    default=VOICE,
+                    tooltip="The sound of the result where no mux_audio is connected.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=OPTIONS.feather,
+                    min=0.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Width of the patch's soft edge, in the usual widths; 0 is a hard edge.",
+                ),
+                io.Combo.Input(
+                    "region",
+                    options=[region.value for region in Region],
+                    default=OPTIONS.region.value,
+                    tooltip="mouth leaves the rest of the face as it was filmed; face pastes all of the crop, for "
+                    "restorers that worked on the skin too.",
+                ),
+                io.Combo.Input(
+                    "codec",
+                    options=[codec.value for codec in Codec],
+                    default=WRITER.codec.value,
+                    tooltip="h264 (MP4) goes to a temporary file: Save Video keeps it and copies it as it is. prores "
+                    "(MOV) and ffv1 (MKV, lossless) are saved in the output folder by this node, since Save Video "
+                    "fails on ProRes and puts FFV1 into an MP4 that few programs read.",
+                ),
+                io.Int.Input(
+                    "crf",
+                    default=WRITER.crf,
+                    min=0,
+                    max=51,
+                    tooltip="Quality of h264: 0 is lossless, 16 can hardly be told from the source, 23 is small.",
+                ),
+                io.String.Input(
+                    "filename_prefix", default=PREFIX, tooltip="Where prores and ffv1 go below the output folder."
+                ),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video", tooltip="A file, not frames in memory: for Save Video."),
+                io.Mask.Output(
+                    display_name="mask", tooltip="Where the patch shows, frame by frame; made only when connected."
+                ),
+                io.Image.Output(
+                    display_name="images",
+                    tooltip="All frames in memory; made only when connected. A minute of 1080p takes 37 GB.",
+                ),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_inputs: Any) -> str:
+        """Changes with the connected outputs: one connected later must make this node run again."""
+        node = cls.hidden.unique_id
+        return str(sorted(_on_demand(running_prompt(node), node)))
+
+    @classmethod
+    def execute(
+        cls,
+        synced: Held,
+        sound: str,
+        feather: float,
+        region: str,
+        codec: str,
+        crf: int,
+        filename_prefix: str,
+        mux_audio: Any = None,
+    ) -> io.NodeOutput:
+        faces = synced.value
+        taken = _on_demand(cls.hidden.prompt or {}, cls.hidden.unique_id)
+        result = write_result(
+            faces,
+            _sound(faces, sound, mux_audio),
+            CompositeOptions(feather=feather, region=Region(region)),
+            WriterOptions(codec=Codec(codec), crf=crf),
+            filename_prefix,
+            Wanted(images=IMAGES in taken, masks=MASK in taken),
+            Progress().phase(),
+        )
+        video = InputImpl.VideoFromFile(str(result.path))
+        return io.NodeOutput(video, result.masks, result.images, ui=play(result))
+
+
+def _on_demand(prompt: Any, node_id: str) -> frozenset[int]:
+    return connected_outputs(prompt, node_id) & {MASK, IMAGES}
+
+
+def _sound(faces: SyncedFaces, choice: str, mux_audio: Any) -> Path | None:
+    """The file whose sound goes beside the picture."""
+    folder = own_folder("sounds")
+    if mux_audio is not None:
+        return load_audio(mux_audio).as_file(folder)
+    if choice == VOICE:
+        return faces.audio.source.as_file(folder)
+    return clip_sound_file(faces.faces.clip, folder) if choice == CLIP else None

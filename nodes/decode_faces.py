@@ -1,0 +1,36 @@
+"""Decode Faces node: the new faces as images, for a restorer or upscaler."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..latentsync_core.errors import FaceError
+from ..latentsync_core.face_crops import decode_faces
+from ._comfy import Progress, schema
+from ._sockets import Held, Synced
+
+
+class DecodeFaces(io.ComfyNode):
+    """Connects `decode_faces` to the graph."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="LatentSyncDubDecodeFaces",
+            display_name="LatentSync Decode Faces",
+            description="The new faces as square images, one for every frame that shows the face, for any restorer or "
+            "upscaler; LatentSync Replace Faces takes them back.",
+            search_aliases=["face restore", "codeformer", "gfpgan", "upscale face"],
+            inputs=[Synced.Input("synced", tooltip="From LatentSync Sampler.")],
+            outputs=[
+                io.Image.Output(display_name="crops", tooltip="Keep their number and order, and the square shape.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, synced: Held) -> io.NodeOutput:
+        crops = [crop for _, crop in decode_faces(synced.value, Progress().phase())]
+        if not crops:
+            raise FaceError("no frame has a face to decode; look at the preview of LatentSync Prepare Faces")
+        return io.NodeOutput(torch.stack(crops).movedim(1, -1).contiguous())  # CHW -> HWC

@@ -1,0 +1,41 @@
+"""Embed Audio node: the voice as the network hears it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..latentsync_core.audio_features import embed_audio
+from ..latentsync_core.audio_io import load_audio
+from ._comfy import Progress, own_folder, schema
+from ._managed_model import ManagedModel
+from ._sockets import Audio, Model
+
+
+class EmbedAudio(io.ComfyNode):
+    """Connects `embed_audio` to the graph. No frames are involved: a new take of the voice repeats nothing else."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="LatentSyncDubEmbedAudio",
+            display_name="LatentSync Embed Audio",
+            description="Listens to the voice that the mouth shall follow: Whisper's features of all of it.",
+            search_aliases=["whisper features", "lip sync audio", "voice embedding"],
+            inputs=[
+                Model.Input("model", tooltip="From LatentSync Load Model; its Whisper listens."),
+                io.Audio.Input(
+                    "audio",
+                    tooltip="The voice alone, in any rate and with up to 8 channels. Music beneath it disturbs: "
+                    "give the full mix to Composite instead.",
+                ),
+            ],
+            outputs=[Audio.Output(display_name="audio", tooltip="For LatentSync Sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, model: ManagedModel, audio: Any) -> io.NodeOutput:
+        voice = load_audio(audio)
+        whisper = model.ready_to_hear().whisper
+        return io.NodeOutput(embed_audio(voice, whisper, Progress().phase(), own_folder("voices")))

@@ -1,0 +1,85 @@
+"""Lip Sync node: the whole job in one node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import InputImpl, io
+
+from ..latentsync_core.audio_features import embed_audio
+from ..latentsync_core.audio_io import load_audio
+from ..latentsync_core.faces.track import prepare_faces
+from ..latentsync_core.pipeline import sample
+from ..latentsync_core.sampling.sampler import SamplerOptions
+from ..latentsync_core.timeline import LengthRule
+from ._clips import clip_of
+from ._comfy import Progress, own_folder, schema
+from ._results import play, write_result
+from .load_model import managed_model, model_choice
+from .prepare_faces import clip_input, fps_input, refuse_slices
+from .sampler import drawing_inputs, length_input
+
+
+class LipSync(io.ComfyNode):
+    """The engine's stages one after another, as the separate nodes call them with their defaults."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="LatentSyncDubLipSync",
+            display_name="LatentSync Lip Sync",
+            description="A clip and a voice in, the same clip out, its mouth following the voice. For control over "
+            "each step, and to try voice after voice without finding the faces anew, use the separate nodes.",
+            search_aliases=["lipsync", "lip sync", "dub", "talking head", "latentsync"],
+            is_output_node=True,
+            inputs=[
+                clip_input(),
+                io.Audio.Input("audio", tooltip="The voice that the mouth follows: the voice alone, without music."),
+                model_choice(),
+                *drawing_inputs(),
+                length_input(),
+                fps_input(),
+                io.Audio.Input(
+                    "mux_audio",
+                    optional=True,
+                    tooltip="The sound of the result: the full mix. Without it the result gets the voice.",
+                ),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        clip: torch.Tensor | Any,
+        audio: Any,
+        model: str,
+        seed: int,
+        steps: int,
+        cfg: float,
+        length: str,
+        fps: float,
+        mux_audio: Any = None,
+    ) -> io.NodeOutput:
+        refuse_slices(cls.hidden)
+        voice = load_audio(audio)
+        mux = voice if mux_audio is None else load_audio(mux_audio)
+        source = clip_of(clip, fps)
+        progress = Progress(download=1, load=1, faces=20, voice=3, drawing=60, writing=15)
+        managed = managed_model(model, "auto", True, progress.phase("download"), progress.phase("load"))
+        faces = prepare_faces(source, on_progress=progress.phase("faces"))
+        heard = embed_audio(voice, managed.ready_to_hear().whisper, progress.phase("voice"), own_folder("voices"))
+        options = SamplerOptions(seed=seed, steps=steps, cfg=cfg)
+        ready = managed.ready_to_draw(options.windows.frames, cfg > 1)
+        tell = progress.phase("drawing")
+        synced = sample(
+            ready, faces, heard, options, LengthRule(length), own_folder("faces"), progress.preview(ready.codec), tell
+        )
+        synced.patches.remove_when_closed()
+        with synced.patches:
+            result = write_result(synced, mux.as_file(own_folder("sounds")), on_progress=progress.phase("writing"))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=play(result))

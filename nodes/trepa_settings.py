@@ -1,0 +1,57 @@
+"""TREPA Settings node: how faces are kept steady from frame to frame while they are drawn."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..latentsync_core.sampling.sampler import SamplerOptions
+from ..latentsync_core.sampling.windows import MAX_WINDOW, WindowOptions
+from ._comfy import schema
+from ._sockets import Trepa
+
+DEFAULTS = SamplerOptions()
+
+
+class TrepaSettings(io.ComfyNode):
+    """Makes the part of SamplerOptions that concerns time."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="LatentSyncDubTrepaSettings",
+            display_name="LatentSync TREPA Settings",
+            description="Temporal consistency. TREPA, temporal representation alignment, is how LatentSync was trained "
+            "to look like video rather than like single pictures; here is what sampling can do to keep that.",
+            search_aliases=["temporal consistency", "flicker", "context window", "trepa"],
+            inputs=[
+                io.Int.Input(
+                    "window",
+                    default=DEFAULTS.windows.frames,
+                    min=1,
+                    max=MAX_WINDOW,
+                    tooltip="Frames drawn together. 16 is what the networks were trained with; fewer need less memory.",
+                ),
+                io.Int.Input(
+                    "overlap",
+                    default=DEFAULTS.windows.overlap,
+                    min=0,
+                    max=MAX_WINDOW // 2,
+                    tooltip="Frames that neighbouring windows share and cross-fade, up to half of the window: hides "
+                    "the seam every 16 frames. An overlap of 4 takes a third more time.",
+                ),
+                io.Float.Input(
+                    "noise_sharing",
+                    default=DEFAULTS.noise_sharing,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of the noise that faces begin as is the same in all frames. 0.5 is training's "
+                    "mix, 1.0 upstream's sampling; more is steadier, less is freer.",
+                ),
+            ],
+            outputs=[Trepa.Output(display_name="trepa", tooltip="For LatentSync Sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, window: int, overlap: int, noise_sharing: float) -> io.NodeOutput:
+        return io.NodeOutput(SamplerOptions(noise_sharing=noise_sharing, windows=WindowOptions(window, overlap)))
