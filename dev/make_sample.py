@@ -1,63 +1,169 @@
-"""Makes the carried sample: a slow move over the public-domain portrait of Eileen Collins (NASA) and a spoken line.
+"""Makes the carried sample: a film scene in French, its English voice, its music-and-effects track, and a portrait.
 
-Needs scikit-image (the picture) and hibari-tts (the voice, Apache-2.0), neither of them a dependency of the project:
+Everybody in it is drawn by training/; the French is espeak-ng's, the English hibari-tts', the music ours. Needs
 
-    python dev/make_sample.py latentsync_core/assets/sample
+    pip install -r training/requirements.txt hibari-tts==0.2.1
+    python -m dev.make_sample latentsync_core/assets/sample
+
+The same versions of those give the same pictures and sounds; the encoders' bytes may differ from ffmpeg to ffmpeg.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from fractions import Fraction
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
-from hibari import SAMPLE_RATE, Hibari, write_wav
-from skimage.data import astronaut
-from skimage.transform import AffineTransform, warp
+from PIL import Image
 
-LINE = "This voice is new. The picture was here before it, and only the mouth may change."
-FPS = 25
-SIZE = 384  # pixels
+from dev.sample_sound import RATE, music_and_effects, resampled, room
+from latentsync_core.ffmpeg import QUIET, ffmpeg_executable
+from training.backdrop import backdrop
+from training.espeak import RATE as FRENCH_RATE
+from training.espeak import Phoneme, speak
+from training.head import Pose
+from training.identity import sample_identity
+from training.light import Light
+from training.motion import HeadMotion
+from training.motion import Path as Track
+from training.mouth import MouthShape
+from training.painter import Moment, Painter
+from training.scenes import TEST_IDENTITIES, Actor, Scene, Shot, write_clip
+from training.speech import SAMPLE_RATE, Performance, Voice, to_16k
+from training.visemes import Manner, MouthMotion, sounds_of
+
+SECONDS = 8
+FPS = Fraction(25)
+SIZE = (960, 540)
+PERSON = TEST_IDENTITIES + 200  # never trained with, and neither are the voice and the lines
+VOICE = Voice("fr", "fr+f4", rate=156, pitch=52, pitch_range=62)
+LINES = (  # seconds at which both languages begin
+    (0.50, "Le dernier train est parti sans moi.", "The last train left without me."),
+    (2.80, "Alors je suis restée, et toute la ville s'est allumée.", "So I stayed, and the whole city lit up."),
+    (5.95, "Viens, reste avec moi.", "Come, stay with me."),
+)
+ENGLISH_RATE = 24000  # hibari-tts'
+PACE = 0.88  # of the English, which is shorter than the French
+EVENING = Light(  # a warm lamp from the right, a cool street from the left
+    direction=(0.547, -0.371, 0.750), key=(0.92, 0.78, 0.60), fill=(0.10, 0.16, 0.24), ambient=(0.20, 0.21, 0.25),
+    rim=0.35, warmth=0.4,
+)  # fmt: skip
+LAMPS = 42  # the backdrop's seed
+PORTRAIT = TEST_IDENTITIES + 178
+PORTRAIT_SIZE = 512
+DAYLIGHT = Light(
+    direction=(-0.45, -0.40, 0.80), key=(0.86, 0.80, 0.74), fill=(0.16, 0.16, 0.16), ambient=(0.24, 0.25, 0.27),
+    rim=0.2, warmth=0.5,
+)  # fmt: skip
+BOOKS = 20
+VOICE_LEVEL = -18.0  # dB, root mean square while somebody speaks
+QUALITY = 17  # x264's crf
 
 
 def main(folder: Path) -> None:
-    """Writes clip.mp4 and voice.wav into `folder`."""
+    """Writes scene.mp4, voice_en.flac, music_and_effects.ogg and portrait.png into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    seconds = write_voice(folder / "voice.wav")
-    write_clip(folder / "clip.mp4", frames=round(seconds * FPS))
+    bed = music_and_effects(SECONDS)
+    scene, french = film_scene()
+    write_sound(folder / "voice_en.flac", speak_english()[None], ENGLISH_RATE, "-sample_fmt", "s16")
+    write_sound(folder / "music_and_effects.ogg", bed, RATE, "-c:a", "libvorbis", "-q:a", "5")
+    write_portrait(folder / "portrait.png")
+    write_scene(folder / "scene.mp4", scene, bed + french)
 
 
-def write_voice(path: Path) -> float:
-    """Speaks the line into a mono 16-bit WAV; returns its length in seconds."""
-    samples = Hibari()(LINE, seed=1)
-    write_wav(str(path), samples)
-    return len(samples) / SAMPLE_RATE
+def speak_french() -> tuple[np.ndarray, Performance]:
+    """The lines as they sound in the room, (2, n) at RATE, and what the mouth does."""
+    sound = np.zeros(SECONDS * RATE)
+    waveform = np.zeros(SECONDS * SAMPLE_RATE, np.float32)
+    phonemes, spoken = [], 0.0
+    for start, line, _ in LINES:
+        said = speak(line, VOICE.name, VOICE.rate, VOICE.pitch, VOICE.pitch_range)
+        samples = resampled(said.samples, FRENCH_RATE)
+        _lay(sound, samples, start, RATE)
+        _lay(waveform, to_16k(said.samples), start, SAMPLE_RATE)
+        phonemes.append(Phoneme("", spoken, start))
+        phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in said.phonemes]
+        spoken = phonemes[-1].end
+    phonemes.append(Phoneme("", spoken, SECONDS))
+    mouth = MouthMotion(sounds_of(tuple(phonemes)), Manner(size=1.15, smile=0.25))
+    sound = np.stack([_leveled(sound)] * 2)
+    performance = Performance(VOICE, tuple(line for _, line, _ in LINES), tuple(phonemes), waveform, mouth)
+    return sound + 0.14 * room(sound, 0.5, seed=2), performance
 
 
-def write_clip(path: Path, frames: int) -> None:
-    """A camera that drifts and closes in; head and shoulders stay in the picture."""
-    picture = astronaut()
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE}x{SIZE}", "-r", str(FPS), "-i", "-",
-        "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
-        "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
-        "-c:v", "libx264", "-crf", "22", "-preset", "veryslow", "-movflags", "+faststart", str(path),
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as encoder:
-        for index in range(frames):
-            along = index / frames
-            zoom = 1.15 + 0.35 * along
-            centre = np.array([225 + 12 * np.sin(2 * np.pi * along), 150 + 8 * np.sin(3 * np.pi * along)])
-            centre = np.maximum(centre, SIZE / zoom / 2)
-            move = AffineTransform(scale=1 / zoom, translation=centre - SIZE / zoom / 2)
-            shown = warp(picture, move, output_shape=(SIZE, SIZE), order=3, mode="edge")
-            encoder.stdin.write((shown * 255).round().astype(np.uint8).tobytes())
-        encoder.stdin.close()
-    if encoder.returncode:
-        raise SystemExit(f"ffmpeg failed with {encoder.returncode}")
+def speak_english() -> np.ndarray:
+    """The dubbing actress, dry, as long as the scene: (n,) at ENGLISH_RATE."""
+    from hibari import Hibari  # only here, so that tests can draw the scene without it
+
+    speaker = Hibari()
+    sound = np.zeros(SECONDS * ENGLISH_RATE)
+    for start, _, line in LINES:
+        samples = speaker(line, speed=PACE, seed=1).astype(np.float64)
+        loud = np.flatnonzero(np.abs(samples) > 0.004)
+        _lay(sound, samples[max(loud[0] - ENGLISH_RATE // 50, 0) : loud[-1] + ENGLISH_RATE // 20], start, ENGLISH_RATE)
+    return _leveled(sound)
+
+
+def film_scene() -> tuple[Scene, np.ndarray]:
+    """The shot, a slow push in, whose frames training.scenes.render gives with their truth; and its voice, (2, n)."""
+    sound, performance = speak_french()
+    track = Track((0.405, 0.485), (0.43, 0.495), 0.243, 0.262)
+    actor = Actor(sample_identity(PERSON, "real"), performance, HeadMotion(8, SECONDS, 0.45, (0.10, 0.0, 0.0)), track)
+    shot = Shot(round(SECONDS * FPS), (actor,), LAMPS, EVENING, grain=1.0)
+    return Scene(*SIZE, FPS, (shot,), performance.waveform), sound
+
+
+def write_scene(path: Path, scene: Scene, sound: np.ndarray) -> None:
+    """Draws the scene and puts `sound` to it."""
+    with tempfile.TemporaryDirectory() as work:
+        lossless, mix = Path(work) / "scene.mp4", Path(work) / "mix.wav"
+        write_clip(scene, lossless, crf=0, sound=False)
+        write_sound(mix, sound, RATE)
+        _ffmpeg(
+            "-i", str(lossless), "-i", str(mix), "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "veryslow",
+            "-vf", "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709", "-crf", str(QUALITY),
+            "-profile:v", "high", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k",
+            "-fflags", "+bitexact", "-movflags", "+faststart", str(path),
+        )  # fmt: skip
+
+
+def write_portrait(path: Path) -> None:
+    """Somebody else, mouth closed, in daylight."""
+    size = PORTRAIT_SIZE
+    picture = backdrop(BOOKS, size, size, DAYLIGHT.warmth)
+    pose = Pose(size * 0.5, size * 0.50, size * 0.265, yaw=-0.06, pitch=0.01, roll=-0.02)
+    Painter(sample_identity(PORTRAIT, "real"), DAYLIGHT).paint(picture, Moment(pose, MouthShape(smile=0.4)))
+    Image.fromarray(picture).save(path, optimize=True)
+
+
+def write_sound(path: Path, sound: np.ndarray, rate: int, *encoding: str) -> None:
+    """Writes (channels, n) in the format that the suffix and `encoding` name."""
+    if np.abs(sound).max() > 1:
+        raise SystemExit(f"{path.name} would clip: its peak is {np.abs(sound).max():.2f}")
+    _ffmpeg(
+        "-f", "f32le", "-ar", str(rate), "-ac", str(len(sound)), "-i", "pipe:0", *encoding,
+        "-fflags", "+bitexact", str(path), feed=np.ascontiguousarray(sound.T, "<f4").tobytes(),
+    )  # fmt: skip
+
+
+def _lay(sound: np.ndarray, samples: np.ndarray, start: float, rate: int) -> None:
+    begin = round(start * rate)
+    if sound[begin:].size < samples.size or sound[begin : begin + samples.size].any():
+        raise SystemExit(f"the line at {start} s runs into the next one or over the end")
+    sound[begin : begin + samples.size] = samples
+
+
+def _leveled(sound: np.ndarray) -> np.ndarray:
+    speech = sound[np.abs(sound) > 0.003]
+    return sound * (10 ** (VOICE_LEVEL / 20) / np.sqrt(np.mean(speech**2)))
+
+
+def _ffmpeg(*arguments: str, feed: bytes | None = None) -> None:
+    command = [ffmpeg_executable(), *[part for part in QUIET if part != "-nostdin"], "-y", *arguments]
+    subprocess.run(command, input=feed, check=True)
 
 
 if __name__ == "__main__":

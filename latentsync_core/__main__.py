@@ -49,7 +49,7 @@ def _demo(options: argparse.Namespace) -> None:
         report, sheet = run_demo(options.out, on_progress)
     _print_report(report, options.json)
     if not options.json:
-        print(f"before (above) and after (below), every few frames: {sheet}")
+        print(f"faces before and after, above the voice: {sheet}")
 
 
 def _probe(options: argparse.Namespace) -> None:
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     probe = _add_command(commands, "probe", _probe, "say what a clip is")
     probe.add_argument("video", type=Path)
 
-    demo = _add_command(commands, "demo", _demo, "run the whole job on a carried sample, with a demonstration model")
+    demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
     demo.add_argument("--out", type=Path, default=Path("demo/out.mp4"))
 
     download = _add_command(commands, "download", _download, "download a model and check it")

@@ -1,41 +1,42 @@
-"""The demonstration: the whole job on the carried sample, and a before-and-after picture of it."""
+"""The demonstration: a French film scene that speaks English afterwards, and a picture of it before and after."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import torch
-
+from .audio_io import load_audio
+from .contact_sheet import write_sheet
+from .errors import AudioError
+from .ffmpeg import run_ffmpeg
 from .pipeline import PhaseProgress, SyncOptions, SyncReport, sync
 from .sampling.sampler import SamplerOptions
-from .video_io import FrameReader, probe
+from .video_io import probe
 
-SAMPLE = Path(__file__).parent / "assets" / "sample"  # a public-domain portrait in motion, and a spoken line
+SAMPLE = Path(__file__).parent / "assets" / "sample"  # all of it drawn and made by dev/make_sample.py
+SCENE = SAMPLE / "scene.mp4"  # somebody who speaks French
+VOICE = SAMPLE / "voice_en.flac"  # the same in English, as long as the scene
+MUSIC_AND_EFFECTS = SAMPLE / "music_and_effects.ogg"  # what the scene's sound has beside the voice
+PORTRAIT = SAMPLE / "portrait.png"  # somebody to make talk
 MODEL = "untrained"  # the only carried model so far; its mouths are noise
-COLUMNS = 6  # frames on the sheet
-COLUMN_WIDTH = 256  # pixels
+STEPS = 4  # noise is noise after 20 too
 
 
 def run_demo(out: Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
-    """Lip-syncs the sample into `out`, making its folder; beside it goes a PNG of frames before and after."""
+    """Dubs the sample scene into `out`, making its folder; beside it goes a PNG of faces before and after."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    options = SyncOptions(model=MODEL, sampler=SamplerOptions(steps=4))  # noise looks the same after 20
-    report = sync(SAMPLE / "clip.mp4", SAMPLE / "voice.wav", out, options, on_progress)
+    with TemporaryDirectory(prefix="latentsync_dub_") as folder:
+        mix = _mixed(VOICE, MUSIC_AND_EFFECTS, Path(folder) / "mix.wav")
+        options = SyncOptions(model=MODEL, sampler=SamplerOptions(steps=STEPS), mux_audio=mix)
+        report = sync(SCENE, VOICE, out, options, on_progress)
     sheet = report.output.with_suffix(".png")
-    write_sheet(SAMPLE / "clip.mp4", report.output, sheet)
+    write_sheet(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
     return report, sheet
 
 
-def write_sheet(before: Path, after: Path, sheet: Path) -> None:
-    """Puts some frames of `before` above the same ones of `after` into one PNG."""
-    from PIL import Image
-
-    rows = []
-    for path in (before, after):
-        clip = probe(path)
-        size = (COLUMN_WIDTH, round(COLUMN_WIDTH * clip.height / clip.width))
-        chosen = {round((column + 0.5) * clip.frame_count / COLUMNS) for column in range(COLUMNS)}
-        with FrameReader(clip) as frames:
-            rows.append(torch.cat([frame.rgb(size=size) for frame in frames if frame.index in chosen], dim=2))
-    pixels = (torch.cat(rows, dim=1).clamp(0, 1) * 255).round().to(torch.uint8)  # (3, 2h, columns * w)
-    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(sheet)
+def _mixed(voice: Path, under: Path, target: Path) -> Path:
+    """A mono voice in the middle over a stereo track, neither made quieter."""
+    graph = "[0:a]aresample=48000,pan=stereo|c0=c0|c1=c0[voice];[voice][1:a]amix=inputs=2:normalize=0:duration=first"
+    arguments = ["-i", str(voice), "-i", str(under), "-filter_complex", graph, "-c:a", "pcm_s24le", str(target)]
+    run_ffmpeg(arguments, error=AudioError, what="Can't mix the sample's sound")
+    return target

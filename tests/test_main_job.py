@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from latentsync_core.__main__ import main
-from latentsync_core.demo import SAMPLE
+from latentsync_core.demo import SCENE, VOICE
 from latentsync_core.faces.align import align_track, crop_size
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.ffmpeg import ffmpeg_executable
@@ -26,7 +26,6 @@ from latentsync_core.video_io import Codec, FrameReader, WriterOptions, probe
 from tests.clips import packet_times
 from tests.shared_reference import SHARED, needs_shared
 
-CLIP, VOICE = SAMPLE / "clip.mp4", SAMPLE / "voice.wav"
 RESOLUTION = 128
 FAST = SamplerOptions(steps=1, cfg=1.0)
 LOSSLESS = WriterOptions(codec=Codec.FFV1)
@@ -79,7 +78,7 @@ FORMATS = {
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
 def test_every_sample_outside_the_patch_is_the_source_s_own(model, tmp_path, pixel_format):
-    source = converted(CLIP, tmp_path / "source.mkv", "-c:v", "ffv1", "-pix_fmt", pixel_format, frames=6)
+    source = converted(SCENE, tmp_path / "source.mkv", "-c:v", "ffv1", "-pix_fmt", pixel_format, frames=6)
     options = SyncOptions(model=model, sampler=FAST, writer=LOSSLESS)
     report = sync(source, VOICE, tmp_path / "out.mkv", options)
     assert probe(report.output).pixel_format == pixel_format
@@ -100,7 +99,7 @@ def test_a_variable_rate_clip_keeps_every_stamp(model, tmp_path):
     uneven = r"select='not(eq(mod(n\,5)\,3))',settb=1/12800,setpts='PTS+mod(N\,3)*77'"
     as_is = ["-fps_mode", "passthrough", "-enc_time_base:v", "1/12800", "-video_track_timescale", "12800"]
     encoder = ["-c:v", "libx264", "-preset", "ultrafast"]
-    source = converted(CLIP, tmp_path / "vfr.mp4", "-vf", uneven, *as_is, *encoder)
+    source = converted(SCENE, tmp_path / "vfr.mp4", "-vf", uneven, *as_is, *encoder)
     times = packet_times(source)
     assert len({later - earlier for earlier, later in pairwise(times)}) > 2, "the rate does vary"
     report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST))
@@ -109,7 +108,7 @@ def test_a_variable_rate_clip_keeps_every_stamp(model, tmp_path):
 
 @pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "50"])
 def test_the_rate_stays_the_clip_s_own_rational(model, tmp_path, rate):
-    source = converted(CLIP, tmp_path / "in.mp4", "-vf", f"setpts=N/({rate})/TB", "-r", rate, "-c:v", "libx264")
+    source = converted(SCENE, tmp_path / "in.mp4", "-vf", f"setpts=N/({rate})/TB", "-r", rate, "-c:v", "libx264")
     report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.2))
     assert probe(report.output).fps == Fraction(rate)
     assert packet_times(report.output) == [index / Fraction(rate) for index in range(report.frames)]
@@ -117,7 +116,7 @@ def test_the_rate_stays_the_clip_s_own_rational(model, tmp_path, rate):
 
 def test_frames_without_a_face_pass_through(model, tmp_path):
     blank = "drawbox=enable='between(n,5,11)':color=gray:t=fill:w=iw:h=ih"
-    source = converted(CLIP, tmp_path / "gap.mkv", "-vf", blank, "-c:v", "ffv1")
+    source = converted(SCENE, tmp_path / "gap.mkv", "-vf", blank, "-c:v", "ffv1")
     report = sync(source, VOICE, tmp_path / "out.mkv", SyncOptions(model=model, sampler=FAST, writer=LOSSLESS))
     assert report.frames == 20
     assert report.passed_through == ((5, 12),)
@@ -127,9 +126,9 @@ def test_frames_without_a_face_pass_through(model, tmp_path):
 
 
 def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, tmp_path):
-    report = sync(CLIP, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
+    report = sync(SCENE, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
     assert report.frames == 10
-    assert any("5.60 s" in note and "0.40 s" in note for note in report.notes)
+    assert any("8.00 s" in note and "0.40 s" in note for note in report.notes)
     with av.open(str(report.output)) as file:
         sound = file.streams.audio[0]
         seconds = sum(frame.samples for frame in file.decode(sound)) / sound.rate
@@ -139,7 +138,7 @@ def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, tmp_pa
 def test_a_picture_talks_as_long_as_the_voice(model, tmp_path):
     from PIL import Image
 
-    with FrameReader(probe(CLIP), stop=1) as frames:
+    with FrameReader(probe(SCENE), stop=1) as frames:
         pixels = (next(iter(frames)).rgb().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     Image.fromarray(pixels).save(tmp_path / "still.png")
     voice = converted_voice(tmp_path, seconds=0.6)
@@ -161,7 +160,7 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_another_mouth(model,
         options = SyncOptions(
             model=model, sampler=SamplerOptions(steps=1, cfg=1.0, seed=seed), writer=LOSSLESS, end=0.16
         )
-        return native_samples(sync(CLIP, VOICE, tmp_path / name, options).output, "yuv420p")
+        return native_samples(sync(SCENE, VOICE, tmp_path / name, options).output, "yuv420p")
 
     first = samples("a.mkv", 5)
     assert (samples("b.mkv", 5) == first).all()
@@ -182,23 +181,23 @@ def test_an_interrupted_job_leaves_nothing_and_goes_on_where_it_stopped(model, t
 
     (tmp_path / "out").mkdir()
     with pytest.raises(_StopError):
-        sync(CLIP, VOICE, tmp_path / "out" / "a.mkv", options("work"), stop_after_two_windows)
+        sync(SCENE, VOICE, tmp_path / "out" / "a.mkv", options("work"), stop_after_two_windows)
     assert not list((tmp_path / "out").iterdir())
 
-    resumed = sync(CLIP, VOICE, tmp_path / "out" / "a.mkv", options("work"))
-    whole = sync(CLIP, VOICE, tmp_path / "out" / "b.mkv", options("other"))
+    resumed = sync(SCENE, VOICE, tmp_path / "out" / "a.mkv", options("work"))
+    whole = sync(SCENE, VOICE, tmp_path / "out" / "b.mkv", options("other"))
     assert (native_samples(resumed.output, "yuv420p") == native_samples(whole.output, "yuv420p")).all()
 
 
 def test_global_state_is_left_alone(model, tmp_path):
     state = torch.get_rng_state(), np.random.get_state()[1].tolist(), Path.cwd()
-    sync(CLIP, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.1))
+    sync(SCENE, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.1))
     assert torch.equal(torch.get_rng_state(), state[0])
     assert (np.random.get_state()[1].tolist(), Path.cwd()) == state[1:]
 
 
 def test_the_command_line_reports_as_json(tmp_path, capsys):
-    arguments = ["--video", str(CLIP), "--audio", str(VOICE), "--out", str(tmp_path / "out.mp4")]
+    arguments = ["--video", str(SCENE), "--audio", str(VOICE), "--out", str(tmp_path / "out.mp4")]
     assert main(["sync", *arguments, "--model", "untrained", "--steps", "1", "--end", "0:0.2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["frames"] == report["synced_frames"] == 5
