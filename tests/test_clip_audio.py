@@ -1,0 +1,149 @@
+"""A clip's own sound starts with its first frame and lasts as long as it does, sample by sample."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from latentsync_core.audio_io import load_audio
+from latentsync_core.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.errors import AudioError, ClipChangedError, VideoError
+from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.video_io import FrameReader, FrameWriter, WriterOptions, clip_from_images, probe
+from tests.clips import make_clip
+
+RATE = 48000
+
+
+def clip_with_ramp(path, *sound_args, seconds=4.0, late=0.0, channels=2, frames=100, fps=25):
+    """A clip whose sound is a staircase that tells every sample's place: (C, T) is what it should decode to."""
+    samples = int(seconds * RATE)
+    ramp = (np.arange(samples) % 32768 - 16384).astype(np.int16)
+    pcm = np.stack([ramp, -ramp - 1] + [ramp] * (channels - 2))[:channels]
+    picture = make_clip(path.with_name(f"picture_{path.name}"), frames=frames, rate=fps)
+    sound = path.with_name(f"sound_{path.name}")
+    source = ["-y", "-f", "s16le", "-ar", str(RATE), "-ac", str(channels), "-i", "pipe:0"]
+    coded = [*(sound_args or ("-c:a", "flac")), "-strict", "-2", str(sound)]
+    run_ffmpeg([*source, *coded], error=VideoError, what="making a sound", input=pcm.T.tobytes())
+    both = ["-y", "-i", str(picture), "-itsoffset", str(late), "-i", str(sound)]
+    copied = ["-map", "0:v", "-map", "1:a", "-c", "copy", "-strict", "-2", str(path)]
+    run_ffmpeg([*both, *copied], error=VideoError, what="making a clip")
+    return probe(path), torch.from_numpy(pcm.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_a_whole_clips_sound_is_every_sample_of_it(tmp_path, name, channels):
+    codec = ("-c:a", "pcm_s16le") if name == "a.mov" else ("-c:a", "flac")
+    clip, expected = clip_with_ramp(tmp_path / name, *codec, channels=channels)
+    waveform, rate = clip_audio(clip)
+    assert rate == RATE
+    assert torch.equal(waveform, expected)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize(("start", "stop"), [(1, 30), (70, 99), (80, 100)])
+def test_a_trimmed_clips_sound_is_exactly_its_part(tmp_path, name, start, stop):
+    clip, expected = clip_with_ramp(tmp_path / name)
+    waveform, _ = clip_audio(clip.part(start, stop))
+    first, count = start * RATE // 25, (stop - start) * RATE // 25
+    assert torch.equal(waveform, expected[:, first : first + count])
+
+
+def test_after_a_seek_a_lossy_sound_is_the_same_as_without(tmp_path):
+    clip, _ = clip_with_ramp(tmp_path / "a.mp4", "-c:a", "aac")
+    whole, _ = clip_audio(clip)
+    part, _ = clip_audio(clip.part(75, 100))
+    torch.testing.assert_close(part, whole[:, 3 * RATE :], rtol=0, atol=1e-5)
+    assert whole.shape == (2, 4 * RATE)
+
+
+def test_silence_stands_where_the_sound_begins_later_or_ends_earlier(tmp_path):
+    clip, expected = clip_with_ramp(tmp_path / "a.mp4", seconds=1.0, late=0.5)
+    waveform, _ = clip_audio(clip)
+    assert waveform.shape == (2, 4 * RATE)
+    assert not waveform[:, : RATE // 2].any()
+    assert torch.equal(waveform[:, RATE // 2 : RATE * 3 // 2], expected)
+    assert not waveform[:, RATE * 3 // 2 :].any()
+    before, _ = clip_audio(clip.part(0, 5))
+    assert not before.any()
+    assert before.shape == (2, RATE // 5)
+
+
+def test_a_sound_longer_than_the_picture_ends_with_it(tmp_path):
+    clip, expected = clip_with_ramp(tmp_path / "a.mp4", frames=40)
+    waveform, _ = clip_audio(clip)
+    assert torch.equal(waveform, expected[:, : 40 * RATE // 25])
+
+
+def test_it_is_what_ffmpeg_hears(tmp_path):
+    path = make_clip(tmp_path / "a.mp4", frames=50, audio=("-c:a", "aac"))
+    waveform, rate = clip_audio(probe(path))
+    heard = load_audio(path)
+    both = min(heard.samples, waveform.shape[1])
+    torch.testing.assert_close(waveform[:, :both], torch.cat(list(heard._blocks()), 1)[:, :both], rtol=0, atol=1e-6)
+    assert rate == heard.sample_rate
+
+
+def test_the_mux_copies_a_whole_clips_sound(tmp_path):
+    clip, _ = clip_with_ramp(tmp_path / "a.mp4", "-c:a", "aac")
+    assert clip_sound_file(clip, tmp_path / "sounds") == clip.identity.path
+    assert not (tmp_path / "sounds").exists()
+    out = remade(clip, tmp_path)
+    assert packets(out.path) == packets(clip.identity.path)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.3])
+def test_the_mux_takes_a_trimmed_clips_part(tmp_path, late):
+    clip, _ = clip_with_ramp(tmp_path / "a.mp4", late=late, seconds=3.5)
+    part = clip.part(10, 60)
+    sound = clip_sound_file(part, tmp_path / "sounds")
+    assert sound == clip_sound_file(part, tmp_path / "sounds")
+    waveform, rate = clip_audio(part)
+    loaded = load_audio(sound)
+    assert (loaded.sample_rate, loaded.channels, loaded.samples) == (rate, 2, 2 * RATE)
+    assert torch.equal(torch.cat(list(loaded._blocks()), dim=1), waveform)
+    muxed, _ = clip_audio(probe(remade(part, tmp_path).path))
+    assert (muxed[0] * waveform[0]).sum() > 0.98 * (waveform[0] ** 2).sum(), "at the same place"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_sound_that_begins_before_the_picture_is_cut_there(tmp_path, name):
+    clip, expected = clip_with_ramp(tmp_path / name, late=-0.2)
+    waveform, _ = clip_audio(clip)
+    assert torch.equal(waveform[:, : 3 * RATE], expected[:, RATE // 5 :][:, : 3 * RATE])
+
+
+def test_what_has_no_sound_is_named(tmp_path):
+    silent = probe(make_clip(tmp_path / "silent.mp4"))
+    with pytest.raises(AudioError, match=r"silent\.mp4 has no sound"):
+        clip_audio(silent)
+    with pytest.raises(AudioError, match="in memory has no sound"):
+        clip_audio(clip_from_images(torch.zeros(2, 8, 8, 3), Fraction(25)))
+    make_clip(tmp_path / "silent.mp4", frames=3)
+    with pytest.raises(ClipChangedError):
+        clip_audio(silent)
+
+
+def remade(clip, folder):
+    sound = clip_sound_file(clip, folder / "sounds")
+    options = WriterOptions(preset="ultrafast")
+    with (
+        FrameReader(clip) as frames,
+        FrameWriter(folder / "out.mp4", clip, options=options, stamps=clip.stamps, audio=sound) as out,
+    ):
+        for frame in frames:
+            out.write(frame)
+    return out
+
+
+def packets(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return [
+            (float(packet.pts * packet.time_base), bytes(packet)) for packet in container.demux(stream) if packet.size
+        ]
