@@ -1,0 +1,150 @@
+"""What the U-Net learns from: latents of talking clips, whole and with the mouth grey, and what is heard beside them.
+
+``python -m training.features`` makes them from the drawn clips and the autoencoder's weights. The voices are heard as
+the engine would: Whisper's states of recordings of up to 30 s. A recording here holds several clips, at any place in it
+and after any other, since a clip's features tell where in a recording they are and what came before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentsync_core.audio_features import ROWS_AFTER, ROWS_BEFORE, frame_windows
+from latentsync_core.errors import OptionError
+from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.models.whisper import WhisperEncoder
+
+from .crops import RESOLUTION
+from .sequences import FPS, FRAMES, SECONDS, drawn_sequences
+from .speech import SAMPLE_RATE
+from .train_vae import WEIGHTS as VAE_WEIGHTS
+from .train_vae import load
+from .vae_data import CACHE
+from .whisper_tiny import tiny_english
+
+ROWS = ROWS_BEFORE + SECONDS * 50 + ROWS_AFTER  # of Whisper's states kept of each clip
+MOST_TOGETHER = 8  # clips of one recording
+PAUSE = (0.1, 0.6)  # seconds of silence between them
+SILENCE_AFTER = 1.0  # seconds, as the engine adds them
+SIDE = RESOLUTION // 8
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Clips as the U-Net sees and hears them, read from disk as they are used.
+
+    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. heard: (n, 160, 5, 384) float16, 50
+    rows a second; frame v's window is rows 2 v to 2 v + 9.
+    """
+
+    whole: np.ndarray
+    masked: np.ndarray
+    heard: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def audio(self, clip: int, frames: range) -> Tensor:
+        """The tokens (len(frames), 50, 384) float32 that are heard at these frames."""
+        rows = 2 * np.asarray(frames)[:, None] + np.arange(ROWS_BEFORE + ROWS_AFTER)
+        return torch.from_numpy(np.array(self.heard[clip][rows])).float().flatten(1, 2)
+
+
+def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Features:
+    """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
+    drawn = drawn_sequences(clips, folder)
+    key = f"{len(drawn)}-{hashlib.sha256(vae.read_bytes()).hexdigest()[:8]}"
+    paths = [folder / f"features-{part}-{key}.npy" for part in ("whole", "masked")]
+    if not all(path.exists() for path in paths):
+        found = latents(load(vae), drawn.crops)
+        for path, values in zip(paths, found, strict=True):
+            _write(path, values)
+    heard = folder / f"features-heard-{len(drawn)}.npy"
+    if not heard.exists():
+        _write(heard, hearing(tiny_english(), drawn.waveforms))
+    return Features(*(np.load(path, mmap_mode="r") for path in (*paths, heard)))
+
+
+def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled latents (n, frames, 4, 16, 16) float16 of (frames, 3, 128, 128) uint8 crops: whole, and masked."""
+    keep = mouth_mask(RESOLUTION)
+    whole, masked = [], []
+    for number, clip in enumerate(crops):
+        pictures = (torch.from_numpy(np.array(clip)).float() / 127.5 - 1).to(codec.device)
+        both = codec.encode(torch.cat([pictures, pictures * keep.to(codec.device)])).half().cpu().numpy()
+        whole.append(both[: len(clip)])
+        masked.append(both[len(clip) :])
+        if number % 100 == 99:
+            logger.info("%d of %d clips encoded", number + 1, len(crops))
+    return np.stack(whole), np.stack(masked)
+
+
+def hearing(encoder: WhisperEncoder, waveforms: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(n, 160, levels, width) float16 of (n, samples) int16: a clip's rows and those just before and after.
+
+    A third of the recordings holds one clip alone, as a short voice would be.
+    """
+    rng = np.random.default_rng((15487541, seed))
+    order = rng.permutation(len(waveforms))
+    out = np.empty((len(waveforms), ROWS, encoder.levels, encoder.width), np.float16)
+    at = 0
+    while at < len(order):
+        together = order[at : at + (1 if rng.random() < 1 / 3 else int(rng.integers(2, MOST_TOGETHER + 1)))]
+        pieces, places, length = [], [], 0
+        for clip in together:
+            wait = 320 * round(rng.uniform(*PAUSE) * 50) if pieces else 0  # whole rows
+            pieces += [np.zeros(wait, np.float32), waveforms[clip].astype(np.float32) / 32767]
+            places.append((length + wait) // 320)
+            length += wait + len(waveforms[clip])
+        pieces.append(np.zeros(round(SILENCE_AFTER * SAMPLE_RATE), np.float32))
+        states = encoder.features(torch.from_numpy(np.concatenate(pieces))).cpu()
+        for clip, place in zip(together, places, strict=True):
+            rows = np.clip(np.arange(place - ROWS_BEFORE, place - ROWS_BEFORE + ROWS), 0, len(states) - 1)
+            out[clip] = states[torch.from_numpy(rows)].half().numpy()
+        at += len(together)
+    return out
+
+
+def alone(encoder: WhisperEncoder, waveform: np.ndarray, frames: int, fps: float = FPS) -> Tensor:
+    """The tokens (frames, 50, 384) of a whole recording by itself, float32 at 16 kHz, as the engine hears it."""
+    silence = np.zeros(round(SILENCE_AFTER * SAMPLE_RATE), np.float32)
+    states = encoder.features(torch.from_numpy(np.concatenate([waveform.astype(np.float32), silence])))
+    return frame_windows(states.cpu().half(), fps, frames).float()
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    partial = path.with_suffix(".new")
+    with partial.open("wb") as file:
+        np.save(file, values)
+    partial.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and of what this makes")
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    found = features(options.clips, options.cache, options.vae)
+    if found.whole.shape[1] != FRAMES:
+        raise OptionError(f"The clips have {found.whole.shape[1]} frames, not {FRAMES}.")
+    logger.info("%d clips ready", len(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Measures the small model as it is used: ``python -m training.measure_unet``, test people, voices and sentences only.
+
+Every clip is drawn anew by the engine's denoiser, window by window, the reference being the frame itself, and decoded;
+the meter reads the openings. Thrice: with the clip's own voice, with another language's (a dub), and with silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentsync_core.faces.masks import latent_mask, mouth_mask
+from latentsync_core.models.unet import UNet
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.sampling.denoise import denoise_window
+from latentsync_core.sampling.noise import frame_noise
+from latentsync_core.sampling.windows import WindowOptions, cross_fade, plan_windows
+
+from .crops import RESOLUTION
+from .features import SIDE, alone
+from .measure_vae import DRAWS, held_out
+from .mouth_meter import measure
+from .speech import LANGUAGES, SAMPLE_RATE
+from .sync_data import held_out_voices
+from .train_unet import SHARED, WEIGHTS, load
+from .train_vae import WEIGHTS as VAE_WEIGHTS
+from .train_vae import load as load_vae
+from .vae_data import CACHE
+from .whisper_tiny import tiny_english
+
+DUB_BY = 1  # clips further on: the next language's voice
+SHUFFLED_BY = 7  # clips further on: whose openings the baseline compares with
+LAGS = range(-5, 6)  # frames
+SILENT_BELOW = 0.15  # of a speaker's range: a mouth that counts as closed
+SPEECH_RANGE = 95  # percentile of a speaker's true openings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the clips are drawn."""
+
+    steps: int = 20
+    cfg: float = 1.5
+    windows: WindowOptions = WindowOptions()
+    seed: int = 1247
+
+
+@torch.no_grad()
+def redrawn(unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor, options: Drawing) -> Tensor:
+    """The clip (n, 3, 128, 128) uint8 with its mouth drawn anew for `audio` (n, 50, 384): (n, 3, 128, 128) in [0, 1].
+
+    Pixels outside the mask are the clip's own.
+    """
+    plain = torch.from_numpy(np.array(crops)).float() / 255
+    keep = mouth_mask(RESOLUTION)
+    whole, masked = codec.encode(plain * 2 - 1).cpu(), codec.encode((plain * 2 - 1) * keep).cpu()
+    noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, SIDE, SIDE), SHARED)
+    drawn = torch.zeros_like(whole)
+    done = 0
+    for window in plan_windows(np.ones(len(plain), bool), options.windows):
+        part = slice(window.start, window.stop)
+        found = denoise_window(
+            unet, noise[part], latent_mask(RESOLUTION), masked[part], whole[part], audio[part], options.steps,
+            options.cfg,
+        ).cpu()  # fmt: skip
+        shared = done - window.start
+        if shared > 0:
+            found[:shared] = cross_fade(drawn[window.start : done], found[:shared])
+        drawn[part] = found
+        done = window.stop
+    again = (codec.decode(drawn).cpu() / 2 + 0.5).clamp(0, 1)
+    return again * (1 - keep) + plain * keep
+
+
+def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
+    """From true openings (clips, n) and those read off the three drawings; intervals are a bootstrap's over clips."""
+    clips = len(openings)
+    dub, other = np.roll(openings, -DUB_BY, axis=0), np.roll(openings, -SHUFFLED_BY, axis=0)
+    follows, languages = by_clip(openings, own), np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)])
+    limit = SILENT_BELOW * np.percentile(openings, SPEECH_RANGE, axis=1, keepdims=True)
+    lags = np.array([best_lag(true, seen) for true, seen in zip(openings, own, strict=True)])
+    return {
+        "clips": clips, "frames": int(openings.size),
+        "own voice": {
+            "follows it": _median(follows), "shuffled baseline": _median(by_clip(other, own)),
+            "clips whose best lag is within a frame": _round((np.abs(lags) <= 1).mean()),
+            "by language": {name: _round(np.median(follows[languages == name])) for name in np.unique(languages)},
+            "slope": _round(np.polyfit(openings.ravel(), own.ravel(), 1)[0]),
+        },
+        "another voice": {"follows it": _median(by_clip(dub, dubbed)), "old mouth": _median(by_clip(openings, dubbed))},
+        "silence": {"frames closed": _round((silent < limit).mean()), "median opening": _round(np.median(silent))},
+    }  # fmt: skip
+
+
+def by_clip(true: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of each clip; 0 where one of the two doesn't move."""
+    return np.array([_correlation(a, b) for a, b in zip(true, seen, strict=True)])
+
+
+def best_lag(true: np.ndarray, seen: np.ndarray) -> int:
+    """By how many frames `seen` comes late, as far as LAGS go."""
+    reach = max(LAGS)
+    middle = true[reach:-reach]
+    return max(LAGS, key=lambda lag: _correlation(middle, seen[reach + lag : len(seen) - reach + lag]))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-6 and b.std() > 1e-6 else 0.0
+
+
+def _median(values: np.ndarray) -> list[float]:
+    """The median, and what 95 % of bootstrap draws over clips lie between."""
+    rng = np.random.default_rng(0)
+    draws = [np.median(values[rng.integers(0, len(values), len(values))]) for _ in range(DRAWS)]
+    return [_round(value) for value in (np.median(values), *np.percentile(draws, (2.5, 97.5)))]
+
+
+def _round(value: float) -> float:
+    return round(float(value), 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--clips", type=int, default=40, help="of the forty that are drawn, the first so many")
+    parser.add_argument("--steps", type=int, default=Drawing.steps)
+    parser.add_argument("--cfg", type=float, default=Drawing.cfg)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    clips, voices = held_out(40, 3.0, folder=options.cache), held_out_voices(40, 3.0)[: options.clips]
+    crops, openings = clips.crops[: options.clips], clips.openings[: options.clips]
+    unet, codec = load(options.weights).to(options.device), load_vae(options.vae)
+    codec.vae.to(options.device)
+    frames = openings.shape[1]
+    heard = [alone(tiny_english(), voice, frames) for voice in voices]
+    quiet = alone(tiny_english(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
+    drawing = Drawing(options.steps, options.cfg)
+    read = []
+    for number, clip in enumerate(crops):
+        audios = (heard[number], heard[(number + DUB_BY) % len(crops)], quiet)
+        read.append([measure(redrawn(unet, codec, clip, audio, drawing)) for audio in audios])
+        logger.info("%d of %d clips", number + 1, len(crops))
+    own, dubbed, silent = np.array(read).transpose(1, 0, 2)
+    print(json.dumps(figures(openings, own, dubbed, silent), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Trains the small U-Net's first stage: ``python -m training.train_unet --minutes 90`` writes its weights.
+
+The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.1): the network predicts the noise
+in a window of 16 frames' latents, seeing them with the mouth grey, other frames of the same clip whole, and hearing
+Whisper's states; half of the noise's variance is common to all frames. The reference frames never overlap the window:
+with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works.
+
+Two things are weighted: noise at the mouth counts more, and steps whose noise is faint less (Hang et al. 2023,
+"Min-SNR", https://arxiv.org/abs/2303.09556), which brings most of training's way in a fraction of its steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentsync_core.faces.masks import latent_mask
+from latentsync_core.models.network_file import save_network
+from latentsync_core.models.unet import UNet
+from latentsync_core.models.unet_config import UNetConfig
+from latentsync_core.sampling.denoise import NOISE_SCHEDULE
+
+from . import loop
+from .crops import RESOLUTION
+from .features import SIDE, Features, features
+from .train_vae import WEIGHTS as VAE_WEIGHTS
+from .vae_data import CACHE, mouth_weights
+
+WEIGHTS = loop.WEIGHTS / "unet.safetensors"
+RUN = loop.RUNS / "unet"
+CONFIG = UNetConfig(block_channels=(32, 64, 64, 64), audio_width=384)  # 5.3 M parameters
+LEARNING_RATE = 1e-3
+AVERAGING = 0.998
+WINDOW = 16  # frames
+SHARED = 0.5  # of the noise's variance is common to all frames of a window
+SILENT = 0.1  # of the windows hear zeros
+SNR_CAP = 5.0  # Min-SNR's gamma
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """What a step learns from; b windows of f frames."""
+
+    clean: Tensor  # (b, 4, f, 16, 16)
+    condition: Tensor  # (b, 9, f, 16, 16): mask, masked latents, reference latents
+    audio: Tensor  # (b, f, 50, 384)
+    noise: Tensor  # as `clean`
+    steps: Tensor  # (b,) of the diffusion
+
+    def to(self, device: torch.device) -> Windows:
+        return Windows(*(getattr(self, part).to(device) for part in self.__dataclass_fields__))
+
+
+def build(seed: int = 0) -> UNet:
+    """An untrained U-Net, the same for the same seed: it predicts nothing and frames don't mix, until it learns to."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet.from_config(CONFIG)
+    for name, module in unet.named_modules():
+        if name == "conv_out" or name.endswith("temporal_transformer.proj_out"):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return unet.train()
+
+
+def windows_of(data: Features, step: int, seed: int, count: int) -> Windows:
+    """The windows of this step: of `count` clips, at any time; diffusion steps spread evenly over the schedule."""
+    rng = np.random.default_rng((15487549, seed, step))
+    draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    clean, condition, audio = [], [], []
+    mask = latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE)
+    for clip in rng.choice(len(data), count, replace=len(data) < count):
+        at, other = _apart(rng, data.whole.shape[1])
+        clean.append(_latents(data.whole, clip, at))
+        condition.append(torch.cat([mask, _latents(data.masked, clip, at), _latents(data.whole, clip, other)], dim=1))
+        heard = data.audio(int(clip), range(at, at + WINDOW))
+        audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard)
+    places = (rng.permutation(count) + rng.random(count)) / count
+    shape = (count, 4, WINDOW, SIDE, SIDE)
+    common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
+    return Windows(
+        torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
+        torch.stack(condition).transpose(1, 2),
+        torch.stack(audio),
+        math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own,
+        torch.from_numpy((places * len(signal_shares())).astype(np.int64)),
+    )
+
+
+def loss_of(unet: nn.Module, windows: Windows) -> tuple[Tensor, dict[str, float]]:
+    """The weighted error of the predicted noise, and what the plain one is, at all pixels and at the mouth."""
+    share = signal_shares().to(windows.clean)[windows.steps].view(-1, 1, 1, 1, 1)
+    noisy = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
+    predicted = unet(torch.cat([noisy, windows.condition], dim=1), windows.steps, windows.audio).float()
+    error = (predicted - windows.noise).square()
+    ratio = share / (1 - share)
+    faint = ratio.clamp(max=SNR_CAP) / ratio
+    at_mouth = _importance().to(error)
+    weighted = error * at_mouth
+    return (weighted * faint).mean(), {"noise": error.mean().item(), "at the mouth": weighted.mean().item()}
+
+
+def train(
+    data: Features,
+    budget: loop.Budget,
+    run: Path | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    count: int = 2,
+    stop_after: int | None = None,
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+    faster: bool = False,
+) -> dict[str, Tensor]:
+    """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
+
+    `faster` compiles the network first: minutes of waiting, then shorter steps; it needs a C++ compiler.
+    """
+    unet = build(budget.seed)
+    if faster:
+        unet.compile()
+
+    def loss_at(unet: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
+        return loss_of(unet, windows_of(data, step, budget.seed, count).to(device))
+
+    return loop.fit(unet, loss_at, budget, run, start, stop_after, on_progress)
+
+
+def save(state: Mapping[str, Tensor], path: Path) -> None:
+    """Writes the weights in half precision, with the config that builds their network."""
+    unet = UNet.from_config(CONFIG)
+    unet.load_state_dict(state)
+    save_network(unet.half(), CONFIG.to_dict(), path)
+
+
+def load(path: Path = WEIGHTS) -> UNet:
+    """The U-Net of a file that `save` wrote, in float32."""
+    from safetensors.torch import load_file
+
+    unet = UNet.from_config(CONFIG)
+    unet.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    return unet.eval().requires_grad_(False)
+
+
+@functools.cache
+def signal_shares() -> Tensor:
+    """(1000,) of a noisy latent's variance, the share that is the picture's, by diffusion step."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(**NOISE_SCHEDULE).alphas_cumprod
+
+
+@functools.cache
+def _importance() -> Tensor:
+    weights = mouth_weights(SIDE)
+    return weights / weights.mean()
+
+
+def _latents(of: np.ndarray, clip: int, at: int) -> Tensor:
+    return torch.from_numpy(np.array(of[clip, at : at + WINDOW])).float()
+
+
+def _apart(rng: np.random.Generator, frames: int) -> tuple[int, int]:
+    """The starts of two windows that share no frame."""
+    while True:
+        at, other = (int(v) for v in rng.integers(0, frames - WINDOW + 1, 2))
+        if abs(at - other) >= WINDOW:
+            return at, other
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    loop.add_arguments(parser, RUN, minutes=90, learning_rate=LEARNING_RATE)
+    parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--batch", type=int, default=2, help="windows of a step; more on a GPU")
+    parser.add_argument("--faster", action="store_true", help="compile the network first")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    budget = loop.budget_from(options, AVERAGING)
+    data = features(options.clips, options.cache, options.vae)
+    loop.logger.info("%d clips", len(data))
+    start = load(options.start).state_dict() if options.start else None
+    report = loop.reporter()
+    save(train(data, budget, options.run, start, options.batch, None, report, options.faster), options.out)
+
+
+if __name__ == "__main__":
+    main()
