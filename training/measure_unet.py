@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class Drawing:
 
     steps: int = 20
     cfg: float = 1.5
-    windows: WindowOptions = WindowOptions()
+    windows: WindowOptions = field(default_factory=WindowOptions)
     seed: int = 1247
 
 

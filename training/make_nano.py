@@ -1,0 +1,74 @@
+"""Puts the trained parts together: ``python -m training.make_nano`` writes the bundle that the pack carries.
+
+All in half precision, labelled a demonstration, with the model card of `nano_card.md` beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from pathlib import Path
+
+import torch
+
+from latentsync_core.errors import OutputError
+from latentsync_core.models.bundle import save_bundle
+from latentsync_core.models.demonstration import NANO
+from latentsync_core.models.model import LatentSyncModel
+
+from .crops import RESOLUTION
+from .train_unet import WEIGHTS as UNET_WEIGHTS
+from .train_unet import load as load_unet
+from .train_vae import WEIGHTS as VAE_WEIGHTS
+from .train_vae import load as load_vae
+from .whisper_tiny import tiny_english
+
+NAME = "nano"
+CARD = Path(__file__).parent / "nano_card.md"
+MOST_BYTES = 32_000_000  # of the whole bundle
+
+
+def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSyncModel:
+    """The three networks of these files, on the CPU in half precision."""
+    codec = load_vae(vae)
+    codec.vae.half()
+    digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in (unet, vae)))
+    return LatentSyncModel(
+        name=NAME,
+        unet=load_unet(unet).half(),
+        codec=codec,
+        whisper=tiny_english().half(),
+        resolution=RESOLUTION,
+        device=torch.device("cpu"),
+        dtype=torch.float16,
+        digest=digest.hexdigest(),
+        demonstration=True,
+    )
+
+
+def make(folder: Path, unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> int:
+    """Writes the bundle into `folder`, which must not exist or be empty; returns its size in bytes.
+
+    Raises OutputError where it is larger than the pack may carry; it is removed then.
+    """
+    save_bundle(nano_model(unet, vae), folder)
+    shutil.copyfile(CARD, folder / "README.md")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    if size > MOST_BYTES:
+        shutil.rmtree(folder)
+        raise OutputError(f"The bundle has {size} bytes, more than the {MOST_BYTES} that it may have.")
+    return size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--unet", type=Path, default=UNET_WEIGHTS)
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--out", type=Path, default=NANO)
+    options = parser.parse_args()
+    print(f"{make(options.out, options.unet, options.vae) / 1e6:.1f} MB in {options.out}")
+
+
+if __name__ == "__main__":
+    main()
