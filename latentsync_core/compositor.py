@@ -69,18 +69,23 @@ class Layer(NamedTuple):
     rgb: Tensor  # (3, h, w) float32 in [0, 1], also where alpha is 0
     alpha: Tensor  # (h, w) float32 in [0, 1]
 
-    def rgba(self, width: int, height: int) -> Tensor:
-        """(4, height, width) float32, straight, on the whole frame; 0 beyond.
+    def grown(self, width: int, height: int) -> Layer:
+        """The same layer with its outermost colours going on for some pixels under no alpha, within the frame.
 
-        Colours go on for some pixels past the layer's edge, so that neither a filter nor a lossy codec draws dark ones
-        into it.
+        Where a program scales a layer, or a lossy codec keeps it, no dark colours get into its edge.
         """
         x0, y0 = max(self.roi.x0 - BLEED, 0), max(self.roi.y0 - BLEED, 0)
         x1, y1 = min(self.roi.x1 + BLEED, width), min(self.roi.y1 + BLEED, height)
         padding = (self.roi.x0 - x0, x1 - self.roi.x1, self.roi.y0 - y0, y1 - self.roi.y1)
+        rgb = F.pad(self.rgb[None], padding, mode="replicate")[0]
+        return Layer(Roi(x0, y0, x1, y1), rgb, F.pad(self.alpha, padding))
+
+    def rgba(self, width: int, height: int) -> Tensor:
+        """(4, height, width) float32, straight, of the `grown` layer on the whole frame; 0 beyond."""
+        roi, rgb, alpha = self.grown(width, height)
         picture = torch.zeros(4, height, width)
-        picture[:3, y0:y1, x0:x1] = F.pad(self.rgb[None], padding, mode="replicate")[0]
-        picture[3, self.roi.y0 : self.roi.y1, self.roi.x0 : self.roi.x1] = self.alpha
+        picture[:3, roi.y0 : roi.y1, roi.x0 : roi.x1] = rgb
+        picture[3, roi.y0 : roi.y1, roi.x0 : roi.x1] = alpha
         return picture
 
 

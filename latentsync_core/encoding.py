@@ -21,6 +21,7 @@ AAC_MAX_SAMPLE_RATE = 96000  # Hz
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 PCM = {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")}
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
+LAYER_FORMAT = "yuva444p10le"
 PLAYABLE = {"yuv420p", "yuvj420p"}
 
 
@@ -93,6 +94,35 @@ def plan_picture(clip: Clip, options: WriterOptions) -> PicturePlan:
     if options.codec is Codec.PRORES:
         return _prores(clip, layout, tags)
     return _h264(clip, layout, tags, options)
+
+
+def plan_layer(clip: Clip) -> PicturePlan:
+    """ProRes 4444 of frames with four planes, 10-bit Y'CbCr 4:4:4 and alpha, laid out as `layer_clip` says.
+
+    Of the codecs that editing and compositing programs read it is the one with alpha (kept without loss).
+    """
+    args = ("-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16", "-vendor", "apl0")
+    plan = _plan(Layout.of(clip), lambda frame: frame.planes, clip.color, clip, (*args, "-pix_fmt", LAYER_FORMAT), [])
+    return replace(plan, pixel_format=LAYER_FORMAT)
+
+
+def layer_clip(clip: Clip) -> Clip:
+    """What a layer over `clip` is as a clip: its size, times, rotation and colours in 10-bit 4:4:4."""
+    color = BT709 if Layout.of(clip).pixel_format.is_rgb else clip.color
+    color = replace(color, range="tv", chroma_location=None)
+    return replace(clip, images=None, pixel_format="yuv444p10le", color=color, audio_codec=None)
+
+
+def matte_clip(clip: Clip, codec: Codec) -> Clip:
+    """What a matte of `clip` is as a clip: its size, times and rotation, grey in the format that `codec` holds best."""
+    whole = clip.width % 2 == 0 and clip.height % 2 == 0
+    formats = {
+        Codec.H264: "yuv420p" if whole else "yuv444p",
+        Codec.PRORES: "yuv422p10le",
+        Codec.FFV1: "yuv444p10le",
+    }
+    color = replace(BT709, chroma_location=None)
+    return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None)
 
 
 def plan_audio(path: Path, codec: Codec) -> tuple[list[str], list[str]]:

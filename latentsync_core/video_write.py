@@ -19,7 +19,16 @@ from types import TracebackType
 
 import numpy as np
 
-from .encoding import Codec, WriterOptions, audio_clock, check_stamps, output_path, plan_audio, plan_picture
+from .encoding import (
+    Codec,
+    PicturePlan,
+    WriterOptions,
+    audio_clock,
+    check_stamps,
+    output_path,
+    plan_audio,
+    plan_picture,
+)
 from .errors import OutputError
 from .ffmpeg import QUIET, ffmpeg_executable, useful_line
 from .frame import Frame
@@ -58,6 +67,7 @@ class FrameWriter:
         clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
         stamps: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
         audio: a file whose first sound stream goes beside the picture.
+        plan: how frames reach the encoder, where that is not for `plan_picture` to say.
 
     Attributes:
         path: where the result will be.
@@ -77,11 +87,12 @@ class FrameWriter:
         options: WriterOptions = DEFAULTS,
         stamps: np.ndarray,
         audio: Path | None = None,
+        plan: PicturePlan | None = None,
     ) -> None:
         self.path = output_path(path, options.codec)
         self._clip, self._layout = clip, Layout.of(clip)
         self._stamps = check_stamps(stamps)
-        self._plan = plan_picture(clip, options)
+        self._plan = plan or plan_picture(clip, options)
         self.notes = list(self._plan.notes)
         audio_args, audio_notes = plan_audio(Path(audio), options.codec) if audio is not None else ([], [])
         self.notes += audio_notes
