@@ -17,8 +17,9 @@ FLAGS = """
 """
 SIZE = {"width": 1600, "height": 1000}
 OPEN_SECONDS = 120
-# Files that a fresh profile hasn't got yet; the page asks for them and does without.
-ABSENT_AT_FIRST = ("/user.css", "/userdata")
+# What the page asks for and does without: files of a used profile, a help page in English before the one for all
+# languages, and, elsewhere, the models of its own first graph.
+ABSENT_AT_FIRST = ("/user.css", "/userdata", "/favicon.ico", "/missingModelMetadata", "/en.md")
 # The page's own word about its own start, of no consequence.
 SAID_AT_START = "ComfyApp graph accessed before initialization"
 ENDINGS = ["execution_success", "execution_error", "execution_interrupted"]
@@ -262,12 +263,28 @@ class ComfyPage:
         return path
 
     def node_help(self, node: str, timeout: float = 10) -> str:
-        """Selects a node, opens its help page and gives the text."""
-        self.page.evaluate("(id) => app.canvas.selectNode(app.graph.getNodeById(id))", int(node))
+        """Selects a node by clicking on its title, opens its help page and gives the text."""
+        self.click_title(node)
         self.page.get_by_test_id("info-button").click(timeout=timeout * 1000)
-        text = self.page.locator(".node-help-content")
+        text = self.page.locator(".node-help-content").last
         text.wait_for(timeout=timeout * 1000)
         return text.inner_text()
+
+    def click_title(self, node: str) -> None:
+        """Brings a node into the middle and clicks on its title, which selects it."""
+        script = """(id) => {
+            const node = app.graph.getNodeById(id), canvas = app.canvas;
+            canvas.deselectAll();
+            canvas.ds.scale = 1;
+            canvas.centerOnNode(node);
+            canvas.setDirty(true, true);
+            const [x, y] = canvas.ds.convertOffsetToCanvas([node.pos[0] + node.size[0] / 2, node.pos[1] - 12]);
+            const box = canvas.canvas.getBoundingClientRect();
+            return [box.left + x, box.top + y];
+        }"""
+        x, y = self.page.evaluate(script, int(node))
+        self.page.wait_for_timeout(300)
+        self.page.mouse.click(x, y)
 
     # Templates
 

@@ -9,6 +9,7 @@ import pytest
 NODES = """
 LatentSyncDubLoadModel LatentSyncDubEmbedAudio LatentSyncDubPrepareFaces LatentSyncDubTrepaSettings LatentSyncDubSampler
 LatentSyncDubComposite LatentSyncDubDecodeFaces LatentSyncDubReplaceFaces LatentSyncDubLipSync LatentSyncDubClipAudio
+LatentSyncDubSampleScene
 """
 
 

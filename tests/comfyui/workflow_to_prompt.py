@@ -1,7 +1,8 @@
 """Turns a saved workflow into the prompt that ComfyUI's page would queue for it, so that no page is needed to run one.
 
 A workflow (UI format, version 0.4) keeps a node's widget values by position; which widget is where follows from the
-node's inputs in /object_info. Written from watching what the page exports; tests/browser compares the two.
+node's inputs in /object_info. Written from watching what the page exports; tests/browser compares the two. Widgets that
+a node's own JavaScript adds (an editor, a camera, a recorder) are beyond it, and so are subgraphs.
 """
 
 from __future__ import annotations
