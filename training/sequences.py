@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,19 +59,21 @@ def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
     return Sequences(crops[:count], openings[:count], waveforms[:count])
 
 
-def draw(clips: int, folder: Path = CACHE) -> None:
-    """Draws what is missing of so many clips, one after the other; a clip counts once its openings are there."""
+def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
+    """Draws what is missing of so many clips, in `workers` processes; a clip counts once its openings are there."""
     if not 0 < clips <= TEST_IDENTITIES - FIRST_SEED:
         raise OptionError(f"1 to {TEST_IDENTITIES - FIRST_SEED} clips can be drawn to train with, not {clips}.")
     folder.mkdir(parents=True, exist_ok=True)
     crops = _array(folder, "crops", (clips, FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     waveforms = _array(folder, "waveforms", (clips, SAMPLES), np.int16)
     openings = _array(folder, "openings", (clips, FRAMES), np.float32, np.nan)
-    for number in np.flatnonzero(np.isnan(openings[:, -1])):
-        crops[number], waveforms[number], found = drawn_clip(int(number))
-        openings[number] = found
-        if number % 50 == 49:
-            logger.info("%d of %d clips drawn", number + 1, clips)
+    missing = np.flatnonzero(np.isnan(openings[:, -1])).tolist()
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        found = pool.map(drawn_clip, missing) if workers > 1 else map(drawn_clip, missing)
+        for number, (pictures, sound, opening) in zip(missing, found, strict=True):
+            crops[number], waveforms[number], openings[number] = pictures, sound, opening
+            if number % 50 == 49:
+                logger.info("%d of %d clips drawn", number + 1, clips)
 
 
 def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,10 +117,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=1500)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn clips")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    draw(options.clips, options.cache)
+    draw(options.clips, options.cache, options.workers)
 
 
 if __name__ == "__main__":

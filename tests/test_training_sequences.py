@@ -1,0 +1,86 @@
+"""Talking clips kept on disk: drawing that goes on where it stopped, the same bits every time."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("espeakng_loader", reason="speech needs espeak-ng: pip install -r training/requirements.txt")
+
+from latentsync_core.errors import OptionError
+from training import gates, sequences
+from training.sequences import draw, drawn_clip, drawn_sequences
+
+
+def test_drawing_goes_on_where_it_stopped_and_may_be_made_longer(tmp_path, monkeypatch):
+    drawn = []
+
+    def quick(number):
+        drawn.append(number)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return np.full((75, 3, 128, 128), number, np.uint8), np.full(48000, number, np.int16), np.full(75, number)
+
+    monkeypatch.setattr(sequences, "drawn_clip", quick)
+    with pytest.raises(KeyboardInterrupt):
+        draw(3, tmp_path)
+    assert len(drawn_sequences(9, tmp_path)) == 2
+    draw(5, tmp_path)
+    assert drawn == [0, 1, 2, 2, 3, 4]
+    found = drawn_sequences(4, tmp_path)
+    assert found.crops[:, 7, 1, 5, 5].tolist() == found.openings[:, 3].tolist() == [0, 1, 2, 3]
+
+
+def test_a_clip_is_the_same_every_time_and_its_mouth_moves():
+    crops, waveform, openings = drawn_clip(1)
+    again = drawn_clip(1)
+    assert np.array_equal(crops, again[0])
+    assert np.array_equal(waveform, again[1])
+    assert crops.shape == (75, 3, 128, 128)
+    assert openings.min() == 0
+    assert openings.max() > 0.1
+    assert np.abs(waveform).max() > 1000
+
+
+def test_an_empty_folder_says_what_draws(tmp_path):
+    with pytest.raises(OptionError, match=r"training\.sequences"):
+        drawn_sequences(1, tmp_path)
+
+
+@pytest.fixture
+def modules(monkeypatch, tmp_path):
+    """What the gates run, recorded; the autoencoder's correlation is the first value, SyncNet's accuracy the second."""
+    ran, shown = [], {"correlation": 0.969, "accuracy": 0.8}
+
+    def module(name, arguments, read=False):
+        ran.append((name.removeprefix("training."), "--from" in arguments))
+        vae = {"opening, decoded": {"pooled": shown["correlation"]}}
+        return json.dumps(vae | {"own before shifted by 5 to 15 frames": [shown["accuracy"]]}) if read else ""
+
+    monkeypatch.setattr(gates, "_module", module)
+    monkeypatch.setattr(gates, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(gates, "WEIGHTS", tmp_path)
+    return ran, shown
+
+
+def test_a_gate_that_is_not_passed_stops_what_follows(modules, tmp_path):
+    ran, _ = modules
+    assert gates.pass_gates("cpu") == ["vae: decoded openings correlate 0.97"]
+    assert ran == [("sequences", False), ("train_vae", False), ("measure_vae", False)]
+    assert (tmp_path / "figures" / "vae.json").exists()
+
+
+def test_weights_that_pass_are_not_trained_again_and_others_are_gone_on_from(modules, tmp_path):
+    ran, shown = modules
+    shown["correlation"] = 0.98
+    for name in ("vae", "syncnet"):
+        (tmp_path / f"{name}.safetensors").touch()
+    assert gates.pass_gates("gpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
+    assert [name for name, _ in ran] == [
+        "sequences",
+        "measure_vae",
+        "measure_syncnet",
+        "train_syncnet",
+        "measure_syncnet",
+    ]
+    assert ran[3] == ("train_syncnet", True)

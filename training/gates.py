@@ -1,0 +1,132 @@
+"""Everything in order, each step only once the one before has shown what it must: ``python -m training.gates``.
+
+Draws the crops and clips, trains the autoencoder, SyncNet and the U-Net's first stage, and measures each on the test
+split. Weights that pass their gate aren't trained again, what was stopped goes on, so the same command continues after
+any interruption; a gate that isn't passed stops it. Then `python -m training.make_nano` writes the bundle. ``--preset gpu`` takes larger steps, for minutes on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .loop import RUNS, WEIGHTS
+
+FIGURES = RUNS / "figures"
+PRESETS = {  # by step: the arguments of its training
+    "cpu": {
+        "draw": ["--clips", "1400"],
+        "vae": ["--minutes", "110"],
+        "syncnet": ["--minutes", "90"],
+        "unet": ["--minutes", "300"],
+    },
+    "gpu": {
+        "draw": ["--clips", "2000", "--workers", "16"],
+        "vae": ["--steps", "15000", "--pixels", str(24 * 128 * 128), "--workers", "16"],
+        "syncnet": ["--steps", "4000", "--batch", "24", "--clips", "2000"],
+        "unet": ["--steps", "15000", "--batch", "16", "--clips", "2000", "--precision", "bf16"],
+    },
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training and what it must show."""
+
+    name: str
+    train: str  # module
+    measure: str | None = None  # module that prints figures
+    shows: Callable[[dict], dict[str, bool]] = lambda figures: {}  # what must hold, by its name
+
+
+STEPS = (
+    Step("draw", "training.sequences"),
+    Step(
+        "vae",
+        "training.train_vae",
+        "training.measure_vae",
+        lambda figures: {"decoded openings correlate 0.97": figures["opening, decoded"]["pooled"] >= 0.97},
+    ),
+    Step(
+        "syncnet",
+        "training.train_syncnet",
+        "training.measure_syncnet",
+        lambda figures: {
+            "own sound before a shifted one 0.9": figures["own before shifted by 5 to 15 frames"][0] >= 0.9
+        },
+    ),
+    Step(
+        "unet",
+        "training.train_unet",
+        "training.measure_unet",
+        lambda figures: {
+            "follows its voice 0.80": figures["own voice"]["follows it"][0] >= 0.80,
+            "best lag within a frame 0.95": figures["own voice"]["clips whose best lag is within a frame"] >= 0.95,
+            "follows another voice 0.75": figures["another voice"]["follows it"][0] >= 0.75,
+            "old mouth at most 0.30": figures["another voice"]["old mouth"][0] <= 0.30,
+            "silence closes 0.95": figures["silence"]["frames closed"] >= 0.95,
+        },
+    ),
+)
+
+
+def pass_gates(preset: str, until: str | None = None, device: str = "cpu") -> list[str]:
+    """Runs the steps in order, to the one named `until`; returns what a gate lacks, nothing where all is shown.
+
+    Carried weights that pass already aren't trained again; others are what a fresh run begins with.
+    """
+    for step in STEPS:
+        weights = WEIGHTS / f"{step.name}.safetensors"
+        lacking = _lacking(step, device) if step.measure and weights.exists() else [step.name]
+        if lacking:
+            logger.info("training: %s", step.name)
+            _module(step.train, PRESETS[preset][step.name] + (["--from", str(weights)] if weights.exists() else []))
+            lacking = _lacking(step, device)
+        if lacking:
+            return [f"{step.name}: {name}" for name in lacking]
+        if step.name == until:
+            break
+    return []
+
+
+def _lacking(step: Step, device: str) -> list[str]:
+    """What the step's weights don't show; the figures are kept."""
+    if not step.measure:
+        return []
+    logger.info("measuring: %s", step.name)
+    figures = json.loads(_module(step.measure, ["--device", device] if step.name == "unet" else [], read=True))
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    (FIGURES / f"{step.name}.json").write_text(json.dumps(figures, indent=1), "utf-8")
+    return [name for name, holds in step.shows(figures).items() if not holds]
+
+
+def _module(name: str, arguments: list[str], read: bool = False) -> str:
+    """Runs a module with this interpreter; returns what it prints, where that is wanted. Raises CalledProcessError."""
+    command = [sys.executable, "-m", name, *arguments]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, text=True,
+                          stdout=subprocess.PIPE if read else None)  # fmt: skip
+    return done.stdout or ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--until", choices=[step.name for step in STEPS])
+    parser.add_argument("--device", default="cpu", help="where the finished model draws its test clips")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    lacking = pass_gates(options.preset, options.until, options.device)
+    if lacking:
+        sys.exit(f"Not shown yet: {'; '.join(lacking)}. The figures are in {FIGURES}.")
+
+
+if __name__ == "__main__":
+    main()
