@@ -2,7 +2,8 @@
 
 Draws the crops and clips, trains the autoencoder, SyncNet and the U-Net's first stage, and measures each on the test
 split. Weights that pass their gate aren't trained again, what was stopped goes on, so the same command continues after
-any interruption; a gate that isn't passed stops it. Then `python -m training.make_nano` writes the bundle. ``--preset gpu`` takes larger steps, for minutes on a GPU.
+any interruption; a gate that isn't passed stops it. Then `python -m training.make_nano` writes the bundle.
+``--preset gpu`` takes larger steps, for minutes on a GPU.
 """
 
 from __future__ import annotations
