@@ -6,7 +6,7 @@ import functools
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from .errors import LatentSyncError, ToolError
@@ -107,6 +107,11 @@ class FfmpegStream:
     def readinto(self, buffer: memoryview) -> int:
         """Fills `buffer` and returns how many bytes came; fewer than its size only where the output ends."""
         return self._process.stdout.readinto(buffer)
+
+    def lines(self) -> Iterator[str]:
+        """The output's lines as they come."""
+        for line in self._process.stdout:
+            yield line.decode("utf-8", "replace").strip()
 
     def finish(self) -> None:
         """Waits for ffmpeg to end by itself; raises where it failed."""
