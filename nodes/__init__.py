@@ -8,10 +8,8 @@ from ._comfy import register_models_folder
 class LatentSyncDub(ComfyExtension):
     """Hands ComfyUI the list of nodes."""
 
-    async def on_load(self) -> None:
-        register_models_folder()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        register_models_folder()  # not in on_load, which old ComfyUIs (0.3.64) never call
         from .clip_audio import ClipAudio
         from .composite import Composite
         from .decode_faces import DecodeFaces

@@ -47,6 +47,7 @@ class Progress:
     def __init__(self, **phases: float) -> None:
         self._bar = comfy.utils.ProgressBar(1000)
         self._phases = phases or {"all": 1.0}
+        self._value = 0
         self._shown_at = -math.inf
 
     def phase(self, name: str = "all"):
@@ -61,7 +62,6 @@ class Progress:
             self._value = round(1000 * (before + share * done / max(total, 1)))
             self._bar.update_absolute(self._value)
 
-        self._value = round(1000 * before)
         return tell
 
     def preview(self, codec: LatentCodec):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..latentsync_core.compositor import CompositeOptions
+from ..latentsync_core.layer_files import LayerWriter, MatteWriter
+from ..latentsync_core.png_layers import PngLayerWriter
 from ..latentsync_core.rendering import render
 from ..latentsync_core.types import Progress, SyncedFaces
 from ..latentsync_core.video_io import Codec, FrameWriter, WriterOptions
@@ -17,12 +21,22 @@ from ._comfy import output_file, shown, temporary_file
 PREFIX = "LatentSync/dub"
 
 
+class Patch(Enum):
+    """How the patch with alpha is written, for compositing programs."""
+
+    NONE = "none"
+    PRORES4444 = "prores4444"
+    PNG = "png"
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is to be made of the new faces beside the video."""
 
     images: bool = False  # every output frame, in memory
     masks: bool = False  # the pasted patch's alpha of every output frame, in memory
+    matte: bool = False  # the same as a grey video in the output folder
+    patch: Patch = Patch.NONE  # the patch with its alpha, in the output folder
 
 
 @dataclass(frozen=True)
@@ -53,18 +67,49 @@ def write_result(
     frames = len(synced.stamps)
     images = torch.empty(frames, clip.height, clip.width, 3) if wanted.images else None
     masks = torch.empty(frames, clip.height, clip.width) if wanted.masks else None
-    with FrameWriter(path, clip, options=writer, stamps=synced.stamps, audio=sound) as file:
+    with ExitStack() as files:
+        file = files.enter_context(FrameWriter(path, clip, options=writer, stamps=synced.stamps, audio=sound))
+        matte = files.enter_context(_matte_writer(synced, prefix)) if wanted.matte else None
+        patch = (
+            files.enter_context(_patch_writer(synced, prefix, wanted.patch)) if wanted.patch is not Patch.NONE else None
+        )
         for index, rendered in enumerate(render(synced, composite)):
             file.write(rendered.frame)
+            if matte is not None:
+                matte.write(rendered.matte)
+            if patch is not None:
+                patch.write(rendered.layer)
             if images is not None:
                 images[index] = rendered.frame.rgb().movedim(0, -1)  # CHW -> HWC
             if masks is not None:
                 masks[index] = rendered.matte
             if on_progress:
                 on_progress(index + 1, frames)
-    return Result(path, list(file.notes), images, masks)
+    beside = [written for written in (matte, patch) if written is not None]
+    notes = [note for written in (file, *beside) for note in written.notes]
+    saved = [written.path for written in ([file] if keep else []) + beside]
+    return Result(path, notes + [f"saved: {_below_output(kept)}" for kept in saved], images, masks)
 
 
 def play(result: Result) -> dict[str, Any]:
     """The page's player for a result."""
     return {"images": [shown(result.path)], "animated": (True,), "text": result.notes}
+
+
+def _matte_writer(synced: SyncedFaces, prefix: str) -> MatteWriter:
+    clip = synced.faces.clip
+    path = output_file(f"{prefix}_matte", ".mov", (clip.width, clip.height))
+    return MatteWriter(path, clip, stamps=synced.stamps)
+
+
+def _patch_writer(synced: SyncedFaces, prefix: str, kind: Patch) -> LayerWriter | PngLayerWriter:
+    clip = synced.faces.clip
+    path = output_file(f"{prefix}_patch", ".mov" if kind is Patch.PRORES4444 else "", (clip.width, clip.height))
+    if kind is Patch.PRORES4444:
+        return LayerWriter(path, clip, stamps=synced.stamps)
+    return PngLayerWriter(path, clip, frames=len(synced.stamps))
+
+
+def _below_output(path: Path) -> str:
+    entry = shown(path)
+    return "/".join(part for part in ("output", entry["subfolder"], entry["filename"]) if part)

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..latentsync_core.channels import Channels, mixed_down
 from ._clips import sound_of
 from ._comfy import schema
 
@@ -20,10 +21,19 @@ class ClipAudio(io.ComfyNode):
             display_name="LatentSync Clip Audio",
             description="A clip's own sound, cut where the clip is cut; not a single frame is decoded for it.",
             search_aliases=["extract audio", "video to audio", "audio from video"],
-            inputs=[io.Video.Input("video", tooltip="From Load Video; a trim counts.")],
-            outputs=[io.Audio.Output(display_name="audio", tooltip="All channels, at the clip's own rate.")],
+            inputs=[
+                io.Video.Input("video", tooltip="From Load Video; a trim counts."),
+                io.Combo.Input(
+                    "channels",
+                    options=[channels.value for channels in Channels],
+                    default=Channels.ALL.value,
+                    tooltip="all as they are; stereo or mono for nodes that can't take surround sound.",
+                ),
+            ],
+            outputs=[io.Audio.Output(display_name="audio", tooltip="At the clip's own rate.")],
         )
 
     @classmethod
-    def execute(cls, video: Any) -> io.NodeOutput:
-        return io.NodeOutput(sound_of(video))
+    def execute(cls, video: Any, channels: str) -> io.NodeOutput:
+        sound = sound_of(video)
+        return io.NodeOutput({**sound, "waveform": mixed_down(sound["waveform"], Channels(channels))})

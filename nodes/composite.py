@@ -13,7 +13,7 @@ from ..latentsync_core.compositor import CompositeOptions, Region
 from ..latentsync_core.types import SyncedFaces
 from ..latentsync_core.video_io import Codec, WriterOptions
 from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
-from ._results import PREFIX, Wanted, play, write_result
+from ._results import PREFIX, Patch, Wanted, play, write_result
 from ._sockets import Held, Synced
 
 OPTIONS, WRITER = CompositeOptions(), WriterOptions()
@@ -76,8 +76,22 @@ class Composite(io.ComfyNode):
                     max=51,
                     tooltip="Quality of h264: 0 is lossless, 16 can hardly be told from the source, 23 is small.",
                 ),
+                io.Boolean.Input(
+                    "matte",
+                    default=False,
+                    tooltip="Save the patch's soft edge too, as a grey ProRes video: for compositing programs.",
+                ),
+                io.Combo.Input(
+                    "patch",
+                    options=[patch.value for patch in Patch],
+                    default=Patch.NONE.value,
+                    tooltip="Save the new mouths alone too, with straight alpha, to lay over the original: as ProRes "
+                    "4444, or as a folder of PNG pictures.",
+                ),
                 io.String.Input(
-                    "filename_prefix", default=PREFIX, tooltip="Where prores and ffv1 go below the output folder."
+                    "filename_prefix",
+                    default=PREFIX,
+                    tooltip="Where prores, ffv1, matte and patch go below the output folder.",
                 ),
             ],
             outputs=[
@@ -108,6 +122,8 @@ class Composite(io.ComfyNode):
         region: str,
         codec: str,
         crf: int,
+        matte: bool,
+        patch: str,
         filename_prefix: str,
         mux_audio: Any = None,
     ) -> io.NodeOutput:
@@ -119,7 +135,7 @@ class Composite(io.ComfyNode):
             CompositeOptions(feather=feather, region=Region(region)),
             WriterOptions(codec=Codec(codec), crf=crf),
             filename_prefix,
-            Wanted(images=IMAGES in taken, masks=MASK in taken),
+            Wanted(images=IMAGES in taken, masks=MASK in taken, matte=matte, patch=Patch(patch)),
             Progress().phase(),
         )
         video = InputImpl.VideoFromFile(str(result.path))

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..latentsync_core.audio_features import embed_audio
 from ..latentsync_core.audio_io import load_audio
-from ._comfy import Progress, own_folder, schema
+from ._comfy import Progress, own_folder, schema, shown
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Model
 
@@ -38,4 +38,6 @@ class EmbedAudio(io.ComfyNode):
     def execute(cls, model: ManagedModel, audio: Any) -> io.NodeOutput:
         voice = load_audio(audio)
         whisper = model.ready_to_hear().whisper
-        return io.NodeOutput(embed_audio(voice, whisper, Progress().phase(), own_folder("voices")))
+        heard = embed_audio(voice, whisper, Progress().phase(), own_folder("voices"))
+        # A key of our own: on "audio" the page wants a player that it makes for a few of core's nodes only.
+        return io.NodeOutput(heard, ui={"voice": [shown(voice.as_file(own_folder("sounds")))]})

@@ -1,0 +1,51 @@
+"""Mixing a sound's channels down, where what comes next takes only two, or one."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+
+MINUS_3_DB = 0.5**0.5
+# What each channel gives to the left and the right, per layout, in the order in which files hold them; the low effects
+# channel is left out, as everywhere (ITU-R BS.775-3, table 2).
+SHARES = {
+    1: ((1, 1),),
+    2: ((1, 0), (0, 1)),
+    3: ((1, 0), (0, 1), (MINUS_3_DB, MINUS_3_DB)),  # L R C
+    4: ((1, 0), (0, 1), (MINUS_3_DB, 0), (0, MINUS_3_DB)),  # L R Ls Rs
+    5: ((1, 0), (0, 1), (MINUS_3_DB, MINUS_3_DB), (MINUS_3_DB, 0), (0, MINUS_3_DB)),  # L R C Ls Rs
+    6: ((1, 0), (0, 1), (MINUS_3_DB, MINUS_3_DB), (0, 0), (MINUS_3_DB, 0), (0, MINUS_3_DB)),  # L R C LFE Ls Rs
+    8: (
+        (1, 0),
+        (0, 1),
+        (MINUS_3_DB, MINUS_3_DB),
+        (0, 0),
+        (MINUS_3_DB, 0),  # rear, then side
+        (0, MINUS_3_DB),
+        (MINUS_3_DB, 0),
+        (0, MINUS_3_DB),
+    ),
+}
+
+
+class Channels(Enum):
+    """How many channels a sound shall have."""
+
+    ALL = "all"
+    STEREO = "stereo"
+    MONO = "mono"
+
+
+def mixed_down(waveform: torch.Tensor, channels: Channels) -> torch.Tensor:
+    """(..., C, T) float → (..., C or 2 or 1, T), about [-1, 1]: divided by the largest sum that could come, so that
+    nothing clips. Mono is the mean of the two. A number of channels that has no usual layout is averaged."""
+    count = waveform.shape[-2]
+    if channels is Channels.ALL or (channels is Channels.STEREO and count == 2):
+        return waveform
+    shares = SHARES.get(count)
+    matrix = torch.full((2, count), 1 / count) if shares is None else torch.tensor(shares, dtype=torch.float32).T
+    matrix = matrix / matrix.sum(dim=1).max().clamp(min=1)
+    if channels is Channels.MONO:
+        matrix = matrix.mean(dim=0, keepdim=True)
+    return matrix.to(waveform) @ waveform
