@@ -77,6 +77,11 @@ class Progress:
         return show
 
 
+def cancellable(_done: int, _total: int) -> None:
+    """A progress callback that shows nothing, for a step too short for the bar; raises ComfyUI's interrupt."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 def picture(rgb: torch.Tensor):
     """A PIL image of (3, h, w) in [0, 1]."""
     from PIL import Image

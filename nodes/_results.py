@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,10 +14,11 @@ import torch
 from ..latentsync_core.compositor import CompositeOptions
 from ..latentsync_core.layer_files import LayerWriter, MatteWriter
 from ..latentsync_core.png_layers import PngLayerWriter
+from ..latentsync_core.proxy import page_can_play, write_proxy
 from ..latentsync_core.rendering import render
 from ..latentsync_core.types import Progress, SyncedFaces
 from ..latentsync_core.video_io import Codec, FrameWriter, WriterOptions
-from ._comfy import output_file, shown, temporary_file
+from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
 
 PREFIX = "LatentSync/dub"
 
@@ -92,8 +94,13 @@ def write_result(
 
 
 def play(result: Result) -> dict[str, Any]:
-    """The page's player for a result."""
-    return {"images": [shown(result.path)], "animated": (True,), "text": result.notes}
+    """The page's player for a result, or for a small copy of it where the page can't play it itself."""
+    path = result.path
+    if not page_can_play(path):
+        path = write_proxy(
+            path, own_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4", on_progress=cancellable
+        )
+    return {"images": [shown(path)], "animated": (True,), "text": result.notes}
 
 
 def _matte_writer(synced: SyncedFaces, prefix: str) -> MatteWriter:
