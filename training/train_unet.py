@@ -117,20 +117,13 @@ def train(
     count: int = 2,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
-    faster: bool = False,
 ) -> dict[str, Tensor]:
-    """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
-
-    `faster` compiles the network first: minutes of waiting, then shorter steps; it needs a C++ compiler.
-    """
-    unet = build(budget.seed)
-    if faster:
-        unet.compile()
+    """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s."""
 
     def loss_at(unet: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
         return loss_of(unet, windows_of(data, step, budget.seed, count).to(device))
 
-    return loop.fit(unet, loss_at, budget, run, start, stop_after, on_progress)
+    return loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress)
 
 
 def save(state: Mapping[str, Tensor], path: Path) -> None:
@@ -182,15 +175,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--batch", type=int, default=2, help="windows of a step; more on a GPU")
-    parser.add_argument("--faster", action="store_true", help="compile the network first")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     data = features(options.clips, options.cache, options.vae)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
-    report = loop.reporter()
-    save(train(data, budget, options.run, start, options.batch, None, report, options.faster), options.out)
+    save(train(data, budget, options.run, start, options.batch, on_progress=loop.reporter()), options.out)
 
 
 if __name__ == "__main__":
