@@ -1,0 +1,242 @@
+"""Writes workflows/*.json and their thumbnails: ComfyUI's own page builds, lays out and saves what workflow_graphs says.
+
+    python -m dev.make_workflows [--pictures] [NAME ...]
+
+It needs ComfyUI and chromium, as the tests in tests/browser do. `--pictures` also runs 01 to 05 (minutes each on a CPU)
+and takes the thumbnails from the pages with their results; without it an existing thumbnail stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from dev.workflow_graphs import WORKFLOWS, Group, Node, Workflow
+from tests.browser.page import ComfyPage, launch
+from tests.comfyui.server import ComfyServer
+from tests.comfyui.third_party.node_facts import FACTS_FOLDER
+
+FOLDER = Path(__file__).parents[1] / "workflows"
+STAND_INS = FACTS_FOLDER / "stand_in_pack"  # other packs' nodes by their outward shape, for 06
+OURS = {"cnr_id": "comfyui-latentsync-dub", "ver": "0.1.0"}
+CORE = {"cnr_id": "comfy-core", "ver": "0.33.0"}
+PAGE_ONLY = {"MarkdownNote"}
+WIDTH = 320  # pixels on the canvas, as all below
+TITLE = 30  # a node's title bar, which lies above its position
+GAP = 40
+UNDER = 65  # below a node: Vue nodes are some 40 higher than classic ones
+GROUP_TITLE, GROUP_EDGE = 44, 20
+RUN_SECONDS = 3600
+SCREEN = {"width": 2400, "height": 1400}
+VIEW = {"LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.Minimap.Visible": False}  # text however small; no map over it
+THUMBNAIL = (1000, 700)  # pixels, at most
+
+_BUILD = """([nodes, links]) => {
+    app.graph.clear();
+    const made = {};
+    for (const {key, kind, title, mode, widgets, properties} of nodes) {
+        const node = LiteGraph.createNode(kind);
+        if (!node) throw new Error("no such node: " + kind);
+        app.graph.add(node);
+        for (const [name, value] of Object.entries(widgets)) {
+            const widget = node.widgets?.find((each) => each.name === name);
+            if (!widget) throw new Error(`${kind} has only these widgets: ` + node.widgets?.map((each) => each.name));
+            widget.value = value;
+            widget.callback?.(value, app.canvas, node);
+        }
+        if (title) node.title = title;
+        node.mode = mode;
+        for (const name of ["cnr_id", "aux_id", "ver"]) delete node.properties[name];
+        Object.assign(node.properties, properties);
+        made[key] = node;
+    }
+    for (const [from, output, to, input] of links) {
+        const [source, target] = [made[from], made[to]];
+        const slots = [source.findOutputSlot(output), target.findInputSlot(input)];
+        if (Math.min(...slots) < 0 || !source.connect(slots[0], target, slots[1]))
+            throw new Error(`can't connect ${from}.${output} with ${to}.${input}`);
+    }
+    return Object.fromEntries(Object.entries(made).map(([key, node]) => [key, [node.id, ...node.computeSize()]]));
+}"""
+_PLACE = """([nodes, groups]) => {
+    for (const [id, box] of nodes) {
+        const node = app.graph.getNodeById(id);
+        node.pos = box.slice(0, 2);
+        node.setSize(box.slice(2));
+    }
+    for (const [title, color, box] of groups) {
+        const group = new LiteGraph.LGraphGroup(title);
+        group.pos = box.slice(0, 2);
+        group.size = box.slice(2);
+        group.color = color;
+        app.graph.add(group);
+    }
+    app.canvas.setDirty(true, true);
+}"""
+_SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
+_GROUPS_ON_SCREEN = """() => {
+    const boxes = app.graph.groups.map((group) => [...group.pos, group.pos[0] + group.size[0], group.pos[1] + group.size[1]]);
+    const [left, top] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
+    const [right, bottom] = [2, 3].map((side) => Math.max(...boxes.map((box) => box[side])));
+    const {scale, offset} = app.canvas.ds;
+    const frame = app.canvas.canvas.getBoundingClientRect();
+    return [(left + offset[0]) * scale + frame.left, (top + offset[1]) * scale + frame.top,
+            (right - left) * scale, (bottom - top) * scale];
+}"""
+
+
+def registry() -> dict[str, dict[str, str]]:
+    """Where ComfyUI's manager finds the pack of each recorded third-party node."""
+    found = {}
+    for path in FACTS_FOLDER.glob("*.json"):
+        pack = json.loads(path.read_text(encoding="utf-8"))
+        place = {name: pack[name] for name in ("cnr_id", "aux_id") if name in pack}
+        found |= dict.fromkeys(pack["nodes"], {**place, "ver": pack["version"]})
+    return found
+
+
+def properties(kind: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What a saved node says about the pack that it comes from."""
+    if kind in PAGE_ONLY:
+        return {}
+    pack = OURS if kind.startswith("LatentSyncDub") else others.get(kind, CORE)
+    return {**pack, "Node name for S&R": kind}
+
+
+def build(page: ComfyPage, workflow: Workflow) -> dict:
+    """Makes the graph in the page and returns it as the page saves it."""
+    others = registry()
+    links = []
+    for node in workflow.nodes:
+        links += [[*source.split(".", 1), node.key, name] for name, source in node.inputs.items()]
+    nodes = [
+        {
+            "key": node.key,
+            "kind": node.kind,
+            "title": node.title,
+            "mode": node.mode,
+            "widgets": node.widgets,
+            "properties": properties(node.kind, others),
+        }
+        for node in workflow.nodes
+    ]
+    sizes = page.page.evaluate(_BUILD, [nodes, links])
+    page.page.evaluate(_PLACE, layout(workflow, sizes))
+    page.page.wait_for_timeout(500)
+    return tidied(json.loads(page.page.evaluate(_SAVED)), workflow)
+
+
+def layout(workflow: Workflow, sizes: dict[str, list[float]]) -> tuple[list, list]:
+    """Boxes of nodes, by id, and of groups: groups in rows, in them columns of nodes, the note on the left."""
+    places, boxes = [], []
+    note = workflow.note
+    places.append([sizes[note.key][0], [0, TITLE, note.width, note.room]])
+    top = 0
+    for row in workflow.rows:
+        left, lowest = note.width + 2 * GAP, top
+        for group in row:
+            right, bottom = _place_group(group, sizes, left, top, places)
+            boxes.append([group.title, group.colour, [left, top, right - left, bottom - top]])
+            left, lowest = right + GAP, max(lowest, bottom)
+        for box in boxes[-len(row) :]:  # all of a row equally high
+            box[2][3] = lowest - top
+        top = lowest + GAP
+    return places, boxes
+
+
+def _place_group(group: Group, sizes: dict[str, list[float]], left: int, top: int, places: list) -> tuple[int, int]:
+    x, lowest = left + GROUP_EDGE, 0
+    for column in group.columns:
+        y = top + GROUP_TITLE + TITLE
+        width = max(node.width or WIDTH for node in column)
+        for node in column:
+            ident, _, height = sizes[node.key]
+            height = round(height) + node.room
+            places.append([ident, [x, y, width, height]])
+            y += height + UNDER + TITLE
+        lowest = max(lowest, y - UNDER - TITLE)
+        x += width + GAP
+    return x - GAP + GROUP_EDGE, lowest + UNDER - GROUP_EDGE
+
+
+def tidied(saved: dict, workflow: Workflow) -> dict:
+    """Without what belongs to this page alone: where it looked, and its ids of itself."""
+    saved["extra"] = {}
+    saved["id"] = f"latentsync-dub-{workflow.name[:2]}"
+    saved["groups"] = [{**group, "bounding": [round(side) for side in group["bounding"]]} for group in saved["groups"]]
+    for node in saved["nodes"]:
+        node["pos"], node["size"] = ([round(side) for side in list(node[name])] for name in ("pos", "size"))
+    return saved
+
+
+def written(saved: dict) -> str:
+    """JSON with a line for each node, link and group, so that a change shows as what it is."""
+    lines = []
+    for key, value in saved.items():
+        if key in ("nodes", "links", "groups") and value:
+            inner = ",\n".join("  " + json.dumps(each, ensure_ascii=False) for each in value)
+            lines.append(f'"{key}": [\n{inner}\n ]')
+        else:
+            lines.append(f'"{key}": {json.dumps(value, ensure_ascii=False)}')
+    return "{\n " + ",\n ".join(lines) + "\n}\n"
+
+
+def thumbnail(page: ComfyPage, target: Path) -> None:
+    """The graph as it is on the page now, as a small JPEG: all of its groups, with what their nodes show."""
+    page.page.set_viewport_size(SCREEN)
+    for name, value in VIEW.items():
+        page.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+    with tempfile.TemporaryDirectory() as folder:
+        shot = page.screenshot(Path(folder) / "page.png")
+        picture = Image.open(shot).convert("RGB")
+    left, top, width, height = page.page.evaluate(_GROUPS_ON_SCREEN)
+    picture = picture.crop((left - 10, top - 10, left + width + 10, top + height + 10))
+    picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    picture.save(target, quality=80, optimize=True)
+
+
+@contextmanager
+def opened_page():
+    """A page of a server that has the stand-ins beside this pack."""
+    with ComfyServer(packs=[STAND_INS]) as server, sync_playwright() as playwright:
+        page = ComfyPage(launch(playwright, shutil.which("chromium") or "chromium"), server)
+        page.open()
+        yield page
+        page.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", action="store_true")
+    parser.add_argument("names", nargs="*", help="beginnings of the workflows' names; all where none is given")
+    options = parser.parse_args()
+    with opened_page() as page:
+        for workflow in WORKFLOWS:
+            if options.names and not workflow.name.startswith(tuple(options.names)):
+                continue
+            write(page, workflow, options.pictures)
+
+
+def write(page: ComfyPage, workflow: Workflow, pictures: bool) -> None:
+    """One workflow's file, and its thumbnail if asked for or missing."""
+    path = FOLDER / f"{workflow.name}.json"
+    path.write_text(written(build(page, workflow)), encoding="utf-8")
+    target = path.with_suffix(".jpg")
+    if pictures and not workflow.needs_other_packs:
+        run = page.queue(RUN_SECONDS)
+        if run.status != "success":
+            raise SystemExit(f"{workflow.name}: {run.status}: {run.error}")
+    if pictures or not target.exists():
+        thumbnail(page, target)
+    print(path.name)
+
+
+if __name__ == "__main__":
+    main()

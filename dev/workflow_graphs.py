@@ -1,0 +1,350 @@
+"""The shipped workflows as data: nodes by group, their links by name, widgets that differ from the default, the notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+BYPASSED = 4  # a node's mode
+MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
+GREEN, BLUE, VIOLET, ORANGE, RED, GREY = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f", "#5f5f5f"
+PICTURE, PLAYER, SOUND, LINES = 230, 230, 70, 60  # room below the widgets for what a node shows after it ran
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node; `inputs` are {input: "key of another node.output"}, `room` is for what it shows, in pixels."""
+
+    key: str
+    kind: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    widgets: dict[str, object] = field(default_factory=dict)
+    title: str = ""
+    mode: int = 0
+    room: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """A coloured frame around columns of nodes."""
+
+    title: str
+    colour: str
+    columns: list[list[Node]]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Rows of groups, beside a note."""
+
+    name: str
+    text: str
+    rows: list[list[Group]]
+    note_size: tuple[int, int] = (440, 620)
+    needs_other_packs: bool = False
+
+    @property
+    def note(self) -> Node:
+        """The MarkdownNote, whose room is all of its height."""
+        width, height = self.note_size
+        return Node("note", "MarkdownNote", widgets={"text": self.text}, title="Read me", width=width, room=height)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All of them, in the order of the graph."""
+        return [self.note] + [n for row in self.rows for group in row for column in group.columns for n in column]
+
+
+def scene(key: str = "scene") -> Node:
+    return Node(key, "LatentSyncDubSampleScene", width=300)
+
+
+def load_model() -> Node:
+    return Node("model", "LatentSyncDubLoadModel", widgets={"model": MODEL})
+
+
+def prepare_faces(clip: str, **widgets: object) -> Node:
+    return Node("faces", "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE + LINES)
+
+
+def embed_audio(voice: str) -> Node:
+    return Node("voice", "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, room=SOUND)
+
+
+def sampler(trepa: bool = True, **widgets: object) -> Node:
+    inputs = {"model": "model.model", "faces": "faces.faces", "audio": "voice.audio"}
+    if trepa:
+        inputs["trepa"] = "trepa.trepa"
+    return Node("sampler", "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
+
+
+def composite(synced: str = "sampler.synced", mix: str = "", **widgets: object) -> Node:
+    inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {})
+    return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=PLAYER + LINES)
+
+
+def save(name: str, source: str = "composite.video") -> Node:
+    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, room=PLAYER)
+
+
+FIXED = {"seed": 1, "control_after_generate": "fixed"}
+TREPA = Node("trepa", "LatentSyncDubTrepaSettings")
+
+SOURCES = """
+**With your own film:** put *Load Video* and *Load Audio* in the place of *LatentSync Sample Scene*. Any length, size and
+frame rate goes; the voice must be the voice alone, without music.
+"""
+REAL_RESULTS = """
+**For real results** choose *latentsync-1.6* as the model (512 px mouths; 5 GB, fetched once). The demonstration model that
+is chosen here shows that the graph runs. It can't draw a mouth that anybody would believe.
+"""
+HELP = "Every node has a help page: select it and press the **i** above it."
+
+
+def text(title: str, *parts: str) -> str:
+    """A note: its lines unwrapped within paragraphs, so that it fits a note of any width."""
+    paragraphs = []
+    for part in parts:
+        for block in part.strip().split("\n\n"):
+            lines = block.strip().splitlines()
+            as_list = lines[0][0].isdigit() or lines[0].startswith("- ")
+            paragraphs.append(_unwrapped_list(lines) if as_list else " ".join(lines))
+    return "\n\n".join([f"## {title}", *paragraphs])
+
+
+def _unwrapped_list(lines: list[str]) -> str:
+    joined: list[str] = []
+    for line in lines:
+        if line.startswith("   "):
+            joined[-1] += " " + line.strip()
+        else:
+            joined.append(line)
+    return "\n".join(joined)
+
+
+QUICK = Workflow(
+    "01 Quick lip sync",
+    text(
+        "Quick lip sync",
+        "A clip and a voice go in, the same clip comes out with its mouth following the voice. One node does it all.",
+        """
+1. Press **Run**. The sample scene, a drawn person who speaks French, says the same in English.
+2. The result plays on both nodes on the right. *Save Video* keeps it in the output folder.
+""",
+        SOURCES,
+        REAL_RESULTS,
+        """
+- *steps* 20 is usual; fewer are faster.
+- *cfg* 1.0 is twice as fast as 1.5, with weaker lip movements.
+- *length* says what happens where clip and voice differ in length.
+""",
+        "For several takes of a voice take **02 Full control**: it finds the faces only once. " + HELP,
+    ),
+    [
+        [
+            Group("1  Clip and voice", GREEN, [[scene()]]),
+            Group(
+                "2  Lip sync",
+                BLUE,
+                [
+                    [
+                        Node(
+                            "lips",
+                            "LatentSyncDubLipSync",
+                            {"clip": "scene.scene", "audio": "scene.english_voice"},
+                            {"model": MODEL, **FIXED},
+                            room=PLAYER + LINES,
+                            width=360,
+                        )
+                    ]
+                ],
+            ),
+            Group("3  Result", RED, [[save("quick", "lips.video")]]),
+        ]
+    ],
+    (440, 520),
+)
+
+FULL = Workflow(
+    "02 Full control",
+    text(
+        "Full control",
+        "The same job in five stages. Each keeps its result until something above it changes.",
+        """
+1. **Prepare Faces** finds the face in every frame. Look at its picture: is it the right one, well inside the box?
+2. **Embed Audio** listens to the voice. Another take repeats this stage and the next two, not the first.
+3. **TREPA Settings** keep the mouth steady from frame to frame: what *overlap* and *noise_sharing* do is in its help.
+4. **Sampler** draws the mouths, with a preview while it works.
+5. **Composite** pastes them into the clip's own frames and adds the sound. Trying another *feather* repeats only this.
+""",
+        SOURCES,
+        REAL_RESULTS,
+        """
+*prores* and *ffv1* are saved by Composite itself, in the output folder. *matte* and *patch* are for compositing
+programs. Connect a full mix to *mux_audio*: the lips follow the voice, the film gets the mix.
+""",
+        HELP,
+    ),
+    [
+        [
+            Group("1  Clip, voice, model", GREEN, [[scene(), load_model()]]),
+            Group(
+                "2  Faces and voice",
+                BLUE,
+                [[prepare_faces("scene.scene"), embed_audio("scene.english_voice")]],
+            ),
+            Group("3  New mouths", VIOLET, [[TREPA, sampler()]]),
+            Group("4  Into the clip", RED, [[composite()], [save("full")]]),
+        ]
+    ],
+    (460, 600),
+)
+
+RESTORE = Workflow(
+    "03 Restore faces",
+    text(
+        "Restore faces",
+        """
+The new faces leave as square pictures, anything that improves pictures may work on them, and they go back into their
+places before the clip is put together.
+""",
+        """
+1. **Decode Faces** gives one picture for every frame that shows the face.
+2. **Upscale Image By** (core) stands for the restorer here. It needs no download and adds no detail.
+3. **Replace Faces** takes the pictures back: the same number, in the same order, square, in any one size.
+4. In **Composite**, *region* is *face*, since a restorer works on the skin as well. Choose *mouth* to keep all of the
+   filmed skin.
+""",
+        """
+**Put in its place:** *Load Upscale Model* with *Upscale Image (using Model)* of core; ReActor's *Restore Face* (it works
+frame by frame: a visibility of 0.5 to 0.8 flickers less); or SeedVR2's upscaler, which looks at neighbouring frames too.
+""",
+        SOURCES,
+        REAL_RESULTS,
+        """
+These pictures are in memory: 1000 faces of 512 px take 3 GB, twice as large four times as much. Do long films in parts.
+""",
+        HELP,
+    ),
+    [
+        [
+            Group("1  Clip, voice, model", GREEN, [[scene(), load_model(), embed_audio("scene.english_voice")]]),
+            Group("2  Faces and new mouths", BLUE, [[prepare_faces("scene.scene")], [sampler(trepa=False)]]),
+            Group(
+                "3  Restore",
+                ORANGE,
+                [
+                    [
+                        Node("decode", "LatentSyncDubDecodeFaces", {"synced": "sampler.synced"}),
+                        Node(
+                            "restore",
+                            "ImageScaleBy",
+                            {"image": "decode.crops"},
+                            {"upscale_method": "lanczos", "scale_by": 1.5},
+                            title="Upscale Image By (your restorer here)",
+                        ),
+                        Node(
+                            "replace",
+                            "LatentSyncDubReplaceFaces",
+                            {"synced": "sampler.synced", "crops": "restore.IMAGE"},
+                        ),
+                    ]
+                ],
+            ),
+            Group("4  Into the clip", RED, [[composite("replace.synced", region="face")], [save("restored")]]),
+        ]
+    ],
+    (460, 640),
+)
+
+STILL = Workflow(
+    "04 Still image to talking video",
+    text(
+        "Still image to talking video",
+        "One picture of a face, held for as long as the voice lasts, its mouth speaking.",
+        """
+1. The picture goes into **Prepare Faces** as a clip of one frame. *fps* there is the frame rate of the video to come.
+2. In the **Sampler**, *length* is *hold*: the frame stays until the voice ends.
+3. Where no face is found, lower *detector_score* to 0.3. Drawn faces may need that.
+""",
+        """
+**With your own:** put *Load Image* and *Load Audio* in the place of *LatentSync Sample Scene*. Only the mouth moves: for
+nods and blinks start from a clip of somebody who is silent, with *length* on *ping-pong*.
+""",
+        REAL_RESULTS,
+        HELP,
+    ),
+    [
+        [
+            Group("1  Picture, voice, model", GREEN, [[scene(), load_model(), embed_audio("scene.english_voice")]]),
+            Group("2  The face", BLUE, [[prepare_faces("scene.portrait", fps=25.0)]]),
+            Group("3  Its mouths", VIOLET, [[sampler(trepa=False, length="hold")]]),
+            Group("4  Video", RED, [[composite()], [save("talking picture")]]),
+        ]
+    ],
+    (460, 560),
+)
+
+DUB = Workflow(
+    "05 Film dub with your own English recording",
+    text(
+        "Film dub with your own English recording",
+        "A French, German, Italian or Spanish scene speaks English: its mouth follows your recording, and the film gets "
+        "that recording over its music and effects.",
+        """
+1. **Film:** put *Load Video* in the place of *LatentSync Sample Scene*, whose scene is in French.
+2. **Voice:** *Load Audio* with the English recording: dry, without music, in time with the film from its first frame on.
+3. **Music and effects:** *Load Audio* with the M&E track. Without one, take the voice out of the film's own sound as
+   workflow **06** does.
+4. The two *Adjust Volume* nodes are the mix, in decibels. In *Merge Audio* the **music and effects stay on
+   *audio1***: the first input decides how long the mix is.
+5. **Composite** gets the mix as *mux_audio*. The lips follow the dry voice alone.
+""",
+        REAL_RESULTS,
+        """
+The picture outside of the mouth stays the film's own, sample by sample, and every frame keeps its time. For an editing
+program choose *prores* in Composite (it saves the file itself), with *matte* and *patch* if you composite the mouth there.
+""",
+        "Re-record a line, and only the voice, the mouths and the film are made anew; the faces are kept. " + HELP,
+    ),
+    [
+        [
+            Group("1  Film, voice, music and effects", GREEN, [[scene(), load_model()]]),
+            Group("2  Faces and voice", BLUE, [[prepare_faces("scene.scene"), embed_audio("scene.english_voice")]]),
+            Group("3  New mouths", VIOLET, [[TREPA, sampler()]]),
+            Group(
+                "4  Mix",
+                ORANGE,
+                [
+                    [
+                        Node(
+                            "music_level",
+                            "AudioAdjustVolume",
+                            {"audio": "scene.music_and_effects"},
+                            {"volume": -3},
+                            title="Music and effects level",
+                        ),
+                        Node(
+                            "voice_level",
+                            "AudioAdjustVolume",
+                            {"audio": "scene.english_voice"},
+                            {"volume": -3},
+                            title="English voice level",
+                        ),
+                        Node(
+                            "mix",
+                            "AudioMerge",
+                            {"audio1": "music_level.AUDIO", "audio2": "voice_level.AUDIO"},
+                            {"merge_method": "add"},
+                        ),
+                        Node("listen", "PreviewAudio", {"audio": "mix.AUDIO"}, title="The mix"),
+                    ]
+                ],
+            ),
+            Group("5  The English film", RED, [[composite(mix="mix.AUDIO")], [save("dub")]]),
+        ]
+    ],
+    (480, 700),
+)
+
+WORKFLOWS = [QUICK, FULL, RESTORE, STILL, DUB]
