@@ -10,9 +10,21 @@ from latentsync_core.faces.masks import latent_mask
 from training.features import ROWS, Features, alone, hearing
 from training.loop import Budget
 from training.measure_unet import best_lag, figures
-from training.train_unet import WINDOW, build, load, loss_of, save, signal_shares, train, windows_of
+from training.train_unet import (
+    WINDOW,
+    build,
+    channel_sizes,
+    load,
+    loss_of,
+    reading,
+    save,
+    signal_shares,
+    train,
+    windows_of,
+)  # fmt: skip
 
 FRAMES = 75
+EVEN = torch.ones(384)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +38,7 @@ def data():
 
 def test_a_step_shows_mask_masked_and_other_frames_of_the_same_clip(data):
     for step in range(12):
-        windows = windows_of(data, step, 0, 2)
+        windows = windows_of(data, step, 0, 2, EVEN)
         assert windows.clean.shape == (2, 4, WINDOW, 16, 16)
         mask, masked, reference = windows.condition.split((1, 4, 4), dim=1)
         assert torch.equal(mask[1, 0, 3], latent_mask(128))
@@ -37,7 +49,7 @@ def test_a_step_shows_mask_masked_and_other_frames_of_the_same_clip(data):
 
 
 def test_noise_is_half_common_and_some_windows_hear_nothing(data):
-    many = [windows_of(data, step, 0, 2) for step in range(60)]
+    many = [windows_of(data, step, 0, 2, EVEN) for step in range(60)]
     noise = torch.stack([windows.noise for windows in many]).double()
     assert noise.var().item() == pytest.approx(1, abs=0.02)
     assert (noise[:, :, :, 0] * noise[:, :, :, 5]).mean().item() == pytest.approx(0.5, abs=0.03)
@@ -49,7 +61,7 @@ def test_noise_is_half_common_and_some_windows_hear_nothing(data):
 
 
 def test_the_loss_is_nothing_for_who_knows_the_noise_and_about_one_at_the_start(data):
-    windows = windows_of(data, 0, 0, 2)
+    windows = windows_of(data, 0, 0, 2, EVEN)
     knowing, parts = loss_of(lambda *_: windows.noise, windows)
     assert knowing == 0 == parts["noise"]
     with torch.no_grad():
@@ -58,7 +70,7 @@ def test_the_loss_is_nothing_for_who_knows_the_noise_and_about_one_at_the_start(
 
 
 def test_the_network_is_given_latents_as_noisy_as_the_engines_schedule_says(data):
-    windows = windows_of(data, 0, 0, 1)
+    windows = windows_of(data, 0, 0, 1, EVEN)
     seen = []
     loss_of(lambda sample, *_: seen.append(sample) or windows.noise, windows)
     share = signal_shares()[windows.steps[0]]
@@ -74,6 +86,22 @@ def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path):
     resumed = train(data, budget, tmp_path, count=1)
     assert all(torch.equal(through[key], resumed[key]) for key in through)
     assert through["conv_out.weight"].abs().max() > 0
+
+
+def test_the_finished_network_hears_the_states_as_they_are(data):
+    sizes = channel_sizes(data) * torch.linspace(0.1, 50, 384)
+    trained = build(4)
+    torch.nn.init.normal_(trained.conv_out.weight)
+    finished = build()
+    finished.load_state_dict(reading(trained.state_dict(), sizes))
+    even, plain = (windows_of(data, 3, 0, 1, by) for by in (sizes, EVEN))
+    assert plain.audio.abs().max() > 0
+    sample = torch.cat([even.noise, even.condition], dim=1)
+    with torch.no_grad():
+        one, other = trained(sample, 500, even.audio), finished(sample, 500, plain.audio)
+    assert torch.allclose(one, other, atol=1e-3)
+    ended = train(data, Budget(steps=1, learning_rate=0.0), start=finished.state_dict(), count=1)
+    assert all(torch.allclose(value, ended[key], rtol=1e-4) for key, value in finished.state_dict().items())
 
 
 def test_saved_weights_are_read_again(tmp_path):

@@ -5,6 +5,9 @@ in a window of 16 frames' latents, seeing them with the mouth grey, other frames
 Whisper's states; half of the noise's variance is common to all frames. The reference frames never overlap the window:
 with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works.
 
+Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
+trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
+
 Two things are weighted: noise at the mouth counts more, and steps whose noise is faint less (Hang et al. 2023,
 "Min-SNR", https://arxiv.org/abs/2303.09556), which brings most of training's way in a fraction of its steps.
 """
@@ -38,12 +41,14 @@ WEIGHTS = loop.WEIGHTS / "unet.safetensors"
 RUN = loop.RUNS / "unet"
 # 5.3 M parameters. Two heads, not eight: with four channels a head, attention takes half of a step's time on a CPU.
 CONFIG = UNetConfig(block_channels=(32, 64, 64, 64), audio_width=384, heads=2, motion=MotionConfig(heads=2))
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 6e-4
 AVERAGING = 0.998
 WINDOW = 16  # frames
 SHARED = 0.5  # of the noise's variance is common to all frames of a window
 SILENT = 0.1  # of the windows hear zeros
 SNR_CAP = 5.0  # Min-SNR's gamma
+SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
+READERS = (".attn2.to_k.weight", ".attn2.to_v.weight")  # endings of the names of the weights that read its states
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +77,24 @@ def build(seed: int = 0) -> UNet:
     return unet.train()
 
 
-def windows_of(data: Features, step: int, seed: int, count: int) -> Windows:
-    """The windows of this step: of `count` clips, at any time; diffusion steps spread evenly over the schedule."""
+def channel_sizes(data: Features) -> Tensor:
+    """(384,) root mean squares of what is heard in the first clips."""
+    return torch.from_numpy(np.array(data.heard[:SCALE_CLIPS], np.float32)).square().mean((0, 1, 2)).sqrt()
+
+
+def reading(state: Mapping[str, Tensor], sizes: Tensor) -> dict[str, Tensor]:
+    """The weights of a network that was trained on states divided by `sizes`, for the states as they are.
+
+    With the sizes' reciprocals it goes the other way.
+    """
+    return {key: value / sizes.to(value) if key.endswith(READERS) else value for key, value in state.items()}
+
+
+def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) -> Windows:
+    """The windows of this step: of `count` clips, at any time; diffusion steps spread evenly over the schedule.
+
+    What is heard comes divided by `sizes`.
+    """
     rng = np.random.default_rng((15487549, seed, step))
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     clean, condition, audio = [], [], []
@@ -82,7 +103,7 @@ def windows_of(data: Features, step: int, seed: int, count: int) -> Windows:
         at, other = _apart(rng, data.whole.shape[1])
         clean.append(_latents(data.whole, clip, at))
         condition.append(torch.cat([mask, _latents(data.masked, clip, at), _latents(data.whole, clip, other)], dim=1))
-        heard = data.audio(int(clip), range(at, at + WINDOW))
+        heard = data.audio(int(clip), range(at, at + WINDOW)) / sizes
         audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard)
     places = (rng.permutation(count) + rng.random(count)) / count
     shape = (count, 4, WINDOW, SIDE, SIDE)
@@ -118,12 +139,17 @@ def train(
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s."""
+    """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
+
+    `start` and what is returned read Whisper's states as they are; those of a checkpoint don't, see `reading`.
+    """
+    sizes = channel_sizes(data)
 
     def loss_at(unet: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
-        return loss_of(unet, windows_of(data, step, budget.seed, count).to(device))
+        return loss_of(unet, windows_of(data, step, budget.seed, count, sizes).to(device))
 
-    return loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress)
+    start = reading(start, 1 / sizes) if start else None
+    return reading(loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress), sizes)
 
 
 def save(state: Mapping[str, Tensor], path: Path) -> None:
