@@ -85,6 +85,13 @@ app.registerExtension({
             before?.apply(this, arguments);
             showAll(this, output);
         };
+        // The page's own player of a result is a widget whose empty value would go into the next prompt: the node would
+        // then run a second time for nothing.
+        const addDOMWidget = nodeType.prototype.addDOMWidget;
+        nodeType.prototype.addDOMWidget = function (name, type, element, options) {
+            const kept = name === "video-preview" ? { ...options, serialize: false } : options;
+            return addDOMWidget.call(this, name, type, element, kept);
+        };
     },
 
     /** The page brings outputs back, say when its tab of the workflow is chosen again. */
