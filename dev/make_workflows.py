@@ -1,4 +1,4 @@
-"""Writes workflows/*.json and their thumbnails: ComfyUI's own page builds, lays out and saves what workflow_graphs says.
+"""Writes workflows/*.json and their thumbnails: ComfyUI's own page builds and saves what dev/workflows says.
 
     python -m dev.make_workflows [--pictures] [NAME ...]
 
@@ -18,7 +18,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from dev.workflow_graphs import WORKFLOWS, Group, Node, Workflow
+from dev.workflows import WORKFLOWS
+from dev.workflows.parts import Group, Workflow
 from tests.browser.page import ComfyPage, launch
 from tests.comfyui.server import ComfyServer
 from tests.comfyui.third_party.node_facts import FACTS_FOLDER
@@ -82,7 +83,7 @@ _PLACE = """([nodes, groups]) => {
 }"""
 _SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
 _GROUPS_ON_SCREEN = """() => {
-    const boxes = app.graph.groups.map((group) => [...group.pos, group.pos[0] + group.size[0], group.pos[1] + group.size[1]]);
+    const boxes = app.graph.groups.map(({pos, size}) => [pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]]);
     const [left, top] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
     const [right, bottom] = [2, 3].map((side) => Math.max(...boxes.map((box) => box[side])));
     const {scale, offset} = app.canvas.ds;
@@ -98,7 +99,7 @@ def registry() -> dict[str, dict[str, str]]:
     for path in FACTS_FOLDER.glob("*.json"):
         pack = json.loads(path.read_text(encoding="utf-8"))
         place = {name: pack[name] for name in ("cnr_id", "aux_id") if name in pack}
-        found |= dict.fromkeys(pack["nodes"], {**place, "ver": pack["version"]})
+        found |= {name: {**place, "ver": pack["version"]} for name in pack["nodes"]}
     return found
 
 

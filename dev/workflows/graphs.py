@@ -1,126 +1,33 @@
-"""The shipped workflows as data: nodes by group, their links by name, widgets that differ from the default, the notes."""
+"""Workflows 01 to 05, which run on a fresh ComfyUI with this pack alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-BYPASSED = 4  # a node's mode
-MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
-GREEN, BLUE, VIOLET, ORANGE, RED, GREY = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f", "#5f5f5f"
-PICTURE, PLAYER, SOUND, LINES = 230, 230, 70, 60  # room below the widgets for what a node shows after it ran
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node; `inputs` are {input: "key of another node.output"}, `room` is for what it shows, in pixels."""
-
-    key: str
-    kind: str
-    inputs: dict[str, str] = field(default_factory=dict)
-    widgets: dict[str, object] = field(default_factory=dict)
-    title: str = ""
-    mode: int = 0
-    room: int = 0
-    width: int = 0
-
-
-@dataclass(frozen=True)
-class Group:
-    """A coloured frame around columns of nodes."""
-
-    title: str
-    colour: str
-    columns: list[list[Node]]
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """Rows of groups, beside a note."""
-
-    name: str
-    text: str
-    rows: list[list[Group]]
-    note_size: tuple[int, int] = (440, 620)
-    needs_other_packs: bool = False
-
-    @property
-    def note(self) -> Node:
-        """The MarkdownNote, whose room is all of its height."""
-        width, height = self.note_size
-        return Node("note", "MarkdownNote", widgets={"text": self.text}, title="Read me", width=width, room=height)
-
-    @property
-    def nodes(self) -> list[Node]:
-        """All of them, in the order of the graph."""
-        return [self.note] + [n for row in self.rows for group in row for column in group.columns for n in column]
-
-
-def scene(key: str = "scene") -> Node:
-    return Node(key, "LatentSyncDubSampleScene", width=300)
-
-
-def load_model() -> Node:
-    return Node("model", "LatentSyncDubLoadModel", widgets={"model": MODEL})
-
-
-def prepare_faces(clip: str, **widgets: object) -> Node:
-    return Node("faces", "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE + LINES)
-
-
-def embed_audio(voice: str) -> Node:
-    return Node("voice", "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, room=SOUND)
-
-
-def sampler(trepa: bool = True, **widgets: object) -> Node:
-    inputs = {"model": "model.model", "faces": "faces.faces", "audio": "voice.audio"}
-    if trepa:
-        inputs["trepa"] = "trepa.trepa"
-    return Node("sampler", "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
-
-
-def composite(synced: str = "sampler.synced", mix: str = "", **widgets: object) -> Node:
-    inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {})
-    return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=PLAYER + LINES)
-
-
-def save(name: str, source: str = "composite.video") -> Node:
-    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, room=PLAYER)
-
-
-FIXED = {"seed": 1, "control_after_generate": "fixed"}
-TREPA = Node("trepa", "LatentSyncDubTrepaSettings")
-
-SOURCES = """
-**With your own film:** put *Load Video* and *Load Audio* in the place of *LatentSync Sample Scene*. Any length, size and
-frame rate goes; the voice must be the voice alone, without music.
-"""
-REAL_RESULTS = """
-**For real results** choose *latentsync-1.6* as the model (512 px mouths; 5 GB, fetched once). The demonstration model that
-is chosen here shows that the graph runs. It can't draw a mouth that anybody would believe.
-"""
-HELP = "Every node has a help page: select it and press the **i** above it."
-
-
-def text(title: str, *parts: str) -> str:
-    """A note: its lines unwrapped within paragraphs, so that it fits a note of any width."""
-    paragraphs = []
-    for part in parts:
-        for block in part.strip().split("\n\n"):
-            lines = block.strip().splitlines()
-            as_list = lines[0][0].isdigit() or lines[0].startswith("- ")
-            paragraphs.append(_unwrapped_list(lines) if as_list else " ".join(lines))
-    return "\n\n".join([f"## {title}", *paragraphs])
-
-
-def _unwrapped_list(lines: list[str]) -> str:
-    joined: list[str] = []
-    for line in lines:
-        if line.startswith("   "):
-            joined[-1] += " " + line.strip()
-        else:
-            joined.append(line)
-    return "\n".join(joined)
-
+from dev.workflows.parts import (
+    BLUE,
+    FIXED,
+    GREEN,
+    HELP,
+    LINES,
+    MODEL,
+    ORANGE,
+    PLAYER,
+    REAL_RESULTS,
+    RED,
+    SOURCES,
+    TREPA,
+    VIOLET,
+    Group,
+    Node,
+    Workflow,
+    composite,
+    embed_audio,
+    load_model,
+    prepare_faces,
+    sampler,
+    save,
+    scene,
+    text,
+)
 
 QUICK = Workflow(
     "01 Quick lip sync",
@@ -216,8 +123,9 @@ places before the clip is put together.
    filmed skin.
 """,
         """
-**Put in its place:** *Load Upscale Model* with *Upscale Image (using Model)* of core; ReActor's *Restore Face* (it works
-frame by frame: a visibility of 0.5 to 0.8 flickers less); or SeedVR2's upscaler, which looks at neighbouring frames too.
+**Put in its place:** *Load Upscale Model* with *Upscale Image (using Model)* of core; ReActor's *Restore Face* (it
+works frame by frame: a visibility of 0.5 to 0.8 flickers less); or SeedVR2's upscaler, which looks at neighbouring
+frames too.
 """,
         SOURCES,
         REAL_RESULTS,
@@ -268,8 +176,8 @@ STILL = Workflow(
 3. Where no face is found, lower *detector_score* to 0.3. Drawn faces may need that.
 """,
         """
-**With your own:** put *Load Image* and *Load Audio* in the place of *LatentSync Sample Scene*. Only the mouth moves: for
-nods and blinks start from a clip of somebody who is silent, with *length* on *ping-pong*.
+**With your own:** put *Load Image* and *Load Audio* in the place of *LatentSync Sample Scene*. Only the mouth moves:
+for nods and blinks start from a clip of somebody who is silent, with *length* on *ping-pong*.
 """,
         REAL_RESULTS,
         HELP,
@@ -289,11 +197,14 @@ DUB = Workflow(
     "05 Film dub with your own English recording",
     text(
         "Film dub with your own English recording",
-        "A French, German, Italian or Spanish scene speaks English: its mouth follows your recording, and the film gets "
-        "that recording over its music and effects.",
+        """
+A French, German, Italian or Spanish scene speaks English: its mouth follows your recording, and the film gets that
+recording over its music and effects.
+""",
         """
 1. **Film:** put *Load Video* in the place of *LatentSync Sample Scene*, whose scene is in French.
-2. **Voice:** *Load Audio* with the English recording: dry, without music, in time with the film from its first frame on.
+2. **Voice:** *Load Audio* with the English recording: dry, without music, in time with the film from its first
+   frame on.
 3. **Music and effects:** *Load Audio* with the M&E track. Without one, take the voice out of the film's own sound as
    workflow **06** does.
 4. The two *Adjust Volume* nodes are the mix, in decibels. In *Merge Audio* the **music and effects stay on
@@ -303,7 +214,8 @@ DUB = Workflow(
         REAL_RESULTS,
         """
 The picture outside of the mouth stays the film's own, sample by sample, and every frame keeps its time. For an editing
-program choose *prores* in Composite (it saves the file itself), with *matte* and *patch* if you composite the mouth there.
+program choose *prores* in Composite (it saves the file itself), with *matte* and *patch* if you composite the mouth
+there.
 """,
         "Re-record a line, and only the voice, the mouths and the film are made anew; the faces are kept. " + HELP,
     ),
@@ -346,5 +258,3 @@ program choose *prores* in Composite (it saves the file itself), with *matte* an
     ],
     (480, 700),
 )
-
-WORKFLOWS = [QUICK, FULL, RESTORE, STILL, DUB]

@@ -1,0 +1,6 @@
+"""What the files in workflows/ are made from; dev/make_workflows.py makes them."""
+
+from dev.workflows.cloned_voice import CLONED_VOICE
+from dev.workflows.graphs import DUB, FULL, QUICK, RESTORE, STILL
+
+WORKFLOWS = [QUICK, FULL, RESTORE, STILL, DUB, CLONED_VOICE]

@@ -1,0 +1,122 @@
+"""What the shipped workflows are made of: nodes by group, links by name, widgets beside the defaults, notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+BYPASSED = 4  # a node's mode
+MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
+GREEN, BLUE, VIOLET, ORANGE, RED, GREY = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f", "#5f5f5f"
+PICTURE, PLAYER, SOUND, LINES = 230, 230, 70, 60  # room below the widgets for what a node shows after it ran
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node; `inputs` are {input: "key of another node.output"}, `room` is for what it shows, in pixels."""
+
+    key: str
+    kind: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    widgets: dict[str, object] = field(default_factory=dict)
+    title: str = ""
+    mode: int = 0
+    room: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """A coloured frame around columns of nodes."""
+
+    title: str
+    colour: str
+    columns: list[list[Node]]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Rows of groups, beside a note."""
+
+    name: str
+    text: str
+    rows: list[list[Group]]
+    note_size: tuple[int, int] = (440, 620)
+    needs_other_packs: bool = False
+
+    @property
+    def note(self) -> Node:
+        """The MarkdownNote, whose room is all of its height."""
+        width, height = self.note_size
+        return Node("note", "MarkdownNote", widgets={"text": self.text}, title="Read me", width=width, room=height)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All of them, in the order of the graph."""
+        return [self.note] + [n for row in self.rows for group in row for column in group.columns for n in column]
+
+
+def scene(key: str = "scene") -> Node:
+    return Node(key, "LatentSyncDubSampleScene", width=300)
+
+
+def load_model() -> Node:
+    return Node("model", "LatentSyncDubLoadModel", widgets={"model": MODEL})
+
+
+def prepare_faces(clip: str, **widgets: object) -> Node:
+    return Node("faces", "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE + LINES)
+
+
+def embed_audio(voice: str) -> Node:
+    return Node("voice", "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, room=SOUND)
+
+
+def sampler(trepa: bool = True, **widgets: object) -> Node:
+    inputs = {"model": "model.model", "faces": "faces.faces", "audio": "voice.audio"}
+    if trepa:
+        inputs["trepa"] = "trepa.trepa"
+    return Node("sampler", "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
+
+
+def composite(synced: str = "sampler.synced", mix: str = "", **widgets: object) -> Node:
+    inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {})
+    return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=PLAYER + LINES)
+
+
+def save(name: str, source: str = "composite.video") -> Node:
+    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, room=PLAYER)
+
+
+FIXED = {"seed": 1, "control_after_generate": "fixed"}
+TREPA = Node("trepa", "LatentSyncDubTrepaSettings")
+
+SOURCES = """
+**With your own film:** put *Load Video* and *Load Audio* in the place of *LatentSync Sample Scene*. Any length,
+size and frame rate goes; the voice must be the voice alone, without music.
+"""
+REAL_RESULTS = """
+**For real results** choose *latentsync-1.6* as the model (512 px mouths; 5 GB, fetched once). The demonstration model
+that is chosen here shows that the graph runs. It can't draw a mouth that anybody would believe.
+"""
+HELP = "Every node has a help page: select it and press the **i** above it."
+
+
+def text(title: str, *parts: str) -> str:
+    """A note: its lines unwrapped within paragraphs, so that it fits a note of any width."""
+    paragraphs = []
+    for part in parts:
+        for block in part.strip().split("\n\n"):
+            lines = block.strip().splitlines()
+            as_list = lines[0][0].isdigit() or lines[0].startswith("- ")
+            paragraphs.append(_unwrapped_list(lines) if as_list else " ".join(lines))
+    return "\n\n".join([f"## {title}", *paragraphs])
+
+
+def _unwrapped_list(lines: list[str]) -> str:
+    joined: list[str] = []
+    for line in lines:
+        if line.startswith("   "):
+            joined[-1] += " " + line.strip()
+        else:
+            joined.append(line)
+    return "\n".join(joined)
