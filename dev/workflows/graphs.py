@@ -207,7 +207,7 @@ recording over its music and effects.
    frame on.
 3. **Music and effects:** *Load Audio* with the M&E track. Without one, take the voice out of the film's own sound as
    workflow **06** does.
-4. The two *Adjust Volume* nodes are the mix, in decibels. In *Merge Audio* the **music and effects stay on
+4. The two level nodes are the mix, in decibels. In *Merge Audio* the **music and effects stay on
    *audio1***: the first input decides how long the mix is.
 5. **Composite** gets the mix as *mux_audio*. The lips follow the dry voice alone.
 """,

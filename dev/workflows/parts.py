@@ -64,7 +64,7 @@ def load_model() -> Node:
 
 
 def prepare_faces(clip: str, **widgets: object) -> Node:
-    return Node("faces", "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE + LINES)
+    return Node("faces", "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE, width=440)
 
 
 def embed_audio(voice: str) -> Node:

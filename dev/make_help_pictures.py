@@ -1,0 +1,130 @@
+"""Makes web/docs/media/*.jpg: every node as ComfyUI's page shows it after it ran.
+
+    python -m dev.make_help_pictures [--steps 20]
+
+Needs what dev/make_workflows.py needs, and minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from dev.make_workflows import RUN_SECONDS, SCREEN, VIEW, build, opened_page
+from dev.workflows.parts import (
+    BLUE,
+    FIXED,
+    LINES,
+    MODEL,
+    PICTURE,
+    PLAYER,
+    TREPA,
+    Group,
+    Node,
+    Workflow,
+    composite,
+    embed_audio,
+    load_model,
+    prepare_faces,
+    sampler,
+    scene,
+)
+from tests.browser.page import ComfyPage
+
+FOLDER = Path(__file__).parents[1] / "web" / "docs" / "media"
+WIDEST = 640  # pixels
+EDGE = 14  # pixels around a node
+
+
+def columns(steps: int) -> list[list[Node]]:
+    """All our nodes, and what shows pictures beside those that don't."""
+    lips = {"clip": "scene.scene", "audio": "scene.english_voice"}
+    return [
+        [scene(), Node("portrait", "PreviewImage", {"images": "scene.portrait"}, room=PICTURE, width=300)],
+        [load_model(), TREPA, Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})],
+        [prepare_faces("scene.scene"), embed_audio("scene.english_voice")],
+        [sampler(steps=steps)],
+        [
+            Node("decode", "LatentSyncDubDecodeFaces", {"synced": "sampler.synced"}),
+            Node("some", "ImageFromBatch", {"image": "decode.crops"}, {"batch_index": 60, "length": 4}),
+            Node("crops", "PreviewImage", {"images": "some.IMAGE"}, room=PICTURE + 100),
+        ],
+        [
+            Node("larger", "ImageScaleBy", {"image": "decode.crops"}, {"upscale_method": "lanczos", "scale_by": 1.5}),
+            Node("replace", "LatentSyncDubReplaceFaces", {"synced": "sampler.synced", "crops": "larger.IMAGE"}),
+        ],
+        [composite("replace.synced")],
+        [
+            Node("lips", "LatentSyncDubLipSync", lips, {"model": MODEL, **FIXED, "steps": steps}, room=PLAYER + LINES),
+            # Clip Audio runs only where something takes its sound.
+            Node("listen", "PreviewAudio", {"audio": "sound.audio"}),
+        ],
+    ]
+
+
+PICTURES = {
+    "sample_scene": ("scene", "portrait"),
+    "load_model": ("model",),
+    "trepa_settings": ("trepa",),
+    "clip_audio": ("sound",),
+    "prepare_faces": ("faces",),
+    "embed_audio": ("voice",),
+    "sampler": ("sampler",),
+    "decode_faces": ("decode", "some", "crops"),
+    "replace_faces": ("larger", "replace"),
+    "composite": ("composite",),
+    "lip_sync": ("lips",),
+}
+
+_SHOW = """(ids) => {
+    const boxes = ids.map((id) => app.graph.getNodeById(id)).map(({pos, size}) => [pos[0], pos[1] - 30,
+        pos[0] + size[0], pos[1] + size[1]]);
+    const [left, top] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
+    const [right, bottom] = [2, 3].map((side) => Math.max(...boxes.map((box) => box[side])));
+    app.canvas.deselectAll();
+    app.canvas.ds.scale = 1;
+    app.canvas.ds.offset = [200 - left, 150 - top];
+    app.canvas.setDirty(true, true);
+    const frame = app.canvas.canvas.getBoundingClientRect();
+    return [200 + frame.left, 150 + frame.top, right - left, bottom - top];
+}"""
+
+
+def take(page: ComfyPage, ids: list[int], target: Path) -> None:
+    """A picture of some nodes that lie together."""
+    left, top, width, height = page.page.evaluate(_SHOW, ids)
+    page.page.wait_for_timeout(800)
+    clip = {"x": left - EDGE, "y": top - EDGE - 8, "width": width + 2 * EDGE, "height": height + 2 * EDGE + 8}
+    picture = Image.open(io.BytesIO(page.page.screenshot(clip=clip))).convert("RGB")
+    picture.thumbnail((WIDEST, 2 * WIDEST), Image.Resampling.LANCZOS)
+    picture.save(target, quality=82, optimize=True)
+
+
+def make(page: ComfyPage, steps: int) -> None:
+    """All pictures, from one run."""
+    workflow = Workflow("Help", "All nodes", [[Group("", BLUE, columns(steps))]])
+    build(page, workflow)
+    ids = {node.key: place + 1 for place, node in enumerate(workflow.nodes)}  # the page counts as nodes are added
+    page.page.set_viewport_size(SCREEN)
+    for name, value in VIEW.items():
+        page.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+    run = page.queue(RUN_SECONDS)
+    if run.status != "success":
+        raise SystemExit(f"{run.status}: {run.error}")
+    page.page.wait_for_timeout(3000)
+    for name, keys in PICTURES.items():
+        take(page, [ids[key] for key in keys], FOLDER / f"{name}.jpg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=20)
+    with opened_page() as page:
+        make(page, parser.parse_args().steps)
+
+
+if __name__ == "__main__":
+    main()
