@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io as bytes_io
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..latentsync_core.types import Clip
 from ..latentsync_core.video_io import clip_from_images, probe
 from ._comfy import own_folder
 
-COPY_BYTES = 1 << 22
+MOMENT = 1e-6  # seconds; core's trims are sums of floats, and a frame at their very edge must fall on its right side
 
 
 def clip_of(source: Any, fps: float) -> Clip:
@@ -35,18 +36,22 @@ def clip_of(source: Any, fps: float) -> Clip:
             raise VideoError(
                 f"The IMAGE has shape {tuple(source.shape)}; give frames as (frames, height, width, 3 or 4 channels)."
             )
-        return clip_from_images(source[..., :3], standard_rate(Fraction(fps).limit_denominator(100_000)))
+        return clip_from_images(source[..., :3].cpu(), standard_rate(Fraction(fps).limit_denominator(100_000)))
     if not isinstance(source, Input.Video):
         raise VideoError(f"A {type(source).__name__} is no clip; connect a VIDEO (from Load Video) or an IMAGE batch.")
     if isinstance(source, InputImpl.VideoFromComponents):
         # Its stream would be an H.264 copy with losses; the frames themselves are at hand.
         parts = source.get_components()
-        return clip_from_images(parts.images[..., :3], standard_rate(Fraction(parts.frame_rate)))
-    clip = probe(_file_of(source))
+        return clip_from_images(parts.images[..., :3].cpu(), standard_rate(Fraction(parts.frame_rate)))
+    if _is_edited(source):
+        # Its stream source still has the frames of before; written out, the trim is applied too.
+        return probe(_kept(_written(source)))
+    file = source.get_stream_source()
+    clip = probe(_kept(file) if isinstance(file, bytes_io.BytesIO) else Path(file))
     start, seconds = getattr(source, "get_active_trim_window", lambda: (0.0, 0.0))()
     if not start and not seconds:
         return clip
-    return clip.between(start, start + seconds if seconds else None)
+    return clip.between(max(0.0, start - MOMENT), start + seconds - MOMENT if seconds else None)
 
 
 def sound_of(video: Any) -> dict[str, Any]:
@@ -67,16 +72,17 @@ def sound_of(video: Any) -> dict[str, Any]:
     return {"waveform": waveform[None].contiguous(), "sample_rate": rate}
 
 
-def _file_of(video: Input.Video) -> Path:
-    """The file that holds a VIDEO's frames as they are now."""
-    pending = getattr(video, "has_pending_frame_edits", None)
-    if pending is not None and pending():
-        # Cropped or resized by core since it was loaded: the stream still has the frames of before.
-        edited = bytes_io.BytesIO()
-        video.save_to(edited)
-        return _kept(edited)
-    source = video.get_stream_source()
-    return _kept(source) if isinstance(source, bytes_io.BytesIO) else Path(source)
+def _is_edited(video: Input.Video) -> bool:
+    """Whether core has cropped or resized its frames since it was loaded (since ComfyUI 0.38)."""
+    return getattr(video, "has_pending_frame_edits", lambda: False)()
+
+
+def _written(video: Input.Video) -> bytes_io.BytesIO:
+    """The clip as core writes it, without losses where core can."""
+    stream = bytes_io.BytesIO()
+    best = {"crf": 0.0} if "crf" in inspect.signature(video.save_to).parameters else {}
+    video.save_to(stream, **best)
+    return stream
 
 
 def _kept(stream: bytes_io.BytesIO) -> Path:

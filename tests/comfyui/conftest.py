@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from latentsync_core.models.bundle import save_bundle
+from latentsync_core.models.untrained import untrained_model
+from tests.comfyui.graphs import make_material
 from tests.comfyui.server import ComfyServer
-from tests.comfyui.shared_server import shared_server, started, summarise
+from tests.comfyui.shared_server import HELPERS, STAND_INS, shared_server, started, summarise
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,9 +35,9 @@ def comfy(pytestconfig: pytest.Config) -> ComfyServer:
     return shared_server(pytestconfig)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def comfy_with(pytestconfig: pytest.Config) -> Iterator[Callable[..., ComfyServer]]:
-    """Starts servers of a module's own, with ComfyServer's options; the same options give the same server."""
+    """Starts further servers, with ComfyServer's options; the same options give the same server."""
     servers: dict[str, ComfyServer] = {}
 
     def start(**options: object) -> ComfyServer:
@@ -46,3 +49,30 @@ def comfy_with(pytestconfig: pytest.Config) -> Iterator[Callable[..., ComfyServe
     yield start
     for server in servers.values():
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small clips and voices of graphs.MATERIAL."""
+    return make_material(tmp_path_factory.mktemp("material"))
+
+
+@pytest.fixture(scope="session")
+def dub(comfy: ComfyServer, material: Path) -> ComfyServer:
+    """The session's server with that material in its input folder (copies: ComfyUI follows no link out of it)."""
+    comfy.put_files(comfy.input, {path.name: path.read_bytes() for path in material.iterdir()})
+    return comfy
+
+
+@pytest.fixture(scope="session")
+def dub_classic(
+    comfy_with: Callable[..., ComfyServer], material: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ComfyServer:
+    """A server that keeps the outputs of the last prompt and no others, so that it is sure which nodes run again; it
+    also has stand-ins for the other packs that workflows name, and a second models folder."""
+    more = tmp_path_factory.mktemp("more")
+    save_bundle(untrained_model(device="cpu"), more / "networks" / "elsewhere")
+    (more / "extra.yaml").write_text(f"more:\n  base_path: {more}\n  latentsync: networks\n", "utf-8")
+    flags = ["--cache-classic", "--extra-model-paths-config", str(more / "extra.yaml")]
+    inputs = {path.name: path.read_bytes() for path in material.iterdir()}
+    return comfy_with(flags=flags, packs=[HELPERS, STAND_INS], inputs=inputs)

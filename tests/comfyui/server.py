@@ -122,7 +122,9 @@ class ComfyServer:
 
     `flags` are further command-line flags (e.g. "--cache-classic"). `inputs` and `models` put files into those folders
     before the start: {"clip.mp4": path or bytes, "latentsync/x.safetensors": ...}; a path is linked, not copied.
-    `pack=None` starts without this pack. Raises ComfyMissing where no ComfyUI can run, ServerFailed where it fails.
+    `pack=None` starts without this pack; `packs` are the folders of further ones, beside it.
+
+    Raises ComfyMissing where no ComfyUI can run, ServerFailed where it fails.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class ComfyServer:
         *,
         flags: Sequence[str] = (),
         pack: Path | None = PACK,
+        packs: Sequence[Path] = (),
         inputs: Mapping[str, Path | bytes] | None = None,
         models: Mapping[str, Path | bytes] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -138,6 +141,7 @@ class ComfyServer:
         self.comfy = comfy or find_comfy()
         self.flags = tuple(flags)
         self.pack = pack
+        self.packs = tuple(packs)
         self.start_seconds = 0.0
         self._inputs, self._models, self._environment = inputs or {}, models or {}, environment or {}
         self._process: subprocess.Popen | None = None
@@ -164,6 +168,8 @@ class ComfyServer:
         (self.user / "default" / "comfy.settings.json").write_text(json.dumps(PAGE_SETTINGS), encoding="utf-8")
         if self.pack is not None:
             (self.custom_nodes / PACK_FOLDER).symlink_to(self.pack, target_is_directory=True)
+        for folder in self.packs:
+            (self.custom_nodes / folder.name).symlink_to(folder, target_is_directory=True)
         self.put_files(self.input, self._inputs)
         self.put_files(self.models, self._models)
         self.port = _free_port()
@@ -217,8 +223,9 @@ class ComfyServer:
                 time.sleep(POLL_SECONDS)
             if time.monotonic() > give_up:
                 raise ServerFailed(f"ComfyUI wasn't ready within {START_SECONDS} s{self._tail()}")
-        if any(PACK_FOLDER in line for line in re.findall(r".*IMPORT FAILED.*", self.log())):
-            raise ServerFailed(f"ComfyUI could not import the pack{self._tail()}")
+        for folder in (PACK_FOLDER, *(pack.name for pack in self.packs)):
+            if re.search(rf"IMPORT FAILED.*{re.escape(folder)}", self.log()):
+                raise ServerFailed(f"ComfyUI could not import {folder}{self._tail()}")
 
     # Prompts
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.find import ComfyMissing
+from tests.comfyui.find import PACK, ComfyMissing
 from tests.comfyui.server import ComfyServer
 
+HELPERS = PACK / "tests" / "comfyui" / "helper_nodes"  # packs that tests put beside ours
+STAND_INS = PACK / "tests" / "comfyui" / "third_party" / "stand_in_pack"
 _SERVER = pytest.StashKey[ComfyServer]()
 _REASONS = pytest.StashKey[dict]()
 
@@ -14,7 +16,7 @@ _REASONS = pytest.StashKey[dict]()
 def shared_server(config: pytest.Config) -> ComfyServer:
     """The session's server, started at the first call and stopped with the session; skips where there can't be one."""
     if _SERVER not in config.stash:
-        config.stash[_SERVER] = started(config)
+        config.stash[_SERVER] = started(config, packs=[HELPERS])
         config.add_cleanup(config.stash[_SERVER].stop)
     return config.stash[_SERVER]
 
