@@ -1,4 +1,4 @@
-"""The shipped workflows are whole: a note, groups, a picture each, links that agree, and nodes that say where they come from.
+"""The shipped workflows are whole: a note, groups, pictures, links that agree, and nodes that say where they come from.
 
 Whether ComfyUI takes and runs them is tested with a real one in tests/comfyui and tests/browser.
 """

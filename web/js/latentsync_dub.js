@@ -1,11 +1,12 @@
-// Shows on our nodes what ComfyUI's page doesn't show of itself: lines of text, and a player for the voice.
-// Pictures and videos need nothing of this.
+// Shows on our nodes what ComfyUI's page doesn't show of itself: lines of text, and a player for the voice. It shows
+// pictures and videos without help.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
 const OURS = "LatentSyncDub"; // how our node ids begin
 const LINE_HEIGHT = 17; // pixels
+const LETTER_WIDTH = 6.5; // pixels, of a letter that is rather wide
 const MOST_LINES = 6; // more of them scroll
 const PLAYER_HEIGHT = 40; // pixels
 const MARGIN = 4; // pixels around what is shown
@@ -22,7 +23,11 @@ const VIEWS = {
         fill(box, lines) {
             box.textContent = lines.join("\n");
         },
-        height: (lines) => LINE_HEIGHT * Math.min(lines.length + 1, MOST_LINES), // one more, as long ones wrap
+        height(lines, width) {
+            const letters = Math.max(1, (width - 40) / LETTER_WIDTH); // in a line
+            const rows = lines.reduce((sum, line) => sum + Math.ceil(line.length / letters), 0);
+            return LINE_HEIGHT * Math.min(rows, MOST_LINES);
+        },
     },
     voice: {
         element() {
@@ -52,8 +57,9 @@ function show(node, key, entries) {
     }
     const view = VIEWS[key];
     if (!widget) {
-        const height = () => view.height(widget.entries) + 2 * MARGIN;
-        const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: height, getMaxHeight: height };
+        const height = () => view.height(widget.entries, node.size[0]) + 2 * MARGIN;
+        const heights = { getMinHeight: height, getMaxHeight: height };
+        const options = { serialize: false, hideOnZoom: false, margin: MARGIN, ...heights };
         widget = node.addDOMWidget(name, name, view.element(), options);
         widget.serialize = false; // not in the saved workflow; the option above keeps it out of the prompt
     }
@@ -66,6 +72,15 @@ function show(node, key, entries) {
 
 function showAll(node, output) {
     for (const key of Object.keys(VIEWS)) show(node, key, output?.[key]);
+}
+
+/** Classic nodes would go on showing the sampler's last preview instead of the finished video. */
+function dropPreview(node) {
+    const place = node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id);
+    delete app.nodePreviewImages?.[place]; // not revoked: a Vue node may show it yet
+    node.imgs = undefined;
+    const frame = node.widgets?.find((each) => each.name === "$$canvas-image-preview");
+    if (frame) node.removeWidget(frame);
 }
 
 /** The node behind a key of the page's outputs: an id, in a subgraph after the subgraph's own id and a colon. */
@@ -84,6 +99,7 @@ app.registerExtension({
         nodeType.prototype.onExecuted = function (output) {
             before?.apply(this, arguments);
             showAll(this, output);
+            if (output?.animated) dropPreview(this);
         };
         // The page's own player of a result is a widget whose empty value would go into the next prompt: the node would
         // then run a second time for nothing.

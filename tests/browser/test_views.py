@@ -1,0 +1,95 @@
+"""What web/js shows on our nodes, in ComfyUI's page: lines of text and a voice player, in both kinds of nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+MODEL = "untrained (demonstration)"
+BOTH = pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
+PLAYER = "() => [...document.querySelectorAll('audio')].map((it) => [it.readyState, it.duration, it.offsetWidth])"
+
+
+def face_and_voice(page) -> tuple[str, str, str]:
+    """A portrait's face and a voice, each looked at by a core node so that it is run; a graph of seconds."""
+    page.server.free()  # nodes that the cache answers for show nothing anew
+    scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    model = page.add("LatentSyncDubLoadModel", at=(0, 200), model=MODEL)
+    faces = page.add("LatentSyncDubPrepareFaces", at=(400, 0))
+    voice = page.add("LatentSyncDubEmbedAudio", at=(400, 600))
+    page.connect(scene, "portrait", faces, "clip")
+    page.connect(scene, "english_voice", voice, "audio")
+    page.connect(model, "model", voice, "model")
+    core = page.add("PreviewAny", at=(800, 0))
+    page.connect(faces, "faces", core, "source")
+    page.connect(voice, "audio", page.add("PreviewAny", at=(800, 600)), "source")
+    return faces, voice, core
+
+
+def our_widgets(page, node: str) -> list[str]:
+    return [name for name in page.widgets(node) if name.startswith("latentsync_")]
+
+
+@BOTH
+def test_a_node_shows_its_text_and_its_voice(page, vue):
+    faces, voice, core = face_and_voice(page)
+    page.use_vue_nodes(vue)
+    assert page.queue(300).status == "success"
+    page.page.get_by_text("the face is in 1 of 1 frames").wait_for(timeout=10_000)
+    page.page.wait_for_function(f"() => ({PLAYER})().some(([ready]) => ready > 0)", timeout=10_000)
+    ((_, seconds, width),) = page.page.evaluate(PLAYER)
+    assert seconds == pytest.approx(8, abs=0.1)
+    assert width > 100
+    assert our_widgets(page, faces) == ["latentsync_text"]
+    assert our_widgets(page, voice) == ["latentsync_voice"]
+    assert our_widgets(page, core) == []
+    assert page.problems() == []
+
+
+def test_what_is_shown_goes_neither_into_the_prompt_nor_into_the_saved_workflow(page):
+    faces, voice, _ = face_and_voice(page)
+    prompt, saved = page.prompt(), page.workflow()
+    assert page.queue(300).status == "success"
+    assert our_widgets(page, faces)
+    assert our_widgets(page, voice)
+    assert page.prompt() == prompt
+    for before, after in zip(saved["nodes"], page.workflow()["nodes"], strict=True):
+        assert (after.get("widgets_values") or []) == (before.get("widgets_values") or [])
+        assert after.get("inputs") == before.get("inputs")
+
+
+def test_what_is_shown_is_there_again_when_its_outputs_come_back(page):
+    faces, voice, _ = face_and_voice(page)
+    assert page.queue(300).status == "success"
+    page.page.evaluate("""() => {
+        for (const node of app.graph.nodes)
+            for (const widget of [...node.widgets ?? []].filter(({name}) => name.startsWith("latentsync_")))
+                node.removeWidget(widget);
+        app.nodeOutputs = {...app.nodeOutputs};
+    }""")
+    page.page.wait_for_timeout(500)
+    assert our_widgets(page, faces) == ["latentsync_text"]
+    assert our_widgets(page, voice) == ["latentsync_voice"]
+
+
+@BOTH
+def test_a_node_that_draws_ends_with_its_video_in_place_of_the_last_preview(page, vue):
+    scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    lips = page.add("LatentSyncDubLipSync", at=(400, 0), model=MODEL, steps=3, cfg=1.0)
+    page.connect(scene, "portrait", lips, "clip")
+    page.connect(scene, "english_voice", lips, "audio")
+    page.use_vue_nodes(vue)
+    run = page.queue(300)
+    assert run.status == "success"
+    assert run.previews
+    assert page.wait_for_video()["width"] == 512
+    assert page.page.evaluate("(id) => app.graph.getNodeById(id).imgs ?? null", int(lips)) is None
+    assert page.problems() == []
+
+
+def test_text_goes_when_there_is_none_any_more(page):
+    node = page.add("LatentSyncDubComposite")
+    tell = "([id, text]) => app.graph.getNodeById(id).onExecuted({text})"
+    page.page.evaluate(tell, [int(node), ["one", "two"]])
+    assert our_widgets(page, node) == ["latentsync_text"]
+    page.page.evaluate(tell, [int(node), []])
+    assert our_widgets(page, node) == []
