@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..latentsync_core.compositor import CompositeOptions
+from ..latentsync_core.frame import Frame
 from ..latentsync_core.layer_files import LayerWriter, MatteWriter
 from ..latentsync_core.png_layers import PngLayerWriter
 from ..latentsync_core.proxy import page_can_play, write_proxy
@@ -82,7 +83,7 @@ def write_result(
             if patch is not None:
                 patch.write(rendered.layer)
             if images is not None:
-                images[index] = rendered.frame.rgb().movedim(0, -1)  # CHW -> HWC
+                images[index] = _values(rendered.frame)
             if masks is not None:
                 masks[index] = rendered.matte
             if on_progress:
@@ -101,6 +102,13 @@ def play(result: Result) -> dict[str, Any]:
             path, own_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4", on_progress=cancellable
         )
     return {"images": [shown(path)], "animated": (True,), "text": result.notes}
+
+
+def _values(frame: Frame) -> torch.Tensor:
+    """(H, W, 3) float32: [0, 1] of a file's frame; a frame that was in memory as it is, also beyond black and white."""
+    if len(frame.planes) == 1:
+        return torch.from_numpy(frame.planes[0])
+    return frame.rgb().movedim(0, -1)  # CHW -> HWC
 
 
 def _matte_writer(synced: SyncedFaces, prefix: str) -> MatteWriter:

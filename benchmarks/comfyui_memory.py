@@ -1,0 +1,83 @@
+"""Peak memory of a ComfyUI server against the clip's length: python -m benchmarks.comfyui_memory
+
+The carried scene and voice, looped to each length and made small, go through the five nodes and Save Video in a server
+of their own each. Drawing is done with the demonstration model in one step: what networks take does not depend on the
+clip's length, and neither must the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from latentsync_core.demo import SCENE, VOICE
+from latentsync_core.errors import VideoError
+from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.video_io import probe
+from tests.comfyui.graphs import Graph
+from tests.comfyui.server import ComfyServer
+
+LENGTHS = (60, 600)  # seconds
+SIZE = (256, 144)  # pixels
+LONGEST_RUN = 3 * 3600  # seconds
+LOOK_EVERY = 0.1  # seconds
+
+
+def main() -> None:
+    """Prints the table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=int, nargs="+", default=LENGTHS, help="lengths of the clip")
+    print(f"{'clip':>8} {'frames':>7} {'before MB':>10} {'peak MB':>8} {'freed MB':>9} {'minutes':>8}")
+    for seconds in arguments.parse_args().seconds:
+        with tempfile.TemporaryDirectory() as folder:
+            before, peak, freed, frames, minutes = measured(*looped(seconds, Path(folder)))
+        megabytes = f"{before / 1e6:10.0f} {peak / 1e6:8.0f} {freed / 1e6:9.0f}"
+        print(f"{seconds:6} s {frames:7} {megabytes} {minutes:8.1f}", flush=True)
+
+
+def looped(seconds: int, folder: Path) -> tuple[Path, Path]:
+    """The scene and the voice repeated to `seconds`."""
+    clip, voice = folder / "clip.mp4", folder / "voice.flac"
+    repeat = ["-y", "-stream_loop", "-1"]
+    scaled = ["-t", str(seconds), "-vf", f"scale={SIZE[0]}:{SIZE[1]}", "-an", "-c:v", "libx264", "-preset", "veryfast"]
+    run_ffmpeg([*repeat, "-i", str(SCENE), *scaled, str(clip)], error=VideoError, what="looping the scene")
+    sound = [*repeat, "-i", str(VOICE), "-t", str(seconds), str(voice)]
+    run_ffmpeg(sound, error=VideoError, what="looping the voice")
+    return clip, voice
+
+
+def measured(clip: Path, voice: Path) -> tuple[int, int, int, int, float]:
+    """Runs the five nodes in a new server; returns its resident bytes before, at their peak (ffmpeg included) and
+    after /free, the frames that came out, and the minutes that it took."""
+    inputs = {path.name: path.read_bytes() for path in (clip, voice)}
+    with ComfyServer(inputs=inputs) as server:
+        graph = Graph(server)
+        graph.save(graph.stages(clip=graph.clip(clip.name), voice=graph.voice(voice.name)))
+        before = peak = server.rss()
+        done = threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not done.wait(LOOK_EVERY):
+                peak = max(peak, server.rss())
+
+        watcher = threading.Thread(target=watch)
+        started = time.perf_counter()
+        watcher.start()
+        try:
+            run = graph.run(LONGEST_RUN)
+        finally:
+            done.set()
+            watcher.join()
+        minutes = (time.perf_counter() - started) / 60
+        (saved,) = server.files(run, "save")
+        frames = probe(saved).frame_count
+        server.free()
+        return before, peak, server.rss(), frames, minutes
+
+
+if __name__ == "__main__":
+    main()

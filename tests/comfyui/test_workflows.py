@@ -1,0 +1,99 @@
+"""The shipped workflows in a real ComfyUI: all are what the server expects, and those of core's and our nodes run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import pytest
+
+from latentsync_core.demo import SCENE
+from latentsync_core.video_io import probe
+from tests.clips import packet_times
+from tests.comfyui.find import PACK
+from tests.comfyui.graphs import FRAMES, SECONDS
+from tests.comfyui.server import ComfyServer
+from tests.comfyui.third_party.check import check_workflow
+from tests.comfyui.third_party.node_facts import load_facts
+from tests.comfyui.workflow_to_prompt import workflow_to_prompt
+
+WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
+OWN = [path for path in WORKFLOWS if path.stem[:2] <= "05"]  # with nodes of core and ours alone
+STAND_INS = {0: ("LoadVideo", "file", "clip.mp4"), 1: ("LoadAudio", "audio", "voice.flac")}  # by the scene's output
+STAND_INS[2] = ("LoadAudio", "audio", "stereo.wav")
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def in_one_step(prompt: dict[str, dict]) -> dict[str, dict]:
+    """The prompt with as little drawing as there can be."""
+    for node in prompt.values():
+        node["inputs"] |= {name: 1 for name in ("steps", "cfg") if name in node["inputs"]}
+    return prompt
+
+
+def cut_short(prompt: dict[str, dict]) -> dict[str, dict]:
+    """The prompt with a small clip and short sounds in the place of the carried scene's; its portrait stays."""
+    scene = next(name for name, node in prompt.items() if node["class_type"] == "LatentSyncDubSampleScene")
+    for node in list(prompt.values()):
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == scene and value[1] in STAND_INS:
+                kind, widget, file = STAND_INS[value[1]]
+                prompt[f"short {value[1]}"] = {"class_type": kind, "inputs": {widget: file}}
+                node["inputs"][name] = [f"short {value[1]}", 0]
+    return prompt
+
+
+def saved(server: ComfyServer, prompt: dict[str, dict], timeout: float) -> Path:
+    """The file that the workflow's Save Video wrote."""
+    save = next(name for name, node in prompt.items() if node["class_type"] == "SaveVideo")
+    (path,) = server.files(server.run(prompt, timeout), save)
+    return path
+
+
+def sound_seconds(path: Path) -> float:
+    with av.open(str(path)) as file:
+        sound = file.streams.audio[0]
+        return sum(frame.samples for frame in file.decode(sound)) / sound.rate
+
+
+def test_there_are_six():
+    assert [path.stem[:2] for path in WORKFLOWS] == ["01", "02", "03", "04", "05", "06"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_it_agrees_with_the_server_and_the_recorded_packs(dub, path):
+    assert check_workflow(read(path), load_facts(), dub.object_info()) == []
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_it_runs(dub, path):
+    """One step, and 0.8 s in the place of the scene and its sounds; everything else as it is saved."""
+    prompt = cut_short(in_one_step(workflow_to_prompt(read(path), dub.object_info())))
+    result = saved(dub, prompt, timeout=120)
+    assert packet_times(result) == packet_times(dub.input / "clip.mp4")
+    assert probe(result).frame_count == FRAMES
+    assert sound_seconds(result) == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_it_runs_as_it_is_on_a_fresh_server(dub, path):
+    """Eight seconds; a minute or two each."""
+    result = saved(dub, in_one_step(workflow_to_prompt(read(path), dub.object_info())), timeout=900)
+    assert packet_times(result) == packet_times(SCENE)
+    assert sound_seconds(result) == pytest.approx(probe(SCENE).duration, abs=0.1)
+
+
+def test_the_cloned_voice_is_accepted_where_its_packs_are_installed(dub_classic):
+    """Stand-ins have the packs' recorded shape; they can't run, so the run is stopped at once."""
+    workflow = read(next(path for path in WORKFLOWS if path.stem.startswith("06")))
+    prompt = workflow_to_prompt(workflow, dub_classic.object_info())
+    encoders = [node["inputs"]["clip_name"] for node in prompt.values() if node["class_type"] == "CLIPLoader"]
+    dub_classic.put_files(dub_classic.models / "text_encoders", dict.fromkeys(encoders, b""))
+    queued = dub_classic.queue(prompt)
+    dub_classic.interrupt(queued)
+    assert dub_classic.wait(queued).status in ("interrupted", "error")
