@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PageTimeout
 
 from tests.comfyui.server import PACK_FOLDER, ComfyServer
@@ -89,6 +90,10 @@ class ComfyPage:
         self.page.goto(self.server.url)
         self.page.wait_for_function("window.app?.vueAppReady === true", timeout=OPEN_SECONDS * 1000)
         self.page.evaluate(_RECORD_EVENTS)
+
+    def refresh(self) -> None:
+        """Asks the server anew for what nodes and files there are, as the page's key R does."""
+        self.page.evaluate("() => app.refreshComboInNodes()")
 
     def problems(self) -> list[str]:
         """The console's errors and uncaught exceptions so far, without the known ones of a fresh, offline profile."""
@@ -229,20 +234,69 @@ class ComfyPage:
         overlay.wait_for(timeout=timeout * 1000)
         return overlay.inner_text()
 
+    def warning(self, patience: float = 1) -> str:
+        """The text of the error that the page shows within a while; empty where it shows none."""
+        try:
+            return self.visible_error(patience)
+        except PageTimeout:
+            return ""
+
+    def see_errors(self) -> None:
+        """Clicks on the way from the error that the page shows to its text."""
+        self.page.get_by_test_id("error-overlay-see-errors").click()
+
     def videos(self) -> list[dict]:
         """The players on the page: their source, size, length and whether they can play (`ready`)."""
         return self.page.evaluate("""() => [...document.querySelectorAll("video")].map((video) => ({
             source: video.currentSrc, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
             ready: video.readyState === 4, error: video.error?.message ?? null}))""")
 
-    def wait_for_video(self, timeout: float = 20) -> dict:
-        """Waits until a player on the page can play, and describes it."""
-        ready = """() => [...document.querySelectorAll("video")].some((video) => video.readyState === 4)"""
+    def wait_for_video(self, timeout: float = 20, *, source: str = "") -> dict:
+        """Waits until a player on the page, whose address has `source` in it, can play, and describes it."""
+        ready = """(source) => [...document.querySelectorAll("video")].some((video) => video.readyState === 4
+            && video.currentSrc.includes(source))"""
         try:
-            self.page.wait_for_function(ready, timeout=timeout * 1000)
+            self.page.wait_for_function(ready, arg=source, timeout=timeout * 1000)
         except PageTimeout as error:
-            raise TimeoutError(f"no player is ready after {timeout} s: {self.videos()}") from error
-        return next(video for video in self.videos() if video["ready"])
+            raise TimeoutError(f"no player of {source!r} is ready after {timeout} s: {self.videos()}") from error
+        return next(video for video in self.videos() if video["ready"] and source in video["source"])
+
+    def wait_for_sound(self, source: str, timeout: float = 20) -> dict:
+        """Waits until the audio player whose address has `source` in it can play: its length, whether one sees it."""
+        ready = """(source) => [...document.querySelectorAll("audio")].filter((player) => player.readyState === 4
+            && player.currentSrc.includes(source)).map((player) => ({seconds: player.duration,
+            shown: player.checkVisibility() && player.offsetWidth > 0}))[0]"""
+        return self.page.wait_for_function(ready, arg=source, timeout=timeout * 1000).json_value()
+
+    def pictures(self, node: str, timeout: float = 10) -> list[dict]:
+        """The loaded pictures that a node shows, by their width and height: on the canvas, or in a Vue node."""
+        loaded = """(id) => {
+            const vue = [...document.querySelectorAll(`[data-node-id="${id}"] img`)];
+            const drawn = document.querySelector(`[data-node-id="${id}"]`) ? vue : app.graph.getNodeById(id).imgs ?? [];
+            return drawn.length > 0 && drawn.every((picture) => picture.naturalWidth)
+                && drawn.map((picture) => ({width: picture.naturalWidth, height: picture.naturalHeight}));
+        }"""
+        return self.page.wait_for_function(loaded, arg=node, timeout=timeout * 1000).json_value()
+
+    def sees(self, text: str, timeout: float = 10) -> bool:
+        """Whether a text is to be seen on the page, at latest after a while."""
+        try:
+            self.page.get_by_text(text).first.wait_for(timeout=timeout * 1000)
+        except PageTimeout:
+            return False
+        return True
+
+    def play(self, source: str, timeout: float = 10) -> float:
+        """Has the player of `source` play without sound, and gives its time in seconds once that has advanced."""
+        play = """async (source) => {
+            const video = [...document.querySelectorAll("video")].find((each) => each.currentSrc.includes(source));
+            video.muted = true;
+            await video.play();
+        }"""
+        advanced = """(source) => [...document.querySelectorAll("video")]
+            .find((each) => each.currentSrc.includes(source)).currentTime"""
+        self.page.evaluate(play, source)
+        return self.page.wait_for_function(advanced, arg=source, timeout=timeout * 1000).json_value()
 
     def use_vue_nodes(self, on: bool) -> None:
         """Switches between the classic nodes (drawn) and the Vue ones (`[data-node-id]` elements)."""
@@ -254,11 +308,15 @@ class ComfyPage:
         """A Vue node's element."""
         return self.page.locator(f'[data-node-id="{node}"]')
 
+    def show_all(self) -> None:
+        """Brings the whole graph into view."""
+        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.page.wait_for_timeout(800)
+
     def screenshot(self, path: Path, *, fit: bool = True) -> Path:
         """Takes a picture of the page, by default with the whole graph in view."""
         if fit:
-            self.page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
-            self.page.wait_for_timeout(800)
+            self.show_all()
         self.page.screenshot(path=path)
         return path
 
@@ -269,6 +327,18 @@ class ComfyPage:
         text = self.page.locator(".node-help-content").last
         text.wait_for(timeout=timeout * 1000)
         return text.inner_text()
+
+    def help_pictures_load(self, timeout: float = 10) -> bool:
+        """Whether the open help page has pictures or films and all of them load."""
+        loaded = """() => {
+            const shown = [...document.querySelectorAll(".node-help-content :is(img, video)")];
+            return shown.length > 0 && shown.every((each) => each.naturalWidth || each.readyState >= 2);
+        }"""
+        try:
+            self.page.wait_for_function(loaded, timeout=timeout * 1000)
+        except PageTimeout:
+            return False
+        return True
 
     def click_title(self, node: str) -> None:
         """Brings a node into the middle and clicks on its title, which selects it."""
@@ -292,10 +362,25 @@ class ComfyPage:
         """Opens the template browser at a pack and gives the names it lists."""
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
-        dialog.get_by_text(pack, exact=True).first.click()
+        # The dialog begins with ComfyUI's own templates, hundreds of them: a real click would wait until all are drawn.
+        dialog.get_by_text(pack, exact=True).first.dispatch_event("click")
         cards = self.page.locator('[data-testid^="template-workflow-"]')
         cards.first.wait_for()
         return [card.get_attribute("data-testid").removeprefix("template-workflow-") for card in cards.all()]
+
+    def template_pictures(self) -> dict[str, bool]:
+        """Whether each listed template has a picture that loads."""
+        shown = {}
+        for card in self.page.locator('[data-testid^="template-workflow-"]').all():
+            name = card.get_attribute("data-testid").removeprefix("template-workflow-")
+            card.scroll_into_view_if_needed()
+            picture = card.locator(f'img[alt="{name}"]')
+            try:
+                picture.wait_for(timeout=5000)
+                shown[name] = picture.evaluate("async (picture) => (await picture.decode(), picture.naturalWidth > 0)")
+            except PlaywrightError:
+                shown[name] = False
+        return shown
 
     def open_template(self, name: str) -> None:
         """Opens one of the listed templates and waits until its graph is there."""

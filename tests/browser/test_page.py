@@ -17,6 +17,8 @@ def red_image(page, **more: object) -> str:
 
 
 def test_the_page_opens_without_a_problem(open_page):
+    open_page.forget_problems()
+    open_page.open()
     assert open_page.problems() == []
 
 
