@@ -1,9 +1,10 @@
 """Writes workflows/*.json and their thumbnails: ComfyUI's own page builds and saves what dev/workflows says.
 
-    python -m dev.make_workflows [--pictures] [NAME ...]
+    python -m dev.make_workflows [--pictures [--steps 4]] [NAME ...]
 
-It needs ComfyUI and chromium, as the tests in tests/browser do. `--pictures` also runs 01 to 05 (minutes each on a CPU)
-and takes the thumbnails from the pages with their results; without it an existing thumbnail stays.
+It needs ComfyUI and chromium, as the tests in tests/browser do. `--pictures` also runs 01 to 05 (minutes each on a CPU,
+fewer with fewer steps, which the files don't keep) and takes the thumbnails from the pages with their results; without
+it an existing thumbnail stays.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ GAP = 40
 UNDER = 65  # below a node: Vue nodes are some 40 higher than classic ones
 GROUP_TITLE, GROUP_EDGE = 44, 20
 RUN_SECONDS = 3600
+LOAD_MS = 3000  # until the page's players show their first frame
 SCREEN = {"width": 2400, "height": 1400}
 VIEW = {"LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.Minimap.Visible": False}  # text however small; no map over it
 THUMBNAIL = (1000, 700)  # pixels, at most
@@ -80,6 +82,12 @@ _PLACE = """([nodes, groups]) => {
         app.graph.add(group);
     }
     app.canvas.setDirty(true, true);
+}"""
+_STEPS = """(steps) => {
+    const [widget] = app.graph.nodes.flatMap((node) => node.widgets ?? []).filter(({name}) => name === "steps");
+    const before = widget.value;
+    if (steps) widget.value = steps;
+    return before;
 }"""
 _SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
 _GROUPS_ON_SCREEN = """() => {
@@ -217,23 +225,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", action="store_true")
     parser.add_argument("names", nargs="*", help="beginnings of the workflows' names; all where none is given")
+    parser.add_argument("--steps", type=int, help="for the pictures alone")
     options = parser.parse_args()
     with opened_page() as page:
         for workflow in WORKFLOWS:
             if options.names and not workflow.name.startswith(tuple(options.names)):
                 continue
-            write(page, workflow, options.pictures)
+            write(page, workflow, options.pictures, options.steps)
 
 
-def write(page: ComfyPage, workflow: Workflow, pictures: bool) -> None:
+def write(page: ComfyPage, workflow: Workflow, pictures: bool, steps: int | None = None) -> None:
     """One workflow's file, and its thumbnail if asked for or missing."""
     path = FOLDER / f"{workflow.name}.json"
     path.write_text(written(build(page, workflow)), encoding="utf-8")
     target = path.with_suffix(".jpg")
     if pictures and not workflow.needs_other_packs:
+        shipped = page.page.evaluate(_STEPS, steps) if steps else None
         run = page.queue(RUN_SECONDS)
+        page.page.evaluate(_STEPS, shipped)
         if run.status != "success":
             raise SystemExit(f"{workflow.name}: {run.status}: {run.error}")
+        page.page.wait_for_timeout(LOAD_MS)
     if pictures or not target.exists():
         thumbnail(page, target)
     print(path.name)
