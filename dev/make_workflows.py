@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from dev.workflows import WORKFLOWS
+from dev.workflows.cloned_voice import CHAT_MODEL
 from dev.workflows.parts import Group, Workflow
 from tests.browser.page import ComfyPage, launch
 from tests.comfyui.server import ComfyServer
@@ -38,7 +39,11 @@ GROUP_TITLE, GROUP_EDGE = 44, 20
 RUN_SECONDS = 3600
 LOAD_MS = 3000  # until the page's players show their first frame
 SCREEN = {"width": 2400, "height": 1400}
-VIEW = {"LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.Minimap.Visible": False}  # text however small; no map over it
+VIEW = {  # for pictures: text however small, nothing over the nodes
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
+}
 THUMBNAIL = (1000, 700)  # pixels, at most
 
 _BUILD = """([nodes, links]) => {
@@ -121,6 +126,7 @@ def properties(kind: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
 
 def build(page: ComfyPage, workflow: Workflow) -> dict:
     """Makes the graph in the page and returns it as the page saves it."""
+    page.open()  # afresh: a cleared graph's widget values would come back in nodes of the same ids
     others = registry()
     links = []
     for node in workflow.nodes:
@@ -198,7 +204,14 @@ def written(saved: dict) -> str:
 
 
 def thumbnail(page: ComfyPage, target: Path) -> None:
-    """The graph as it is on the page now, as a small JPEG: all of its groups, with what their nodes show."""
+    """The graph as it is on the page now, as a small JPEG."""
+    picture = picture_of_graph(page)
+    picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    picture.save(target, quality=80, optimize=True)
+
+
+def picture_of_graph(page: ComfyPage) -> Image.Image:
+    """All of the graph's groups, with what their nodes show on the page now."""
     page.page.set_viewport_size(SCREEN)
     for name, value in VIEW.items():
         page.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
@@ -206,15 +219,14 @@ def thumbnail(page: ComfyPage, target: Path) -> None:
         shot = page.screenshot(Path(folder) / "page.png")
         picture = Image.open(shot).convert("RGB")
     left, top, width, height = page.page.evaluate(_GROUPS_ON_SCREEN)
-    picture = picture.crop((left - 10, top - 10, left + width + 10, top + height + 10))
-    picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-    picture.save(target, quality=80, optimize=True)
+    return picture.crop((left - 10, top - 10, left + width + 10, top + height + 10))
 
 
 @contextmanager
 def opened_page():
     """A page of a server that has the stand-ins beside this pack."""
-    with ComfyServer(packs=[STAND_INS]) as server, sync_playwright() as playwright:
+    chat = {f"text_encoders/{CHAT_MODEL}": b""}  # or the page would warn over the picture
+    with ComfyServer(packs=[STAND_INS], models=chat) as server, sync_playwright() as playwright:
         page = ComfyPage(launch(playwright, shutil.which("chromium") or "chromium"), server)
         page.open()
         yield page

@@ -33,6 +33,7 @@ TRANSLATE = (
 )
 # A chat model may write a fence or a word around the cues, and its thoughts before them.
 CUES = r"\d+\s*\n\d{2}:\d{2}:\d{2},\d{3} --> .*?(?=\s*```|\s*$)"
+CHAT_MODEL = "gemma4_e4b_it_fp8_scaled.safetensors"
 TALL = 220  # pixels, of a node that shows text
 WIDE = 400
 
@@ -148,7 +149,7 @@ ENGLISH = Group(
             Node(
                 "chat",
                 "CLIPLoader",
-                widgets={"clip_name": "gemma4_e4b_it_fp8_scaled.safetensors", "type": "stable_diffusion"},
+                widgets={"clip_name": CHAT_MODEL, "type": "stable_diffusion"},
                 width=WIDE,
             ),
         ],
