@@ -13,7 +13,7 @@ from tests.comfyui.server import ComfyServer, Run
 from tests.comfyui.workflow_to_prompt import widget_values
 
 MODEL = "untrained (demonstration)"
-FRAMES = 20
+FRAMES = 12  # one window
 SIZE = (256, 144)
 SECONDS = FRAMES / 25
 PICTURE = ("-ss", "2", "-i", str(SCENE), "-t", str(SECONDS), "-vf", f"scale={SIZE[0]}:{SIZE[1]}")
@@ -23,8 +23,9 @@ MATERIAL = {  # what the server's input folder holds: {file: ffmpeg's arguments}
     "lossless.mkv": (*PICTURE, "-c:v", "ffv1", "-an"),
     "silent.mp4": (*PICTURE, *H264, "-an"),
     "mirrored.mp4": (*PICTURE[:-1], f"hflip,scale={SIZE[0]}:{SIZE[1]}", *H264, "-an"),
-    "longer.mp4": ("-ss", "2", "-i", str(SCENE), "-t", "1.6", "-vf", "scale=256:144", *H264, "-an"),
-    "no_face.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=0.8", *H264),
+    # 25 frames, two windows
+    "longer.mp4": ("-ss", "2", "-i", str(SCENE), "-t", "1", "-vf", "scale=256:144", *H264, "-an"),
+    "no_face.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=0.4", *H264),
     "voice.flac": ("-i", str(VOICE), "-t", str(SECONDS)),
     "other_voice.flac": ("-ss", "2", "-i", str(VOICE), "-t", str(SECONDS)),
     "stereo.wav": ("-i", str(VOICE), "-t", str(SECONDS), "-ac", "2", "-ar", "44100"),

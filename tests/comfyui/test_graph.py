@@ -73,7 +73,7 @@ def test_every_stage_shows_its_progress(done):
     for name in ("model", "faces", "heard", "sampler", "composite"):
         shown = done.progress(name)
         assert shown[-1][0] == shown[-1][1] > 0, name
-    assert len(done.progress("sampler")) > 2
+    assert len(done.progress("sampler")) >= 2
 
 
 def test_the_mouth_is_seen_while_it_is_drawn(done):
@@ -104,9 +104,9 @@ def test_untouched_samples_of_a_file_stay_bit_exact(dub, graph):
 
 def test_graph_and_command_line_draw_the_same_frames(dub, graph, tmp_path):
     options = {"seed": 77, "steps": 2, "cfg": 1.5, "scheduler": "dpm++ 2m"}
-    graph.stages(trepa={"overlap": 4}, sampler=options)
+    graph.stages(clip=graph.clip("longer.mp4"), trepa={"overlap": 4}, sampler=options)
     of_graph = graph.lossless()
-    files = ["--video", str(dub.input / "clip.mp4"), "--audio", str(dub.input / "voice.flac")]
+    files = ["--video", str(dub.input / "longer.mp4"), "--audio", str(dub.input / "voice.flac")]
     files += ["--out", str(tmp_path / "out.mkv"), "--codec", "ffv1", "--model", "untrained", "--overlap", "4"]
     drawn = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     subprocess.run([sys.executable, "-m", "latentsync_core", "sync", *files, *drawn, "--json"], cwd=PACK, check=True)
@@ -136,11 +136,11 @@ def test_bytes_are_written_once_into_our_own_folder(dub, graph):
 def test_a_cut_clip_is_cut(dub, graph, of_file):
     if "Video Slice" not in dub.object_info():
         pytest.skip(f"ComfyUI {dub.comfy.version} cannot cut a VIDEO")
-    cut = graph.add("Video Slice", video=graph.clip(), start_time=0.2, duration=0.4)
+    cut = graph.add("Video Slice", video=graph.clip(), start_time=0.12, duration=0.2)
     graph.stages(clip=cut)
     path = graph.lossless()
-    assert packet_times(path) == [Fraction(n, 25) for n in range(10)]
-    touched = luma(path) != luma(dub.input / "clip.mp4")[5:15]
+    assert packet_times(path) == [Fraction(n, 25) for n in range(5)]
+    touched = luma(path) != luma(dub.input / "clip.mp4")[3:8]
     assert touched.any(axis=(1, 2)).all()
     assert touched.mean() < 0.2, "the frames are those of the cut"
 
@@ -188,13 +188,12 @@ def test_untouched_values_of_images_stay_equal_floats(graph):
 
 
 @pytest.mark.parametrize("kind", ["lazy", "float64", "5.1"])
-def test_an_awkward_voice_drives_the_same_mouth(graph, kind):
+def test_an_awkward_voice_drives_the_same_mouth(graph, of_file, kind):
     """All three hold the same sound as the file."""
     graph.stages()
-    expected = luma(graph.lossless())
     awkward = graph.add("TestAwkwardAudio", audio=graph.voice(), kind=kind)
     graph.prompt["heard"]["inputs"]["audio"] = awkward
-    difference = np.abs(luma(graph.lossless()).astype(int) - expected)
+    difference = np.abs(luma(graph.lossless()).astype(int) - of_file)
     assert difference.max() <= (2 if kind == "5.1" else 0)
 
 
@@ -246,7 +245,7 @@ def test_files_for_compositors_go_into_the_output_folder(dub, graph, patch, suff
     assert packet_times(dub.output / "film" / names[0]) == packet_times(dub.input / "clip.mp4")
     assert probe(dub.output / "film" / names[1]).frame_count == FRAMES
     layer = dub.output / "film" / names[2]
-    assert (probe(layer).frame_count if suffix else len(list(layer.glob("*.png")))) == FRAMES
+    assert len(packet_times(layer) if suffix else list(layer.glob("*.png"))) == FRAMES
     (shown,) = dub.files(run, "composite")
     assert shown.is_relative_to(dub.temp)
     assert probe(shown).pixel_format == "yuv420p"

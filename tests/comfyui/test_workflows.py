@@ -71,7 +71,7 @@ def test_it_agrees_with_the_server_and_the_recorded_packs(dub, path):
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_it_runs(dub, path):
-    """One step, and 0.8 s in the place of the scene and its sounds; everything else as it is saved."""
+    """One step, and half a second in the place of the scene and its sounds; everything else as it is saved."""
     prompt = cut_short(in_one_step(workflow_to_prompt(read(path), dub.object_info())))
     result = saved(dub, prompt, timeout=120)
     assert packet_times(result) == packet_times(dub.input / "clip.mp4")
