@@ -228,7 +228,7 @@ class ComfyPage:
 
     # What a person sees
 
-    def visible_error(self, timeout: float = 10) -> str:
+    def visible_error(self, timeout: float = 30) -> str:
         """The text of the error that the page shows by itself."""
         overlay = self.page.get_by_test_id("error-overlay")
         overlay.wait_for(timeout=timeout * 1000)
@@ -251,7 +251,7 @@ class ComfyPage:
             source: video.currentSrc, width: video.videoWidth, height: video.videoHeight, seconds: video.duration,
             ready: video.readyState === 4, error: video.error?.message ?? null}))""")
 
-    def wait_for_video(self, timeout: float = 20, *, source: str = "") -> dict:
+    def wait_for_video(self, timeout: float = 30, *, source: str = "") -> dict:
         """Waits until a player on the page, whose address has `source` in it, can play, and describes it."""
         ready = """(source) => [...document.querySelectorAll("video")].some((video) => video.readyState === 4
             && video.currentSrc.includes(source))"""
@@ -261,14 +261,14 @@ class ComfyPage:
             raise TimeoutError(f"no player of {source!r} is ready after {timeout} s: {self.videos()}") from error
         return next(video for video in self.videos() if video["ready"] and source in video["source"])
 
-    def wait_for_sound(self, source: str, timeout: float = 20) -> dict:
+    def wait_for_sound(self, source: str, timeout: float = 30) -> dict:
         """Waits until the audio player whose address has `source` in it can play: its length, whether one sees it."""
         ready = """(source) => [...document.querySelectorAll("audio")].filter((player) => player.readyState === 4
             && player.currentSrc.includes(source)).map((player) => ({seconds: player.duration,
             shown: player.checkVisibility() && player.offsetWidth > 0}))[0]"""
         return self.page.wait_for_function(ready, arg=source, timeout=timeout * 1000).json_value()
 
-    def pictures(self, node: str, timeout: float = 10) -> list[dict]:
+    def pictures(self, node: str, timeout: float = 30) -> list[dict]:
         """The loaded pictures that a node shows, by their width and height: on the canvas, or in a Vue node."""
         loaded = """(id) => {
             const vue = [...document.querySelectorAll(`[data-node-id="${id}"] img`)];
@@ -278,7 +278,7 @@ class ComfyPage:
         }"""
         return self.page.wait_for_function(loaded, arg=node, timeout=timeout * 1000).json_value()
 
-    def sees(self, text: str, timeout: float = 10) -> bool:
+    def sees(self, text: str, timeout: float = 30) -> bool:
         """Whether a text is to be seen on the page, at latest after a while."""
         try:
             self.page.get_by_text(text).first.wait_for(timeout=timeout * 1000)
@@ -286,7 +286,7 @@ class ComfyPage:
             return False
         return True
 
-    def play(self, source: str, timeout: float = 10) -> float:
+    def play(self, source: str, timeout: float = 30) -> float:
         """Has the player of `source` play without sound, and gives its time in seconds once that has advanced."""
         play = """async (source) => {
             const video = [...document.querySelectorAll("video")].find((each) => each.currentSrc.includes(source));
@@ -302,7 +302,7 @@ class ComfyPage:
         """Switches between the classic nodes (drawn) and the Vue ones (`[data-node-id]` elements)."""
         self.page.evaluate("(on) => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", on)
         drawn = "(on) => (document.querySelector('[data-node-id]') !== null) === (on && app.graph.nodes.length > 0)"
-        self.page.wait_for_function(drawn, arg=on, timeout=10_000)
+        self.page.wait_for_function(drawn, arg=on, timeout=30_000)
 
     def vue_node(self, node: str) -> Locator:
         """A Vue node's element."""
@@ -320,15 +320,20 @@ class ComfyPage:
         self.page.screenshot(path=path)
         return path
 
-    def node_help(self, node: str, timeout: float = 10) -> str:
-        """Selects a node by clicking on its title, opens its help page and gives the text."""
+    def open_help(self, node: str) -> None:
+        """Selects a node by clicking on its title, and opens its help page."""
         self.click_title(node)
-        self.page.get_by_test_id("info-button").click(timeout=timeout * 1000)
-        text = self.page.locator(".node-help-content").last
-        text.wait_for(timeout=timeout * 1000)
-        return text.inner_text()
+        self.page.get_by_test_id("info-button").click()
 
-    def help_pictures_load(self, timeout: float = 10) -> bool:
+    def help_says(self, text: str, timeout: float = 30) -> bool:
+        """Whether the open help page has a text, however its lines break, at latest after a while."""
+        try:
+            self.page.locator(".node-help-content", has_text=text).first.wait_for(timeout=timeout * 1000)
+        except PageTimeout:
+            return False
+        return True
+
+    def help_pictures_load(self, timeout: float = 30) -> bool:
         """Whether the open help page has pictures or films and all of them load."""
         loaded = """() => {
             const shown = [...document.querySelectorAll(".node-help-content :is(img, video)")];
