@@ -14,6 +14,7 @@ from dev.workflows.parts import (
     REAL_RESULTS,
     RED,
     SOURCES,
+    SQUARE_PLAYER,
     TREPA,
     VIOLET,
     Group,
@@ -187,7 +188,7 @@ for nods and blinks start from a clip of somebody who is silent, with *length* o
             Group("1  Picture, voice, model", GREEN, [[scene(), load_model(), embed_audio("scene.english_voice")]]),
             Group("2  The face", BLUE, [[prepare_faces("scene.portrait", fps=25.0)]]),
             Group("3  Its mouths", VIOLET, [[sampler(trepa=False, length="hold")]]),
-            Group("4  Video", RED, [[composite()], [save("talking picture")]]),
+            Group("4  Video", RED, [[composite(room=SQUARE_PLAYER)], [save("talking picture", room=SQUARE_PLAYER)]]),
         ]
     ],
     (460, 560),

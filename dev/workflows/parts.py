@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 BYPASSED = 4  # a node's mode
 MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
 GREEN, BLUE, VIOLET, ORANGE, RED, GREY = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f", "#5f5f5f"
-PICTURE, PLAYER, SOUND, LINES = 230, 230, 70, 60  # room below the widgets for what a node shows after it ran
+PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = (
+    230,
+    230,
+    340,
+    70,
+    60,
+)  # room below the widgets for what a node shows after it ran
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,13 @@ def sampler(trepa: bool = True, **widgets: object) -> Node:
     return Node("sampler", "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
 
 
-def composite(synced: str = "sampler.synced", mix: str = "", **widgets: object) -> Node:
+def composite(synced: str = "sampler.synced", mix: str = "", room: int = PLAYER, **widgets: object) -> Node:
     inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {})
-    return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=PLAYER + LINES)
+    return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=room + LINES)
 
 
-def save(name: str, source: str = "composite.video") -> Node:
-    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, room=PLAYER)
+def save(name: str, source: str = "composite.video", room: int = PLAYER) -> Node:
+    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, room=room)
 
 
 FIXED = {"seed": 1, "control_after_generate": "fixed"}
