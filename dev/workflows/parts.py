@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 BYPASSED = 4  # a node's mode
 MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
-GREEN, BLUE, VIOLET, ORANGE, RED, GREY = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f", "#5f5f5f"
-PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = (
+GREEN, BLUE, VIOLET, ORANGE, RED = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f"
+# Room below the widgets, in pixels, for what a node shows after it ran.
+PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = 230, 230, 340, 70, 60
     230,
     230,
     340,
