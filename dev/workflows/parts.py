@@ -9,12 +9,6 @@ MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh Co
 GREEN, BLUE, VIOLET, ORANGE, RED = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f"
 # Room below the widgets, in pixels, for what a node shows after it ran.
 PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = 230, 230, 340, 70, 60
-    230,
-    230,
-    340,
-    70,
-    60,
-)  # room below the widgets for what a node shows after it ran
 
 
 @dataclass(frozen=True)
