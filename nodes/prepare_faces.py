@@ -58,6 +58,7 @@ class PrepareFaces(io.ComfyNode):
                     tooltip="Moves the face in its crop, down, in crop heights; 0.0 is what the networks know.",
                 ),
             ],
+            is_output_node=True,  # so that it can run by itself, to look at the faces before anything is drawn
             outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Sampler.")],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
