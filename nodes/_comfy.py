@@ -155,8 +155,8 @@ def connected_outputs(prompt: Mapping[str, Any], node_id: str) -> frozenset[int]
     return frozenset(int(link[1]) for link in links if _is_link(link) and str(link[0]) == str(node_id))
 
 
-def running_prompt(node_id: str) -> Mapping[str, Any]:
-    """The prompt being executed that has this node; empty where ComfyUI doesn't tell.
+def running_prompt(node_id: str | None) -> Mapping[str, Any]:
+    """The prompt being executed that has this node (None: whichever is); empty where ComfyUI doesn't tell.
 
     `fingerprint_inputs` is not given the prompt, but only through it can a node run again because an output was
     connected that it had no reason to make before.
@@ -166,7 +166,7 @@ def running_prompt(node_id: str) -> Mapping[str, Any]:
     queue = PromptServer.instance.prompt_queue
     current = getattr(queue, "get_current_queue_volatile", queue.get_current_queue)
     running, _ = current()
-    return next((item[2] for item in running if str(node_id) in item[2]), {})
+    return next((item[2] for item in running if node_id is None or str(node_id) in item[2]), {})
 
 
 def upstream_classes(prompt: Mapping[str, Any], node_id: str) -> Iterator[str]:

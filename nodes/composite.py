@@ -16,6 +16,7 @@ from ._comfy import Progress, connected_outputs, own_folder, running_prompt, sch
 from ._results import PREFIX, Patch, Wanted, play, write_result
 from ._sockets import Held, Synced
 
+NODE = "LatentSyncDubComposite"
 OPTIONS, WRITER = CompositeOptions(), WriterOptions()
 MASK, IMAGES = 1, 2  # places of the outputs that are made only where something takes them
 VOICE, CLIP, SILENT = "driving voice", "clip's own", "none"
@@ -27,7 +28,7 @@ class Composite(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
-            node_id="LatentSyncDubComposite",
+            node_id=NODE,
             display_name="LatentSync Composite",
             description="Pastes the new mouths into the clip. Everything outside of them stays the clip's own samples, "
             "every frame and its time included.",
@@ -109,9 +110,14 @@ class Composite(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **_inputs: Any) -> str:
-        """Changes with the connected outputs: one connected later must make this node run again."""
+        """Changes with the connected outputs: one connected later must make this node run again.
+
+        Old ComfyUIs (0.3.64) don't say here which node it is; then any of the prompt's Composites counts.
+        """
         node = cls.hidden.unique_id
-        return str(sorted(_on_demand(running_prompt(node), node)))
+        prompt = running_prompt(node)
+        alike = [name for name, other in prompt.items() if other.get("class_type") == NODE]
+        return str([sorted(_on_demand(prompt, each)) for each in (alike if node is None else [node])])
 
     @classmethod
     def execute(

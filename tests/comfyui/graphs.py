@@ -23,8 +23,8 @@ MATERIAL = {  # what the server's input folder holds: {file: ffmpeg's arguments}
     "lossless.mkv": (*PICTURE, "-c:v", "ffv1", "-an"),
     "silent.mp4": (*PICTURE, *H264, "-an"),
     "mirrored.mp4": (*PICTURE[:-1], f"hflip,scale={SIZE[0]}:{SIZE[1]}", *H264, "-an"),
-    # 25 frames, two windows
-    "longer.mp4": ("-ss", "2", "-i", str(SCENE), "-t", "1", "-vf", "scale=256:144", *H264, "-an"),
+    # 32 frames, two windows that share none: the first is finished before the second begins
+    "longer.mp4": ("-ss", "2", "-i", str(SCENE), "-t", "1.28", "-vf", "scale=256:144", *H264, "-an"),
     "no_face.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=0.4", *H264),
     "voice.flac": ("-i", str(VOICE), "-t", str(SECONDS)),
     "other_voice.flac": ("-ss", "2", "-i", str(VOICE), "-t", str(SECONDS)),

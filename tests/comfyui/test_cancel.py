@@ -53,7 +53,7 @@ def test_it_stops_within_a_step_and_goes_on_where_it_stopped(dub, graph):
     values = [value / maximum for value, maximum in done.progress("sampler")]
     first = next(value for value in values if value > 0)
     assert first >= 0.99 / WINDOWS, "the finished window is not drawn again"
-    assert probe(dub.files(done, "composite")[0]).frame_count == 25
+    assert probe(dub.files(done, "composite")[0]).frame_count == 32
 
 
 def test_what_was_cancelled_frees_its_memory(dub, graph):

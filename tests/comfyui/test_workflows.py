@@ -54,6 +54,19 @@ def saved(server: ComfyServer, prompt: dict[str, dict], timeout: float) -> Path:
     return path
 
 
+def skip_where_core_is_older(server: ComfyServer, workflow: dict) -> None:
+    """Core's own nodes were saved as they are in the page's version; older ones have fewer inputs and outputs."""
+    properties = [node.get("properties", {}) for node in workflow["nodes"]]
+    saved_by = {p["ver"] for p in properties if p.get("cnr_id") == "comfy-core" and "ver" in p}
+    newest = max(saved_by, key=numbers, default="0")
+    if numbers(newest) > numbers(server.comfy.version):
+        pytest.skip(f"saved by ComfyUI {newest}; {server.comfy.version} has older core nodes")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
 def sound_seconds(path: Path) -> float:
     with av.open(str(path)) as file:
         sound = file.streams.audio[0]
@@ -66,7 +79,9 @@ def test_there_are_six():
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_it_agrees_with_the_server_and_the_recorded_packs(dub, path):
-    assert check_workflow(read(path), load_facts(), dub.object_info()) == []
+    workflow = read(path)
+    skip_where_core_is_older(dub, workflow)
+    assert check_workflow(workflow, load_facts(), dub.object_info()) == []
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
@@ -91,6 +106,7 @@ def test_it_runs_as_it_is_on_a_fresh_server(dub, path):
 def test_the_cloned_voice_is_accepted_where_its_packs_are_installed(dub_classic):
     """Stand-ins have the packs' recorded shape; they can't run, so the run is stopped at once."""
     workflow = read(next(path for path in WORKFLOWS if path.stem.startswith("06")))
+    skip_where_core_is_older(dub_classic, workflow)
     prompt = workflow_to_prompt(workflow, dub_classic.object_info())
     encoders = [node["inputs"]["clip_name"] for node in prompt.values() if node["class_type"] == "CLIPLoader"]
     dub_classic.put_files(dub_classic.models / "text_encoders", dict.fromkeys(encoders, b""))
