@@ -1,21 +1,29 @@
 """Peak memory of a ComfyUI server against the clip's length: python -m benchmarks.comfyui_memory
 
 The carried scene and voice, looped to each length and made small, go through the five nodes and Save Video in a server
-of their own each. Drawing is done with the demonstration model in one step: what networks take does not depend on the
-clip's length, and neither must the rest.
+of their own each. Drawing is done in one step by networks as narrow as they can be, loaded as a bundle: what networks
+take does not depend on the clip's length, and neither must the rest.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+import torch
+
 from latentsync_core.demo import SCENE, VOICE
 from latentsync_core.errors import VideoError
 from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.models.bundle import save_bundle
+from latentsync_core.models.unet import UNet
+from latentsync_core.models.unet_config import UNetConfig
+from latentsync_core.models.untrained import untrained_model
+from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.video_io import probe
 from tests.comfyui.graphs import Graph
 from tests.comfyui.server import ComfyServer
@@ -49,13 +57,26 @@ def looped(seconds: int, folder: Path) -> tuple[Path, Path]:
     return clip, voice
 
 
+def narrow_bundle(folder: Path) -> Path:
+    """Networks of the usual classes and as few weights as they allow, at 128 pixels, as a bundle."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet.from_config(UNetConfig(block_channels=(32,) * 4, audio_width=64, resnets_per_block=1))
+        codec = DiffusersCodec.from_config(
+            SD_VAE_CONFIG | {"block_out_channels": [4] * 4, "norm_num_groups": 4, "layers_per_block": 1}
+        )
+    return save_bundle(dataclasses.replace(untrained_model(), name="narrow", unet=unet, codec=codec), folder)
+
+
 def measured(clip: Path, voice: Path) -> tuple[int, int, int, int, float]:
     """Runs the five nodes in a new server; returns its resident bytes before, at their peak (ffmpeg included) and
     after /free, the frames that came out, and the minutes that it took."""
     inputs = {path.name: path.read_bytes() for path in (clip, voice)}
-    with ComfyServer(inputs=inputs) as server:
+    models = {f"latentsync/narrow/{path.name}": path for path in narrow_bundle(clip.parent / "narrow").iterdir()}
+    with ComfyServer(inputs=inputs, models=models) as server:
         graph = Graph(server)
-        graph.save(graph.stages(clip=graph.clip(clip.name), voice=graph.voice(voice.name)))
+        model = graph.model(model="narrow")
+        graph.save(graph.stages(clip=graph.clip(clip.name), voice=graph.voice(voice.name), model=model))
         before = peak = server.rss()
         done = threading.Event()
 
