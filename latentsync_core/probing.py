@@ -84,7 +84,7 @@ def clip_from_images(images: torch.Tensor, fps: Fraction) -> Clip:
             f"{tuple(images.shape)}."
         )
     if 0 in images.shape:
-        raise VideoError(f"The image batch is empty: its shape is {tuple(images.shape)}.")
+        raise VideoError(f"The image batch is empty, its shape being {tuple(images.shape)}: give at least one frame.")
     if fps <= 0:
         raise VideoError(f"The frame rate must be above 0, not {fps}.")
     images = images.detach().to("cpu")
