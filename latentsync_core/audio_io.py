@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .errors import AudioError, OutputError
+from .errors import AudioError
 from .ffmpeg import FfmpegStream
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
-from .wave_file import write_float_wave
+from .wave_file import kept_float_wave
 
 MOST_CHANNELS = 8
 HIGHEST_RATE = 2**31 - 1  # Hz, what a WAV header and ffmpeg can hold
@@ -84,22 +84,7 @@ class AudioSource:
             self._check_unchanged()
             return self.path
         target = Path(folder) / f"sound-{self.digest[:16]}.wav"
-        if target.is_file():
-            return target
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(prefix="sound-", suffix=".part", dir=target.parent)
-            os.close(handle)
-            try:
-                write_float_wave(Path(partial), self.sample_rate, self.channels, self.samples, self._blocks())
-                os.replace(partial, target)
-            finally:
-                Path(partial).unlink(missing_ok=True)
-        except OSError as problem:
-            raise OutputError(
-                f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
-            ) from None
-        return target
+        return kept_float_wave(target, self.sample_rate, self.channels, self.samples, self._blocks())
 
     def _blocks(self) -> Iterator[torch.Tensor]:
         """Yields the sound at its own rate as (channels, n) float32."""

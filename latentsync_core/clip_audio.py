@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .errors import AudioError, OutputError
+from .errors import AudioError
 from .probing import check_identity
 from .types import Clip
-from .wave_file import write_float_wave
+from .wave_file import kept_float_wave
 
 if TYPE_CHECKING:
     import av
@@ -54,23 +52,7 @@ def clip_sound_file(clip: Clip, folder: Path) -> Path:
             return clip.identity.path
         facts = f"{clip.identity.digest} {clip.identity.mtime_ns} {clip.first_frame} {clip.frame_count}"
         target = Path(folder) / f"clip-sound-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.wav"
-        if target.is_file():
-            return target
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="clip-sound-", suffix=".part", dir=target.parent)
-            os.close(handle)
-            try:
-                write_float_wave(Path(name), sound.rate, sound.channels, sound.samples, sound)
-                os.replace(name, target)
-            finally:
-                Path(name).unlink(missing_ok=True)
-        except OSError as problem:
-            raise OutputError(
-                f"The clip's sound can't be written to {target} ({problem.strerror or problem}): choose a folder with "
-                f"room."
-            ) from None
-    return target
+        return kept_float_wave(target, sound.rate, sound.channels, sound.samples, sound)
 
 
 class _ClipSound:

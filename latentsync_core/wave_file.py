@@ -1,15 +1,43 @@
-"""Writes 32-bit float WAV files of any length, so that a sound held in memory can be muxed without loss."""
+"""Writes 32-bit float WAV files of any length, so that a sound that is no file can be muxed without loss."""
 
 from __future__ import annotations
 
+import os
 import struct
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
+from .errors import OutputError
+
 FLOAT_FORMAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 LARGEST_RIFF = 0xFFFFFFFF  # bytes; longer files carry their sizes in a "ds64" chunk (EBU Tech 3306, RF64)
+
+
+def kept_float_wave(target: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> Path:
+    """The file `target`, called by its content: written as `write_float_wave` does where it isn't there, and whole.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(prefix=f"{target.stem}-", suffix=".part", dir=target.parent)
+        os.close(handle)
+        try:
+            write_float_wave(Path(partial), rate, channels, samples, blocks)
+            os.replace(partial, target)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+    except OSError as problem:
+        raise OutputError(
+            f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
+        ) from None
+    return target
 
 
 def write_float_wave(path: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> None:

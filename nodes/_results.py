@@ -83,7 +83,7 @@ def write_result(
             if patch is not None:
                 patch.write(rendered.layer)
             if images is not None:
-                images[index] = _values(rendered.frame)
+                images[index] = _values(rendered.frame, in_memory=clip.images is not None)
             if masks is not None:
                 masks[index] = rendered.matte
             if on_progress:
@@ -104,9 +104,9 @@ def play(result: Result) -> dict[str, Any]:
     return {"images": [shown(path)], "animated": (True,), "text": result.notes}
 
 
-def _values(frame: Frame) -> torch.Tensor:
+def _values(frame: Frame, in_memory: bool) -> torch.Tensor:
     """(H, W, 3) float32: [0, 1] of a file's frame; a frame that was in memory as it is, also beyond black and white."""
-    if len(frame.planes) == 1:
+    if in_memory:
         return torch.from_numpy(frame.planes[0])
     return frame.rgb().movedim(0, -1)  # CHW -> HWC
 

@@ -10,15 +10,13 @@ from comfy_api.latest import InputImpl, io
 from ..latentsync_core.audio_features import embed_audio
 from ..latentsync_core.audio_io import load_audio
 from ..latentsync_core.faces.track import prepare_faces
-from ..latentsync_core.pipeline import sample
 from ..latentsync_core.sampling.sampler import SamplerOptions
-from ..latentsync_core.timeline import LengthRule
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, schema
 from ._results import play, write_result
 from .load_model import managed_model, model_choice
 from .prepare_faces import clip_input, fps_input, refuse_slices
-from .sampler import drawing_inputs, length_input
+from .sampler import drawing_inputs, drawn, length_input
 
 
 class LipSync(io.ComfyNode):
@@ -74,12 +72,7 @@ class LipSync(io.ComfyNode):
         faces = prepare_faces(source, on_progress=progress.phase("faces"))
         heard = embed_audio(voice, managed.ready_to_hear().whisper, progress.phase("voice"), own_folder("voices"))
         options = SamplerOptions(seed=seed, steps=steps, cfg=cfg)
-        ready = managed.ready_to_draw(options.windows.frames, cfg > 1)
-        tell = progress.phase("drawing")
-        synced = sample(
-            ready, faces, heard, options, LengthRule(length), own_folder("faces"), progress.preview(ready.codec), tell
-        )
-        synced.patches.remove_when_closed()
+        synced = drawn(managed, faces, heard, options, length, progress, "drawing")
         with synced.patches:
             result = write_result(synced, mux.as_file(own_folder("sounds")), on_progress=progress.phase("writing"))
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=play(result))

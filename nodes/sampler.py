@@ -11,6 +11,7 @@ from ..latentsync_core.pipeline import sample
 from ..latentsync_core.sampling.denoise import Scheduler
 from ..latentsync_core.sampling.sampler import SamplerOptions
 from ..latentsync_core.timeline import LengthRule
+from ..latentsync_core.types import FaceTracks, SyncedFaces
 from ._comfy import Progress, own_folder, schema
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Faces, Held, Model, Synced, Trepa
@@ -40,7 +41,7 @@ class Sampler(io.ComfyNode):
                     "scheduler",
                     options=[scheduler.value for scheduler in Scheduler],
                     default=DEFAULTS.scheduler.value,
-                    tooltip="ddim is upstream's. dpm++ 2m and unipc come to the same in fewer steps, some 10.",
+                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order and usually need fewer steps.",
                 ),
                 length_input(),
             ],
@@ -63,21 +64,25 @@ class Sampler(io.ComfyNode):
         options = dataclasses.replace(
             trepa or DEFAULTS, seed=seed, steps=steps, cfg=cfg, scheduler=Scheduler(scheduler)
         )
-        progress = Progress()
-        ready = model.ready_to_draw(options.windows.frames, cfg > 1)
-        tell = progress.phase()
-        synced = sample(
-            ready,
-            faces.value,
-            audio,
-            options,
-            LengthRule(length),
-            own_folder("faces"),
-            progress.preview(ready.codec),
-            tell,
-        )
-        synced.patches.remove_when_closed()  # an unfinished store stays, so that the same settings go on from it
+        synced = drawn(model, faces.value, audio, options, length, Progress())
         return io.NodeOutput(Held(synced, faces.tensors))
+
+
+def drawn(
+    model: ManagedModel,
+    faces: FaceTracks,
+    audio: AudioEmbedding,
+    options: SamplerOptions,
+    length: str,
+    progress: Progress,
+    phase: str = "all",
+) -> SyncedFaces:
+    """The new faces, drawn on the device, with progress and live preview on the running node."""
+    ready = model.ready_to_draw(options.windows.frames, options.cfg > 1)
+    preview, tell = progress.preview(ready.codec), progress.phase(phase)
+    synced = sample(ready, faces, audio, options, LengthRule(length), own_folder("faces"), preview, tell)
+    synced.patches.remove_when_closed()  # an unfinished store stays, so that the same settings go on from it
+    return synced
 
 
 def drawing_inputs() -> list[io.Input]:
@@ -89,7 +94,7 @@ def drawing_inputs() -> list[io.Input]:
             min=0,
             max=2**64 - 1,
             control_after_generate=True,
-            tooltip="The same seed gives the same faces; another one other details, the same lip movements.",
+            tooltip="The same seed gives the same faces, another one other details.",
         ),
         io.Int.Input(
             "steps",
