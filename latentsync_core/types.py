@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from .audio_features import AudioEmbedding
     from .faces.align import AlignOptions
+    from .faces.limits import TouchLimits
     from .models.vae import LatentCodec
     from .patches import PatchStore
 
@@ -131,28 +134,71 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
-    """One face through a clip. All arrays have the clip's N frames; where `visible` is False the rest is NaN."""
+    """One face through one stretch of one shot: the clip's frames start..stop-1, n of them.
 
-    track_id: int
-    boxes: np.ndarray  # (N, 4) float32, x0 y0 x1 y1 in displayed pixels
+    Where `visible` is False (a gap that isn't bridged) the other arrays are NaN.
+    """
+
+    track_id: int  # its place in FaceTracks.tracks
+    start: int  # the clip's frame of index 0
+    boxes: np.ndarray  # (n, 4) float32, x0 y0 x1 y1 in displayed pixels
     landmarks: (
         np.ndarray
-    )  # (N, 3, 2) float32, x y in displayed pixels: left brow, right brow, nose (image left and right)
+    )  # (n, 3, 2) float32, x y in displayed pixels: left brow, right brow, nose (image left and right)
+    visible: np.ndarray  # (n,) bool
+    pose: np.ndarray  # (n, 3) float32 degrees: yaw > 0 looks to the picture's right, pitch > 0 down, roll > 0 clockwise
+    sharpness: np.ndarray  # (n,) float32: how much fine detail the face shows, 0 to about 1; see faces/sharpness.py
+    portrait: np.ndarray  # (128, 128, 3) uint8 RGB: the aligned crop of its best frame, sharp and from the front
+    person: int = 0  # tracks of one number are taken for the same person; 0 is the one seen most
+    by_hand: bool = False  # follows marks that the user set: never thought turned away, small or blurred
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.visible)
+
+
+@dataclass(frozen=True, eq=False)
+class FacePath:
+    """The face to be synced in each of the clip's N frames; rest values where there is none: NaN, -1, 0."""
+
+    boxes: np.ndarray  # (N, 4) float32, as of FaceTrack
+    landmarks: np.ndarray  # (N, 3, 2) float32
     visible: np.ndarray  # (N,) bool
+    track: np.ndarray  # (N,) int32: whose landmarks these are, its track_id
+    person: np.ndarray  # (N,) int32
+    blend: np.ndarray  # (N,) float32, 0 to 1: how much of the new face shows; 0 where the frame passes through
+    outcome: np.ndarray  # (N,) uint8: the `Outcome` of each frame
+
+
+class Outcome(IntEnum):
+    """What becomes of a frame, and why."""
+
+    SYNCED = 0
+    FADED = 1  # synced in part, on the way to or from one of those below
+    NO_FACE = 2
+    NOT_CHOSEN = 3  # there are faces, none of them chosen
+    TURNED_AWAY = 4
+    TOO_SMALL = 5
+    BLURRED = 6
 
 
 @dataclass(frozen=True, eq=False)
 class FaceTracks:
-    """Every face found in a clip, and the one to be synced."""
+    """Every face found in a clip, and those to be synced."""
 
     clip: Clip
     tracks: tuple[FaceTrack, ...]
-    align: AlignOptions  # how its crops are cut
-    chosen: int = 0  # index into `tracks`
+    shots: tuple[tuple[int, int], ...]  # half-open ranges of frames between cuts, in order; together the whole clip
+    align: AlignOptions  # how crops are cut
+    limits: TouchLimits  # beyond which a face is left as it is
+    chosen: tuple[int, ...] = (0,)  # track ids; where two share a frame the earlier in this list is synced
 
-    @property
-    def track(self) -> FaceTrack:
-        return self.tracks[self.chosen]
+    @cached_property
+    def path(self) -> FacePath:
+        """The chosen face of every frame."""
+        from .faces.limits import chosen_path
+
+        return chosen_path(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,4 +212,5 @@ class SyncedFaces:
     resolution: int  # pixels, of the square crops
     audio: AudioEmbedding  # the voice that drove them
     source_index: np.ndarray  # (F,) int64: which source frame each output frame shows
+    blend: np.ndarray  # (F,) float32, 0 to 1: how much of the new face shows
     stamps: np.ndarray  # (F,) int64 ticks of the clip's time base

@@ -1,0 +1,116 @@
+"""When not to touch a face: turned too far, too small or blurred; the new face fades out over a few frames before that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import OptionError
+from ..types import FacePath, FaceTrack, FaceTracks, Outcome
+
+CALM = 2  # frames before and after over which pose and sharpness are averaged, so that a tremble crosses no limit
+
+
+@dataclass(frozen=True)
+class TouchLimits:
+    """Beyond any of these a face stays as it was filmed."""
+
+    max_yaw: float = 55.0  # degrees to either side; a profile is 90
+    max_pitch: float = 40.0  # degrees up or down
+    smallest: float = 32.0  # pixels, of the face's box: the longer side
+    least_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
+    fade: int = 4  # frames on which the new face fades, between one that is synced and one that isn't; never at a cut
+
+    def __post_init__(self) -> None:
+        for name, most in (("max_yaw", 180), ("max_pitch", 180), ("smallest", 1e5), ("least_sharpness", 1), ("fade", 100)):
+            if not 0 <= getattr(self, name) <= most:
+                raise OptionError(f"{name} is {getattr(self, name)}; use 0 to {most:g}")
+
+
+def chosen_path(faces: FaceTracks) -> FacePath:
+    """The chosen face of every frame of the clip, and how much of the new one may show there.
+
+    Raises:
+        OptionError: a chosen track isn't one of the clip's.
+    """
+    count = faces.clip.frame_count
+    path = FacePath(
+        boxes=np.full((count, 4), np.nan, np.float32),
+        landmarks=np.full((count, 3, 2), np.nan, np.float32),
+        visible=np.zeros(count, bool),
+        track=np.full(count, -1, np.int32),
+        person=np.full(count, -1, np.int32),
+        blend=np.zeros(count, np.float32),
+        outcome=np.full(count, Outcome.NO_FACE, np.uint8),
+    )
+    for track in faces.tracks:
+        path.outcome[track.start : track.stop][track.visible] = Outcome.NOT_CHOSEN
+    for number in faces.chosen:
+        if not 0 <= number < len(faces.tracks):
+            raise OptionError(f"track {number} is chosen, but the clip has tracks 0 to {len(faces.tracks) - 1}")
+        _put(path, faces.tracks[number], faces.limits)
+    firsts = {first for first, _ in faces.shots}
+    for first, stop in stretches(path.track):
+        part = slice(first, stop)
+        path.blend[part] *= _fading(path.blend[part] > 0, faces.limits.fade, first in firsts, stop in firsts | {count})
+    path.outcome[(path.blend > 0) & (path.blend < 1)] = Outcome.FADED
+    return path
+
+
+def stretches(track: np.ndarray) -> list[tuple[int, int]]:
+    """The half-open ranges of frames in which (N,) track ids are the same, none being -1: no smoothing crosses them."""
+    if not len(track):
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(track)) + 1).tolist(), len(track)]
+    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if track[a] >= 0]
+
+
+def _put(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
+    """Enters a track where no earlier one is."""
+    frames = np.flatnonzero(track.visible & (path.track[track.start : track.stop] < 0))
+    at = frames + track.start
+    outcome = _outcomes(track, limits)[frames]
+    path.boxes[at], path.landmarks[at] = track.boxes[frames], track.landmarks[frames]
+    path.visible[at], path.track[at], path.person[at] = True, track.track_id, track.person
+    path.outcome[at] = outcome
+    path.blend[at] = outcome == Outcome.SYNCED
+
+
+def _outcomes(track: FaceTrack, limits: TouchLimits) -> np.ndarray:
+    """(n,) `Outcome` of each frame of a track, were it chosen; fading is not in it."""
+    outcome = np.full(len(track.visible), Outcome.SYNCED, np.uint8)
+    if track.by_hand:
+        return outcome
+    size = (track.boxes[:, 2:] - track.boxes[:, :2]).max(1)
+    yaw, pitch = (np.abs(_averaged(track.pose[:, k])) for k in (0, 1))
+    outcome[_averaged(track.sharpness) < limits.least_sharpness] = Outcome.BLURRED
+    outcome[size < limits.smallest] = Outcome.TOO_SMALL
+    outcome[(yaw > limits.max_yaw) | (pitch > limits.max_pitch)] = Outcome.TURNED_AWAY
+    return outcome
+
+
+def _averaged(values: np.ndarray) -> np.ndarray:
+    """The mean of each value's neighbourhood, of what there is."""
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(values, CALM, constant_values=np.nan), 2 * CALM + 1)
+    there = np.isfinite(around)
+    return np.where(there, around, 0).sum(1) / np.maximum(there.sum(1), 1)
+
+
+def _fading(shown: np.ndarray, fade: int, from_cut: bool, to_cut: bool) -> np.ndarray:
+    """(n,) weights that rise from each place where the face isn't shown, within `fade` frames; cuts are no such place."""
+    if not fade:
+        return shown.astype(np.float32)
+    away = np.full(len(shown), fade + 1)
+    hidden = np.flatnonzero(~shown)
+    if not from_cut:
+        hidden = np.append(hidden, -1)
+    if not to_cut:
+        hidden = np.append(hidden, len(shown))
+    if len(hidden):
+        hidden.sort()
+        place = np.searchsorted(hidden, np.arange(len(shown)))
+        after = np.where(place < len(hidden), hidden[np.minimum(place, len(hidden) - 1)], len(shown) + fade + 1)
+        before = np.where(place > 0, hidden[np.maximum(place - 1, 0)], -fade - 2)
+        away = np.minimum(after - np.arange(len(shown)), np.arange(len(shown)) - before)
+    return np.clip(away / (fade + 1), 0, 1).astype(np.float32)
