@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -89,6 +90,24 @@ class Layer(NamedTuple):
         return picture
 
 
+def merged(layers: Sequence[Layer]) -> Layer | None:
+    """Several layers, the undermost first, as one that composites the same; None of none."""
+    if len(layers) < 2:
+        return layers[0] if layers else None
+    corners = np.array([layer.roi for layer in layers])
+    roi = Roi(*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
+    rgb, alpha = torch.zeros(3, roi.height, roi.width), torch.zeros(roi.height, roi.width)
+    for layer in layers:
+        x0, y0 = layer.roi.x0 - roi.x0, layer.roi.y0 - roi.y0
+        part = np.s_[y0 : y0 + layer.roi.height, x0 : x0 + layer.roi.width]
+        under, own = alpha[part] * (1 - layer.alpha), layer.alpha
+        both = under + own
+        mixed = (rgb[(slice(None), *part)] * under + layer.rgb * own) / both.clamp(min=1e-6)
+        rgb[(slice(None), *part)] = torch.where(both > 0, mixed, layer.rgb)
+        alpha[part] = both
+    return Layer(roi, rgb, alpha)
+
+
 def matte_of(part: tuple[Roi, Tensor] | None, width: int, height: int) -> Tensor:
     """(height, width) float32 in [0, 1]: the alpha `part` on the whole frame, 0 beyond and where there is none."""
     matte = torch.zeros(height, width)
@@ -145,19 +164,6 @@ def face_layer(
     shade = (1 - warp.coverage(shape.columns, shape.rows, shape.size)) * (REFERENCE_BACKGROUND / 2)
     rgb = (warp.sample(picture - 0.5, shape.columns, shape.rows) + 0.5 + shade).clamp_(0, 1)
     return Layer(shape.roi, rgb * shape.covered, shape.alpha)
-
-
-def face_alpha(
-    transform: np.ndarray,
-    patch_size: int,
-    resolution: int,
-    frame_size: tuple[int, int],
-    options: CompositeOptions | None = None,
-    region: Tensor | None = None,
-) -> tuple[Roi, Tensor] | None:
-    """The `face_layer`'s part of the frame and alpha (h, w) alone, for a patch of `patch_size` pixels a side."""
-    shape = _shape(transform, patch_size, resolution, frame_size, options or CompositeOptions(), region)
-    return None if shape is None else (shape.roi, shape.alpha)
 
 
 def restore_face(

@@ -7,22 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from .compositor import (
-    CompositeOptions,
-    Layer,
-    drawn_region,
-    face_alpha,
-    face_layer,
-    matte_of,
-    shown_region,
-)
+from .compositor import CompositeOptions, Layer, drawn_region, face_layer, matte_of, merged, shown_region
+from .errors import OptionError
 from .faces.align import crop_face
 from .faces.masks import mouth_mask
 from .frame import Frame
 from .frame_sequence import FrameSequence
 from .patches import PatchKind
-from .types import SyncedFaces
+from .types import Clip, SyncedFaces
 
 DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames are held
 
@@ -32,64 +26,97 @@ class Rendered:
     """One output frame, and what was pasted into it."""
 
     frame: Frame  # the result
-    layer: Layer | None  # None where nothing was pasted
+    layers: tuple[Layer, ...]  # a face's each, the undermost first; none where the frame passed through
+
+    @property
+    def layer(self) -> Layer | None:
+        """All that was pasted as one layer; None where nothing was."""
+        return merged(self.layers)
 
     @property
     def matte(self) -> torch.Tensor:
-        """(H, W) float32 in [0, 1]: the alpha of the pasted patch, displayed pixels; 0 where nothing was pasted."""
-        part = None if self.layer is None else (self.layer.roi, self.layer.alpha)
-        return matte_of(part, self.frame.width, self.frame.height)
+        """(H, W) float32 in [0, 1]: the alpha of what was pasted, displayed pixels; 0 where nothing was."""
+        layer = self.layer
+        return matte_of(None if layer is None else (layer.roi, layer.alpha), self.frame.width, self.frame.height)
 
     @property
     def rgba(self) -> torch.Tensor:
-        """(4, H, W) float32 in [0, 1]: the pasted patch, straight alpha last; all 0 where nothing was pasted."""
-        if self.layer is None:
+        """(4, H, W) float32 in [0, 1]: what was pasted, straight alpha last; all 0 where nothing was."""
+        layer = self.layer
+        if layer is None:
             return torch.zeros(4, self.frame.height, self.frame.width)
-        return self.layer.rgba(self.frame.width, self.frame.height)
+        return layer.rgba(self.frame.width, self.frame.height)
 
 
 @torch.inference_mode()
-def render(synced: SyncedFaces, options: CompositeOptions | None = None) -> Iterator[Rendered]:
+def render(
+    synced: SyncedFaces | Sequence[SyncedFaces],
+    options: CompositeOptions | None = None,
+    foreground: torch.Tensor | None = None,
+) -> Iterator[Rendered]:
     """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.stamps`.
 
     A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
     soft edge: the rest of the face stays the source's own samples. (Like the reference: the whole crop is pasted, the
     rest of the face being the source's, resampled. `Region.FACE` does so without its flaws.) The layers cost nothing
     beyond the frames; their full pictures are made when asked for.
+
+    Args:
+        synced: the new faces; several of one clip and of one length are pasted one over the other.
+        foreground: (N, h, w) or (1, h, w) float in [0, 1], of any size, a picture for each frame of the clip or one for
+            all: where it is 1 the source stays, since something lies before the face there.
+
+    Raises:
+        OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
     """
     options = options or CompositeOptions()
-    region = shown_region(synced.resolution, options)
-    for index, frame, drawn in drawn_faces(synced, range(len(synced.stamps))):
-        layer = None
-        if drawn is not None:
-            transform, size = synced.transforms[index], (frame.width, frame.height)
-            if region is None and synced.patches.kind is PatchKind.LATENTS:
-                drawn = _whole_face(frame, transform, drawn, synced.resolution, options)
-            elif not options.like_reference:
-                drawn = drawn.clamp(0, 1)
-            layer = face_layer(transform, drawn, synced.resolution, size, options, region)
-            if layer is not None:
-                frame.paste(*layer)
-        yield Rendered(frame, layer)
+    several = together(synced)
+    keep = _Foreground(several[0].faces.clip, foreground)
+    regions = [shown_region(one.resolution, options) for one in several]
+    for index, frame, drawn in _drawn_together(several, range(len(several[0].stamps))):
+        layers = [
+            _layer(one, index, frame, patch, options, region)
+            for one, patch, region in zip(several, drawn, regions, strict=True)
+            if patch is not None
+        ]
+        layers = [keep.cut(layer, int(several[0].source_index[index])) for layer in layers if layer is not None]
+        for layer in layers:
+            frame.paste(*layer)
+        yield Rendered(frame, tuple(layers))
 
 
-def render_frames(synced: SyncedFaces, options: CompositeOptions | None = None) -> Iterator[Frame]:
+def render_frames(
+    synced: SyncedFaces | Sequence[SyncedFaces],
+    options: CompositeOptions | None = None,
+    foreground: torch.Tensor | None = None,
+) -> Iterator[Frame]:
     """The frames of `render` alone."""
-    return (rendered.frame for rendered in render(synced, options))
+    return (rendered.frame for rendered in render(synced, options, foreground))
 
 
-def render_mattes(synced: SyncedFaces, options: CompositeOptions | None = None) -> Iterator[torch.Tensor]:
-    """Yields (H, W) float32 in [0, 1] for every output frame: exactly the alpha that `render` pastes with.
+def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, ...]:
+    """One or more new faces as a tuple, once it is known that they go over the same frames.
 
-    From geometry alone: neither a frame nor a patch is decoded.
+    Raises:
+        OptionError: there is none, or they are of different clips or lengths.
     """
-    options = options or CompositeOptions()
-    region = shown_region(synced.resolution, options)
-    patch_size = _patch_size(synced)
-    width, height = synced.faces.clip.width, synced.faces.clip.height
-    for transform in synced.transforms:
-        part = face_alpha(transform, patch_size, synced.resolution, (width, height), options, region)
-        yield matte_of(part, width, height)
+    several = (synced,) if isinstance(synced, SyncedFaces) else tuple(synced)
+    if not several:
+        raise OptionError("there are no new faces to paste; give those of at least one sampling")
+    first = several[0]
+    for other in several[1:]:
+        ours, theirs = (one.faces.clip for one in (first, other))
+        same = ours is theirs or (ours.images is theirs.images and ours.identity == theirs.identity)
+        if not same or ours.first_frame != theirs.first_frame:
+            raise OptionError(
+                f"the new faces are of two clips, {ours.name} and {theirs.name}; prepare one clip's faces"
+            )
+        if not np.array_equal(first.source_index, other.source_index):
+            raise OptionError(
+                f"one person's frames are {len(first.source_index)}, another's {len(other.source_index)}, or in "
+                f"another order: choose one length rule for both, and voices of one length unless the video decides"
+            )
+    return several
 
 
 def frames_with_face(synced: SyncedFaces) -> list[int]:
@@ -103,16 +130,28 @@ def drawn_faces(synced: SyncedFaces, indices: Sequence[int]) -> Iterator[tuple[i
     The patch is (3, P, P) float32 on the CPU, about [0, 1] and not clamped; P is the crops' resolution, or the size of
     replaced crops. A few frames are decoded together, no more are held.
     """
-    with_face = set(frames_with_face(synced))
-    with FrameSequence(synced.faces.clip) as sequence:
-        frames = sequence.frames([int(synced.source_index[index]) for index in indices])
+    for index, frame, (patch,) in _drawn_together((synced,), indices):
+        yield index, frame, patch
+
+
+def _drawn_together(
+    several: tuple[SyncedFaces, ...], indices: Sequence[int]
+) -> Iterator[tuple[int, Frame, list[torch.Tensor | None]]]:
+    """`drawn_faces` of several at once, with a patch or None of each."""
+    with_face = [set(frames_with_face(one)) for one in several]
+    source_index = several[0].source_index
+    with FrameSequence(several[0].faces.clip) as sequence:
+        frames = sequence.frames([int(source_index[index]) for index in indices])
         for first in range(0, len(indices), DECODE_BATCH):
             batch = indices[first : first + DECODE_BATCH]
             held = [next(frames) for _ in batch]
-            patched = [index for index in batch if index in with_face]
-            decoded = iter(_decoded(synced, patched))
+            decoded = [
+                iter(_decoded(one, [index for index in batch if index in own]))
+                for one, own in zip(several, with_face, strict=True)
+            ]
             for index, frame in zip(batch, held, strict=True):
-                yield index, frame, next(decoded) if index in with_face else None
+                patches = [next(found) if index in own else None for found, own in zip(decoded, with_face, strict=True)]
+                yield index, frame, patches
 
 
 def whole_face(frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolution: int) -> torch.Tensor:
@@ -124,6 +163,49 @@ def whole_face(frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolut
 def blend_mouth(drawn: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The drawn mouth region in the source's crop, (..., 3, R, R) each; `mask` (R, R), 1 = keep the source."""
     return drawn * (1 - mask) + source * mask
+
+
+def _layer(
+    synced: SyncedFaces,
+    index: int,
+    frame: Frame,
+    drawn: torch.Tensor,
+    options: CompositeOptions,
+    region: torch.Tensor | None,
+) -> Layer | None:
+    """What is pasted of one face into an output frame, as strongly as it may show there."""
+    transform, size, resolution = synced.transforms[index], (frame.width, frame.height), synced.resolution
+    if region is None and synced.patches.kind is PatchKind.LATENTS:
+        drawn = _whole_face(frame, transform, drawn, resolution, options)
+    elif not options.like_reference:
+        drawn = drawn.clamp(0, 1)
+    blend = float(synced.blend[index])
+    if blend < 1:
+        region = blend * (torch.ones(resolution, resolution) if region is None else region)
+    return face_layer(transform, drawn, resolution, size, options, region)
+
+
+class _Foreground:
+    """What the user says lies before the faces, cut out of the layers."""
+
+    def __init__(self, clip: Clip, mask: torch.Tensor | None) -> None:
+        if mask is not None and (mask.ndim != 3 or len(mask) not in (1, clip.frame_count) or not mask.numel()):
+            raise OptionError(
+                f"the foreground mask has shape {tuple(mask.shape)}; give (frames, height, width) with one picture for "
+                f"all or one for each of the {clip.frame_count} frames"
+            )
+        self._mask = mask
+        self._size = clip.height, clip.width
+
+    def cut(self, layer: Layer, source: int) -> Layer:
+        """`layer`, over the clip's frame `source`, without the foreground."""
+        if self._mask is None:
+            return layer
+        picture = self._mask[source if len(self._mask) > 1 else 0].float()
+        if tuple(picture.shape) != self._size:
+            picture = F.interpolate(picture[None, None], size=self._size, mode="bilinear", align_corners=False)[0, 0]
+        x0, y0, x1, y1 = layer.roi
+        return layer._replace(alpha=layer.alpha * (1 - picture[y0:y1, x0:x1].clamp(0, 1)))
 
 
 def _whole_face(
@@ -143,7 +225,3 @@ def _decoded(synced: SyncedFaces, indices: list[int]) -> torch.Tensor | tuple[()
     if synced.patches.kind is PatchKind.CROPS:
         return patches
     return synced.codec.decode(patches).float().cpu() / 2 + 0.5
-
-
-def _patch_size(synced: SyncedFaces) -> int:
-    return synced.patches.shape[-1] if synced.patches.kind is PatchKind.CROPS else synced.resolution

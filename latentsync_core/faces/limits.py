@@ -1,7 +1,8 @@
-"""When not to touch a face: turned too far, too small or blurred; the new face fades out over a few frames before that."""
+"""When not to touch a face: turned too far, too small or blurred. The new face fades out before that."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,8 @@ class TouchLimits:
     fade: int = 4  # frames on which the new face fades, between one that is synced and one that isn't; never at a cut
 
     def __post_init__(self) -> None:
-        for name, most in (("max_yaw", 180), ("max_pitch", 180), ("smallest", 1e5), ("least_sharpness", 1), ("fade", 100)):
+        limits = {"max_yaw": 180, "max_pitch": 180, "smallest": 1e5, "least_sharpness": 1, "fade": 100}
+        for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
                 raise OptionError(f"{name} is {getattr(self, name)}; use 0 to {most:g}")
 
@@ -63,7 +65,7 @@ def stretches(track: np.ndarray) -> list[tuple[int, int]]:
     if not len(track):
         return []
     edges = [0, *(np.flatnonzero(np.diff(track)) + 1).tolist(), len(track)]
-    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if track[a] >= 0]
+    return [(first, stop) for first, stop in itertools.pairwise(edges) if track[first] >= 0]
 
 
 def _put(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
@@ -98,7 +100,7 @@ def _averaged(values: np.ndarray) -> np.ndarray:
 
 
 def _fading(shown: np.ndarray, fade: int, from_cut: bool, to_cut: bool) -> np.ndarray:
-    """(n,) weights that rise from each place where the face isn't shown, within `fade` frames; cuts are no such place."""
+    """(n,) weights that rise within `fade` frames of each place where the face isn't shown; a cut is no such place."""
     if not fade:
         return shown.astype(np.float32)
     away = np.full(len(shown), fade + 1)

@@ -73,13 +73,13 @@ def sample_faces(
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
 ) -> SyncedFaces:
-    """Draws the chosen face anew for every output frame of `timeline` in which it is visible.
+    """Draws the chosen face anew for every output frame of `timeline` in which it may be touched.
 
     Memory does not grow with the clip: crops are cut again from the stream for each window, audio windows are gathered
     for each window, finished latents go to disk.
 
     Args:
-        transforms: (N, 2, 3) float32 of every source frame, source pixel → crop pixel; NaN where there is no face.
+        transforms: (N, 2, 3) float32 of every source frame, source pixel → crop pixel; NaN where no face is drawn.
         folder: where finished patches are kept so that an interrupted run can go on; None: a temporary place.
         on_preview: shown after every denoising step what the window at hand will come to.
         on_progress: told after every denoising step; raising from it cancels.
@@ -89,7 +89,9 @@ def sample_faces(
     """
     options = options or SamplerOptions()
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
-    windows = plan_windows(np.isfinite(transforms).all(axis=(1, 2)), options.windows)
+    path = faces.path
+    present = np.isfinite(transforms).all(axis=(1, 2))
+    windows = plan_windows(present, options.windows, path.track[timeline.source_index])
     side = model.resolution // PIXELS_PER_LATENT
     # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.
     key = _content_key(model, faces, transforms, timeline, audio, options) if folder else "this-run"
@@ -141,6 +143,7 @@ def sample_faces(
         resolution=model.resolution,
         audio=audio,
         source_index=timeline.source_index,
+        blend=np.where(present, path.blend[timeline.source_index], 0).astype(np.float32),
         stamps=timeline.stamps,
     )
 
@@ -158,8 +161,10 @@ def _keyed_draws(
 ) -> Iterator[_Draw]:
     shape = (LATENT_CHANNELS, side, side)
     for window in windows:
-        source_frames = (faces.clip.first_frame + timeline.source_index[window.start : window.stop]).tolist()
-        start = frame_noise(options.seed, faces.track.track_id, source_frames, shape, options.noise_sharing)
+        shown = timeline.source_index[window.start : window.stop]
+        source_frames = (faces.clip.first_frame + shown).tolist()
+        person = int(faces.path.person[shown[0]])
+        start = frame_noise(options.seed, person, source_frames, shape, options.noise_sharing)
         yield _Draw(start, None, None)
 
 
@@ -256,7 +261,7 @@ def _content_key(
     else:
         for image in clip.images:
             digest.update(image.contiguous().cpu().numpy().tobytes())
-    digest.update(f"{clip.first_frame} {faces.track.track_id} {model.digest} {audio.digest} {options}".encode())
-    for values in (transforms, timeline.source_index, timeline.times):
+    digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())
+    for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,18 +42,19 @@ class Window:
         return range(self.start, self.stop)
 
 
-def plan_windows(present: np.ndarray, options: WindowOptions) -> list[Window]:
-    """Cuts every unbroken run of frames with a face into windows; none spans a gap.
+def plan_windows(present: np.ndarray, options: WindowOptions, of: np.ndarray | None = None) -> list[Window]:
+    """Cuts every unbroken run of frames with a face into windows; none spans a gap, nor a change of faces or shots.
 
     Args:
         present: (F,) bool, whether an output frame has a face to draw.
+        of: (F,) whole numbers: a window's frames all have the same one, a track's, so that it spans no cut.
 
     Returns:
         Windows in order. Neighbours in a run share `overlap` frames, the last pair more where `full_last` shifts the
         last one back. A run shorter than a window is one short window.
     """
     windows = []
-    for start, stop in runs(present):
+    for start, stop in _unbroken(present, of):
         at = start
         while True:
             end = min(at + options.frames, stop)
@@ -69,6 +71,18 @@ def runs(present: np.ndarray) -> list[tuple[int, int]]:
     """The half-open ranges in which the (F,) bool array is True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], present, [False])).astype(np.int8)))
     return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _unbroken(present: np.ndarray, of: np.ndarray | None) -> list[tuple[int, int]]:
+    """The runs of `present`, cut where the numbers `of` the frames change."""
+    if of is None:
+        return runs(present)
+    changes = (np.flatnonzero(np.diff(of)) + 1).tolist()
+    pieces = []
+    for start, stop in runs(present):
+        edges = [start, *(at for at in changes if start < at < stop), stop]
+        pieces += itertools.pairwise(edges)
+    return pieces
 
 
 def cross_fade(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:

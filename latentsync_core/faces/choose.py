@@ -1,0 +1,228 @@
+"""Which faces are synced: the largest, one pointed at, one like a picture, and single tracks switched on or off."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import torch
+
+from ..errors import FaceError, OptionError
+from ..types import FaceTrack, FaceTracks
+
+FRONTAL = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
+NEAR = 1.0  # boxes: how far beside a face a point may lie that still means it
+MOST_TRACKS = 100_000  # that a list may name
+
+
+class ChooseBy(str, Enum):
+    """How the face to be synced is told from others."""
+
+    LARGEST = "largest"  # the person who takes the most room in the clip, seconds counting as much as size
+    FRONTAL = "most frontal"  # the person who faces the camera longest
+    LEFT = "left-most"  # in every shot the person farthest to the left
+    INDEX = "person"  # by number; the contact sheet shows them
+    POINT = "point"  # the person at a place of one frame
+    PICTURE = "picture"  # the person who looks like the one in a picture
+    MASK = "mask"  # the person under a mask
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """Which faces are synced. A person's tracks are synced in every shot; `on` and `off` have the last word."""
+
+    by: ChooseBy = ChooseBy.LARGEST
+    person: int = 0  # for INDEX
+    point: tuple[float, float] = (0.0, 0.0)  # for POINT: x y in displayed pixels
+    frame: int = 0  # of the clip, for POINT, and where a MASK is a single picture
+    on: tuple[int, ...] = ()  # tracks that are synced too
+    off: tuple[int, ...] = ()  # tracks that never are
+
+    def __post_init__(self) -> None:
+        both = set(self.on) & set(self.off)
+        if both:
+            raise OptionError(f"tracks {sorted(both)} are both on and off; name each once")
+
+
+def choose(
+    faces: FaceTracks,
+    choice: FaceChoice | None = None,
+    picture: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+) -> FaceTracks:
+    """`faces` with other faces chosen.
+
+    Args:
+        picture: for PICTURE: (h, w, 3) or (1, h, w, 3) float RGB in [0, 1] that shows one face.
+        mask: for MASK: (h, w), (1, h, w) or (N, h, w) float in [0, 1], any size; one picture belongs to the choice's
+            frame.
+
+    Raises:
+        OptionError: a number, point or mask that doesn't fit the clip, or something needed is missing.
+        FaceError: nobody there is meant by it.
+    """
+    choice = choice or FaceChoice()
+    by = ChooseBy(choice.by)
+    if by is ChooseBy.PICTURE:
+        chosen = _of_person(faces, _person_like(faces, picture))
+    elif by is ChooseBy.MASK:
+        chosen = _of_person(faces, _person_under(faces, mask, choice.frame))
+    else:
+        chosen = _WAYS[by](faces, choice)
+    for track in (*choice.on, *choice.off):
+        if not 0 <= track < len(faces.tracks):
+            raise OptionError(f"there is no track {track}; the clip has tracks 0 to {len(faces.tracks) - 1}")
+    chosen = [track for track in (*choice.on, *(t for t in chosen if t not in choice.on)) if track not in choice.off]
+    return dataclasses.replace(faces, chosen=tuple(chosen))
+
+
+def read_track_list(text: str) -> tuple[int, ...]:
+    """Track numbers as a user types them: "3, 5-7" is 3, 5, 6, 7.
+
+    Raises:
+        OptionError: anything else.
+    """
+    numbers: list[int] = []
+    for part in filter(None, re.split(r"[\s,;]+", text.strip())):
+        span = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)
+        if not span:
+            raise OptionError(f"{part!r} is no track number; write numbers and ranges such as 3, 5-7")
+        first, last = int(span[1]), int(span[2] or span[1])
+        if last < first or len(numbers) + last - first >= MOST_TRACKS:
+            raise OptionError(f"{part!r} is no range of tracks; write the smaller number first")
+        numbers += range(first, last + 1)
+    return tuple(dict.fromkeys(numbers))
+
+
+def _of_person(faces: FaceTracks, person: int) -> list[int]:
+    """The tracks of a person, longest first: where two share a frame, the longer one is synced."""
+    own = [track for track in faces.tracks if track.person == person]
+    return [track.track_id for track in sorted(own, key=lambda track: (-int(track.visible.sum()), track.start))]
+
+
+def _best_person(tracks: Iterable[FaceTrack], worth: Callable[[FaceTrack], float]) -> int:
+    """The person whose tracks are worth most together; the lower number where two are equal."""
+    sums: dict[int, float] = {}
+    for track in tracks:
+        sums[track.person] = sums.get(track.person, 0.0) + worth(track)
+    return min(sums, key=lambda person: (-sums[person], person))
+
+
+def _largest(faces: FaceTracks, _: FaceChoice) -> list[int]:
+    return _of_person(faces, _best_person(faces.tracks, _area))
+
+
+def _frontal(faces: FaceTracks, _: FaceChoice) -> list[int]:
+    def frames(track: FaceTrack) -> float:
+        yaw, pitch = np.abs(track.pose[track.visible, :2]).T
+        return float(((yaw <= FRONTAL[0]) & (pitch <= FRONTAL[1])).sum()) + 1e-9 * _area(track)
+
+    return _of_person(faces, _best_person(faces.tracks, frames))
+
+
+def _left(faces: FaceTracks, _: FaceChoice) -> list[int]:
+    chosen = []
+    for first, stop in faces.shots:
+        inside = [track for track in faces.tracks if first <= track.start < stop]
+        places: dict[int, list[np.ndarray]] = {}
+        for track in inside:
+            places.setdefault(track.person, []).append(track.boxes[track.visible][:, [0, 2]].mean(1))
+        if places:
+            left_most = min(places, key=lambda person: float(np.concatenate(places[person]).mean()))
+            chosen += [track.track_id for track in inside if track.person == left_most]
+    return chosen
+
+
+def _index(faces: FaceTracks, choice: FaceChoice) -> list[int]:
+    chosen = _of_person(faces, choice.person)
+    if not chosen:
+        most = max(track.person for track in faces.tracks)
+        raise OptionError(f"there is no person {choice.person}; the clip has persons 0 to {most}")
+    return chosen
+
+
+def _at_point(faces: FaceTracks, choice: FaceChoice) -> list[int]:
+    clip, (x, y) = faces.clip, choice.point
+    _check_frame(faces, choice.frame)
+    if not (0 <= x < clip.width and 0 <= y < clip.height):
+        raise OptionError(f"the point {x:g}, {y:g} lies outside the picture of {clip.width}×{clip.height} pixels")
+    away = {}
+    for track in _seen_at(faces, choice.frame):
+        box = track.boxes[choice.frame - track.start].astype(float)
+        size = max(*(box[2:] - box[:2]), 1.0)
+        beside = np.maximum(np.maximum(box[:2] - (x, y), (x, y) - box[2:]), 0).max() / size
+        centre = np.abs((box[:2] + box[2:]) / 2 - (x, y)).max() / size
+        if beside <= NEAR:
+            away[track.person] = (beside, centre)
+    if not away:
+        raise FaceError(f"no face is at {x:g}, {y:g} in frame {choice.frame}; {_where(faces, choice.frame)}")
+    return _of_person(faces, min(away, key=away.get))
+
+
+def _person_like(faces: FaceTracks, picture: torch.Tensor | None) -> int:
+    from .likeness import face_in_picture, most_alike
+
+    if picture is None:
+        raise OptionError("choosing by picture needs a picture of the person; connect one")
+    return most_alike(face_in_picture(picture), faces.tracks)
+
+
+def _person_under(faces: FaceTracks, mask: torch.Tensor | None, frame: int) -> int:
+    if mask is None:
+        raise OptionError("choosing by mask needs a mask; connect one")
+    mask = mask[None] if mask.ndim == 2 else mask
+    if mask.ndim != 3 or len(mask) not in (1, faces.clip.frame_count):
+        raise OptionError(
+            f"the mask has shape {tuple(mask.shape)}; give one picture, or one for each of the "
+            f"{faces.clip.frame_count} frames"
+        )
+    _check_frame(faces, frame)
+    scale = np.array([mask.shape[2] / faces.clip.width, mask.shape[1] / faces.clip.height] * 2)
+    covered: dict[int, float] = {}
+    for index in [frame] if len(mask) == 1 else range(len(mask)):
+        picture = mask[0 if len(mask) == 1 else index]
+        for track in _seen_at(faces, index):
+            x0, y0, x1, y1 = (track.boxes[index - track.start] * scale).round().astype(int).clip(0).tolist()
+            part = picture[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+            share = float(part.float().mean()) if part.numel() else 0.0
+            covered[track.person] = covered.get(track.person, 0.0) + share
+    if not covered or max(covered.values()) <= 0:
+        raise FaceError(f"no face is under the mask; {_where(faces, frame)}")
+    return min(covered, key=lambda person: (-covered[person], person))
+
+
+def _seen_at(faces: FaceTracks, frame: int) -> list[FaceTrack]:
+    return [t for t in faces.tracks if t.start <= frame < t.stop and t.visible[frame - t.start]]
+
+
+def _check_frame(faces: FaceTracks, frame: int) -> None:
+    if not 0 <= frame < faces.clip.frame_count:
+        raise OptionError(f"there is no frame {frame}; the clip has frames 0 to {faces.clip.frame_count - 1}")
+
+
+def _where(faces: FaceTracks, frame: int) -> str:
+    """What there is, for a message."""
+    seen = _seen_at(faces, frame)
+    if seen:
+        centres = ("{:.0f}, {:.0f}".format(*t.boxes[frame - t.start].reshape(2, 2).mean(0)) for t in seen)
+        return f"that frame has faces around {'; '.join(centres)}"
+    nearest = min(faces.tracks, key=lambda t: max(t.start - frame, frame - t.stop + 1))
+    return f"that frame has none; the nearest one is seen in frames {nearest.start} to {nearest.stop - 1}"
+
+
+def _area(track: FaceTrack) -> float:
+    boxes = track.boxes[track.visible].astype(np.float64)
+    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum())
+
+
+_WAYS: dict[ChooseBy, Callable[[FaceTracks, FaceChoice], list[int]]] = {
+    ChooseBy.LARGEST: _largest,
+    ChooseBy.FRONTAL: _frontal,
+    ChooseBy.LEFT: _left,
+    ChooseBy.INDEX: _index,
+    ChooseBy.POINT: _at_point,
+}
