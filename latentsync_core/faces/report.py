@@ -1,0 +1,172 @@
+"""What was done with each frame and why: as text, as data for machines, and as a picture of the clip's time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from ..types import FaceTrack, FaceTracks, Outcome
+from .limits import stretches
+
+MOST_LINES = 40  # of the text; the data has all
+SAID = {
+    Outcome.SYNCED: "synced",
+    Outcome.FADED: "fading",
+    Outcome.NO_FACE: "no face",
+    Outcome.NOT_CHOSEN: "no chosen face",
+    Outcome.TURNED_AWAY: "turned too far",
+    Outcome.TOO_SMALL: "too small",
+    Outcome.BLURRED: "too blurred",
+}
+# Of the picture, in pixels.
+WIDTH, ROW, GAP, LEFT = 1200, 22, 6, 120
+OUTCOME_COLOURS = {
+    Outcome.SYNCED: (70, 190, 110),
+    Outcome.FADED: (160, 205, 130),
+    Outcome.NO_FACE: (70, 70, 76),
+    Outcome.NOT_CHOSEN: (110, 110, 120),
+    Outcome.TURNED_AWAY: (220, 150, 60),
+    Outcome.TOO_SMALL: (205, 110, 90),
+    Outcome.BLURRED: (150, 110, 190),
+}
+PERSON_COLOURS = ((86, 156, 214), (220, 170, 70), (190, 110, 190), (90, 190, 170), (210, 100, 110), (150, 160, 90))
+BACKGROUND, CUT, TEXT = (32, 32, 36), (235, 235, 235), (225, 225, 225)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames first..stop-1 of the clip, all of one fate."""
+
+    first: int
+    stop: int
+    outcome: Outcome
+    track: int  # -1 where no chosen face is there
+
+
+def fates(faces: FaceTracks) -> list[Stretch]:
+    """The whole clip as stretches of frames of one outcome and one track, in order."""
+    path = faces.path
+    if not len(path.outcome):
+        return []
+    changes = (np.diff(path.outcome) != 0) | (np.diff(path.track) != 0)
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(path.outcome)]
+    return [
+        Stretch(first, stop, Outcome(int(path.outcome[first])), int(path.track[first]))
+        for first, stop in pairwise(edges)
+    ]
+
+
+def as_data(faces: FaceTracks) -> dict:
+    """Everything for machines, JSON's own types only; frames are half-open ranges, sizes pixels, angles degrees."""
+    counts = Counter(SAID[Outcome(int(value))] for value in faces.path.outcome)
+    return {
+        "clip": faces.clip.name,
+        "frames": faces.clip.frame_count,
+        "fps": str(faces.clip.fps),
+        "counts": dict(counts),
+        "shots": [list(shot) for shot in faces.shots],
+        "people": 1 + max((track.person for track in faces.tracks), default=-1),
+        "tracks": [_of_track(faces, track) for track in faces.tracks],
+        "frame_ranges": [
+            {"frames": [one.first, one.stop], "outcome": SAID[one.outcome], "track": one.track} for one in fates(faces)
+        ],
+    }
+
+
+def as_text(faces: FaceTracks) -> str:
+    """What a user reads: how many frames are synced, and where and why the others aren't."""
+    path, times = faces.path, faces.clip.times
+    count = faces.clip.frame_count
+    people = 1 + max((track.person for track in faces.tracks), default=-1)
+    lines = [
+        f"{int((path.blend > 0).sum())} of {count} frames synced; {_many(len(faces.shots), 'shot')}, "
+        f"{_many(len(faces.tracks), 'track')}, {_many(people, 'person', 'people')}"
+    ]
+    passed = [one for one in fates(faces) if one.outcome not in (Outcome.SYNCED, Outcome.FADED)]
+    for one in passed[:MOST_LINES]:
+        what = f"frames {one.first} to {one.stop - 1}" if one.stop - one.first > 1 else f"frame {one.first}"
+        lines.append(f"{what} ({times[one.first]:.2f} s) pass through: {SAID[one.outcome]}")
+    if len(passed) > MOST_LINES:
+        lines.append(f"and {len(passed) - MOST_LINES} more stretches")
+    return "\n".join(lines)
+
+
+def timeline_picture(several: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor:
+    """(3, h, w) float32 in [0, 1]: a row for each person's tracks, and for each choice what becomes of its frames.
+
+    Time runs to the right; white lines are cuts. Several choices over one clip, one for each voice, lie one below the
+    other.
+    """
+    from PIL import Image, ImageDraw
+
+    several = (several,) if isinstance(several, FaceTracks) else tuple(several)
+    faces = several[0]
+    people = sorted({track.person for track in faces.tracks})
+    rows = [
+        *(f"person {person}" for person in people),
+        *("synced" + f" {n + 1}" * (len(several) > 1) for n in range(len(several))),
+    ]
+    seen = sorted({Outcome(int(value)) for one in several for value in np.unique(one.path.outcome)})
+    top = GAP
+    height = top + (ROW + GAP) * (len(rows) + 1)
+    picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    scale = (WIDTH - LEFT - GAP) / faces.clip.frame_count
+
+    def bar(row: int, first: int, stop: int, colour: tuple[int, int, int]) -> None:
+        x0, y0 = LEFT + first * scale, top + row * (ROW + GAP)
+        draw.rectangle((x0, y0, max(LEFT + stop * scale - 1, x0), y0 + ROW), fill=colour)
+
+    for track in faces.tracks:
+        for first, stop in stretches(np.where(track.visible, 0, -1)):
+            colour = PERSON_COLOURS[track.person % len(PERSON_COLOURS)]
+            bar(people.index(track.person), track.start + first, track.start + stop, colour)
+    for number, one in enumerate(several):
+        for stretch in fates(one):
+            bar(len(people) + number, stretch.first, stretch.stop, OUTCOME_COLOURS[stretch.outcome])
+    bottom = top + len(rows) * (ROW + GAP) - GAP
+    for first, _ in faces.shots[1:]:
+        x = LEFT + first * scale
+        draw.line((x, top - GAP / 2, x, bottom + GAP / 2), fill=CUT)
+    for row, name in enumerate(rows):
+        draw.text((GAP, top + row * (ROW + GAP) + 5), name, fill=TEXT)
+    x = LEFT
+    for outcome in seen:
+        y = top + len(rows) * (ROW + GAP)
+        draw.rectangle((x, y + 3, x + 14, y + 17), fill=OUTCOME_COLOURS[outcome])
+        draw.text((x + 20, y + 5), SAID[outcome], fill=TEXT)
+        x += 36 + 7 * len(SAID[outcome])
+    return torch.from_numpy(np.asarray(picture, np.float32) / 255).permute(2, 0, 1)
+
+
+def _of_track(faces: FaceTracks, track: FaceTrack) -> dict:
+    seen = track.visible
+    sizes = (track.boxes[seen][:, 2:] - track.boxes[seen][:, :2]).max(1)
+    yaw, pitch, roll = track.pose[seen].T
+    return {
+        "track": track.track_id,
+        "person": track.person,
+        "frames": [track.start, track.stop],
+        "shot": next(n for n, (first, stop) in enumerate(faces.shots) if first <= track.start < stop),
+        "chosen": track.track_id in faces.chosen,
+        "by_hand": track.by_hand,
+        "size": _spread(sizes),
+        "yaw": _spread(yaw),
+        "pitch": _spread(pitch),
+        "roll": _spread(roll),
+        "sharpness": _spread(track.sharpness[seen]),
+    }
+
+
+def _spread(values: np.ndarray) -> list[float]:
+    """The least, the median and the largest."""
+    return [round(float(value), 3) for value in (values.min(), np.median(values), values.max())] if len(values) else []
+
+
+def _many(count: int, one: str, more: str | None = None) -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
