@@ -10,12 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 from .audio_features import AudioEmbedding, embed_audio
 from .audio_io import AudioSource, load_audio
 from .compositor import CompositeOptions
-from .faces.align import AlignOptions, align_track
+from .errors import VideoError
+from .faces.align import AlignOptions
+from .faces.choose import FaceChoice, check_apart, choose
+from .faces.limits import TouchLimits
+from .faces.marks import read_marks
+from .faces.path import path_transforms
+from .faces.report import as_data
 from .faces.track import FaceOptions, prepare_faces
+from .faces.tracks_file import found_before
+from .mixing import mixed_file
 from .models.weights import LatentSyncModel, LoadOptions, load_model
 from .rendering import render_frames
 from .sampling.sampler import Preview, SamplerOptions, sample_faces
@@ -30,21 +39,37 @@ raises cancels the job and leaves no output file."""
 
 
 @dataclass(frozen=True)
+class Speaker:
+    """Somebody in the clip, and the voice that they speak with."""
+
+    audio: str | Path | AudioSource
+    choice: FaceChoice = field(default_factory=FaceChoice)
+    picture: str | Path | None = None  # of the person, where the choice is by picture
+
+
+@dataclass(frozen=True)
 class SyncOptions:
     """Everything about one job but its files; each stage's own options live beside that stage."""
 
     model: str | Path | LatentSyncModel  # a known name, a bundle folder, a checkpoint file, or a loaded model
     load: LoadOptions = field(default_factory=LoadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
+    marks: str = ""  # faces marked by hand, as JSON text; see faces/marks.py
+    choice: FaceChoice = field(default_factory=FaceChoice)  # who speaks with the voice
+    picture: str | Path | None = None  # of that person, where the choice is by picture
+    others: tuple[Speaker, ...] = ()  # who speaks besides, each with a voice of their own
     align: AlignOptions = field(default_factory=AlignOptions)
+    limits: TouchLimits = field(default_factory=TouchLimits)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     writer: WriterOptions = field(default_factory=WriterOptions)
     length: LengthRule = LengthRule.VIDEO
     start: float = 0.0  # seconds into the clip at which the output begins
     end: float | None = None  # seconds into the clip at which it ends; None: the clip's end
-    mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voice
-    work_folder: Path | None = None  # keeps finished faces, so that an interrupted job can go on
+    mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voices
+    work_folder: Path | None = (
+        None  # keeps found and finished faces, so that the next run or an interrupted job goes on
+    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,8 @@ class SyncReport:
     frames: int  # written
     fps: str  # rational, "24000/1001"
     synced_frames: int
-    passed_through: tuple[tuple[int, int], ...]  # half-open ranges of output frames without a face
+    passed_through: tuple[tuple[int, int], ...]  # half-open ranges of output frames in which nothing was drawn
+    faces: tuple[dict, ...]  # of each speaker, what was done with each of the clip's frames and why: faces/report.py
     notes: tuple[str, ...]  # what the user should know: sound cut, re-encoded, ...
     seconds: dict[str, float]  # per phase
 
@@ -69,7 +95,7 @@ def sync(
     options: SyncOptions,
     on_progress: PhaseProgress | None = None,
 ) -> SyncReport:
-    """Lip-syncs `video` to `audio` and writes the result to `out`.
+    """Lip-syncs `video` to `audio`, and to the voices of `options.others`, and writes the result to `out`.
 
     Every frame without the face, and every sample outside the patch, leaves as it came. The file appears at `out` only
     when it is complete. Inputs are checked before anything slow starts.
@@ -81,8 +107,10 @@ def sync(
     out = output_path(Path(out), options.writer.codec)
     check_target(out)
     clip = (video if isinstance(video, Clip) else probe(video)).between(options.start, options.end)
-    voice = audio if isinstance(audio, AudioSource) else load_audio(audio)
-    mux = load_audio(options.mux_audio) if options.mux_audio else voice
+    speakers = (Speaker(audio, options.choice, options.picture), *options.others)
+    voices = [one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio) for one in speakers]
+    pictures = [None if one.picture is None else _picture(one.picture) for one in speakers]
+    mux = load_audio(options.mux_audio) if options.mux_audio else None
 
     with ExitStack() as cleanup:
         with clock.phase("model") as tell:
@@ -92,24 +120,38 @@ def sync(
                 else load_model(options.model, options.load, tell)
             )
         with clock.phase("faces") as tell:
-            faces = prepare_faces(clip, options.faces, options.align, tell)
-        with clock.phase("voice") as tell:
-            embedding = embed_audio(voice, model.whisper, tell)
-        with clock.phase("sampling") as tell:
-            synced = sample(
-                model, faces, embedding, options.sampler, options.length, options.work_folder, on_progress=tell
+            found = find_faces(
+                clip, options.faces, options.align, options.limits, options.marks, options.work_folder, tell
             )
-            cleanup.enter_context(synced.patches)
+            faces = [choose(found, one.choice, picture) for one, picture in zip(speakers, pictures, strict=True)]
+            check_apart(faces)
+        with clock.phase("voice") as tell:
+            heard = [
+                embed_audio(voice, model.whisper, _part(tell, number, len(voices)))
+                for number, voice in enumerate(voices)
+            ]
+        with clock.phase("sampling") as tell:
+            longest = max(voice.duration for voice in voices)
+            synced = []
+            for number, (chosen, voice) in enumerate(zip(faces, heard, strict=True)):
+                synced.append(
+                    sample(
+                        model, chosen, voice, options.sampler, options.length, options.work_folder, longest,
+                        on_progress=_part(tell, number, len(faces)),
+                    )
+                )  # fmt: skip
+                cleanup.enter_context(synced[-1].patches)
         with clock.phase("compositing") as tell:
-            sound = mux.as_file(Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_"))))
+            folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_")))
+            sound = mux.as_file(folder) if mux else mixed_file(voices, folder)
             writer = cleanup.enter_context(
-                FrameWriter(out, clip, options=options.writer, stamps=synced.stamps, audio=sound)
+                FrameWriter(out, clip, options=options.writer, stamps=synced[0].stamps, audio=sound)
             )
             for done, frame in enumerate(render_frames(synced, options.composite), start=1):
                 writer.write(frame)
-                tell(done, len(synced.stamps))
+                tell(done, len(synced[0].stamps))
 
-    present = np.isfinite(synced.transforms).all(axis=(1, 2))
+    present = np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced], axis=0)
     return SyncReport(
         output=out,
         model=model.name,
@@ -118,9 +160,41 @@ def sync(
         fps=str(clip.fps),
         synced_frames=int(present.sum()),
         passed_through=tuple(runs(~present)),
-        notes=(*_length_notes(synced, options.length), *writer.notes),
+        faces=tuple(as_data(one) for one in faces),
+        notes=(*_length_notes(synced[0], longest, options.length), *writer.notes),
         seconds=clock.seconds,
     )
+
+
+def find_faces(
+    clip: Clip,
+    options: FaceOptions | None = None,
+    align: AlignOptions | None = None,
+    limits: TouchLimits | None = None,
+    marks: str = "",
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> FaceTracks:
+    """Every face of the clip, those marked by hand included; the person seen most is chosen.
+
+    Args:
+        marks: JSON text (`faces.marks.read_marks`).
+        folder: keeps what was found, so that the same clip's faces are there at once the next time; None keeps nothing.
+
+    Raises:
+        FaceError, OptionError, VideoError, OutputError.
+    """
+    options, align, limits = options or FaceOptions(), align or AlignOptions(), limits or TouchLimits()
+    by_hand = read_marks(marks, clip)
+    faces = found_before(
+        clip,
+        repr((options, by_hand)),
+        folder,
+        align,
+        limits,
+        lambda: prepare_faces(clip, options, align, on_progress, limits, by_hand),
+    )
+    return choose(faces)
 
 
 def sample(
@@ -130,22 +204,38 @@ def sample(
     options: SamplerOptions | None = None,
     length: LengthRule = LengthRule.VIDEO,
     folder: Path | None = None,
+    seconds: float | None = None,
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
 ) -> SyncedFaces:
-    """Aligns the chosen face, lays the clip out under the voice and draws the faces (`sample_faces`)."""
-    track, clip = faces.track, faces.clip
-    transforms = align_track(track.landmarks, track.visible, model.resolution, faces.align, clip.sample_aspect)
-    timeline = plan_timeline(clip, audio.duration, length)
+    """Aligns the chosen faces, lays the clip out under the voice and draws them anew (`sample_faces`).
+
+    `seconds` is what the timeline goes by in place of the voice's own duration, where several voices share a clip.
+    """
+    transforms = path_transforms(faces, model.resolution)
+    timeline = plan_timeline(faces.clip, audio.duration if seconds is None else seconds, length)
     return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
 
 
-def _length_notes(synced: SyncedFaces, rule: LengthRule) -> list[str]:
-    clip, voice_seconds = synced.faces.clip, synced.audio.duration
+def _picture(source: str | Path) -> torch.Tensor:
+    """(1, h, w, 3) in [0, 1]: a picture file's only frame."""
+    clip = probe(source)
+    if clip.images is None:
+        raise VideoError(f"{source} is no picture; give a PNG or JPEG that shows the person")
+    return clip.images[:1]
+
+
+def _part(tell: Progress, number: int, parts: int) -> Progress:
+    """Progress of one of several equal parts as that of the whole."""
+    return lambda done, total: tell(number * total + done, parts * total)
+
+
+def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list[str]:
+    clip = synced.faces.clip
     written = float((synced.stamps[-1] - synced.stamps[0]) * clip.time_base + 1 / clip.fps)
-    if voice_seconds > written + float(1 / clip.fps):
+    if seconds > written + float(1 / clip.fps):
         way_out = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
-        return [f"the voice lasts {voice_seconds:.2f} s, the clip {written:.2f} s: the voice was cut{way_out}"]
+        return [f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut{way_out}"]
     return []
 
 

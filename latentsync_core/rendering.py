@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from .compositor import CompositeOptions, Layer, drawn_region, face_layer, matte_of, merged, shown_region
 from .errors import OptionError
 from .faces.align import crop_face
+from .faces.choose import check_apart
 from .faces.masks import mouth_mask
 from .frame import Frame
 from .frame_sequence import FrameSequence
@@ -98,7 +99,7 @@ def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, 
     """One or more new faces as a tuple, once it is known that they go over the same frames.
 
     Raises:
-        OptionError: there is none, or they are of different clips or lengths.
+        OptionError: there is none, they are of different clips or lengths, or two are of the same face.
     """
     several = (synced,) if isinstance(synced, SyncedFaces) else tuple(synced)
     if not several:
@@ -116,6 +117,7 @@ def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, 
                 f"one person's frames are {len(first.source_index)}, another's {len(other.source_index)}, or in "
                 f"another order: choose one length rule for both, and voices of one length unless the video decides"
             )
+    check_apart([one.faces for one in several])
     return several
 
 

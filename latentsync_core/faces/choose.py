@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -78,6 +78,23 @@ def choose(
             raise OptionError(f"there is no track {track}; the clip has tracks 0 to {len(faces.tracks) - 1}")
     chosen = [track for track in (*choice.on, *(t for t in chosen if t not in choice.on)) if track not in choice.off]
     return dataclasses.replace(faces, chosen=tuple(chosen))
+
+
+def check_apart(several: Sequence[FaceTracks]) -> None:
+    """Sees to it that no two voices drive the same face.
+
+    Raises:
+        OptionError: two choices over one clip mean the same track in some frame.
+    """
+    for number, one in enumerate(several):
+        for other in several[:number]:
+            ours, theirs = one.path, other.path
+            both = np.flatnonzero((ours.track == theirs.track) & (ours.blend > 0) & (theirs.blend > 0))
+            if len(both):
+                raise OptionError(
+                    f"two voices drive the same face, track {ours.track[both[0]]} in frame {both[0]}; choose another "
+                    f"person for one of them"
+                )
 
 
 def read_track_list(text: str) -> tuple[int, ...]:
