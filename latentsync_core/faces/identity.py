@@ -1,0 +1,122 @@
+"""Tells people apart: cuts a levelled chip out around a face and turns it into the 128 numbers of dlib's network."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..frame import Frame
+from ..types import Roi
+from . import warp
+from .network import ASSETS
+
+CHIP = 150  # pixels, the side of the network's input
+EMBEDDING = 128
+HALVING = (3, 7, 10, 13)  # residual blocks, of 14, that halve the picture and may widen it
+LEVEL_SCALE = 256.0  # what the network divides levels of 255 by
+BATCH = 16  # chips that go through the network together
+
+# Where dlib's chips have the outer and inner eye corners and the nose's base, as fractions of the face without its
+# margin; and the mesh's vertices there. The picture's left eye comes first.
+PLACES = ((0.12058, 0.21373), (0.33409, 0.22906), (0.64606, 0.22897), (0.85957, 0.21350), (0.49011, 0.62780))
+VERTICES = (33, 133, 362, 263, 2)
+MARGIN = 0.25  # all around, of the face
+SAMPLES_PER_PIXEL = 1.5  # pixels of the reduced frame per chip pixel, as for the mesh
+
+
+def face_chip(frame: Frame, mesh: np.ndarray, aspect: float = 1.0) -> Tensor | None:
+    """The face as the network wants it: (3, CHIP, CHIP) float32 RGB in [0, 1]; None if it lies outside the frame.
+
+    Levelled and scaled by the eyes' corners and the nose's base, the frame's edge repeated beyond it. `mesh` is
+    (468, 2 or more) in displayed pixels, `aspect` a sample's width divided by its height.
+    """
+    points = np.asarray(mesh, np.float64)[list(VERTICES), :2] * (aspect, 1.0)
+    target = (np.array(PLACES) + MARGIN) / (1 + 2 * MARGIN) * CHIP
+    to_frame = _similarity(target, points)
+    if to_frame is None:
+        return None
+    pitch = np.hypot(to_frame[0, 0], to_frame[1, 0])  # square pixels per chip pixel
+    to_frame[0] /= aspect
+    roi = warp.bounds(to_frame, (0, 0, CHIP - 1, CHIP - 1), (frame.width, frame.height), margin=1)
+    if roi is None:
+        return None
+    width, height = (
+        min(length, max(1, round(length * stretch * SAMPLES_PER_PIXEL / pitch)))
+        for length, stretch in ((roi.width, aspect), (roi.height, 1.0))
+    )
+    reduced = frame.rgb(roi, None if (width, height) == (roi.width, roi.height) else (width, height))
+    columns, rows = warp.positions(to_frame, Roi(0, 0, CHIP, CHIP))
+    columns = (columns - roi.x0 + 0.5) * (width / roi.width) - 0.5
+    rows = (rows - roi.y0 + 0.5) * (height / roi.height) - 0.5
+    return warp.sample(reduced, columns, rows, padding="border")
+
+
+@torch.inference_mode()
+def embed_faces(chips: Tensor) -> np.ndarray:
+    """Chips (n, 3, CHIP, CHIP) in [0, 1] → (n, 128) float32, as dlib gives them: not of unit length.
+
+    Distances are Euclidean. The network was trained so that pictures of one person lie within a ball of radius 0.6
+    and other people outside it (dlib-models, dlib_face_recognition_resnet_model_v1).
+    """
+    weights, means = _network()
+    parts = [_embed((part * 255 - means) / LEVEL_SCALE, weights) for part in chips.float().split(BATCH)]
+    return torch.cat(parts).numpy() if parts else np.zeros((0, EMBEDDING), np.float32)
+
+
+def _similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
+    """The least-squares rotation, scale and shift (2, 3) of (n, 2) source points onto the target; None if they fall
+    together or aren't finite (Umeyama, 1991, by complex numbers: a similarity of the plane is one factor and one sum).
+    """
+    first, second = source @ (1, 1j), target @ (1, 1j)
+    normal = first - first.mean()
+    factor = (normal.conj() * (second - second.mean())).sum() / (np.abs(normal) ** 2).sum()
+    if not np.abs(factor) > 1e-6:  # NaN too
+        return None
+    shift = second.mean() - factor * first.mean()
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+@functools.cache
+def _network() -> tuple[dict[str, Tensor], Tensor]:
+    """The carried weights as float32, and the mean colour (3, 1, 1) in levels of 255; read once per process."""
+    from safetensors import safe_open
+
+    with safe_open(str(ASSETS / "identity.safetensors"), framework="pt") as file:
+        means = [float(mean) for mean in file.metadata()["means"].split(",")]
+        weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+    for key, weight in weights.items():
+        if weight.ndim == 4:
+            weights[key] = weight.contiguous(memory_format=torch.channels_last)
+    return weights, torch.tensor(means).view(3, 1, 1)
+
+
+def _embed(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    """dlib's ResNet with 29 convolutions, each with the affine layer that followed it folded in."""
+    x = _convolve(x.contiguous(memory_format=torch.channels_last), "stem", weights, stride=2).relu_()
+    x = F.max_pool2d(x, 3, 2)
+    for block in range(14):
+        halving = block in HALVING
+        y = _convolve(x, f"{block}.0", weights, stride=2 if halving else 1).relu_()
+        y = _convolve(y, f"{block}.1", weights)
+        x = _sum(y, F.avg_pool2d(x, 2) if halving else x).relu_()
+    return F.linear(x.mean((2, 3)), weights["out.weight"])
+
+
+def _convolve(x: Tensor, name: str, weights: dict[str, Tensor], stride: int = 1) -> Tensor:
+    weight = weights[f"{name}.weight"]
+    return F.conv2d(x, weight, weights[f"{name}.bias"], stride, padding=weight.shape[-1] // 2 if stride == 1 else 0)
+
+
+def _sum(first: Tensor, second: Tensor) -> Tensor:
+    """Sum of two (n, c, h, w) of unlike sizes, the smaller one filled up with zeros behind: dlib's add_prev."""
+    sizes = [max(pair) for pair in zip(first.shape[1:], second.shape[1:], strict=True)]
+    return _filled(first, sizes) + _filled(second, sizes)
+
+
+def _filled(x: Tensor, sizes: list[int]) -> Tensor:
+    missing = [size - has for size, has in zip(sizes, x.shape[1:], strict=True)]
+    return F.pad(x, (0, missing[2], 0, missing[1], 0, missing[0])) if any(missing) else x

@@ -1,0 +1,168 @@
+"""Who is who across shots: joins the tracks whose faces look alike into persons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import OptionError
+from .identity import EMBEDDING
+
+TIE = 1e-5  # squared distances no further apart are equal: rounding makes 1e-6 of a difference
+BLOCK = 512  # tracks whose conflicts are looked for at once
+
+
+@dataclass(frozen=True)
+class PeopleOptions:
+    """How alike two faces must look to be one person's."""
+
+    distance: float = 0.6  # greatest distance of embeddings: less splits people up, more throws them together
+
+    def __post_init__(self) -> None:
+        if not 0 < self.distance <= 2:
+            raise OptionError(f"the distance of people is {self.distance}; use above 0 and up to 2")
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A track as far as telling people apart needs it."""
+
+    shot: int
+    start: int  # the clip's frames start..stop-1
+    stop: int
+    embeddings: np.ndarray  # (k, 128) float32 from `embed_faces`, of some of its frames; k may be 0
+    weights: np.ndarray  # (k,) float32: how much to trust each (large, sharp and frontal ones more); not negative
+    weight: float  # how much of the picture it fills: box area by frame area, summed over its frames
+
+    def __post_init__(self) -> None:
+        if self.embeddings.shape != (len(self.weights), EMBEDDING):
+            raise OptionError(
+                f"a track's embeddings have the shape {self.embeddings.shape}; "
+                f"with {len(self.weights)} weights it must be ({len(self.weights)}, {EMBEDDING})"
+            )
+        numbers = (self.embeddings, self.weights, self.weight)
+        if not all(np.isfinite(number).all() for number in numbers) or (np.asarray(self.weights) < 0).any():
+            raise OptionError(f"the track in frames {self.start} to {self.stop - 1} has weights or embeddings below 0")
+
+
+def name_people(sightings: Sequence[Sighting], options: PeopleOptions | None = None) -> list[int]:
+    """A person's number for every track, 0 being who is seen most (ties: who is seen first).
+
+    Groups are joined by average linkage, the nearest first: the distance of two is the root mean square of the
+    distances between their tracks' mean embeddings, weighted. Tracks that share a frame are never one person. A track
+    without an embedding stands alone. The order of the tracks doesn't matter.
+    """
+    options = options or PeopleOptions()
+    order = sorted(range(len(sightings)), key=lambda index: _key(sightings[index]))
+    ordered = [sightings[index] for index in order]
+    groups = _Groups(ordered).joined(options.distance**2)
+    seen: dict[int, float] = {}
+    for group, sighting in zip(groups, ordered, strict=True):
+        seen[group] = seen.get(group, 0.0) + sighting.weight
+    ranks = {group: rank for rank, group in enumerate(sorted(seen, key=lambda group: (-seen[group], group)))}
+    numbers = [0] * len(sightings)
+    for index, group in zip(order, groups, strict=True):
+        numbers[index] = ranks[group]
+    return numbers
+
+
+def _key(sighting: Sighting) -> tuple:
+    return (
+        sighting.start,
+        sighting.stop,
+        sighting.shot,
+        sighting.weight,
+        np.asarray(sighting.embeddings, np.float32).tobytes(),
+        np.asarray(sighting.weights, np.float32).tobytes(),
+    )
+
+
+class _Groups:
+    """Tracks being joined. A group goes by the number of its first track.
+
+    The mean squared distance between the members of two groups is the squared distance of their means plus both
+    scatters, so that no matrix of distances is kept: memory is 512 bytes a track and one bit a pair of tracks.
+    """
+
+    def __init__(self, sightings: Sequence[Sighting]):
+        count = len(sightings)
+        self._means = np.zeros((count, EMBEDDING), np.float32)
+        self._trust = np.zeros(count)  # sum of weights
+        self._scatter = np.zeros(count)  # weighted mean squared distance from the mean
+        for index, sighting in enumerate(sightings):
+            trust = float(np.sum(sighting.weights))
+            if trust > 0:
+                self._means[index] = sighting.weights @ sighting.embeddings / trust
+            self._trust[index] = trust
+        self._offsets = self._scatter + (self._means**2).sum(1)  # what a group adds to its distances from all others
+        self._alive = self._trust > 0
+        self._parent = np.arange(count)
+        self._apart = _conflicts(sightings)
+
+    def joined(self, limit: float) -> np.ndarray:
+        """Joins all groups within `limit` (a squared distance); returns each track's group.
+
+        A chain of nearest neighbours is followed until two are each other's nearest: they are joined (Murtagh, 1983).
+        It gives what joining the nearest pair of all would, as average linkage never brings a joined group nearer
+        to a third one than its parts were, forbidden pairs being infinitely far apart.
+        """
+        chain: list[int] = []
+        while True:
+            if not chain:
+                rest = np.flatnonzero(self._alive)
+                if len(rest) < 2:
+                    break
+                chain = [int(rest[0])]
+            last = chain[-1]
+            distances = self._distances(last)
+            nearest = int(distances.argmin())
+            if len(chain) > 1 and distances[chain[-2]] <= distances[nearest] + TIE:
+                nearest = chain[-2]  # a tie must not lead the chain round in circles
+            if not distances[nearest] <= limit:
+                self._alive[last] = False  # nothing will ever come nearer
+                chain.pop()
+            elif len(chain) > 1 and nearest == chain[-2]:
+                del chain[-2:]
+                self._join(min(last, nearest), max(last, nearest))
+            else:
+                chain.append(nearest)
+        while (self._parent != self._parent[self._parent]).any():
+            self._parent = self._parent[self._parent]
+        return self._parent
+
+    def _distances(self, group: int) -> np.ndarray:
+        """Mean squared distances from `group` to all others; infinite where it may not or need not be joined."""
+        products = self._means @ self._means[group]
+        distances = self._offsets + (self._offsets[group] - 2 * products)
+        apart = np.unpackbits(self._apart[group], count=len(distances)).view(bool)
+        distances[apart | ~self._alive] = np.inf
+        return distances
+
+    def _join(self, kept: int, gone: int) -> None:
+        share = self._trust[gone] / (self._trust[kept] + self._trust[gone])
+        step = (self._means[gone] - self._means[kept]).astype(np.float64)
+        self._scatter[kept] += share * (self._scatter[gone] - self._scatter[kept]) + share * (1 - share) * (step @ step)
+        self._means[kept] += share * step
+        self._offsets[kept] = self._scatter[kept] + (self._means[kept] ** 2).sum()
+        self._trust[kept] += self._trust[gone]
+        self._alive[gone] = False
+        self._parent[gone] = kept
+        others = np.unpackbits(self._apart[gone], count=len(self._parent)).view(bool)
+        self._apart[kept] |= self._apart[gone]
+        self._apart[others, kept // 8] |= np.uint8(0x80 >> kept % 8)
+
+
+def _conflicts(sightings: Sequence[Sighting]) -> np.ndarray:
+    """(n, bytes) uint8: a bit for each pair, set where two share a frame or are the same."""
+    starts = np.array([sighting.start for sighting in sightings], np.int64)
+    stops = np.array([sighting.stop for sighting in sightings], np.int64)
+    count = len(sightings)
+    packed = np.zeros((count, -(-count // 8)), np.uint8)
+    for first in range(0, count, BLOCK):
+        rows = slice(first, first + BLOCK)
+        together = (starts[rows, None] < stops) & (starts < stops[rows, None])
+        together[np.arange(len(together)), np.arange(first, first + len(together))] = True
+        packed[rows] = np.packbits(together, axis=1)
+    return packed
