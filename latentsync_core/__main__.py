@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from .errors import LatentSyncError
+from .errors import LatentSyncError, OptionError
 from .timeline import LengthRule
 
 EXIT_ERROR = 2  # bad input, said in one sentence
@@ -40,6 +41,26 @@ def _sync(options: argparse.Namespace) -> None:
     with _bars(quiet=options.json) as on_progress:
         report = sync(options.video, options.audio, options.out, _sync_options(options), on_progress)
     _print_report(report, options.json)
+
+
+def _faces(options: argparse.Namespace) -> None:
+    from .face_listing import list_faces
+
+    with _bars(quiet=options.json) as on_progress:
+        listing = list_faces(
+            options.video,
+            options.out,
+            _face_options(options),
+            _marks(options.marks),
+            options.work_folder,
+            lambda done, total: on_progress("faces", done, total),
+        )
+    if options.json:
+        print(json.dumps(listing.data))
+    else:
+        print(listing.text)
+        for path in listing.files:
+            print(f"written: {path}")
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -107,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_sync(commands)
 
+    faces = _add_command(commands, "faces", _faces, "say who is seen in a clip and when, with pictures")
+    faces.add_argument("video", type=Path)
+    faces.add_argument("--out", type=Path, help="folder for people.png, timeline.png and faces.json")
+    faces.add_argument(
+        "--work-folder", type=Path, help="keep the faces here; sync with the same folder has them at once"
+    )
+    _add_finding(faces)
+
     probe = _add_command(commands, "probe", _probe, "say what a clip is")
     probe.add_argument("video", type=Path)
 
@@ -147,11 +176,24 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     model.add_argument("--offload", action="store_true", help="keep weights in main memory, for small cards; slower")
 
     faces = sync.add_argument_group("faces")
+    _add_finding(faces)
     faces.add_argument(
-        "--detector-score", type=float, default=0.5, help="least certainty of a face; drawn ones need 0.3"
-    )
+        "--face", type=_face, default=_face("largest"), metavar="WHO",
+        help="whose mouth follows the voice: largest (default), frontal, left, person:N, point:X,Y@FRAME or "
+        "picture:FILE; `faces` shows the numbers",
+    )  # fmt: skip
+    faces.add_argument(
+        "--speaker", type=_speaker, action="append", default=[], metavar="WHO=AUDIO",
+        help="somebody else with a voice of their own, as often as there are speakers: --speaker person:1=anna.wav",
+    )  # fmt: skip
+    faces.add_argument("--tracks-on", default="", metavar="LIST", help='tracks synced in any case, as "3, 5-7"')
+    faces.add_argument("--tracks-off", default="", metavar="LIST", help="tracks that are never synced")
     faces.add_argument("--face-scale", type=float, default=1.0, help="of the face in the crop (default %(default)s)")
     faces.add_argument("--face-shift", type=float, default=0.0, help="of the face in the crop, down, in crop heights")
+    faces.add_argument(
+        "--max-yaw", type=float, default=55.0, help="degrees to either side beyond which a face is left as it is"
+    )
+    faces.add_argument("--no-occlusion", action="store_true", help="paste over hands and all else before the mouth too")
 
     drawing = sync.add_argument_group("drawing")
     drawing.add_argument("--steps", type=int, default=20)
@@ -180,6 +222,16 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     output.add_argument("--mux-audio", type=Path, help="sound for the file where it isn't the voice: the full mix")
 
 
+def _add_finding(parser: argparse._ActionsContainer) -> None:
+    """The options that decide what is found."""
+    parser.add_argument(
+        "--detector-score", type=float, default=0.5, help="least certainty of a face; drawn ones need 0.3"
+    )
+    parser.add_argument(
+        "--marks", type=Path, metavar="FILE", help="faces marked by hand on key frames, as JSON (see the README)"
+    )
+
+
 def _add_command(
     commands: argparse._SubParsersAction, name: str, command: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
@@ -192,7 +244,8 @@ def _add_command(
 def _sync_options(options: argparse.Namespace):
     from .compositor import CompositeOptions
     from .faces.align import AlignOptions
-    from .faces.track import FaceOptions
+    from .faces.choose import read_track_list
+    from .faces.limits import TouchLimits
     from .models.weights import LoadOptions
     from .pipeline import SyncOptions
     from .sampling.denoise import Scheduler
@@ -209,7 +262,14 @@ def _sync_options(options: argparse.Namespace):
             models_folder=options.models_folder,
             offload=options.offload,
         ),
-        faces=FaceOptions(detector_score=options.detector_score),
+        faces=_face_options(options),
+        marks=_marks(options.marks),
+        choice=dataclasses.replace(
+            options.face.choice, on=read_track_list(options.tracks_on), off=read_track_list(options.tracks_off)
+        ),
+        picture=options.face.picture,
+        others=tuple(options.speaker),
+        limits=TouchLimits(max_yaw=options.max_yaw),
         align=AlignOptions(scale=options.face_scale, shift_y=options.face_shift),
         sampler=SamplerOptions(
             seed=options.seed,
@@ -218,7 +278,7 @@ def _sync_options(options: argparse.Namespace):
             scheduler=Scheduler(options.scheduler),
             windows=WindowOptions(overlap=options.overlap),
         ),
-        composite=CompositeOptions(feather=options.feather),
+        composite=CompositeOptions(feather=options.feather, occlusion=not options.no_occlusion),
         writer=WriterOptions(codec=Codec(options.codec), crf=options.crf, preset=options.preset),
         length=LengthRule(options.length),
         start=options.start,
@@ -226,6 +286,52 @@ def _sync_options(options: argparse.Namespace):
         mux_audio=options.mux_audio,
         work_folder=options.work_folder,
     )
+
+
+def _face_options(options: argparse.Namespace):
+    from .faces.track import FaceOptions
+
+    return FaceOptions(detector_score=options.detector_score)
+
+
+def _marks(path: Path | None) -> str:
+    """The text of a file of marks; none gives none."""
+    if path is None:
+        return ""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise OptionError(f"the marks in {path} can't be read ({problem}); give a JSON file") from None
+
+
+def _face(text: str):
+    """Reads "left", "person:2", "point:640,210@48" or "picture:anna.png" as a Speaker without a voice."""
+    from .faces.choose import ChooseBy, FaceChoice
+    from .pipeline import Speaker
+
+    kind, _, rest = text.partition(":")
+    plain = {"largest": ChooseBy.LARGEST, "frontal": ChooseBy.FRONTAL, "left": ChooseBy.LEFT}
+    place = re.fullmatch(r"([0-9.]+),([0-9.]+)(?:@(\d+))?", rest)
+    if kind in plain and not rest:
+        return Speaker("", FaceChoice(plain[kind]))
+    if kind == "person" and rest.isdecimal():
+        return Speaker("", FaceChoice(ChooseBy.INDEX, person=int(rest)))
+    if kind == "point" and place:
+        at = (float(place[1]), float(place[2]))
+        return Speaker("", FaceChoice(ChooseBy.POINT, point=at, frame=int(place[3] or 0)))
+    if kind == "picture" and rest:
+        return Speaker("", FaceChoice(ChooseBy.PICTURE), Path(rest))
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is nobody; write largest, frontal, left, person:1, point:640,210@48 or picture:anna.png"
+    )
+
+
+def _speaker(text: str):
+    """Reads "person:1=anna.wav"."""
+    who, equals, audio = text.partition("=")
+    if not equals or not audio:
+        raise argparse.ArgumentTypeError(f"{text!r} has no voice; write person:1=anna.wav")
+    return dataclasses.replace(_face(who), audio=Path(audio))
 
 
 def _seconds(text: str) -> float:
@@ -273,8 +379,11 @@ def _print_report(report, as_json: bool) -> None:
     if report.demonstration:
         print(f"model {report.model!r} is a demonstration with random weights: the mouth it draws is noise")
     print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
-    for start, stop in report.passed_through:
-        print(f"  frames {start} to {stop - 1} passed through: no face")
+    for speaker in report.faces:
+        for stretch in speaker["frame_ranges"]:
+            if stretch["outcome"] not in ("synced", "fading"):
+                first, stop = stretch["frames"]
+                print(f"  frames {first} to {stop - 1} passed through: {stretch['outcome']}")
     for note in report.notes:
         print(f"  note: {note}")
 

@@ -48,12 +48,13 @@ class CompositeOptions:
 
     feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
     region: Region = Region.MOUTH
+    occlusion: bool = True  # what lies before the mouth, a hand, a microphone, stays the source's
     like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
 
     @classmethod
     def reference(cls) -> CompositeOptions:
         """What the reference does, flaws included."""
-        return cls(like_reference=True)
+        return cls(like_reference=True, occlusion=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 4:

@@ -20,12 +20,14 @@ class LatentSyncDub(ComfyExtension):
         from .replace_faces import ReplaceFaces
         from .sample_scene import SampleScene
         from .sampler import Sampler
+        from .select_faces import SelectFaces
         from .trepa_settings import TrepaSettings
 
         return [
             LipSync,
             LoadModel,
             PrepareFaces,
+            SelectFaces,
             EmbedAudio,
             TrepaSettings,
             Sampler,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,7 +17,7 @@ from ..latentsync_core.frame import Frame
 from ..latentsync_core.layer_files import LayerWriter, MatteWriter
 from ..latentsync_core.png_layers import PngLayerWriter
 from ..latentsync_core.proxy import page_can_play, write_proxy
-from ..latentsync_core.rendering import render
+from ..latentsync_core.rendering import render, together
 from ..latentsync_core.types import Progress, SyncedFaces
 from ..latentsync_core.video_io import Codec, FrameWriter, WriterOptions
 from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
@@ -53,17 +54,22 @@ class Result:
 
 
 def write_result(
-    synced: SyncedFaces,
+    several: Sequence[SyncedFaces],
     sound: Path | None,
     composite: CompositeOptions | None = None,
     writer: WriterOptions | None = None,
     prefix: str = PREFIX,
     wanted: Wanted | None = None,
+    foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
 ) -> Result:
-    """Composites the new faces and writes the clip: H.264 into the temp folder, for Save Video to copy; anything else
-    into the output folder, since Save Video can't."""
+    """Composites the new faces, each person's, and writes the clip.
+
+    H.264 goes into the temp folder, for Save Video to copy; anything else into the output folder, since Save Video
+    can't.
+    """
     writer, wanted = writer or WriterOptions(), wanted or Wanted()
+    synced = together(several)[0]
     clip = synced.faces.clip
     keep = writer.codec is not Codec.H264
     path = (output_file if keep else temporary_file)(prefix, writer.codec.suffix, (clip.width, clip.height))
@@ -76,7 +82,7 @@ def write_result(
         patch = (
             files.enter_context(_patch_writer(synced, prefix, wanted.patch)) if wanted.patch is not Patch.NONE else None
         )
-        for index, rendered in enumerate(render(synced, composite)):
+        for index, rendered in enumerate(render(several, composite, foreground)):
             file.write(rendered.frame)
             if matte is not None:
                 matte.write(rendered.matte)

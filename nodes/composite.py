@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio_io import load_audio
 from ..latentsync_core.clip_audio import clip_sound_file
 from ..latentsync_core.compositor import CompositeOptions, Region
+from ..latentsync_core.mixing import mixed_file
 from ..latentsync_core.types import SyncedFaces
 from ..latentsync_core.video_io import Codec, WriterOptions
 from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
@@ -20,6 +22,7 @@ NODE = "LatentSyncDubComposite"
 OPTIONS, WRITER = CompositeOptions(), WriterOptions()
 MASK, IMAGES = 1, 2  # places of the outputs that are made only where something takes them
 VOICE, CLIP, SILENT = "driving voice", "clip's own", "none"
+OTHERS = ("synced_2", "synced_3", "synced_4")
 
 
 class Composite(io.ComfyNode):
@@ -36,6 +39,16 @@ class Composite(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 Synced.Input("synced", tooltip="From LatentSync Sampler or Replace Faces."),
+                *(
+                    Synced.Input(name, optional=True, tooltip="Another speaker's, over the same clip.")
+                    for name in OTHERS
+                ),
+                io.Mask.Input(
+                    "foreground",
+                    optional=True,
+                    tooltip="What lies before the faces, say from a segmenter: white stays as it was filmed. One mask, "
+                    "or one for each of the clip's frames.",
+                ),
                 io.Audio.Input(
                     "mux_audio",
                     optional=True,
@@ -45,7 +58,7 @@ class Composite(io.ComfyNode):
                     "sound",
                     options=[VOICE, CLIP, SILENT],
                     default=VOICE,
-                    tooltip="The sound of the result where no mux_audio is connected.",
+                    tooltip="The sound of the result where no mux_audio is connected. Several voices are mixed.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -94,6 +107,11 @@ class Composite(io.ComfyNode):
                     default=PREFIX,
                     tooltip="Where prores, ffv1, matte and patch go below the output folder.",
                 ),
+                io.Boolean.Input(
+                    "keep_occlusions",
+                    default=OPTIONS.occlusion,
+                    tooltip="Leave hands, microphones and other things before the mouth as they were filmed.",
+                ),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="A file, not frames in memory: for Save Video."),
@@ -131,17 +149,21 @@ class Composite(io.ComfyNode):
         matte: bool,
         patch: str,
         filename_prefix: str,
+        keep_occlusions: bool,
+        foreground: torch.Tensor | None = None,
         mux_audio: Any = None,
+        **others: Held,
     ) -> io.NodeOutput:
-        faces = synced.value
+        several = [synced.value, *(others[name].value for name in OTHERS if others.get(name) is not None)]
         taken = _on_demand(cls.hidden.prompt or {}, cls.hidden.unique_id)
         result = write_result(
-            faces,
-            _sound(faces, sound, mux_audio),
-            CompositeOptions(feather=feather, region=Region(region)),
+            several,
+            _sound(several, sound, mux_audio),
+            CompositeOptions(feather=feather, region=Region(region), occlusion=keep_occlusions),
             WriterOptions(codec=Codec(codec), crf=crf),
             filename_prefix,
             Wanted(images=IMAGES in taken, masks=MASK in taken, matte=matte, patch=Patch(patch)),
+            foreground,
             Progress().phase(),
         )
         video = InputImpl.VideoFromFile(str(result.path))
@@ -152,11 +174,11 @@ def _on_demand(prompt: Any, node_id: str) -> frozenset[int]:
     return connected_outputs(prompt, node_id) & {MASK, IMAGES}
 
 
-def _sound(faces: SyncedFaces, choice: str, mux_audio: Any) -> Path | None:
+def _sound(several: list[SyncedFaces], choice: str, mux_audio: Any) -> Path | None:
     """The file whose sound goes beside the picture."""
     folder = own_folder("sounds")
     if mux_audio is not None:
         return load_audio(mux_audio).as_file(folder)
     if choice == VOICE:
-        return faces.audio.source.as_file(folder)
-    return clip_sound_file(faces.faces.clip, folder) if choice == CLIP else None
+        return mixed_file([faces.audio.source for faces in several], folder)
+    return clip_sound_file(several[0].faces.clip, folder) if choice == CLIP else None

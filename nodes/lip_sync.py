@@ -9,7 +9,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio_features import embed_audio
 from ..latentsync_core.audio_io import load_audio
-from ..latentsync_core.faces.track import prepare_faces
+from ..latentsync_core.pipeline import find_faces
 from ..latentsync_core.sampling.sampler import SamplerOptions
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, schema
@@ -69,10 +69,10 @@ class LipSync(io.ComfyNode):
         source = clip_of(clip, fps)
         progress = Progress(download=1, load=1, faces=20, voice=3, drawing=60, writing=15)
         managed = managed_model(model, "auto", True, progress.phase("download"), progress.phase("load"))
-        faces = prepare_faces(source, on_progress=progress.phase("faces"))
+        faces = find_faces(source, folder=own_folder("found"), on_progress=progress.phase("faces"))
         heard = embed_audio(voice, managed.ready_to_hear().whisper, progress.phase("voice"), own_folder("voices"))
         options = SamplerOptions(seed=seed, steps=steps, cfg=cfg)
         synced = drawn(managed, faces, heard, options, length, progress, "drawing")
         with synced.patches:
-            result = write_result(synced, mux.as_file(own_folder("sounds")), on_progress=progress.phase("writing"))
+            result = write_result([synced], mux.as_file(own_folder("sounds")), on_progress=progress.phase("writing"))
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=play(result))

@@ -1,4 +1,4 @@
-"""Prepare Faces node: finds the face to be synced in every frame of a clip."""
+"""Prepare Faces node: finds every face in every frame of a clip."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from comfy_api.latest import io
 
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.faces.align import AlignOptions
+from ..latentsync_core.faces.limits import TouchLimits
 from ..latentsync_core.faces.preview import face_sheet
-from ..latentsync_core.faces.track import FaceOptions, prepare_faces
+from ..latentsync_core.faces.report import as_text
+from ..latentsync_core.faces.track import FaceOptions
+from ..latentsync_core.pipeline import find_faces
 from ..latentsync_core.types import Clip, FaceTracks
 from ._clips import clip_of
-from ._comfy import Progress, preview_image, schema, upstream_classes
+from ._comfy import Progress, own_folder, preview_image, schema, upstream_classes
 from ._sockets import Faces, Held
 
-FACES, ALIGN = FaceOptions(), AlignOptions()
+FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
 SLICERS = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a slice of the clip
 
 
 class PrepareFaces(io.ComfyNode):
-    """Connects `prepare_faces` to the graph. No voice is involved: a new take repeats nothing of this."""
+    """Connects `find_faces` to the graph. No voice is involved: a new take repeats nothing of this."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="LatentSyncDubPrepareFaces",
             display_name="LatentSync Prepare Faces",
-            description="Finds and follows the face in a clip of any length; frames are streamed, never loaded whole. "
-            "Frames without the face pass through untouched.",
+            description="Finds and follows everybody's face in a clip of any length, shot by shot; frames are "
+            "streamed, never loaded whole. The person seen most is synced unless LatentSync Select Faces says "
+            "otherwise; frames without a face, or with one turned too far, pass through untouched.",
             search_aliases=["face detection", "face tracking", "lip sync faces", "crop faces"],
             inputs=[
                 clip_input(),
@@ -57,6 +61,29 @@ class PrepareFaces(io.ComfyNode):
                     step=0.01,
                     tooltip="Moves the face in its crop, down, in crop heights; 0.0 is what the networks know.",
                 ),
+                io.Float.Input(
+                    "max_yaw",
+                    default=LIMITS.max_yaw,
+                    min=0.0,
+                    max=90.0,
+                    step=1.0,
+                    tooltip="Degrees that a face may be turned to either side. Beyond it fades to what was filmed.",
+                ),
+                io.Float.Input(
+                    "smallest_face",
+                    default=LIMITS.smallest,
+                    min=0.0,
+                    max=2000.0,
+                    step=1.0,
+                    tooltip="Pixels: smaller faces stay as they were filmed.",
+                ),
+                io.String.Input(
+                    "marks",
+                    default="",
+                    multiline=True,
+                    tooltip="Faces that the detector can't find, marked by hand on key frames and followed in between: "
+                    '[{"frame": 0, "box": [x0, y0, x1, y1]}], or "points" for both brows and the nose. See the help.',
+                ),
             ],
             is_output_node=True,  # so that it can run by itself, to look at the faces before anything is drawn
             outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Sampler.")],
@@ -65,17 +92,27 @@ class PrepareFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip: Any, fps: float, detector_score: float, face_scale: float, face_shift: float
+        cls,
+        clip: Any,
+        fps: float,
+        detector_score: float,
+        face_scale: float,
+        face_shift: float,
+        max_yaw: float,
+        smallest_face: float,
+        marks: str,
     ) -> io.NodeOutput:
         refuse_slices(cls.hidden)
-        faces = prepare_faces(
+        faces = find_faces(
             clip_of(clip, fps),
             FaceOptions(detector_score=detector_score),
             AlignOptions(scale=face_scale, shift_y=face_shift),
+            TouchLimits(max_yaw=max_yaw, smallest=smallest_face),
+            marks,
+            own_folder("found"),
             Progress().phase(),
         )
-        found, frames = int(faces.track.visible.sum()), faces.clip.frame_count
-        ui = preview_image(face_sheet(faces)) | {"text": [f"the face is in {found} of {frames} frames"]}
+        ui = preview_image(face_sheet(faces)) | {"text": as_text(faces).splitlines()}
         return io.NodeOutput(held(faces), ui=ui)
 
 

@@ -80,7 +80,9 @@ def drawn(
     """The new faces, drawn on the device, with progress and live preview on the running node."""
     ready = model.ready_to_draw(options.windows.frames, options.cfg > 1)
     preview, tell = progress.preview(ready.codec), progress.phase(phase)
-    synced = sample(ready, faces, audio, options, LengthRule(length), own_folder("faces"), preview, tell)
+    synced = sample(
+        ready, faces, audio, options, LengthRule(length), own_folder("faces"), on_preview=preview, on_progress=tell
+    )
     synced.patches.remove_when_closed()  # an unfinished store stays, so that the same settings go on from it
     return synced
 

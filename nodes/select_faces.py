@@ -1,0 +1,96 @@
+"""Select Faces node: who of the people in a clip is synced, with everybody's picture on the node."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..latentsync_core.errors import OptionError
+from ..latentsync_core.faces.choose import ChooseBy, FaceChoice, choose, read_track_list
+from ..latentsync_core.faces.preview import people_sheet
+from ..latentsync_core.faces.report import as_data, as_text, timeline_picture
+from ._comfy import preview_image, schema
+from ._sockets import Faces, Held
+
+CHOICE = FaceChoice()
+
+
+class SelectFaces(io.ComfyNode):
+    """Connects `choose` to the graph. Nothing is looked for again, so a change shows at once."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="LatentSyncDubSelectFaces",
+            display_name="LatentSync Select Faces",
+            description="Chooses whose mouth follows the voice: the largest, one pointed at, by number, by picture or "
+            "by mask; and switches single tracks on and off. For several speakers use one of these for each, with a "
+            "Sampler each, and connect all of them to one Composite.",
+            search_aliases=["choose face", "face picker", "multiple speakers", "several people", "two speakers"],
+            is_output_node=True,  # so that it can run by itself, to look at the people before anything is drawn
+            inputs=[
+                Faces.Input("faces", tooltip="From LatentSync Prepare Faces."),
+                io.Combo.Input(
+                    "by",
+                    options=[way.value for way in ChooseBy],
+                    default=CHOICE.by.value,
+                    tooltip="largest: who takes the most room over the whole clip. most frontal: who faces the camera "
+                    "longest. left-most: in every shot the one on the left. person: by the number on the sheet. "
+                    "point: who is at point_x, point_y in `frame`. picture, mask: from the sockets.",
+                ),
+                io.Int.Input(
+                    "person", default=CHOICE.person, min=0, max=9999, tooltip="The number on the sheet; 0 is seen most."
+                ),
+                io.Float.Input(
+                    "point_x", default=0.0, min=0.0, max=65535.0, step=1.0, tooltip="Pixels from the left, for point."
+                ),
+                io.Float.Input(
+                    "point_y", default=0.0, min=0.0, max=65535.0, step=1.0, tooltip="Pixels from the top, for point."
+                ),
+                io.Int.Input(
+                    "frame",
+                    default=CHOICE.frame,
+                    min=0,
+                    max=2**31 - 1,
+                    tooltip="The clip's frame that the point, or a mask of one picture, belongs to; 0 is the first.",
+                ),
+                io.String.Input(
+                    "tracks_on", default="", tooltip='Tracks synced in any case, by the numbers on the sheet: "3, 5-7".'
+                ),
+                io.String.Input("tracks_off", default="", tooltip="Tracks that are never synced, written likewise."),
+                io.Image.Input("picture", optional=True, tooltip="Shows the person's face, for picture."),
+                io.Mask.Input("mask", optional=True, tooltip="Lies over the person's face, for mask."),
+            ],
+            outputs=[
+                Faces.Output(display_name="faces", tooltip="For LatentSync Sampler."),
+                io.Image.Output(display_name="timeline", tooltip="Who is seen when, and what becomes of each frame."),
+                io.String.Output(display_name="report", tooltip="The same for machines, as JSON."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        faces: Held,
+        by: str,
+        person: int,
+        point_x: float,
+        point_y: float,
+        frame: int,
+        tracks_on: str,
+        tracks_off: str,
+        picture: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        if picture is not None and len(picture) != 1:
+            raise OptionError(f"picture has {len(picture)} frames; connect one picture of the person")
+        choice = FaceChoice(
+            ChooseBy(by), person, (point_x, point_y), frame, read_track_list(tracks_on), read_track_list(tracks_off)
+        )
+        chosen = choose(faces.value, choice, picture, mask)
+        timeline = timeline_picture(chosen).permute(1, 2, 0)[None]  # 3HW -> 1HW3
+        ui: dict[str, Any] = preview_image(people_sheet(chosen)) | {"text": as_text(chosen).splitlines()}
+        return io.NodeOutput(faces._replace(value=chosen), timeline, json.dumps(as_data(chosen)), ui=ui)
