@@ -1,9 +1,8 @@
-"""Face detection with BlazeFace: the whole frame first, then the longer-range network, then tile by tile."""
+"""Face detection with BlazeFace, over whole pictures at several sizes, and again in a square around a known face."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,16 @@ import torch
 import torch.nn.functional as F
 
 from ..frame import Frame
-from ..types import Roi
-from .network import load_network
+from .network import STRIDE, load_network
+from .reduced import halved
 
 OVERLAP = 0.3  # intersection over union above which two boxes are of one face
 LOGIT_LIMIT = 100.0  # beyond it a score is certain
-SMALLEST_TILE = 64  # pixels: half the network's input; tiles of less than that show nothing new
-TILE_BATCH = 16  # tiles that go through the network together
+LEAST_SEEN = 18.0  # input pixels of a face that the full-range network finds (measured: 14 to 24)
+NEXT_SCALE = 0.2  # of a scale is the next coarser one; both see faces of up to 160 input pixels
+COARSEST = 384  # input pixels of the longer side below which no coarser picture is looked at
+SMALL_PICTURE = 128  # input pixels to which the longer side of a small picture is enlarged
+LARGEST_SCALE = 4.0  # input pixels per pixel; anything larger shows nothing new
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,58 +36,83 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class _Detector:
-    """A network and the grid of anchors that its outputs are offsets to."""
+class Detector:
+    """A network, and the grids of anchors that its outputs are offsets to. It looks at pictures of any size."""
 
     network: str
-    grids: tuple[tuple[int, int], ...]  # cells along an edge, anchors per cell
+    grids: tuple[tuple[int, int], ...]  # input pixels per cell, anchors per cell
 
-    @functools.cached_property
-    def anchors(self) -> np.ndarray:
-        """(rows, 2) float64: x y of every output row's anchor, as fractions of the input picture."""
+    def anchors(self, width: int, height: int) -> np.ndarray:
+        """(rows, 2) float64: x y of every output row's anchor, in input pixels."""
         rows = []
-        for cells, per_cell in self.grids:
-            centres = (np.arange(cells) + 0.5) / cells
-            y, x = np.meshgrid(centres, centres, indexing="ij")
+        for pitch, per_cell in self.grids:
+            y, x = np.meshgrid(*(np.arange(0, length, pitch) + pitch / 2 for length in (height, width)), indexing="ij")
             rows.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), per_cell, axis=0))
         return np.concatenate(rows)
 
 
-SHORT_RANGE = _Detector("blazeface_short", ((16, 2), (8, 6)))  # 128x128, for faces near the camera
-FULL_RANGE = _Detector("blazeface_full", ((48, 1),))  # 192x192
+SHORT_RANGE = Detector("blazeface_short", ((8, 2), (16, 6)))  # cheaper; faces of some 24 to 200 input pixels
+FULL_RANGE = Detector("blazeface_full", ((4, 1),))  # faces of some 16 to 160 input pixels
 
 
-def detection_passes(frame: Frame, score: float, aspect: float = 1.0) -> Iterator[list[Detection]]:
+def detection_passes(
+    frame: Frame, score: float, aspect: float = 1.0, smallest: float = 40.0
+) -> Iterator[list[Detection]]:
     """Looks for faces at finer and finer scales; a caller stops at the first pass that satisfies it.
 
-    The short-range network on the whole frame, the full-range one on the whole frame and on overlapping square tiles
-    as wide as the frame's shorter side, then the short-range one on tiles of half that. Of a frame's shorter side,
-    faces a third wide are found by the first pass, a twelfth by the third and a sixteenth by the last (measured with
-    a portrait at 1280x720). Each pass yields its faces, the largest first, and costs only once it is asked for.
+    Each pass yields its faces, the largest first, and costs only once it is asked for.
 
     Args:
         score: the least score of a detection, 0 to 1.
         aspect: a sample's width divided by its height.
+        smallest: square pixels of the smallest face that the last pass should find.
     """
-    whole = Roi(0, 0, frame.width, frame.height)
-    yield _detect(frame, SHORT_RANGE, [whole], score, aspect)
-    yield _detect(frame, FULL_RANGE, [whole], score, aspect)
-    shorter = min(frame.width * aspect, frame.height)
-    for detector, side in ((FULL_RANGE, shorter), (SHORT_RANGE, shorter / 2)):
-        if side < SMALLEST_TILE:
-            return
-        tiles = [
-            Roi(x0, y0, x1, y1)
-            for y0, y1 in _tiles(frame.height, side)
-            for x0, x1 in _tiles(frame.width, side / aspect)
-        ]
-        if len(tiles) > 1:
-            yield _detect(frame, detector, tiles, score, aspect)
+    for scale in reversed(scales(frame, aspect, smallest)):
+        picture = _picture(frame, scale, aspect)
+        for detector in (SHORT_RANGE, FULL_RANGE):
+            yield _largest_first(_merged(_found(detector, picture, frame, score)))
 
 
-def faces_within(frame: Frame, part: Roi, score: float, aspect: float = 1.0) -> list[Detection]:
-    """The faces that the short-range network sees in one part of the frame, the largest first."""
-    return _detect(frame, SHORT_RANGE, [part], score, aspect)
+def search(
+    frame: Frame, score: float, aspect: float, smallest: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
+) -> list[Detection]:
+    """All faces of a frame at all scales (only the coarsest if `coarse`), one detection each, the largest first.
+
+    Args:
+        turns: quarter turns clockwise by which the picture is turned before it is looked at; upright faces are 0.
+    """
+    chosen = scales(frame, aspect, smallest)
+    found: list[Detection] = []
+    for scale in chosen[-1:] if coarse else chosen:
+        picture = _picture(frame, scale, aspect)
+        detectors = [SHORT_RANGE] if coarse or scale != chosen[0] else [FULL_RANGE]
+        if len(chosen) == 1:
+            detectors = [SHORT_RANGE, FULL_RANGE]
+        for turn in turns:
+            for detector in detectors:
+                found += _found(detector, picture, frame, score, turn)
+    return _largest_first(_merged(found))
+
+
+def scales(frame: Frame, aspect: float, smallest: float) -> list[float]:
+    """Input pixels per square pixel of the frame at which faces of `smallest` pixels and more are looked for, finest
+    first."""
+    longer = max(frame.width * aspect, frame.height)
+    scale = min(max(LEAST_SEEN / smallest, SMALL_PICTURE / longer), LARGEST_SCALE)
+    found = [scale]
+    while longer * scale > COARSEST:
+        scale *= NEXT_SCALE
+        found.append(scale)
+    return found
+
+
+def faces_in_squares(pictures: torch.Tensor, score: float) -> list[list[Detection]]:
+    """What the short-range network sees in (n, 3, 128, 128) pictures in [0, 1]: boxes and eyes as fractions, 0 to 1."""
+    size = pictures.shape[-1]
+    return [
+        [Detection((face.box + 0.5) / size, (face.eyes + 0.5) / size, face.score) for face in _merged(faces)]
+        for faces in _rows(SHORT_RANGE, pictures, score)
+    ]
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
@@ -96,49 +123,56 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def _tiles(length: int, side: float) -> list[tuple[int, int]]:
-    """Half-open stretches of about `side` that cover `length`, each overlapping the next by half or more."""
-    side = min(max(round(side), 1), length)
-    count = 1 + -(-(length - side) * 2 // side)
-    starts = np.linspace(0, length - side, count).round().astype(int).tolist()
-    return [(start, start + side) for start in starts]
+def _picture(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
+    """The whole frame in square pixels at `scale`: (3, h, w) in [0, 1]."""
+    width = max(round(frame.width * aspect * scale), 1)
+    height = max(round(frame.height * scale), 1)
+    while frame.width >= 2 * width and frame.height >= 2 * height:
+        frame = halved(frame)
+    picture = frame.rgb()
+    if picture.shape[1:] != (height, width):
+        size = (height, width)
+        picture = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
+    return picture
 
 
-def _detect(frame: Frame, detector: _Detector, tiles: list[Roi], score: float, aspect: float) -> list[Detection]:
-    network = load_network(detector.network)
-    found: list[Detection] = []
-    for first in range(0, len(tiles), TILE_BATCH):
-        batch = tiles[first : first + TILE_BATCH]
-        boxed = [_letterbox(frame, tile, network.size, aspect) for tile in batch]
-        regressors, logits = network(torch.stack([picture for picture, _, _ in boxed]) * 2 - 1)
-        scores = logits[..., 0].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).sigmoid().numpy()
-        for number, (_, scale, origin) in enumerate(boxed):
-            likely = np.flatnonzero(scores[number] >= score)
-            if not len(likely):
-                continue
-            offsets = regressors[number].numpy()[likely].astype(np.float64).reshape(len(likely), -1, 2)
-            points = offsets / network.size + detector.anchors[likely, None]  # x y: centre, size, six face points
-            points[:, 1] -= detector.anchors[likely]  # the size is no place
-            boxes = np.concatenate([points[:, 0] - points[:, 1] / 2, points[:, 0] + points[:, 1] / 2], axis=1)
-            rows = np.concatenate([boxes, points[:, 2:4].reshape(-1, 4)], axis=1)  # box, then both eyes
-            rows = rows * np.tile(scale, 4) + np.tile(origin, 4)
-            found += [
-                Detection(row[:4], row[4:].reshape(2, 2), float(weight))
-                for row, weight in zip(rows, scores[number][likely], strict=True)
-            ]
-    return sorted(_merged(found), key=lambda face: face.area, reverse=True)
+def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float, turn: int = 0) -> list[Detection]:
+    """The faces of a picture of the whole frame, in the frame's displayed pixels."""
+    turned = torch.rot90(picture, -turn, dims=(1, 2))
+    height, width = turned.shape[1:]
+    least = load_network(detector.network).size
+    across, down = (max(-(-length // STRIDE) * STRIDE, least) for length in (width, height))
+    padded = F.pad(turned, (0, across - width, 0, down - height))
+    stretch = np.array([frame.width, frame.height]) / (picture.shape[2], picture.shape[1])
+    faces = []
+    for face in _rows(detector, padded[None], score)[0]:
+        height, width = turned.shape[1:]
+        points = np.concatenate([face.box.reshape(2, 2), face.eyes]) + 0.5  # edges
+        for _ in range(turn % 4):  # back, counterclockwise, by a quarter
+            points = np.column_stack([points[:, 1], width - points[:, 0]])
+            width, height = height, width
+        points = points * stretch - 0.5
+        corners = points[:2]
+        box = np.concatenate([corners.min(0), corners.max(0)])
+        faces.append(Detection(box, points[2:], face.score))
+    return faces
 
 
-def _letterbox(frame: Frame, tile: Roi, size: int, aspect: float) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """A tile fitted into a black square: (3, size, size) in [0, 1], and x y scale and origin back to frame pixels."""
-    shrink = size / max(tile.width * aspect, tile.height)
-    width = min(max(round(tile.width * aspect * shrink), 1), size)
-    height = min(max(round(tile.height * shrink), 1), size)
-    left, top = (size - width) // 2, (size - height) // 2
-    picture = F.pad(frame.rgb(tile, (width, height)), (left, size - width - left, top, size - height - top))
-    scale = np.array([tile.width / width, tile.height / height])
-    origin = np.array([tile.x0, tile.y0]) - scale * (left, top) - 0.5  # edges to pixel centres
-    return picture, scale * size, origin
+def _rows(detector: Detector, pictures: torch.Tensor, score: float) -> list[list[Detection]]:
+    """The likely output rows of each of (n, 3, h, w) pictures in [0, 1], in input pixels; many are of one face."""
+    regressors, logits = load_network(detector.network)(pictures * 2 - 1)
+    scores = logits[..., 0].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).sigmoid().numpy()
+    anchors = detector.anchors(pictures.shape[-1], pictures.shape[-2])
+    found: list[list[Detection]] = []
+    for number in range(len(pictures)):
+        likely = np.flatnonzero(scores[number] >= score)
+        # x y pairs: the box's centre and size, then six points of the face
+        points = regressors[number].numpy()[likely].astype(np.float64).reshape(len(likely), 8, 2)
+        centres, sizes = points[:, 0] + anchors[likely], points[:, 1]
+        boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1) - 0.5  # edges to pixel centres
+        eyes = points[:, 2:4] + anchors[likely, None] - 0.5
+        found.append([Detection(*row) for row in zip(boxes, eyes, scores[number][likely].tolist(), strict=True)])
+    return found
 
 
 def _merged(faces: list[Detection]) -> list[Detection]:
@@ -153,3 +187,7 @@ def _merged(faces: list[Detection]) -> list[Detection]:
         merged.append(Detection(box, eyes, same[0].score))
         rest = [face for face in rest if not any(face is other for other in same)]
     return merged
+
+
+def _largest_first(faces: list[Detection]) -> list[Detection]:
+    return sorted(faces, key=lambda face: face.area, reverse=True)

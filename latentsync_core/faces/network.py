@@ -12,13 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "faces"
+STRIDE = 32  # pixels of a detector's coarsest cell
 
 
 class LayerList:
     """A network as a list of layers, made by ``dev/convert_face_models.py`` from MediaPipe's graph of the same name.
 
     Called with (n, 3, size, size) float32 images it returns its outputs, each (n, rows, width) or (n, channels, h, w),
-    in the source's order. Computes in float32 on the CPU: a face costs milliseconds there.
+    in the source's order. A detector takes images of any height and width that `STRIDE` divides, and then has a row of
+    outputs for every cell of the larger grid. Computes in float32 on the CPU: a face costs milliseconds there.
     """
 
     def __init__(self, path: Path):
@@ -78,7 +80,8 @@ def _pad_channels(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
 
 
 def _resize(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-    return F.interpolate(x, size=tuple(layer["size"]), mode="bilinear", align_corners=False)
+    # every one of these doubles; the layer's own "size" holds for images of `LayerList.size` only
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def _rows(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -1,42 +1,32 @@
-"""Follows one face through a clip: detected once, then found again from the frame before, until it is lost."""
+"""Finds every face of every frame of a clip, as tracks: one face in one shot each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
-from ..errors import FaceError, OptionError
+from ..errors import FaceError
 from ..frame import Frame
-from ..types import Clip, FaceTrack, FaceTracks, Progress, Roi
+from ..types import Clip, FaceTrack, FaceTracks, Progress
 from ..video_io import FrameReader
 from .align import AlignOptions
-from .detect import Detection, detection_passes, faces_within, overlap
-from .landmarks import LandmarkScheme, three_points
-from .mesh import FaceRegion, face_mesh
+from .detect import search
+from .follow import FaceFollower, FaceOptions
+from .limits import TouchLimits
+from .lookahead import frames_ahead
+from .people import Sighting, name_people
+from .shots import LAG, ShotFinder, ShotOptions, shots_from
+from .tracker import Tracker
+from .tracklet import BOX, COLUMNS, POINTS, POSE, SHARPNESS, Tracklet, cut_portrait
 
-SMALLEST_FACE = 8.0  # pixels of the mesh's region; anything less is noise
-SETTLED = 0.06  # region sides that a region may move or grow by when the mesh in it is its own: costs 0.4 % of a side
-MOST_LOOKS = 6  # at a face before it counts as not settling
-NEARBY = 2.0  # sides of its region: the square in which a known face is looked for
-KNOWN_FACE = 0.6  # of the usual score is enough to find a known face again
-AGREEMENT = 0.4  # intersection over union of a mesh's box with a detection of the same face
-SAME_FACE = 0.2  # the same, of a detection with the face's last box
+__all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 
-
-@dataclass(frozen=True)
-class FaceOptions:
-    """What counts as a face."""
-
-    detector_score: float = 0.5  # least score of a detection, 0 to 1; drawn faces may need 0.3
-    presence: float = 0.5  # least certainty of the mesh that it lies on a face, 0 to 1
-
-    def __post_init__(self) -> None:
-        for name in ("detector_score", "presence"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise OptionError(f"{name} is {value}; use a value between 0 and 1")
+HELD_BYTES = 160 * 2**20  # of frames, at most, of the past ones: fewer are held of larger frames
+TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
+TURNS = (1, 2, 3)  # quarter turns
 
 
 @torch.inference_mode()
@@ -45,115 +35,177 @@ def prepare_faces(
     options: FaceOptions | None = None,
     align: AlignOptions | None = None,
     on_progress: Progress | None = None,
+    limits: TouchLimits | None = None,
+    shots: ShotOptions | None = None,
 ) -> FaceTracks:
-    """Finds the face to be synced in every frame of a clip, streaming; memory doesn't grow with the clip but by points.
+    """Finds all faces of all frames of a clip, streaming: one pass, and memory grows only by some numbers a face.
 
-    The largest face of the first frame that has one is followed; once it is lost, the detection that overlaps its last
-    place, or else the largest face, is taken up. A frame without a face is not visible in the track. `align` says how
-    crops will be cut at the landmarks.
+    Known faces are followed from frame to frame; new ones are looked for in a shot's first and last frame and every few
+    frames, and followed back to where they appeared. A track lies in one shot. Gaps of a few frames are bridged by
+    straight lines. The tracks of whom is seen most are chosen.
+
+    Args:
+        align: how crops will be cut at the landmarks.
+        limits: beyond which faces will be left alone.
+        shots: what counts as a cut.
 
     Raises:
         FaceError: no frame has a face.
         VideoError: the clip can't be read, or has changed.
     """
     options = options or FaceOptions()
-    count = clip.frame_count
-    boxes = np.full((count, 4), np.nan, np.float32)
-    landmarks = np.full((count, 3, 2), np.nan, np.float32)
-    visible = np.zeros(count, bool)
-    follower = FaceFollower(options, float(clip.sample_aspect))
-    with FrameReader(clip) as frames:
-        for index, frame in enumerate(frames):
-            mesh = follower.find(frame)
-            if mesh is not None:
-                boxes[index] = _box(mesh)
-                landmarks[index] = three_points(mesh, LandmarkScheme.MESH468)
-                visible[index] = True
-            if on_progress:
-                on_progress(index + 1, count)
-    if not visible.any():
+    faces, starts = _followed(clip, options, shots, on_progress)
+    ranges = shots_from(starts, clip.frame_count)
+    pieces = sorted(_pieces(faces, [start for start, _ in ranges]), key=_first_and_largest)
+    if not pieces:
         raise FaceError(
-            f"no face was found in any of the {count} frames of {clip.name}; "
-            f"use a part that shows a face from the front, or a detector score under {options.detector_score}"
+            f"no face was found in any of the {clip.frame_count} frames of {clip.name}; use a part that shows a face "
+            f"from the front, a detector score under {options.detector_score} (0.3 for drawn faces), or mark the face "
+            f"by hand"
         )
-    return FaceTracks(clip, (FaceTrack(0, boxes, landmarks, visible),), align or AlignOptions())
+    people = name_people([_sighting(piece, ranges, clip) for piece in pieces])
+    tracks = tuple(
+        _track(number, piece, person, clip) for number, (piece, person) in enumerate(zip(pieces, people, strict=True))
+    )
+    chosen = tuple(track.track_id for track in tracks if track.person == 0)
+    return FaceTracks(clip, tracks, ranges, align or AlignOptions(), limits or TouchLimits(), chosen)
 
 
-class FaceFollower:
-    """Finds one person's mesh in frame after frame; its state is where that was in the frame before.
-
-    The mesh network sees what its region suggests, so a mesh counts only once its own region has settled around it and
-    a detection, looked for nearby, agrees with it. Landmarks come from the settled mesh, never from a detection, whose
-    box trembles more.
-    """
-
-    def __init__(self, options: FaceOptions, aspect: float = 1.0) -> None:
-        self._options = options
-        self._aspect = aspect
-        self._region: FaceRegion | None = None  # of the frame before; None when the face is lost
-        self._last_box: np.ndarray | None = None  # where it was last seen
-
-    def find(self, frame: Frame) -> np.ndarray | None:
-        """The face's (468, 2) mesh points in displayed pixels, or None where there is no face."""
-        mesh = None
-        if self._region is not None:
-            mesh = self._follow(frame, self._region)
-        if mesh is None:
-            mesh = self._search(frame)
-        self._region = None if mesh is None else FaceRegion.of_mesh(mesh, self._aspect)
-        if mesh is not None:
-            self._last_box = _box(mesh)
-        return mesh
-
-    def _follow(self, frame: Frame, region: FaceRegion) -> np.ndarray | None:
-        reach = region.side * NEARBY / 2
-        part = Roi(
-            max(int((region.centre[0] - reach) / self._aspect), 0),
-            max(int(region.centre[1] - reach), 0),
-            min(int((region.centre[0] + reach) / self._aspect) + 1, frame.width),
-            min(int(region.centre[1] + reach) + 1, frame.height),
-        )
-        if part.width < 1 or part.height < 1:
-            return None
-        faces = faces_within(frame, part, self._options.detector_score * KNOWN_FACE, self._aspect)
-        if not faces:
-            return None
-        mesh = self._settled_mesh(frame, region)
-        if mesh is not None and any(overlap(_box(mesh), face.box) >= AGREEMENT for face in faces):
-            return mesh
-        return self._first_mesh(frame, [face for face in faces if self._is_same(face)])
-
-    def _search(self, frame: Frame) -> np.ndarray | None:
-        for faces in detection_passes(frame, self._options.detector_score, self._aspect):
-            mesh = self._first_mesh(frame, sorted(faces, key=self._is_same, reverse=True))
-            if mesh is not None:
-                return mesh
-        return None
-
-    def _first_mesh(self, frame: Frame, faces: list[Detection]) -> np.ndarray | None:
-        for face in faces:
-            mesh = self._settled_mesh(frame, FaceRegion.of_detection(face, self._aspect))
-            if mesh is not None and overlap(_box(mesh), face.box) >= AGREEMENT:
-                return mesh
-        return None
-
-    def _is_same(self, face: Detection) -> bool:
-        return self._last_box is not None and overlap(self._last_box, face.box) > SAME_FACE
-
-    def _settled_mesh(self, frame: Frame, region: FaceRegion) -> np.ndarray | None:
-        """The mesh that stays where it is when looked for again in its own region; None if there is none."""
-        for _ in range(MOST_LOOKS):
-            mesh, presence = face_mesh(frame, region, self._aspect)
-            if presence < self._options.presence:
-                return None
-            before, region = region, FaceRegion.of_mesh(mesh, self._aspect)
-            if region.side < SMALLEST_FACE:
-                return None
-            moved = max(abs(region.centre - before.centre).max(), abs(region.side - before.side)) / region.side
-            if moved <= SETTLED:
-                return mesh
-        return None
+def _followed(
+    clip: Clip, options: FaceOptions, shots: ShotOptions | None, on_progress: Progress | None
+) -> tuple[list[Tracklet], set[int]]:
+    """Every face, not yet split at those cuts that became known late; and the first frames of all shots but one."""
+    finder = ShotFinder(shots)
+    starts: set[int] = set()
+    follower = _Following(clip, options, starts)
+    waiting: deque[Frame] = deque()
+    read = frames_ahead(clip)
+    try:
+        for frame in read:
+            starts.update(finder.add(frame))
+            waiting.append(frame)
+            if len(waiting) > LAG:
+                follower.look(waiting.popleft(), on_progress)
+        starts.update(finder.finish())
+        while waiting:
+            follower.look(waiting.popleft(), on_progress)
+    finally:
+        read.close()
+    return follower.tracker.finish(), starts
 
 
-def _box(mesh: np.ndarray) -> np.ndarray:
-    return np.concatenate([mesh.min(0), mesh.max(0)])
+class _Following:
+    """Leads the tracker through a clip: when to search, where shots begin."""
+
+    def __init__(self, clip: Clip, options: FaceOptions, starts: set[int]) -> None:
+        self._clip, self._options, self._starts = clip, options, starts
+        self._aspect = float(clip.sample_aspect)
+        self._every = options.search_every
+        self._in_vain = 0  # searches since a face was seen
+        self.tracker: Tracker | None = None
+
+    def look(self, frame: Frame, on_progress: Progress | None) -> None:
+        index, last = frame.index, self._clip.frame_count - 1
+        if self.tracker is None:
+            size = sum(plane.nbytes for plane in frame.planes)
+            self._every = max(min(self._every, HELD_BYTES // max(size, 1)), 2 if self._every > 1 else 1)
+            self.tracker = Tracker(self._options, self._aspect, self._every - 1)
+        begins = index == 0 or index in self._starts
+        ends = index == last or index + 1 in self._starts
+        if begins:
+            self.tracker.cut()
+            self._in_vain = 0
+        self.tracker.step(index, frame)
+        if begins or ends or index % self._every == 0:
+            self._search(index, frame, coarse=False)
+        elif index % self._every == self._every // 2:
+            self._search(index, frame, coarse=True)
+        self.tracker.passed(index, frame)
+        if on_progress:
+            on_progress(index + 1, self._clip.frame_count)
+
+    def _search(self, index: int, frame: Frame, *, coarse: bool) -> None:
+        options = self._options
+        found = search(frame, options.detector_score, self._aspect, options.smallest, coarse=coarse)
+        self.tracker.take_up(index, frame, found)
+        if self.tracker.sees_something or coarse:
+            self._in_vain = 0 if self.tracker.sees_something else self._in_vain
+            return
+        if self._in_vain % TURNED_EVERY == 0:
+            turned = search(frame, options.detector_score, self._aspect, options.smallest, turns=TURNS)
+            self.tracker.take_up(index, frame, turned)
+        self._in_vain += 1
+
+
+def _pieces(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_Piece]:
+    """Every face's stretches within one shot."""
+    edges = np.array(starts[1:])
+    for face in faces:
+        frames, rows = np.array(face.frames), np.stack(face.rows)
+        shot = np.searchsorted(edges, frames, side="right")
+        for number in np.unique(shot):
+            inside = shot == number
+            yield _Piece(int(number), frames[inside], rows[inside], face)
+
+
+class _Piece:
+    """A face in one shot, as numbers for each of its frames."""
+
+    def __init__(self, shot: int, frames: np.ndarray, rows: np.ndarray, face: Tracklet) -> None:
+        self.shot = shot
+        self.start, self.stop = int(frames[0]), int(frames[-1]) + 1
+        self.rows = _bridged(frames, rows)  # (n, COLUMNS)
+        self.samples = [sample for sample in face.samples if self.start <= sample[0] < self.stop]
+        self.portrait = face.portrait if self.start <= face.portrait_frame < self.stop else None
+
+    @property
+    def area(self) -> float:
+        """Pixels of its boxes, summed over its frames."""
+        return float((self.rows[:, 2:4] - self.rows[:, 0:2]).prod(1).sum())
+
+
+def _bridged(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of every frame from the first to the last, those between two that are there on straight lines."""
+    rows = rows.astype(np.float64)
+    rows[:, POSE] = np.unwrap(rows[:, POSE], period=360, axis=0)
+    every = np.arange(frames[0], frames[-1] + 1)
+    full = np.stack([np.interp(every, frames, rows[:, column]) for column in range(COLUMNS)], axis=1)
+    full[:, POSE] = (full[:, POSE] + 180) % 360 - 180
+    return full.astype(np.float32)
+
+
+def _first_and_largest(piece: _Piece) -> tuple[int, float]:
+    return piece.start, -piece.area
+
+
+def _sighting(piece: _Piece, shots: tuple[tuple[int, int], ...], clip: Clip) -> Sighting:
+    vectors = np.array([embedding for _, _, embedding in piece.samples], np.float32).reshape(len(piece.samples), -1)
+    weights = np.array([clear for _, clear, _ in piece.samples], np.float32)
+    if not len(weights):
+        vectors = np.zeros((0, 128), np.float32)
+    return Sighting(piece.shot, piece.start, piece.stop, vectors, weights, piece.area / (clip.width * clip.height))
+
+
+def _track(number: int, piece: _Piece, person: int, clip: Clip) -> FaceTrack:
+    rows = piece.rows
+    portrait = piece.portrait
+    if portrait is None:  # split at a cut that became known late: its best frame is read again
+        best = piece.start + int(np.argmax(rows[:, SHARPNESS]))
+        with FrameReader(clip, best, best + 1) as frames:
+            portrait = cut_portrait(next(iter(frames)), rows[best - piece.start], float(clip.sample_aspect))
+    embedding = None
+    if piece.samples:
+        weights = [clear for _, clear, _ in piece.samples]
+        embedding = np.average([vector for _, _, vector in piece.samples], axis=0, weights=weights).astype(np.float32)
+    return FaceTrack(
+        track_id=number,
+        start=piece.start,
+        boxes=rows[:, BOX].copy(),
+        landmarks=rows[:, POINTS].reshape(-1, 3, 2).copy(),
+        visible=np.ones(len(rows), bool),
+        pose=rows[:, POSE].copy(),
+        sharpness=rows[:, SHARPNESS].copy(),
+        portrait=portrait,
+        embedding=embedding,
+        person=person,
+    )

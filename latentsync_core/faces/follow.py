@@ -1,0 +1,167 @@
+"""Finds known faces again in the next frame, and settles the mesh on new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..errors import OptionError
+from ..frame import Frame
+from .detect import Detection, detection_passes, faces_in_squares, overlap
+from .mesh import MeshLook, face_meshes
+from .network import load_network
+from .region import REGION_SCALE, FaceRegion, level_picture
+
+SMALLEST_REGION = 8.0  # pixels of a mesh's region; anything less is noise
+SETTLED = 0.06  # region sides that a region may move or grow by when the mesh in it is its own: costs 0.4 % of a side
+MOST_LOOKS = 6  # at a face before it counts as not settling
+NEARBY = 2.0  # sides of its region: the square in which a known face is looked for
+KNOWN_FACE = 0.6  # of the usual score is enough to find a known face again
+AGREEMENT = 0.4  # intersection over union of a mesh's box with a detection of the same face
+EXPECTED = np.array([0.5, 0.5, 0.5, 0.5]) + np.array([-0.5, -0.5, 0.5, 0.5]) / (NEARBY * REGION_SCALE)  # its box there
+SAME_FACE = 0.2  # the same, of a detection with the box where the face is expected
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """What counts as a face, and how often new ones are looked for."""
+
+    detector_score: float = 0.5  # least score of a detection, 0 to 1; drawn faces may need 0.3
+    presence: float = 0.5  # least certainty of the mesh that it lies on a face, 0 to 1
+    smallest: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
+    longest_gap: int = 5  # frames without the face that are bridged; after more it is a new track
+    search_every: int = 8  # frames between two searches for new faces; faces are followed back to where they appear
+
+    def __post_init__(self) -> None:
+        for name in ("detector_score", "presence"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise OptionError(f"{name} is {value}; use a value between 0 and 1")
+        for name, least, most in (("smallest", 12, 2000), ("longest_gap", 0, 50), ("search_every", 1, 50)):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise OptionError(f"{name} is {value}; use {least} to {most}")
+
+
+def settled_meshes(
+    frame: Frame, regions: Sequence[FaceRegion], presence: float, aspect: float = 1.0
+) -> list[MeshLook | None]:
+    """The meshes that stay where they are when looked for again in their own regions; None where there is none."""
+    results: list[MeshLook | None] = [None] * len(regions)
+    open_looks = dict(enumerate(regions))
+    for _ in range(MOST_LOOKS):
+        if not open_looks:
+            break
+        looks = face_meshes(frame, list(open_looks.values()), aspect)
+        for (number, before), look in zip(list(open_looks.items()), looks, strict=True):
+            del open_looks[number]
+            if look.presence < presence:
+                continue
+            region = FaceRegion.of_mesh(look.points, aspect)
+            if region.side < SMALLEST_REGION:
+                continue
+            moved = max(abs(region.centre - before.centre).max(), abs(region.side - before.side)) / region.side
+            if moved <= SETTLED:
+                results[number] = look
+            else:
+                open_looks[number] = region
+    return results
+
+
+def meshes_of(frame: Frame, faces: Sequence[Detection], presence: float, aspect: float = 1.0) -> list[MeshLook | None]:
+    """The settled mesh of each detected face; None where there is none, or it settles on something else."""
+    regions = [FaceRegion.of_detection(face, aspect) for face in faces]
+    looks = settled_meshes(frame, regions, presence, aspect)
+    return [
+        look if look is not None and overlap(box_of(look.points), face.box) >= AGREEMENT else None
+        for look, face in zip(looks, faces, strict=True)
+    ]
+
+
+def follow(
+    frame: Frame, regions: Sequence[FaceRegion], options: FaceOptions, aspect: float = 1.0
+) -> list[MeshLook | None]:
+    """Known faces in a frame in which each is expected in its region; None where it isn't found.
+
+    The mesh network sees what its region suggests, so a mesh counts only once its own region has settled around it and
+    a detection, looked for nearby, agrees with it. The square for that is turned with the face, so that it may lie.
+    """
+    results: list[MeshLook | None] = [None] * len(regions)
+    squares = [region.grown(NEARBY) for region in regions]
+    size = load_network("blazeface_short").size
+    pictures = [level_picture(frame, square, size, aspect, padding="zeros") for square in squares]
+    there = [number for number, picture in enumerate(pictures) if picture is not None]
+    if not there:
+        return results
+    seen = faces_in_squares(torch.stack([pictures[number] for number in there]), options.detector_score * KNOWN_FACE)
+    faces = dict(zip(there, seen, strict=True))
+    again: list[tuple[int, Detection, FaceRegion]] = []
+    asked = [number for number in there if faces[number]]
+    looks = settled_meshes(frame, [regions[number] for number in asked], options.presence, aspect)
+    for number, look in zip(asked, looks, strict=True):
+        if _agrees(look, squares[number], faces[number], aspect):
+            results[number] = look
+            continue
+        face = max(faces[number], key=lambda face: overlap(face.box, EXPECTED))
+        if overlap(face.box, EXPECTED) >= SAME_FACE:
+            again.append((number, face, squares[number].of_square(face)))
+    looks = settled_meshes(frame, [region for _, _, region in again], options.presence, aspect)
+    for (number, face, _), look in zip(again, looks, strict=True):
+        if _agrees(look, squares[number], [face], aspect):
+            results[number] = look
+    return results
+
+
+class FaceFollower:
+    """Finds one face in frame after frame; its state is where that was in the frame before.
+
+    The largest face is taken up first; once it is lost, the detection that overlaps its last place, or else the
+    largest face. For all faces of a clip there is `latentsync_core.faces.track.prepare_faces`.
+    """
+
+    def __init__(self, options: FaceOptions, aspect: float = 1.0) -> None:
+        self._options = options
+        self._aspect = aspect
+        self._region: FaceRegion | None = None  # of the frame before; None when the face is lost
+        self._last_box: np.ndarray | None = None  # where it was last seen
+
+    def find(self, frame: Frame) -> np.ndarray | None:
+        """The face's (468, 2) mesh points in displayed pixels, or None where there is no face."""
+        look = None
+        if self._region is not None:
+            look = follow(frame, [self._region], self._options, self._aspect)[0]
+        if look is None:
+            look = self._search(frame)
+        if look is None:
+            self._region = None
+            return None
+        self._region = FaceRegion.of_mesh(look.points, self._aspect)
+        self._last_box = box_of(look.points)
+        return look.points[:, :2]
+
+    def _search(self, frame: Frame) -> MeshLook | None:
+        options = self._options
+        for faces in detection_passes(frame, options.detector_score, self._aspect, options.smallest):
+            for face in sorted(faces, key=self._is_same, reverse=True):
+                look = meshes_of(frame, [face], options.presence, self._aspect)[0]
+                if look is not None:
+                    return look
+        return None
+
+    def _is_same(self, face: Detection) -> bool:
+        return self._last_box is not None and overlap(self._last_box, face.box) > SAME_FACE
+
+
+def box_of(points: np.ndarray) -> np.ndarray:
+    """(4,) float64: x0, y0, x1, y1 of mesh points."""
+    return np.concatenate([points[:, :2].min(0), points[:, :2].max(0)])
+
+
+def _agrees(look: MeshLook | None, square: FaceRegion, faces: Sequence[Detection], aspect: float) -> bool:
+    if look is None:
+        return False
+    box = box_of(square.level(look.points, aspect))
+    return any(overlap(box, face.box) >= AGREEMENT for face in faces)
