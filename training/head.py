@@ -12,6 +12,9 @@ from .identity import Identity
 
 CROWN = 0.7  # how square the skull's top is: 0 an ellipsoid
 RELIEF_STEPS = 3
+PROFILE = 0.40, -0.45, 0.98  # head units: half the width, top and bottom of the front whose relief shows in a profile
+PROFILE_STEPS = 28  # samples of a ray through it
+PROFILE_SLOPE = 1.5  # of the relief's level about the outline, per head unit
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,49 @@ def meet(person: Identity, jaw: Jaw, relief: Maps | None, rays: Rays) -> Hits:
             slope = gx * ray[0] + gy * ray[1] + gz * ray[2]
             along = along - np.clip(level / np.maximum(slope, np.float32(0.35)), -0.2, 0.2)
     return Hits(x, y, z, rest, (gx, gy, gz))
+
+
+def meet_profile(person: Identity, jaw: Jaw, relief: Maps, base, toward, pixel: float) -> tuple[Rays, Hits]:
+    """The rays that meet the relief of the face's front as it stands out sideways, and where: nose, lips and chin.
+
+    `meet` starts from the smooth outline, so that it never sees a nose beyond it: for heads turned far aside.
+    """
+    half, top, bottom = PROFILE
+    side = np.float32(np.sign(toward[0]))
+    edge = (side * np.float32(half) - base[0]) / toward[0]  # a ray comes in at the side that is nearer to the camera
+    high = base[1] + edge * toward[1]
+    near = np.flatnonzero((high > top) & (high < bottom))
+    places = np.linspace(0, 2 * half / abs(toward[0]), PROFILE_STEPS, dtype=np.float32)
+    bx, by, bz = (b[near] for b in base)
+    edge = edge[near]
+    levels = np.stack([_above(person, jaw, relief, bx, by, bz, toward, edge - place) for place in places])
+    above = levels > 0
+    entering = above[:-1] & ~above[1:]
+    lowest = np.where(above[0], np.where(entering.any(0), -1, levels.min(0)), np.float32(9))
+    first = np.where(entering.any(0), entering.argmax(0), np.maximum(levels.argmin(0) - 1, 0))
+    lowest = np.where(lowest < 0, levels.min(0), lowest)
+    keep = np.flatnonzero(lowest < np.float32(PROFILE_SLOPE * pixel))
+    bx, by, bz, edge, first, lowest = (part[keep] for part in (bx, by, bz, edge, first, lowest))
+    far, close = edge - places[np.minimum(first + 1, PROFILE_STEPS - 1)], edge - places[first]
+    for _ in range(5):
+        middle = (far + close) / 2
+        outside = _above(person, jaw, relief, bx, by, bz, toward, middle) > 0
+        close, far = np.where(outside, middle, close), np.where(outside, far, middle)
+    x, y, z = bx + far * toward[0], by + far * toward[1], bz + far * toward[2]
+    raised = relief.height(x, jaw.rest_y(person, x, y))
+    _, rest, gx, gy, gz = _level(person, jaw, x, y, z - raised)
+    inside = -lowest / np.float32(PROFILE_SLOPE)
+    return Rays(near[keep], (bx, by, bz), toward, inside, far), Hits(x, y, z, rest, (gx, gy, gz))
+
+
+def _above(person: Identity, jaw: Jaw, relief: Maps, bx, by, bz, toward, along) -> np.ndarray:
+    """By how much points of rays lie before the face's front, head units."""
+    x, y, z = bx + along * toward[0], by + along * toward[1], bz + along * toward[2]
+    rest = jaw.rest_y(person, x, y)
+    forward = np.float32(person.chin) * np.maximum(rest, 0) ** 2
+    level, *_ = _form(person, jaw, x, y, forward)
+    front = forward - np.float32(person.depth) * np.sign(level) * np.sqrt(np.abs(level))  # falls on beyond the outline
+    return z - front - relief.height(x, rest)
 
 
 def _vertex(person: Identity, jaw: Jaw, base, toward: np.ndarray, start: np.ndarray | None = None):

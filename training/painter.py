@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .eyes import draw_eyes
-from .head import Jaw, Maps, Pose, camera_rays, meet, pass_outline, surface_points
+from .head import Hits, Jaw, Maps, Pose, camera_rays, meet, meet_profile, pass_outline, surface_points
 from .identity import Identity
 from .light import Light, shine
 from .mouth import MouthShape, draw_inside, find_mouth, lip_color, lip_curves
@@ -18,6 +18,7 @@ REACH = (2.3, 1.75)  # head units from the origin that the drawing covers: to th
 HEAD_REACH = (1.35, 1.75, 1.55)  # the same of the head alone: to the sides, upwards, downwards
 DENSITIES = (48, 96, 192, 384)  # map cells per head unit
 STILL = Jaw()
+TURNED = np.radians(25.5)  # of yaw, beyond which the nose may stand out of the head's outline
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,20 @@ class Painter:
         draw_ears(picture, person, light, base, toward, pixel)
         rays = pass_outline(person, jaw, base, toward, margin=pixel)
         if rays.pixels.size:
-            self._draw_face(picture, moment, jaw, skin, rays, rotation)
+            self._draw_face(picture, moment, jaw, skin, rays, meet(person, jaw, skin, rays), rotation)
+        if abs(pose.yaw) > TURNED:
+            rays, hits = meet_profile(person, jaw, skin, base, toward, pixel)
+            if rays.pixels.size:
+                self._draw_face(picture, moment, jaw, skin, rays, hits, rotation)
         if person.hair_cut not in ("bald", "buzz"):
             around = pass_outline(person, STILL, base, toward, margin=pixel + 0.03, swell=person.hair_volume)
             draw_hair(picture, person, light, rotation, around, hair, pixel)
         bridge = surface_points(person, STILL, skin, np.array([[0.0, person.eye_y]]))[0, 2]
         draw_glasses(picture, person, light, base, toward, float(bridge) + 0.05, pixel)
 
-    def _draw_face(self, picture, moment: Moment, jaw: Jaw, skin: Maps, rays, rotation) -> None:
+    def _draw_face(self, picture, moment: Moment, jaw: Jaw, skin: Maps, rays, hits: Hits, rotation) -> None:
         person, light, shape = self.person, self.light, moment.mouth
         pixel = 1 / moment.pose.scale
-        hits = meet(person, jaw, skin, rays)
         maps = skin.read(hits.x, hits.rest_y)
         color, gloss, hollow = maps[RED : BLUE + 1], maps[GLOSS], maps[HOLLOW]
         gx, gy, gz = hits.normal

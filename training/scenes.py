@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from .speech import LANGUAGES, SAMPLE_RATE, Performance, delayed, perform, sampl
 
 TEST_IDENTITIES = 1_000_000  # seeds from here on are never trained with
 NOISE_TILES = 6
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def render(scene: Scene) -> Iterator[tuple[np.ndarray, FrameTruth]]:
             for actor, painter in zip(shot.actors, painters, strict=True):
                 faces.append(painter.paint(frame, moment_of(actor, time, along, scene.width, scene.height)))
             if grain is not None:
-                _add_grain(frame, grain[index % NOISE_TILES], index)
+                add_grain(frame, grain[index % NOISE_TILES], index)
             yield frame, FrameTruth(index, time, number, tuple(faces))
             index += 1
 
@@ -205,11 +208,18 @@ def write_clip(scene: Scene, path: Path, *, crf: int = 14, sound: bool = True) -
         OptionError: the width or height is odd.
         OutputError: ffmpeg can't write the file.
     """
+    return write_frames(scene, render(scene), path, crf=crf, sound=sound)
+
+
+def write_frames(
+    scene, drawn: Iterator[tuple[np.ndarray, T]], path: Path, *, crf: int = 14, sound: bool = True
+) -> list[T]:
+    """The same of frames (H, W, 3) uint8, each with its truth; `scene` has width, height, fps and waveform."""
     if scene.width % 2 or scene.height % 2:
         raise OptionError(f"a 4:2:0 clip needs even sides, not {scene.width}×{scene.height}")
     with tempfile.TemporaryDirectory() as folder:
         audio = Path(folder) / "sound.wav"
-        _write_wave(audio, scene.waveform)
+        write_wave(audio, scene.waveform)
         command = [
             ffmpeg_executable(), *QUIET, "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
             "-s", f"{scene.width}x{scene.height}", "-r", str(scene.fps), "-i", "pipe:0",
@@ -219,11 +229,11 @@ def write_clip(scene: Scene, path: Path, *, crf: int = 14, sound: bool = True) -
             "-movflags", "+faststart", str(path),
         ]  # fmt: skip
         command.remove("-nostdin")
-        truths: list[FrameTruth] = []
+        truths: list[T] = []
         with tempfile.TemporaryFile() as messages:
             with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages) as encoder:
                 try:
-                    for frame, truth in render(scene):
+                    for frame, truth in drawn:
                         encoder.stdin.write(frame.tobytes())
                         truths.append(truth)
                     encoder.stdin.close()
@@ -235,7 +245,8 @@ def write_clip(scene: Scene, path: Path, *, crf: int = 14, sound: bool = True) -
     return truths
 
 
-def _write_wave(path: Path, waveform: np.ndarray) -> None:
+def write_wave(path: Path, waveform: np.ndarray) -> None:
+    """A waveform (T,) in [-1, 1] at 16 kHz as 16-bit PCM."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -261,7 +272,8 @@ def _grain(scene: Scene, shot: Shot, number: int) -> np.ndarray | None:
     return np.round(noise * shot.grain).astype(np.int16)
 
 
-def _add_grain(frame: np.ndarray, tile: np.ndarray, index: int) -> None:
+def add_grain(frame: np.ndarray, tile: np.ndarray, index: int) -> None:
+    """Adds the camera's noise of frame `index` to (H, W, 3) uint8, in place; `tile` (h, w, 1) int16 repeats."""
     tile = np.roll(tile, (index * 37, index * 71), (0, 1))
     height, width, _ = frame.shape
     for top in range(0, height, tile.shape[0]):
