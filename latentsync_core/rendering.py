@@ -181,10 +181,9 @@ def _layer(
         drawn = _whole_face(frame, transform, drawn, resolution, options)
     elif not options.like_reference:
         drawn = drawn.clamp(0, 1)
+    layer = face_layer(transform, drawn, resolution, size, options, region)
     blend = float(synced.blend[index])
-    if blend < 1:
-        region = blend * (torch.ones(resolution, resolution) if region is None else region)
-    return face_layer(transform, drawn, resolution, size, options, region)
+    return layer if layer is None or blend == 1 else layer._replace(alpha=layer.alpha * blend)
 
 
 class _Foreground:

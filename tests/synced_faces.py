@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.patches import PatchStore
 from latentsync_core.types import Clip, FaceTracks, SyncedFaces
 
@@ -40,13 +41,16 @@ def synced_faces(clip: Clip, without_face: tuple[int, ...] = (), faces_wide: flo
     generator = torch.Generator().manual_seed(11)
     for index in set(range(frames)) - set(without_face):
         store.put(index, torch.rand(4, SIDE, SIDE, generator=generator) * 2.4 - 1.2)  # some beyond what a picture holds
+    blend = np.ones(frames, np.float32)
+    blend[list(without_face)] = 0
     return SyncedFaces(
-        faces=FaceTracks(clip, (), AlignOptions()),
+        faces=FaceTracks(clip, (), ((0, frames),), AlignOptions(), TouchLimits(), ()),
         transforms=transforms,
         patches=store,
         codec=PixelCodec(),
         resolution=RESOLUTION,
         audio=None,
         source_index=np.arange(frames),
+        blend=blend,
         stamps=clip.stamps,
     )

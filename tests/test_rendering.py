@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from latentsync_core.compositor import CompositeOptions, Region
+from latentsync_core.errors import OptionError
 from latentsync_core.frame_sequence import FrameSequence
-from latentsync_core.rendering import render, render_frames, render_mattes
+from latentsync_core.rendering import render, render_frames
 from latentsync_core.types import Roi
 from latentsync_core.video_io import probe
 from tests import astronaut
@@ -60,14 +61,62 @@ def test_over_a_files_frames_it_is_the_result_within_a_level(tmp_path, pixel_for
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_mattes_need_no_decoding_and_are_the_alpha_of_pasting(options):
-    clip = astronaut.clip_of(torch.rand(4, 90, 120, 3))
-    synced = synced_faces(clip, without_face=(1,))
+def test_two_peoples_faces_lie_one_over_the_other(options):
+    clip = astronaut.clip_of(torch.rand(3, 90, 200, 3))
+    one, other = synced_faces(clip, without_face=(1,)), synced_faces(clip)
+    other.transforms[:, :, 2] -= other.transforms[:, :, 0] * 30  # beside the first, and partly over it
+    with one.patches, other.patches:
+        for rendered, source in zip(render([one, other], options), sources(clip), strict=True):
+            expected = source
+            for layer in rendered.layers:
+                expected.paste(*layer)
+            np.testing.assert_array_equal(rendered.frame.planes[0], expected.planes[0])
+            assert len(rendered.layers) == (1 if source.index == 1 else 2)
+            *rgb, alpha = rendered.rgba
+            over = (1 - alpha) * sources(clip)[source.index].rgb() + alpha * torch.stack(rgb)
+            assert torch.allclose(over, rendered.frame.rgb(), atol=1e-5)
+
+
+def test_a_face_shows_as_much_as_its_frame_lets_it():
+    clip = astronaut.clip_of(torch.rand(3, 90, 120, 3))
+    synced = synced_faces(clip)
+    faded = dataclasses.replace(synced, blend=np.array([1, 0.25, 1], np.float32))
     with synced.patches:
-        pasted = [rendered.matte for rendered in render(synced, options)]
-        unread = dataclasses.replace(synced, codec=None, faces=dataclasses.replace(synced.faces))
-        for matte, expected in zip(render_mattes(unread, options), pasted, strict=True):
-            assert torch.equal(matte, expected)
+        full = [rendered.matte for rendered in render(synced)]
+        less = [rendered.matte for rendered in render(faded)]
+    assert torch.equal(full[0], less[0])
+    assert torch.allclose(full[1] * 0.25, less[1], atol=1e-6)
+
+
+def test_what_the_user_says_lies_before_the_face_stays_untouched():
+    clip = astronaut.clip_of(torch.rand(4, 90, 120, 3))
+    synced = synced_faces(clip)
+    mask = torch.zeros(4, 90, 120)
+    mask[2, :, 50:70] = 1
+    with synced.patches:
+        free = [rendered.frame.planes[0] for rendered in render(synced)]
+        kept = [rendered.frame.planes[0] for rendered in render(synced, foreground=mask)]
+        small = [rendered.matte for rendered in render(synced, foreground=torch.ones(1, 9, 12))]
+    source = clip.images.numpy()
+    np.testing.assert_array_equal(kept[2][:, 50:70], source[2][:, 50:70])
+    np.testing.assert_array_equal(kept[2][:, :50], free[2][:, :50])
+    np.testing.assert_array_equal(kept[1], free[1])
+    assert not any(matte.any() for matte in small)
+
+
+def test_faces_that_do_not_belong_together_are_refused():
+    clip, other = (astronaut.clip_of(torch.rand(3, 60, 80, 3)) for _ in range(2))
+    one, two = synced_faces(clip), synced_faces(other)
+    longer = dataclasses.replace(one, source_index=np.array([0, 1, 2, 2]))
+    with one.patches, two.patches:
+        with pytest.raises(OptionError, match="of two clips"):
+            next(render([one, two]))
+        with pytest.raises(OptionError, match="frames are 3, another's 4"):
+            next(render([one, longer]))
+        with pytest.raises(OptionError, match="no new faces"):
+            next(render([]))
+        with pytest.raises(OptionError, match=r"foreground mask has shape \(2, 60, 80\)"):
+            next(render(one, foreground=torch.zeros(2, 60, 80)))
 
 
 def test_a_layers_colours_go_on_beyond_its_alpha():

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from latentsync_core.compositor import CompositeOptions, soft_mask
 from latentsync_core.faces.align import AlignOptions, align_track, crop_size
+from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.masks import mouth_mask
 from latentsync_core.models.unet import UNet
 from latentsync_core.rendering import blend_mouth, render_frames
@@ -76,8 +77,17 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     clip = clip_from_images(torch.from_numpy(frames).float() / 255, Fraction(25))
     landmarks = load_file(REFERENCE / "inputs.safetensors")["landmarks_float"].numpy()[:source_frames]
     visible = np.ones(source_frames, dtype=bool)
-    track = FaceTrack(0, np.zeros((source_frames, 4), np.float32), landmarks, visible)
-    faces = FaceTracks(clip, (track,), AlignOptions.reference())
+    track = FaceTrack(
+        track_id=0,
+        start=0,
+        boxes=np.zeros((source_frames, 4), np.float32),
+        landmarks=landmarks,
+        visible=visible,
+        pose=np.zeros((source_frames, 3), np.float32),
+        sharpness=np.ones(source_frames, np.float32),
+        portrait=np.zeros((128, 128, 3), np.uint8),
+    )
+    faces = FaceTracks(clip, (track,), ((0, source_frames),), AlignOptions.reference(), TouchLimits(smallest=0, fade=0))
     transforms = align_track(landmarks, visible, 128, faces.align)
     model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu")
     timeline = timeline_of(clip, len(chunks), LengthRule.PING_PONG)
