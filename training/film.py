@@ -74,10 +74,10 @@ class Film:
 
 # What happens, in order; a seed rearranges it. Letters are people, as the seed casts them.
 SCRIPT: tuple[tuple[str, str, float], ...] = (
-    ("close", "A", 4.0), ("close", "B", 3.5), ("two", "AB", 4.5), ("profile", "B", 5.0), ("glance", "C", 0.2),
-    ("hand", "C", 5.0), ("cross", "ABC", 5.5), ("nobody", "", 1.5), ("enter", "AB", 5.0), ("microphone", "B", 4.0),
-    ("pass", "CB", 5.0), ("profile", "A", 5.0), ("glimpse", "ABC", 0.32), ("close", "C", 3.5), ("wide", "ABC", 5.0),
-    ("jump", "A", 2.5), ("two hands", "CA", 5.0), ("two", "BC", 4.0), ("walk", "A", 4.0),
+    ("close", "A", 3.2), ("close", "B", 2.8), ("two", "AB", 3.6), ("profile", "B", 4.2), ("glance", "C", 0.2),
+    ("hand", "C", 4.0), ("cross", "ABC", 4.8), ("nobody", "", 1.2), ("enter", "AB", 4.2), ("microphone", "B", 3.2),
+    ("pass", "CB", 4.2), ("profile", "A", 4.2), ("glimpse", "ABC", 0.32), ("close", "C", 2.8), ("wide", "ABC", 4.0),
+    ("jump", "A", 2.0), ("two hands", "CA", 4.0), ("two", "BC", 3.2), ("walk", "A", 3.2),
 )  # fmt: skip
 
 

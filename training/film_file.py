@@ -31,7 +31,8 @@ class FilmFacts:
     video: Path
     voices: tuple[Path, ...]  # a person's sound each, as long as the film; the video has them mixed
     shots: np.ndarray  # (S, 2) int: half-open ranges of frames
-    kinds: np.ndarray  # (S,) str: of each shot, names of film.KINDS
+    kinds: np.ndarray  # (S,) str: of each shot, names of film_staging.KINDS
+    begins: np.ndarray  # (S,) str: "cut", "fade" or "dissolve", how each shot begins
     shot: np.ndarray  # (N,) int
     pure: np.ndarray  # (N,) float32: 1, or less in fades and dissolves
     cast: np.ndarray  # (N, P) bool: has a part in the frame's shot
@@ -80,7 +81,7 @@ def film_file(
         made = film(seed, size, fps, **options)
         for person, path in enumerate(voices):
             write_wave(path, made.performances[person].waveform)
-        truths = write_frames(made, render_film(made), video, crf=CRF)
+        truths = write_frames(made, render_film(made), video, crf=CRF, preset="superfast")
         arrays = facts_of(made, truths)
         fresh = facts.with_suffix(".new.npz")
         np.savez_compressed(fresh, **arrays)
@@ -94,6 +95,7 @@ def facts_of(made: Film, truths: list[FilmTruth]) -> dict[str, np.ndarray]:
     count = len(truths)
     facts = {
         "shots": np.array(made.ranges), "kinds": np.array([shot.kind for shot in made.shots]),
+        "begins": np.array([shot.begins for shot in made.shots]),
         "shot": np.array([truth.shot for truth in truths]), "pure": np.array([t.pure for t in truths], np.float32),
         "cast": np.zeros((count, PEOPLE), bool), "shares": np.zeros((count, PEOPLE, 3), np.float32),
     }  # fmt: skip

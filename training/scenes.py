@@ -212,7 +212,13 @@ def write_clip(scene: Scene, path: Path, *, crf: int = 14, sound: bool = True) -
 
 
 def write_frames(
-    scene, drawn: Iterator[tuple[np.ndarray, T]], path: Path, *, crf: int = 14, sound: bool = True
+    scene,
+    drawn: Iterator[tuple[np.ndarray, T]],
+    path: Path,
+    *,
+    crf: int = 14,
+    preset: str = "medium",
+    sound: bool = True,
 ) -> list[T]:
     """The same of frames (H, W, 3) uint8, each with its truth; `scene` has width, height, fps and waveform."""
     if scene.width % 2 or scene.height % 2:
@@ -225,8 +231,8 @@ def write_frames(
             "-s", f"{scene.width}x{scene.height}", "-r", str(scene.fps), "-i", "pipe:0",
             *(["-i", str(audio)] if sound else []), "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
             "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
-            "-c:v", "libx264", "-threads", "1", "-crf", str(crf), *(["-c:a", "aac", "-b:a", "96k"] if sound else []),
-            "-movflags", "+faststart", str(path),
+            "-c:v", "libx264", "-threads", "1", "-preset", preset, "-crf", str(crf),
+            *(["-c:a", "aac", "-b:a", "96k"] if sound else []), "-movflags", "+faststart", str(path),
         ]  # fmt: skip
         command.remove("-nostdin")
         truths: list[T] = []
