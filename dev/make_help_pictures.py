@@ -31,6 +31,7 @@ from dev.workflows.parts import (
     prepare_faces,
     sampler,
     scene,
+    select_faces,
 )
 from tests.browser.page import ComfyPage
 
@@ -46,6 +47,7 @@ def columns(steps: int) -> list[list[Node]]:
         [scene(), Node("portrait", "PreviewImage", {"images": "scene.portrait"}, room=PICTURE, width=300)],
         [load_model(), TREPA, Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})],
         [prepare_faces("scene.scene"), embed_audio("scene.english_voice")],
+        [prepare_faces("scene.two_people", key="both"), select_faces("people", "", "both")],
         [sampler(steps=steps)],
         [
             Node("decode", "LatentSyncDubDecodeFaces", {"synced": "sampler.synced"}),
@@ -71,6 +73,7 @@ PICTURES = {
     "trepa_settings": ("trepa",),
     "clip_audio": ("sound",),
     "prepare_faces": ("faces",),
+    "select_faces": ("people",),
     "embed_audio": ("voice",),
     "sampler": ("sampler",),
     "decode_faces": ("decode", "some", "crops"),

@@ -82,14 +82,14 @@ def speak_french() -> tuple[np.ndarray, Performance]:
     for start, line, _ in LINES:
         said = speak(line, VOICE.name, VOICE.rate, VOICE.pitch, VOICE.pitch_range)
         samples = resampled(said.samples, FRENCH_RATE)
-        _lay(sound, samples, start, RATE)
-        _lay(waveform, to_16k(said.samples), start, SAMPLE_RATE)
+        lay(sound, samples, start, RATE)
+        lay(waveform, to_16k(said.samples), start, SAMPLE_RATE)
         phonemes.append(Phoneme("", spoken, start))
         phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in said.phonemes]
         spoken = phonemes[-1].end
     phonemes.append(Phoneme("", spoken, SECONDS))
     mouth = MouthMotion(sounds_of(tuple(phonemes)), Manner(size=1.15, smile=0.25))
-    sound = np.stack([_leveled(sound)] * 2)
+    sound = np.stack([leveled(sound)] * 2)
     performance = Performance(VOICE, tuple(line for _, line, _ in LINES), tuple(phonemes), waveform, mouth)
     return sound + 0.14 * room(sound, 0.5, seed=2), performance
 
@@ -103,8 +103,8 @@ def speak_english() -> np.ndarray:
     for start, _, line in LINES:
         samples = speaker(line, speed=PACE, seed=1).astype(np.float64)
         loud = np.flatnonzero(np.abs(samples) > 0.004)
-        _lay(sound, samples[max(loud[0] - ENGLISH_RATE // 50, 0) : loud[-1] + ENGLISH_RATE // 20], start, ENGLISH_RATE)
-    return _leveled(sound)
+        lay(sound, samples[max(loud[0] - ENGLISH_RATE // 50, 0) : loud[-1] + ENGLISH_RATE // 20], start, ENGLISH_RATE)
+    return leveled(sound)
 
 
 def film_scene() -> tuple[Scene, np.ndarray]:
@@ -114,6 +114,20 @@ def film_scene() -> tuple[Scene, np.ndarray]:
     actor = Actor(sample_identity(PERSON, "real"), performance, HeadMotion(8, SECONDS, 0.45, (0.10, 0.0, 0.0)), track)
     shot = Shot(round(SECONDS * FPS), (actor,), LAMPS, EVENING, grain=1.0)
     return Scene(*SIZE, FPS, (shot,), performance.waveform), sound
+
+
+def lay(sound: np.ndarray, samples: np.ndarray, start: float, rate: int) -> None:
+    """Puts a line into a sound (n,), where nothing else may be yet."""
+    begin = round(start * rate)
+    if sound[begin:].size < samples.size or sound[begin : begin + samples.size].any():
+        raise SystemExit(f"the line at {start} s runs into the next one or over the end")
+    sound[begin : begin + samples.size] = samples
+
+
+def leveled(sound: np.ndarray) -> np.ndarray:
+    """The same sound at VOICE_LEVEL."""
+    speech = sound[np.abs(sound) > 0.003]
+    return sound * (10 ** (VOICE_LEVEL / 20) / np.sqrt(np.mean(speech**2)))
 
 
 def write_scene(path: Path, scene: Scene, sound: np.ndarray) -> None:
@@ -147,18 +161,6 @@ def write_sound(path: Path, sound: np.ndarray, rate: int, *encoding: str) -> Non
         "-f", "f32le", "-ar", str(rate), "-ac", str(len(sound)), "-i", "pipe:0", *encoding,
         "-fflags", "+bitexact", str(path), feed=np.ascontiguousarray(sound.T, "<f4").tobytes(),
     )  # fmt: skip
-
-
-def _lay(sound: np.ndarray, samples: np.ndarray, start: float, rate: int) -> None:
-    begin = round(start * rate)
-    if sound[begin:].size < samples.size or sound[begin : begin + samples.size].any():
-        raise SystemExit(f"the line at {start} s runs into the next one or over the end")
-    sound[begin : begin + samples.size] = samples
-
-
-def _leveled(sound: np.ndarray) -> np.ndarray:
-    speech = sound[np.abs(sound) > 0.003]
-    return sound * (10 ** (VOICE_LEVEL / 20) / np.sqrt(np.mean(speech**2)))
 
 
 def _ffmpeg(*arguments: str, feed: bytes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Workflows 01 to 05, which run on a fresh ComfyUI with this pack alone."""
+"""Workflows 01 to 05 and 07, which run on a fresh ComfyUI with this pack alone."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from dev.workflows.parts import (
     sampler,
     save,
     scene,
+    select_faces,
     text,
 )
 
@@ -258,4 +259,63 @@ there.
         ]
     ],
     (480, 700),
+)
+
+TWO = Workflow(
+    "07 Two speakers",
+    text(
+        "Two speakers",
+        "Two people in one scene, each with a voice of their own; cuts and close-ups included.",
+        """
+1. **Prepare Faces** finds everybody, shot by shot. It runs once for both.
+2. The two **Select Faces** show all people by number. One is set to *person* 0, the other to *person* 1.
+3. Each voice goes through an **Embed Audio** and a **Sampler** of its own.
+4. **Composite** takes both samplers: *synced* and *synced_2*. Without a mix on *mux_audio* the file gets both voices.
+""",
+        """
+**With your own film:** put *Load Video* and a *Load Audio* for each voice in the place of *LatentSync Sample Scene*.
+Each voice must be as long as the film, silent while the other one speaks: the lips are closed then.
+""",
+        """
+**Wrong person?** Choose by *point* or *picture* instead of the number, or name single tracks in *tracks_on* and
+*tracks_off*. A third and a fourth speaker: copy a row, and connect it to *synced_3* and *synced_4*.
+""",
+        REAL_RESULTS,
+        HELP,
+    ),
+    [
+        [
+            Group("1  Scene, voices, model", GREEN, [[scene(), load_model()]]),
+            Group(
+                "2  Who",
+                BLUE,
+                [
+                    [prepare_faces("scene.two_people")],
+                    [
+                        select_faces("her", "Select Faces: her", by="person", person=0),
+                        select_faces("him", "Select Faces: him", by="person", person=1),
+                    ],
+                ],
+            ),
+        ],
+        [
+            Group(
+                "3  Voices and new mouths",
+                VIOLET,
+                [
+                    [
+                        embed_audio("scene.her_english_voice", "her_voice"),
+                        embed_audio("scene.his_english_voice", "his_voice"),
+                    ],
+                    [sampler(False, "her_mouth", "her", "her_voice"), sampler(False, "his_mouth", "him", "his_voice")],
+                ],
+            ),
+            Group(
+                "4  Into the clip",
+                RED,
+                [[composite("her_mouth.synced", also="his_mouth.synced")], [save("two speakers")]],
+            ),
+        ],
+    ],
+    (460, 640),
 )

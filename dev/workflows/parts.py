@@ -64,23 +64,32 @@ def load_model() -> Node:
     return Node("model", "LatentSyncDubLoadModel", widgets={"model": MODEL})
 
 
-def prepare_faces(clip: str, **widgets: object) -> Node:
-    return Node("faces", "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE, width=440)
+def prepare_faces(clip: str, key: str = "faces", **widgets: object) -> Node:
+    return Node(key, "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE, width=440)
 
 
-def embed_audio(voice: str) -> Node:
-    return Node("voice", "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, room=SOUND)
+def select_faces(key: str, title: str, faces: str = "faces", **widgets: object) -> Node:
+    inputs = {"faces": f"{faces}.faces"}
+    return Node(key, "LatentSyncDubSelectFaces", inputs, widgets, title, room=PICTURE + LINES)
 
 
-def sampler(trepa: bool = True, **widgets: object) -> Node:
-    inputs = {"model": "model.model", "faces": "faces.faces", "audio": "voice.audio"}
+def embed_audio(voice: str, key: str = "voice") -> Node:
+    return Node(key, "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, room=SOUND)
+
+
+def sampler(
+    trepa: bool = True, key: str = "sampler", faces: str = "faces", voice: str = "voice", **widgets: object
+) -> Node:
+    inputs = {"model": "model.model", "faces": f"{faces}.faces", "audio": f"{voice}.audio"}
     if trepa:
         inputs["trepa"] = "trepa.trepa"
-    return Node("sampler", "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
+    return Node(key, "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
 
 
-def composite(synced: str = "sampler.synced", mix: str = "", room: int = PLAYER, **widgets: object) -> Node:
-    inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {})
+def composite(
+    synced: str = "sampler.synced", mix: str = "", room: int = PLAYER, also: str = "", **widgets: object
+) -> Node:
+    inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {}) | ({"synced_2": also} if also else {})
     return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=room + LINES)
 
 
