@@ -19,7 +19,8 @@ class SampleScene(io.ComfyNode):
             node_id="LatentSyncDubSampleScene",
             display_name="LatentSync Sample Scene",
             description="Something to try a workflow with: a short French scene, its English voice, its music and "
-            "effects, and a portrait; and two people with a voice for each. Put Load Video and Load Audio in its place for your own.",
+            "effects, and a portrait; and two people with a voice for each. Put Load Video and Load Audio in its place "
+            "for your own.",
             search_aliases=["example clip", "demo video", "test clip"],
             inputs=[],
             outputs=[
