@@ -18,11 +18,12 @@ from .compositor import CompositeOptions
 from .errors import VideoError
 from .faces.align import AlignOptions
 from .faces.choose import FaceChoice, check_apart, choose
+from .faces.everybody import everybody
+from .faces.follow import FaceOptions
 from .faces.limits import TouchLimits
 from .faces.marks import read_marks
 from .faces.path import path_transforms
 from .faces.report import as_data
-from .faces.track import FaceOptions, prepare_faces
 from .faces.tracks_file import found_before
 from .mixing import mixed_file
 from .models.weights import LatentSyncModel, LoadOptions, load_model
@@ -192,7 +193,7 @@ def find_faces(
         folder,
         align,
         limits,
-        lambda: prepare_faces(clip, options, align, on_progress, limits, by_hand),
+        lambda: everybody(clip, options, align, limits, by_hand, on_progress),
     )
     return choose(faces)
 

@@ -37,6 +37,7 @@ def prepare_faces(
     on_progress: Progress | None = None,
     limits: TouchLimits | None = None,
     shots: ShotOptions | None = None,
+    needed: bool = True,
 ) -> FaceTracks:
     """Finds all faces of all frames of a clip, streaming: one pass, and memory grows only by some numbers a face.
 
@@ -48,16 +49,17 @@ def prepare_faces(
         align: how crops will be cut at the landmarks.
         limits: beyond which faces will be left alone.
         shots: what counts as a cut.
+        needed: whether it is an error that there is no face at all.
 
     Raises:
-        FaceError: no frame has a face.
+        FaceError: no frame has a face, and one is needed.
         VideoError: the clip can't be read, or has changed.
     """
     options = options or FaceOptions()
     faces, starts = _followed(clip, options, shots, on_progress)
     ranges = shots_from(starts, clip.frame_count)
     pieces = sorted(_pieces(faces, [start for start, _ in ranges]), key=_first_and_largest)
-    if not pieces:
+    if needed and not pieces:
         raise FaceError(
             f"no face was found in any of the {clip.frame_count} frames of {clip.name}; use a part that shows a face "
             f"from the front, a detector score under {options.detector_score} (0.3 for drawn faces), or mark the face "

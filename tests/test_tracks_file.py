@@ -1,0 +1,91 @@
+"""Faces kept on disk come back as they were, belong to one content of a clip, and a spoilt file is looked for again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from latentsync_core.errors import OutputError
+from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.limits import TouchLimits
+from latentsync_core.faces.tracks_file import SUFFIX, found_before, read_faces, write_faces
+from latentsync_core.video_io import probe
+from tests.clips import make_clip
+from tests.made_faces import empty_clip, made_faces, made_track
+
+ALIGN, LIMITS = AlignOptions(scale=1.1), TouchLimits(fade=2)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return probe(make_clip(tmp_path_factory.mktemp("clip") / "a.mp4", frames=30))
+
+
+@pytest.fixture
+def faces(clip):
+    embedding = np.random.default_rng(0).normal(size=128).astype(np.float32)
+    tracks = [
+        made_track(0, 0, 12, gap=range(4, 7), embedding=embedding),
+        made_track(1, 12, 30, person=1, yaw=30, by_hand=True),
+    ]
+    return dataclasses.replace(made_faces(clip, tracks, ((0, 12), (12, 30))), align=ALIGN, limits=LIMITS)
+
+
+def test_what_is_read_is_what_was_written(faces, clip, tmp_path):
+    write_faces(faces, tmp_path / "x.npz")
+    again = read_faces(tmp_path / "x.npz", clip, ALIGN, LIMITS)
+    assert again.shots == faces.shots
+    assert (again.align, again.limits) == (ALIGN, LIMITS)
+    for one, other in zip(again.tracks, faces.tracks, strict=True):
+        for field in dataclasses.fields(one):
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_a_second_run_looks_for_nothing(faces, clip, tmp_path):
+    calls = []
+
+    def prepare():
+        calls.append(1)
+        return faces
+
+    for _ in range(2):
+        found = found_before(clip, "options", tmp_path, ALIGN, LIMITS, prepare)
+    assert len(calls) == 1
+    assert len(found.tracks) == 2
+    found_before(clip, "other options", tmp_path, ALIGN, LIMITS, prepare)
+    found_before(clip.part(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
+    assert len(calls) == 3
+    found_before(clip, "options", None, ALIGN, LIMITS, prepare)
+    found_before(empty_clip(30), "options", tmp_path, ALIGN, LIMITS, prepare)
+    assert len(calls) == 5
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "frames", "shape", "place", "pickle"])
+def test_a_spoilt_file_is_not_trusted(faces, clip, tmp_path, damage, caplog):
+    path = tmp_path / f"x{SUFFIX}"
+    write_faces(faces, path)
+    arrays = dict(np.load(path))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    elif damage == "text":
+        path.write_text("no faces")
+    else:
+        if damage == "frames":
+            arrays["tracks"][1, 1] = 31
+        elif damage == "shape":
+            arrays["boxes"] = arrays["boxes"][:, :3]
+        elif damage == "place":
+            arrays["landmarks"][0] = np.nan
+        elif damage == "pickle":
+            arrays["pose"] = np.array([{}], dtype=object)
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+    assert read_faces(path, clip, ALIGN, LIMITS) is None
+    assert "are looked for again" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(faces, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="can't keep the faces"):
+        write_faces(faces, tmp_path / "file" / "x.npz")
