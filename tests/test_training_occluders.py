@@ -6,8 +6,11 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 
+from training.crops import aligned_crop
 from training.occluders import HAND_GESTURES, KINDS, paint_before, paint_occluder, sample_occluder
+from training.occlusion_data import batch_of, painted_bank
 from training.scenes import render, talking_head
 
 SIZE = 160  # pixels a side
@@ -85,3 +88,28 @@ def test_outside_the_frame_nothing_is_painted():
     alpha = paint_before(picture, sample_occluder(2, "cup"), (-400.0, -300.0), 30.0, 0.5)
     assert alpha.max() == 0
     np.testing.assert_array_equal(picture, frame)
+
+
+def test_a_training_batch_follows_from_its_step_and_its_masks_say_where_something_is(tmp_path):
+    bank = painted_bank(12, tmp_path)
+    frame, face = _scene()
+    crop = (aligned_crop(frame, face.three_points) * 255).round().byte().numpy()
+    crops = np.repeat(np.repeat(crop[None, None], 3, 1), 4, 0)  # four people of three frames
+    batch, again, next_one = (batch_of(crops, bank, step, 0, 24) for step in (0, 0, 1))
+    assert batch.crops.shape == batch.portraits.shape == (24, 3, 48, 64)
+    assert batch.masks.shape == (24, 48, 64)
+    for part in ("crops", "portraits", "masks"):
+        torch.testing.assert_close(getattr(batch, part), getattr(again, part), rtol=0, atol=0)
+        assert 0 <= getattr(batch, part).min() <= getattr(batch, part).max() <= 1
+    assert (batch.crops != next_one.crops).any()
+    covered = batch.masks.amax((1, 2)) > 0.5
+    assert 0.2 < covered.float().mean() < 0.9
+    away = (batch.crops - batch.portraits).abs().mean(1)
+    assert away[batch.masks > 0.9].mean() > 1.3 * away[batch.masks < 0.1].mean()
+
+
+def test_a_painted_bank_is_kept_and_another_one_is_other_occluders(tmp_path):
+    bank = painted_bank(3, tmp_path)
+    np.testing.assert_array_equal(bank, painted_bank(3, tmp_path))
+    assert (bank[0] != painted_bank(3, tmp_path, first=7)[0]).any()
+    assert bank[:, 3].max() == 255
