@@ -379,11 +379,12 @@ def _print_report(report, as_json: bool) -> None:
     if report.demonstration:
         print(f"model {report.model!r} is a demonstration with random weights: the mouth it draws is noise")
     print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
-    for speaker in report.faces:
+    for number, speaker in enumerate(report.faces, 1):
+        who = f"speaker {number}: " if len(report.faces) > 1 else ""
         for stretch in speaker["frame_ranges"]:
             if stretch["outcome"] not in ("synced", "fading"):
                 first, stop = stretch["frames"]
-                print(f"  frames {first} to {stop - 1} passed through: {stretch['outcome']}")
+                print(f"  {who}frames {first} to {stop - 1} passed through: {stretch['outcome']}")
     for note in report.notes:
         print(f"  note: {note}")
 

@@ -34,6 +34,8 @@ from .timeline import LengthRule, plan_timeline
 from .types import Clip, FaceTracks, Progress, SyncedFaces
 from .video_io import FrameWriter, WriterOptions, check_target, output_path, probe
 
+STEPS_OF_PARTS = 1000  # that progress is told in where a phase has several parts
+
 PhaseProgress = Callable[[str, int, int], None]
 """Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling or compositing; whatever it
 raises cancels the job and leaves no output file."""
@@ -227,8 +229,10 @@ def _picture(source: str | Path) -> torch.Tensor:
 
 
 def _part(tell: Progress, number: int, parts: int) -> Progress:
-    """Progress of one of several equal parts as that of the whole."""
-    return lambda done, total: tell(number * total + done, parts * total)
+    """Progress of one of several parts, taken to be equal, as that of the whole."""
+    if parts == 1:
+        return tell
+    return lambda done, total: tell(round(STEPS_OF_PARTS * (number + done / max(total, 1)) / parts), STEPS_OF_PARTS)
 
 
 def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list[str]:
