@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..frame import Frame
-from ..types import Roi
-from . import warp
 from .network import ASSETS
+from .region import FaceRegion, level_picture
 
 CHIP = 150  # pixels, the side of the network's input
 EMBEDDING = 128
@@ -25,7 +24,7 @@ BATCH = 16  # chips that go through the network together
 PLACES = ((0.12058, 0.21373), (0.33409, 0.22906), (0.64606, 0.22897), (0.85957, 0.21350), (0.49011, 0.62780))
 VERTICES = (33, 133, 362, 263, 2)
 MARGIN = 0.25  # all around, of the face
-SAMPLES_PER_PIXEL = 1.5  # pixels of the reduced frame per chip pixel, as for the mesh
+SMALLEST_CHIP = 1e-3  # pixels of the frame
 
 
 def face_chip(frame: Frame, mesh: np.ndarray, aspect: float = 1.0) -> Tensor | None:
@@ -35,24 +34,8 @@ def face_chip(frame: Frame, mesh: np.ndarray, aspect: float = 1.0) -> Tensor | N
     (468, 2 or more) in displayed pixels, `aspect` a sample's width divided by its height.
     """
     points = np.asarray(mesh, np.float64)[list(VERTICES), :2] * (aspect, 1.0)
-    target = (np.array(PLACES) + MARGIN) / (1 + 2 * MARGIN) * CHIP
-    to_frame = _similarity(target, points)
-    if to_frame is None:
-        return None
-    pitch = np.hypot(to_frame[0, 0], to_frame[1, 0])  # square pixels per chip pixel
-    to_frame[0] /= aspect
-    roi = warp.bounds(to_frame, (0, 0, CHIP - 1, CHIP - 1), (frame.width, frame.height), margin=1)
-    if roi is None:
-        return None
-    width, height = (
-        min(length, max(1, round(length * stretch * SAMPLES_PER_PIXEL / pitch)))
-        for length, stretch in ((roi.width, aspect), (roi.height, 1.0))
-    )
-    reduced = frame.rgb(roi, None if (width, height) == (roi.width, roi.height) else (width, height))
-    columns, rows = warp.positions(to_frame, Roi(0, 0, CHIP, CHIP))
-    columns = (columns - roi.x0 + 0.5) * (width / roi.width) - 0.5
-    rows = (rows - roi.y0 + 0.5) * (height / roi.height) - 0.5
-    return warp.sample(reduced, columns, rows, padding="border")
+    region = _chip_region(points)
+    return None if region is None else level_picture(frame, region, CHIP, aspect)
 
 
 @torch.inference_mode()
@@ -67,17 +50,17 @@ def embed_faces(chips: Tensor) -> np.ndarray:
     return torch.cat(parts).numpy() if parts else np.zeros((0, EMBEDDING), np.float32)
 
 
-def _similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
-    """The least-squares rotation, scale and shift (2, 3) of (n, 2) source points onto the target; None if they fall
-    together or aren't finite (Umeyama, 1991, by complex numbers: a similarity of the plane is one factor and one sum).
-    """
-    first, second = source @ (1, 1j), target @ (1, 1j)
+def _chip_region(points: np.ndarray) -> FaceRegion | None:
+    """The chip's square, by least squares of PLACES to the (5, 2) points in square pixels; None if they fall together
+    or aren't finite. As complex numbers a similarity of the plane is one factor and one sum."""
+    places = (np.array(PLACES) + MARGIN) / (1 + 2 * MARGIN) - 0.5  # from the chip's middle, in its sides
+    first, second = places @ (1, 1j), points @ (1, 1j)
     normal = first - first.mean()
     factor = (normal.conj() * (second - second.mean())).sum() / (np.abs(normal) ** 2).sum()
-    if not np.abs(factor) > 1e-6:  # NaN too
+    if not np.abs(factor) > SMALLEST_CHIP:  # NaN too
         return None
-    shift = second.mean() - factor * first.mean()
-    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+    centre = second.mean() - factor * first.mean()
+    return FaceRegion(np.array([centre.real, centre.imag]), float(np.abs(factor)), float(np.angle(factor)))
 
 
 @functools.cache
