@@ -19,7 +19,8 @@ import numpy as np
 
 from latentsync_core.compositor import soft_mask
 from latentsync_core.errors import VideoError
-from latentsync_core.faces.align import align_track, crop_size
+from latentsync_core.faces.align import crop_size
+from latentsync_core.faces.path import path_transforms
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.ffmpeg import FfmpegStream, run_ffmpeg
 from latentsync_core.pixels import PixelFormat
@@ -106,8 +107,7 @@ def times(clip: Clip) -> list[Fraction]:
 
 def outside_patch(clip: Clip, source: Path, out: Path) -> tuple[int, int]:
     """How many samples lie outside the patch, over all planes and frames, and how many of them changed."""
-    track = prepare_faces(clip).track
-    transforms = align_track(track.landmarks, track.visible, RESOLUTION)
+    transforms = path_transforms(prepare_faces(clip), RESOLUTION)
     counted = changed = 0
     decoded = zip(raw_frames(source, clip), raw_frames(out, clip), strict=True)
     for transform, (before, after) in zip(transforms, decoded, strict=True):

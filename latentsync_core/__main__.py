@@ -178,7 +178,7 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     faces = sync.add_argument_group("faces")
     _add_finding(faces)
     faces.add_argument(
-        "--face", type=_face, default=_face("largest"), metavar="WHO",
+        "--face", type=_face, default="largest", metavar="WHO",
         help="whose mouth follows the voice: largest (default), frontal, left, person:N, point:X,Y@FRAME or "
         "picture:FILE; `faces` shows the numbers",
     )  # fmt: skip

@@ -13,12 +13,12 @@ from PIL import Image
 from latentsync_core.__main__ import main
 from latentsync_core.audio_io import load_audio
 from latentsync_core.contact_sheet import COLUMNS, MARGIN, SIDE, WAVE, WAVE_HEIGHT, write_sheet
-from latentsync_core.demo import MUSIC_AND_EFFECTS, PORTRAIT, SAMPLE, SCENE, VOICE
+from latentsync_core.demo import HER_VOICE, HIS_VOICE, MUSIC_AND_EFFECTS, PORTRAIT, SAMPLE, SCENE, TWO_PEOPLE, VOICE
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.video_io import FrameReader, probe
 from training.espeak import is_available
 
-LARGEST_SAMPLE = 1_500_000  # bytes
+LARGEST_SAMPLE = 2_200_000  # bytes
 
 
 def test_the_sample_is_small_and_its_parts_last_equally_long():
@@ -31,11 +31,25 @@ def test_the_sample_is_small_and_its_parts_last_equally_long():
 
 
 def test_the_scene_and_the_portrait_show_a_face_in_every_frame():
-    track = prepare_faces(probe(SCENE)).track
-    assert track.visible.all()
-    heights = (track.boxes[:, 3] - track.boxes[:, 1]) / probe(SCENE).height
+    path = prepare_faces(probe(SCENE)).path
+    assert (path.blend == 1).all()
+    heights = (path.boxes[:, 3] - path.boxes[:, 1]) / probe(SCENE).height
     assert 0.25 < heights.min() < heights.max() < 0.6  # brows to chin
-    assert prepare_faces(probe(PORTRAIT)).track.visible.all()
+    assert prepare_faces(probe(PORTRAIT)).path.visible.all()
+
+
+def test_the_scene_of_two_people_shows_both_and_then_her_in_every_frame():
+    clip = probe(TWO_PEOPLE)
+    assert (clip.pixel_format, clip.audio_codec, clip.duration) == ("yuv420p", "aac", 7.0)
+    assert all(load_audio(voice).duration == 7.0 for voice in (HER_VOICE, HIS_VOICE))
+    faces = prepare_faces(clip)
+    assert faces.shots == ((0, 123), (123, 175))
+    assert sorted((track.person, track.start, track.stop) for track in faces.tracks) == [
+        (0, 0, 123),
+        (0, 123, 175),
+        (1, 0, 123),
+    ]
+    assert (faces.path.blend == 1).all()
 
 
 @pytest.mark.skipif(not is_available(), reason="espeak-ng is not installed: pip install -r training/requirements.txt")

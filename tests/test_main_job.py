@@ -15,7 +15,8 @@ import torch
 
 from latentsync_core.__main__ import main
 from latentsync_core.demo import SCENE, VOICE
-from latentsync_core.faces.align import align_track, crop_size
+from latentsync_core.faces.align import crop_size
+from latentsync_core.faces.path import path_transforms
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.ffmpeg import ffmpeg_executable
 from latentsync_core.models.untrained import untrained_model
@@ -56,8 +57,7 @@ def native_samples(path: Path, pixel_format: str) -> np.ndarray:
 def outside_patch(path: Path) -> np.ndarray:
     """(N, H, W) True for pixels that lie more than two pixels outside the warped crop, per frame."""
     clip = probe(path)
-    track = prepare_faces(clip).track
-    transforms = align_track(track.landmarks, track.visible, RESOLUTION)
+    transforms = path_transforms(prepare_faces(clip), RESOLUTION)
     y, x = np.mgrid[: clip.height, : clip.width]
     width, height = crop_size(RESOLUTION)
     outside = np.ones((clip.frame_count, clip.height, clip.width), bool)

@@ -122,7 +122,7 @@ def test_the_mouth_appears_while_it_is_drawn(ran):
 def test_prepare_faces_shows_the_faces_and_counts_them(ran):
     (picture,) = ran.page.pictures(ran.nodes["faces"])
     assert picture["width"] > picture["height"] > 0
-    assert ran.page.sees(f"the face is in {FRAMES} of {FRAMES} frames")
+    assert ran.page.sees(f"{FRAMES} of {FRAMES} frames synced")
 
 
 def test_the_voice_can_be_heard_on_embed_audio(ran):

@@ -34,7 +34,7 @@ def test_a_node_shows_its_text_and_its_voice(page, vue):
     faces, voice, core = face_and_voice(page)
     page.use_vue_nodes(vue)
     assert page.queue(300).status == "success"
-    page.page.get_by_text("the face is in 1 of 1 frames").wait_for(timeout=10_000)
+    page.page.get_by_text("1 of 1 frames synced").wait_for(timeout=10_000)
     page.page.wait_for_function(f"() => ({PLAYER})().some(([ready]) => ready > 0)", timeout=10_000)
     ((_, seconds, width),) = page.page.evaluate(PLAYER)
     assert seconds == pytest.approx(8, abs=0.1)

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositor import CompositeOptions, face_alpha, matte_of, shown_region
+from latentsync_core.compositor import CompositeOptions, face_layer, matte_of, shown_region
 from latentsync_core.errors import VideoError
-from latentsync_core.faces.align import align_track
+from latentsync_core.faces.path import path_transforms
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.ffmpeg import run_ffmpeg
 from latentsync_core.models.untrained import RESOLUTION
@@ -93,7 +93,7 @@ def test_the_mouth_is_seen_while_it_is_drawn(done):
 def test_prepare_faces_shows_what_it_found(dub, done):
     with Image.open(dub.files(done, "faces")[0]) as sheet:
         assert sheet.width > SIZE[0]
-    assert done.outputs["faces"]["text"] == [f"the face is in {FRAMES} of {FRAMES} frames"]
+    assert done.outputs["faces"]["text"] == [f"{FRAMES} of {FRAMES} frames synced; 1 shot, 1 track, 1 person"]
 
 
 def test_untouched_samples_of_a_file_stay_bit_exact(dub, graph):
@@ -113,10 +113,11 @@ def test_untouched_samples_of_a_file_stay_bit_exact(dub, graph):
 
 def patches(clip: Clip) -> Iterator[np.ndarray]:
     """For every frame, where the patch shows: (H, W) bool, a chroma sample wider for rounding and filters."""
-    track, options = prepare_faces(clip).track, CompositeOptions()
-    for transform in align_track(track.landmarks, track.visible, RESOLUTION):
-        alpha = face_alpha(transform, RESOLUTION, RESOLUTION, SIZE, options, shown_region(RESOLUTION, options))
-        grown = torch.nn.functional.max_pool2d(matte_of(alpha, *SIZE)[None], kernel_size=5, stride=1, padding=2)
+    options, nothing = CompositeOptions(), torch.zeros(3, RESOLUTION, RESOLUTION)
+    for transform in path_transforms(prepare_faces(clip), RESOLUTION):
+        layer = face_layer(transform, nothing, RESOLUTION, SIZE, options, shown_region(RESOLUTION, options))
+        matte = matte_of((layer.roi, layer.alpha), *SIZE)
+        grown = torch.nn.functional.max_pool2d(matte[None], kernel_size=5, stride=1, padding=2)
         yield grown[0].numpy() > 0
 
 
