@@ -1,9 +1,9 @@
 """Everything in order, each step only once the one before has shown what it must: ``python -m training.gates``.
 
-Draws the crops and clips, trains the autoencoder, SyncNet and the U-Net's first stage, and measures each on the test
-split. Weights that pass their gate aren't trained again, what was stopped goes on, so the same command continues after
-any interruption; a gate that isn't passed stops it. Then `python -m training.make_nano` writes the bundle.
-``--preset gpu`` takes larger steps, for minutes on a GPU.
+Draws the crops and clips, trains the autoencoder, SyncNet, the U-Net's first stage, TREPA's video encoders and the
+U-Net's second stage, and measures each on the test split. Weights that pass their gate aren't trained again, what was
+stopped goes on, so the same command continues after any interruption; a gate that isn't passed stops it. Then
+`python -m training.make_nano` writes the bundle. ``--preset gpu`` takes larger steps, for minutes on a GPU.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from .loop import RUNS, WEIGHTS
@@ -27,12 +28,18 @@ PRESETS = {  # by step: the arguments of its training
         "vae": ["--minutes", "110"],
         "syncnet": ["--minutes", "90"],
         "unet": ["--minutes", "300"],
+        "trepa": ["--steps", "1500"],
+        "trepa_judge": ["--which", "judge", "--steps", "1500"],
+        "stage2": ["--minutes", "60"],
     },
     "gpu": {
         "draw": ["--clips", "2000", "--workers", "16"],
         "vae": ["--steps", "15000", "--pixels", str(24 * 128 * 128), "--workers", "16"],
         "syncnet": ["--steps", "4000", "--batch", "24", "--clips", "2000"],
         "unet": ["--steps", "15000", "--batch", "16", "--clips", "2000", "--precision", "bf16"],
+        "trepa": ["--steps", "6000", "--batch", "32", "--clips", "2000"],
+        "trepa_judge": ["--which", "judge", "--steps", "6000", "--batch", "32", "--clips", "2000"],
+        "stage2": ["--steps", "2000", "--batch", "4", "--clips", "2000"],
     },
 }
 
@@ -47,6 +54,29 @@ class Step:
     train: str  # module
     measure: str | None = None  # module that prints figures
     shows: Callable[[dict], dict[str, bool]] = lambda figures: {}  # what must hold, by its name
+    look: tuple[str, ...] = ()  # arguments of the measurement
+    goes_on: bool = True  # whether a fresh run may begin with weights that didn't pass
+
+
+def _follows(figures: dict) -> dict[str, bool]:
+    """What a U-Net must do as it is used."""
+    return {
+        "follows its voice 0.80": figures["own voice"]["follows it"][0] >= 0.80,
+        "best lag within a frame 0.95": figures["own voice"]["clips whose best lag is within a frame"] >= 0.95,
+        "follows another voice 0.75": figures["another voice"]["follows it"][0] >= 0.75,
+        "old mouth at most 0.30": figures["another voice"]["old mouth"][0] <= 0.30,
+        "silence closes 0.95": figures["silence"]["frames closed"] >= 0.95,
+    }
+
+
+def _grows(figures: dict) -> dict[str, bool]:
+    """What a video encoder's distance must do: grow with every step by which clips are spoiled in time."""
+    found = {}
+    for name, ladder in figures["trained"].items():
+        if isinstance(ladder, dict) and "distance by step" in ladder:
+            steps = [0.0, *ladder["distance by step"]]
+            found[f"grows with {name}"] = all(a < b for a, b in pairwise(steps))
+    return found
 
 
 STEPS = (
@@ -65,17 +95,17 @@ STEPS = (
             "own sound before a shifted one 0.9": figures["own before shifted by 5 to 15 frames"][0] >= 0.9
         },
     ),
+    Step("unet", "training.train_unet", "training.measure_unet", _follows),
+    Step("trepa", "training.train_trepa", "training.measure_trepa_encoder", _grows, goes_on=False),
+    Step("trepa_judge", "training.train_trepa", "training.measure_trepa_encoder", _grows, ("--which", "judge"), False),
+    # Its pictures are to look better without losing what the first stage can.
     Step(
-        "unet",
-        "training.train_unet",
+        "stage2",
+        "training.train_stage2",
         "training.measure_unet",
-        lambda figures: {
-            "follows its voice 0.80": figures["own voice"]["follows it"][0] >= 0.80,
-            "best lag within a frame 0.95": figures["own voice"]["clips whose best lag is within a frame"] >= 0.95,
-            "follows another voice 0.75": figures["another voice"]["follows it"][0] >= 0.75,
-            "old mouth at most 0.30": figures["another voice"]["old mouth"][0] <= 0.30,
-            "silence closes 0.95": figures["silence"]["frames closed"] >= 0.95,
-        },
+        _follows,
+        ("--weights", str(WEIGHTS / "stage2.safetensors")),
+        False,
     ),
 )
 
@@ -90,7 +120,8 @@ def pass_gates(preset: str, until: str | None = None, device: str = "cpu") -> li
         lacking = _lacking(step, device) if step.measure and weights.exists() else [step.name]
         if lacking:
             logger.info("training: %s", step.name)
-            _module(step.train, PRESETS[preset][step.name] + (["--from", str(weights)] if weights.exists() else []))
+            start = ["--from", str(weights)] if weights.exists() and step.goes_on else []
+            _module(step.train, PRESETS[preset][step.name] + start)
             lacking = _lacking(step, device)
         if lacking:
             return [f"{step.name}: {name}" for name in lacking]
@@ -105,7 +136,8 @@ def _lacking(step: Step, device: str) -> list[str]:
         return []
     logger.info("measuring: %s", step.name)
     draws = ["--device", device, *(["--steps", str(CPU_STEPS)] if device == "cpu" else [])]
-    figures = json.loads(_module(step.measure, draws if step.name == "unet" else [], read=True))
+    look = [*step.look, *(draws if step.measure == "training.measure_unet" else [])]
+    figures = json.loads(_module(step.measure, look, read=True))
     FIGURES.mkdir(parents=True, exist_ok=True)
     (FIGURES / f"{step.name}.json").write_text(json.dumps(figures, indent=1), "utf-8")
     return [name for name, holds in step.shows(figures).items() if not holds]

@@ -1,0 +1,242 @@
+"""The small U-Net's second stage: what its losses see and reach, that only TREPA tells its arms apart, its measure."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
+
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.trepa.representation import VideoEncoder, VideoEncoderConfig
+from training import train_syncnet, train_vae
+from training.features import ROWS, Features
+from training.loop import Budget
+from training.measure_stage2 import Eye, TrueClips, comparison, figures, flicker, redrawn_by
+from training.measure_unet import Drawing
+from training.mouth_meter import measure
+from training.perceptual import Perceptual
+from training.sequences import FRAMES, SAMPLES, Sequences
+from training.stage2_data import Stage2Clips
+from training.train_stage2 import LEARNED, Judges, Weights, clean_estimate, learning, losses_of, train
+from training.train_unet import WINDOW, build, save, signal_shares
+
+ALONE = {name: Weights(**{"perceptual": 0, "sync": 0, "trepa": 0, name: 1}) for name in ("perceptual", "sync", "trepa")}
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Three clips whose frames, latents and states say which clip and frame they are."""
+    rng = np.random.default_rng(0)
+    frames, clip = np.arange(FRAMES), np.arange(3)
+    whole = (frames / 100 + clip[:, None])[:, :, None, None, None] * np.ones((1, 1, 4, 16, 16))
+    levels = (2 * frames + 40 * clip[:, None])[:, :, None, None, None] + rng.integers(0, 20, (1, 1, 3, 128, 128))
+    heard = rng.standard_normal((3, ROWS, 5, 384)).astype(np.float16)
+    waves = (rng.standard_normal((3, SAMPLES)) * 3000).astype(np.int16)
+    seen = Features(whole.astype(np.float16), (whole + 10).astype(np.float16), heard)
+    return Stage2Clips(seen, Sequences(levels.astype(np.uint8), np.zeros((3, FRAMES)), waves))
+
+
+@pytest.fixture(scope="module")
+def judges():
+    """Untrained ones: gradients pass through them as through trained ones."""
+    torch.manual_seed(0)
+    encoder = VideoEncoder(VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=32))
+    return Judges(DiffusersCodec(train_vae.build()), train_syncnet.build(), encoder)
+
+
+def heard_step(clips) -> int:
+    return next(step for step in range(20) if clips.shown(step, 0, 1).heard.all())
+
+
+def test_pictures_latents_and_sound_are_of_the_same_clip_and_time(clips):
+    for step in range(8):
+        shown = clips.shown(step, 0, 2)
+        assert shown.pictures.shape == (2, 3, WINDOW, 128, 128)
+        assert shown.sounds.shape == (2, 1, 80, 52)
+        place = shown.windows.clean[:, 0, :, 0, 0]  # clip + frame / 100
+        clip = place.floor()
+        levels = (shown.pictures.mean((1, 3, 4)) + 1) * 127.5
+        wanted = 2 * 100 * (place - clip) + 40 * clip
+        assert (levels - wanted - (levels - wanted).mean()).abs().max() < 2
+        for number in range(2):
+            start = round(100 * (place - clip)[number, 0].item())
+            mel = clips._mel_of(int(clip[number, 0]))
+            first = start * 80 // 25
+            assert torch.equal(shown.sounds[number, 0], mel[:, first : first + 52])
+
+
+def test_a_window_that_hears_nothing_says_so(clips):
+    many = [clips.shown(step, 1, 2) for step in range(40)]
+    silent = torch.cat([shown.windows.audio.abs().amax((1, 2, 3)) == 0 for shown in many])
+    assert torch.equal(silent, ~torch.cat([shown.heard for shown in many]))
+    assert 1 <= silent.sum() <= 20
+
+
+def test_the_clean_estimate_is_the_engines():
+    from diffusers import DDIMScheduler
+
+    from latentsync_core.sampling.denoise import NOISE_SCHEDULE
+
+    torch.manual_seed(0)
+    noisy, predicted = torch.randn(2, 2, 4, 3, 5, 5)
+    found = clean_estimate(noisy, predicted, torch.tensor([981, 21]))
+    scheduler = DDIMScheduler(**NOISE_SCHEDULE)
+    scheduler.set_timesteps(50)
+    for number, step in enumerate((981, 21)):
+        wanted = scheduler.step(predicted[number], step, noisy[number]).pred_original_sample
+        assert torch.allclose(found[number], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_true_noise_leads_back_to_the_clean_latents(clips):
+    windows = clips.shown(0, 0, 2).windows
+    share = signal_shares()[windows.steps].view(-1, 1, 1, 1, 1)
+    noisy = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
+    assert torch.allclose(clean_estimate(noisy, windows.noise, windows.steps), windows.clean, atol=1e-4)
+
+
+def test_every_loss_reaches_the_parts_that_learn_and_no_others(clips, judges):
+    unet = learning(build())
+    torch.manual_seed(1)
+    for name, parameter in unet.named_parameters():  # nothing learns behind weights that are zero
+        if name.startswith("conv_out") or "temporal_transformer.proj_out" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    shown = clips.shown(heard_step(clips), 0, 1)
+    for name, weights in ALONE.items():
+        unet.zero_grad()
+        losses = losses_of(unet, judges, shown, weights)
+        assert set(losses) == {"noise", name}
+        losses[name].backward()
+        for key, parameter in unet.named_parameters():
+            assert (parameter.grad is not None) == any(part in key for part in LEARNED), key
+        for part in LEARNED:
+            assert max(p.grad.abs().max() for key, p in unet.named_parameters() if part in key) > 0, (name, part)
+    fixed = [*judges.vae.parameters(), *judges.syncnet.parameters(), *judges.encoder.parameters()]
+    assert all(parameter.grad is None for parameter in fixed)
+
+
+def test_the_losses_are_least_for_the_true_clip(judges, clips):
+    class Truth:
+        """Decodes any latents to the window's own pictures."""
+
+        def __init__(self, pictures):
+            self.pictures = pictures
+
+        def decode(self, latents):
+            return type("Decoded", (), {"sample": self.pictures})
+
+    shown = clips.shown(heard_step(clips), 0, 1)
+    true = shown.pictures.transpose(1, 2).flatten(0, 1)
+    found = []
+    for pictures in (true, true.roll(5, 0) * 0.7):
+        judged = Judges.__new__(Judges)
+        judged.__dict__.update(judges.__dict__, vae=Truth(pictures))
+        found.append(judged.losses(shown.windows.clean, shown, Weights()))
+    assert found[0]["perceptual"] == 0
+    assert found[0]["trepa"] == pytest.approx(0, abs=1e-9)
+    assert found[1]["perceptual"] > 1e-3
+    assert found[1]["trepa"] > 1e-6
+
+
+def test_syncnet_is_not_asked_about_windows_that_hear_nothing(clips, judges):
+    shown = clips.shown(0, 0, 2)
+    pictures = shown.pictures.transpose(1, 2)
+    one = torch.tensor([True, False])
+    with torch.no_grad():
+        halves = [
+            judges._sync(pictures, type(shown)(shown.windows, shown.pictures, shown.sounds, h)) for h in (one, ~one)
+        ]
+        both = judges._sync(pictures, type(shown)(shown.windows, shown.pictures, shown.sounds, one | True))
+        none = judges._sync(pictures, type(shown)(shown.windows, shown.pictures, shown.sounds, one & False))
+    assert none == 0
+    assert both.item() == pytest.approx((halves[0] + halves[1]).item() / 2, rel=1e-3)
+
+
+def test_the_arms_differ_in_trepa_alone(clips, judges):
+    step = heard_step(clips)
+    unet = build()
+    with torch.no_grad():
+        with_it = losses_of(unet, judges, clips.shown(step, 0, 1), Weights())
+        without = losses_of(unet, judges, clips.shown(step, 0, 1), Weights(trepa=0))
+    assert with_it.pop("trepa") > 0
+    assert set(with_it) == set(without)
+    assert all(torch.equal(with_it[name], without[name]) for name in without)
+
+
+def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alone(clips, judges, tmp_path):
+    start = build().state_dict()
+    budget = Budget(steps=2)
+    through = train(clips, judges, start, budget)
+    train(clips, judges, start, budget, run=tmp_path, stop_after=1)
+    resumed = train(clips, judges, start, budget, run=tmp_path)
+    assert all(torch.equal(through[key], resumed[key]) for key in through)
+    still = [key for key in through if not any(part in key for part in LEARNED)]
+    assert all(torch.allclose(through[key], start[key], rtol=1e-5) for key in still)
+    assert any(not torch.allclose(through[key], start[key]) for key in set(through) - set(still))
+
+
+def test_the_look_is_nearer_the_less_a_picture_is_disturbed():
+    look = Perceptual(train_vae.build())
+    torch.manual_seed(2)
+    picture, noise = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 3, 64, 64)
+    distances = [look(picture + share * noise, picture).item() for share in (0, 0.05, 0.2, 0.5)]
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+    assert distances[1] > 0
+
+
+def test_flicker_is_what_does_not_go_on_evenly_where_the_mouth_is_drawn():
+    even = torch.linspace(0, 0.6, 12).view(-1, 1, 1, 1).expand(-1, 3, 128, 128)
+    assert flicker(even) == pytest.approx(0, abs=1e-6)
+    outside = even.clone()
+    outside[::2, :, :40] += 0.1
+    assert flicker(outside) == pytest.approx(0, abs=1e-6)
+    trembling = even.clone()
+    trembling[::2] += 2 / 255  # second differences of four levels
+    assert flicker(trembling) == pytest.approx(16, rel=1e-3)
+
+
+def test_a_pair_by_pair_gain_is_found_however_much_clips_differ():
+    rng = np.random.default_rng(0)
+    without = rng.lognormal(0, 1, (3, 30))
+    found = comparison(without * 0.8, without, 4)
+    assert found["change in %, 95 %"] == [-20.0, -20.0, -20.0]
+    assert found["change in % by seed"] == [-20.0] * 3
+    unlike = comparison(rng.lognormal(0, 1, (3, 30)), without, 4)["change in %, 95 %"]
+    assert unlike[1] < 0 < unlike[2]
+
+
+def test_the_true_clip_leaves_nothing_to_find(judges):
+    rng = np.random.default_rng(3)
+    crops = rng.integers(0, 256, (2, FRAMES, 3, 1, 1), np.uint8) * np.ones((1, 1, 1, 128, 128), np.uint8)
+    voices = rng.standard_normal((2, SAMPLES)).astype(np.float32) * 0.1
+    true = np.stack([measure(torch.from_numpy(clip).float() / 255) for clip in crops])
+    eye = Eye(judges.encoder, judges.encoder, judges.syncnet)
+    clips = TrueClips(crops, true, voices)
+    found = eye.readings(clips, crops)
+    for name in (
+        "temporal distance",
+        "temporal distance, trained against",
+        "flicker",
+        "unsteadiness",
+        "opening's flicker",
+    ):
+        assert np.allclose(found[name], 0, atol=1e-6), name
+    shaken = eye.readings(clips, np.roll(crops, 3, axis=1))
+    assert (shaken["temporal distance"] > 1e-5).all()
+    assert (shaken["unsteadiness"] > 1).all()
+    said = figures({"with": [found, found], "without": [shaken, shaken]}, {"floor": found})
+    assert said["temporal distance"]["change in %, 95 %"][0] == pytest.approx(-100, abs=0.1)
+    assert (said["seeds"], said["clips"]) == (2, 2)
+
+
+def test_a_clip_is_drawn_once_and_then_kept(tmp_path, monkeypatch):
+    save(build().state_dict(), tmp_path / "unet.safetensors")
+    train_vae.save(train_vae.build().state_dict(), tmp_path / "vae.safetensors")
+    files = (tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
+    clips = TrueClips(np.full((1, 4, 3, 128, 128), 90, np.uint8), np.zeros((1, 4)), np.zeros((1, 2560)))
+    once = redrawn_by(*files, clips, [torch.zeros(4, 50, 384)], Drawing(steps=1), tmp_path / "kept")
+    monkeypatch.setattr("training.measure_stage2.load", None)
+    again = redrawn_by(*files, clips, [torch.zeros(4, 50, 384)], Drawing(steps=1), tmp_path / "kept")
+    assert np.array_equal(once, again)
+    assert (once[0, :, :, :40] == 90).all()
+    assert (once[0, :, :, 80:100, 50:80] != 90).any()

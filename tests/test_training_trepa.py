@@ -1,0 +1,132 @@
+"""The small video encoders: what a step hides, a training that resumes, the engine's file, a measure that can tell."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
+
+from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.trepa.representation import (
+    VideoEncoder,
+    VideoEncoderConfig,
+    load_video_encoder,
+    save_video_encoder,
+)
+from latentsync_core.trepa.score import temporal_distance
+from training.loop import Budget
+from training.measure_trepa_encoder import LADDERS, measured, other_mouths, windows
+from training.train_trepa import CONFIGS, HIDDEN, WEIGHTS, build, hidden_of, settled, train, windows_of
+
+SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=64)
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Three clips of a bright bar that wanders over grey noise."""
+    rng = np.random.default_rng(0)
+    clips = rng.integers(60, 120, (3, 1, 3, 128, 128)).repeat(34, axis=1).astype(np.uint8)
+    for clip in range(3):
+        for frame in range(34):
+            at = 80 + round(20 * np.sin(frame / 3 + clip))
+            clips[clip, frame, :, at : at + 8] = 220
+    return clips
+
+
+def test_windows_are_as_the_encoder_takes_them_and_follow_from_the_seed(crops):
+    clips = windows_of(crops, 3, 0, 2, SMALL)
+    assert clips.shape == (2, 3, 16, 64, 64)
+    assert 0 <= clips.min() < clips.max() <= 1
+    assert torch.equal(clips, windows_of(crops, 3, 0, 2, SMALL))
+    assert not torch.equal(clips, windows_of(crops, 4, 0, 2, SMALL))
+
+
+def test_as_many_tubes_are_hidden_in_every_window_once_the_same_places_once_any():
+    hidden = hidden_of(0, 0, 4, CONFIGS["loss"])
+    assert hidden.shape == (4, CONFIGS["loss"].tokens)
+    assert (hidden.sum(1) == hidden[0].sum()).all()
+    assert hidden[0].double().mean().item() == pytest.approx(HIDDEN, abs=0.01)
+    moments = hidden.view(4, 8, -1)
+    assert (moments[0] == moments[0, 0]).all()
+    assert not (moments[1] == moments[1, 0]).all()
+
+
+def test_an_interrupted_training_ends_with_the_same_encoder(crops, tmp_path):
+    through = train(crops, SMALL, Budget(steps=3), count=2).state_dict()
+    train(crops, SMALL, Budget(steps=3), tmp_path, count=2, stop_after=2)
+    resumed = train(crops, SMALL, Budget(steps=3), tmp_path, count=2).state_dict()
+    assert all(torch.equal(through[key], resumed[key]) for key in through)
+
+
+def test_training_guesses_what_is_hidden_better_and_better(crops):
+    seen = []
+    train(crops, SMALL, Budget(steps=40, learning_rate=5e-3), count=4, on_progress=lambda _, parts: seen.append(parts))
+    losses = [parts["hidden"] for parts in seen]
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+
+
+def test_the_engine_reads_what_training_writes(crops, tmp_path):
+    trained = train(crops, SMALL, Budget(steps=1), count=1)
+    loaded = load_video_encoder(save_video_encoder(trained.half(), tmp_path / "trepa.safetensors"))
+    assert loaded.config == SMALL
+    clip = torch.from_numpy(crops[0]).float() / 127.5 - 1
+    assert temporal_distance(loaded, clip, clip) == pytest.approx(0, abs=1e-9)
+    assert temporal_distance(loaded, clip, clip.flip(0)) > 1e-6
+
+
+def test_a_settled_encoder_has_even_features(crops):
+    torch.manual_seed(0)
+    encoder = settled(VideoEncoder(SMALL).requires_grad_(False), crops, windows=64)
+    found = torch.cat([encoder(windows_of(crops, step, 0, 8, SMALL)) for step in range(8)])
+    assert found.mean(0).abs().max() < 1e-3
+    assert (found.std(0) - 1).abs().max() < 1e-2
+
+
+def test_ladders_spoil_more_with_every_step_and_only_below(crops):
+    plain = torch.from_numpy(crops[0]).float() / 255
+    keep = (mouth_mask(128) == 1).expand(plain.shape)
+    for name, (spoil, steps) in LADDERS.items():
+        results = [spoil(plain, step, np.random.default_rng(1)) for step in steps]
+        assert all(torch.allclose(result[keep], plain[keep]) for result in results)
+        errors = [(result - plain).square().mean().item() for result in results]
+        assert 0 < errors[0] < errors[-1], name
+    assert torch.equal(other_mouths(plain, 0, np.random.default_rng(1)), plain)
+
+
+def test_the_measure_sees_who_sees_jitter(crops):
+    class Still(torch.nn.Module):
+        """An encoder that sees the mean picture alone: nothing of when."""
+
+        config = SMALL
+        fc_norm = torch.nn.LayerNorm(4)
+
+        def forward(self, clips):
+            return torch.nn.functional.adaptive_avg_pool3d(clips, (1, 8, 8)).flatten(1) + 1e-3
+
+    class Moving(Still):
+        """One that sees how much each place changes."""
+
+        def forward(self, clips):
+            return (
+                torch.nn.functional.adaptive_avg_pool2d(clips.diff(n=2, dim=2).square().mean((1, 2)), 8).flatten(1)
+                + 1e-3
+            )
+
+    still, moving = (measured(encoder(), crops, crops) for encoder in (Still, Moving))
+    key = "price of an error, blur 1"
+    assert moving[key]["mouths jittered, frames"] > 2 * still[key]["mouths jittered, frames"]
+    assert moving["jitter told"] > 0.9
+    assert len(windows(torch.from_numpy(crops[0]).float(), 16)) == 2
+
+
+@pytest.mark.parametrize("which", CONFIGS)
+def test_the_carried_encoders_fit(which):
+    if not WEIGHTS[which].exists():
+        pytest.skip("no weights: python -m training.train_trepa")
+    assert load_video_encoder(WEIGHTS[which]).config == CONFIGS[which]
+
+
+def test_the_judge_is_another_network_than_the_one_trained_against():
+    sizes = [sum(p.numel() for p in build(config).videomae.parameters()) for config in CONFIGS.values()]
+    assert len(set(sizes)) == 2
+    assert all(1e6 < size < 2.5e6 for size in sizes)

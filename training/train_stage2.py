@@ -1,0 +1,187 @@
+"""Trains the small U-Net's second stage: ``python -m training.train_stage2 --minutes 60`` writes its weights.
+
+The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, sections 3.2 and 3.3): beside the noise's
+error, the clean latents that the predicted noise leads to in one step are decoded, and the pictures are held against
+the true ones: by how they look in the lower half, by SyncNet, and by TREPA. The weights of the losses, and which parts
+learn (motion modules and attention), are those of the reference's second stage; all diffusion steps count, as there.
+
+Three things are other than there. The look is judged by the autoencoder's own features, not VGG's. SyncNet isn't asked
+about windows that hear nothing. The learning rate is ten times higher at first and falls, as the way is much shorter.
+``--trepa 0`` leaves TREPA out; the windows, their noise and all else stay the same for the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentsync_core.models.syncnet import SyncNet, load_syncnet, lower_halves, sync_loss
+from latentsync_core.models.vae import SCALING, DiffusersCodec
+from latentsync_core.trepa.loss import trepa_loss
+from latentsync_core.trepa.representation import VideoEncoder, load_video_encoder
+
+from . import loop, train_syncnet, train_trepa
+from .features import features
+from .perceptual import Perceptual, lower_half
+from .sequences import drawn_sequences
+from .stage2_data import Shown, Stage2Clips
+from .sync_data import FACE
+from .train_unet import WEIGHTS as STAGE_ONE
+from .train_unet import build, load, loss_of, reading, save, signal_shares
+from .train_vae import WEIGHTS as VAE_WEIGHTS
+from .train_vae import load as load_vae
+from .vae_data import CACHE
+
+WEIGHTS = loop.WEIGHTS / "stage2.safetensors"
+RUN = loop.RUNS / "stage2"
+LEARNED = ("motion_modules.", "attentions.")  # in the names of the weights that learn
+LEARNING_RATE = 1e-4
+AVERAGING = 0.99
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each loss weighs beside the noise's error; nothing is computed for one that weighs nothing."""
+
+    perceptual: float = 0.1
+    sync: float = 0.05
+    trepa: float = 10.0
+
+
+class Judges:
+    """The fixed networks that the drawn pictures are held against, and the decoder that they are drawn by."""
+
+    def __init__(self, codec: DiffusersCodec, syncnet: SyncNet, encoder: VideoEncoder) -> None:
+        self.vae = codec.vae.to(memory_format=torch.channels_last)  # a third less time on a CPU
+        self.look = Perceptual(self.vae)
+        self.syncnet = syncnet.eval().requires_grad_(False)
+        self.encoder = encoder.eval().requires_grad_(False)
+
+    @classmethod
+    def of_files(
+        cls, vae: Path = VAE_WEIGHTS, syncnet: Path = train_syncnet.WEIGHTS, encoder: Path = train_trepa.WEIGHTS["loss"]
+    ) -> Judges:
+        """Loads them, in float32. Raises ModelError for a file of another kind."""
+        return cls(load_vae(vae), load_syncnet(syncnet), load_video_encoder(encoder))
+
+    def to(self, device: torch.device) -> Judges:
+        for network in (self.vae, self.syncnet, self.encoder):
+            network.to(device)
+        return self
+
+    def losses(self, clean: Tensor, shown: Shown, weights: Weights) -> dict[str, Tensor]:
+        """The losses that weigh anything, of foreseen clean latents (b, 4, 16, 16, 16); gradients flow to these."""
+        latents = clean.transpose(1, 2).flatten(0, 1)  # b c f h w -> (b f) c h w
+        seen = self.vae.decode((latents / SCALING).contiguous(memory_format=torch.channels_last)).sample
+        true = shown.pictures.transpose(1, 2).flatten(0, 1)
+        found = {}
+        if weights.perceptual:
+            found["perceptual"] = self.look(lower_half(seen), lower_half(true)).mean()
+        clips = seen.unflatten(0, (len(clean), clean.shape[2]))  # (b f) c h w -> b f c h w
+        if weights.sync:
+            found["sync"] = self._sync(clips, shown)
+        if weights.trepa:
+            found["trepa"] = trepa_loss(self.encoder, clips.transpose(1, 2), shown.pictures)
+        return found
+
+    def _sync(self, clips: Tensor, shown: Shown) -> Tensor:
+        """Of the windows that hear something; 0 where none does."""
+        heard = shown.heard
+        if not heard.any():
+            return clips.new_zeros(())
+        small = F.interpolate(clips[heard].flatten(0, 1), (FACE, FACE), mode="area")
+        seen, said = self.syncnet(lower_halves(small.unflatten(0, (-1, clips.shape[1]))), shown.sounds[heard])
+        return sync_loss(seen, said, torch.ones(len(seen)))
+
+
+def clean_estimate(noisy: Tensor, predicted: Tensor, steps: Tensor) -> Tensor:
+    """The clean latents within noisy ones (b, 4, f, h, w) at diffusion steps (b,), were the noise `predicted`."""
+    share = signal_shares().to(noisy)[steps].view(-1, 1, 1, 1, 1)
+    return (noisy - (1 - share).sqrt() * predicted) / share.sqrt()
+
+
+def losses_of(unet: nn.Module, judges: Judges, shown: Shown, weights: Weights) -> dict[str, Tensor]:
+    """Every loss of these windows by itself; the noise's is the first stage's, whose parts weigh as there."""
+    foreseen = {}
+
+    def watched(sample: Tensor, steps: Tensor, audio: Tensor) -> Tensor:
+        # torch's CPU kernels crash in the backward pass where neither the input nor the first weights have a gradient.
+        sample = sample.detach().requires_grad_()
+        predicted = unet(sample, steps, audio).float()
+        foreseen["clean"] = clean_estimate(sample[:, :4].detach(), predicted, steps)
+        return predicted
+
+    noise, _ = loss_of(watched, shown.windows)
+    return {"noise": noise, **judges.losses(foreseen["clean"], shown, weights)}
+
+
+def learning(unet: nn.Module) -> nn.Module:
+    """The same network, of which only the parts that the second stage trains have gradients."""
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(any(part in name for part in LEARNED))
+    return unet
+
+
+def train(
+    clips: Stage2Clips,
+    judges: Judges,
+    start: Mapping[str, Tensor],
+    budget: loop.Budget,
+    weights: Weights = Weights(),
+    run: Path | None = None,
+    count: int = 1,
+    stop_after: int | None = None,
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> dict[str, Tensor]:
+    """Trains the first stage's weights `start` on `count` windows a step; returns the averaged ones.
+
+    Both read Whisper's states as they are; see `train_unet.reading`. The rest is `loop.fit`'s.
+    """
+    scales = {"noise": 1.0, "perceptual": weights.perceptual, "sync": weights.sync, "trepa": weights.trepa}
+
+    def loss_at(unet: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
+        found = losses_of(unet, judges.to(device), clips.shown(step, budget.seed, count).to(device), weights)
+        return sum(scales[name] * loss for name, loss in found.items()), {k: v.item() for k, v in found.items()}
+
+    unet = build(budget.seed)
+    unet.load_state_dict(reading(start, 1 / clips.sizes))
+    return reading(loop.fit(learning(unet), loss_at, budget, run, None, stop_after, on_progress), clips.sizes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    loop.add_arguments(parser, RUN, minutes=60, learning_rate=LEARNING_RATE)
+    parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--syncnet", type=Path, default=train_syncnet.WEIGHTS)
+    parser.add_argument("--encoder", type=Path, default=train_trepa.WEIGHTS["loss"], help="of TREPA")
+    parser.add_argument("--perceptual", type=float, default=Weights.perceptual, help="weight of the loss; so the next")
+    parser.add_argument("--sync", type=float, default=Weights.sync)
+    parser.add_argument("--trepa", type=float, default=Weights.trepa)
+    parser.add_argument("--batch", type=int, default=1, help="windows of a step; more on a GPU")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.set_defaults(start=STAGE_ONE)
+    options = parser.parse_args()
+    budget = loop.budget_from(options, AVERAGING)
+    clips = Stage2Clips(
+        features(options.clips, options.cache, options.vae), drawn_sequences(options.clips, options.cache)
+    )
+    loop.logger.info("%d clips", len(clips))
+    judges = Judges.of_files(options.vae, options.syncnet, options.encoder)
+    weights = Weights(options.perceptual, options.sync, options.trepa)
+    start = load(options.start).state_dict()
+    save(
+        train(clips, judges, start, budget, weights, options.run, options.batch, on_progress=loop.reporter()),
+        options.out,
+    )
+
+
+if __name__ == "__main__":
+    main()
