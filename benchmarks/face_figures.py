@@ -1,0 +1,323 @@
+"""Faces found in a clip against what is true of it: cuts, tracks, persons, the chosen one, landmarks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from latentsync_core.faces.path import path_transforms
+from latentsync_core.types import FaceTracks
+
+NEARBY = 1  # frames by which a boundary may be off
+ON_FACE = 0.6  # eye distances between found and true points up to which a track lies on a person
+AMBIGUOUS = 0.8  # eye distances between two people's points under which a frame says nothing of a switch
+SWITCHED = 2  # unambiguous frames on a second person that make a switch
+LEAST_VISIBLE, MOST_YAW, LEAST_SIZE, LEAST_PURE = 0.6, 55.0, 40.0, 0.7  # a face that must be found
+RESOLUTION = 256  # of the crops whose transforms are compared
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """N frames, P people; NaN where somebody is not in the shot."""
+
+    shots: np.ndarray  # (S, 2) half-open ranges
+    begins: np.ndarray  # (S,) how each shot begins, for the report
+    points: np.ndarray  # (N, P, 3, 2): left brow, right brow, nose, pixels
+    eye_distance: np.ndarray  # (N, P) pixels, as seen from the front
+    causes: dict[str, np.ndarray]  # (N, P) bool each: why a face needn't be found; those that hold come in this order
+    cast: np.ndarray  # (N, P) bool
+    sizes: np.ndarray  # (N, P) pixels: the longer side of the face's box
+
+    @property
+    def countable(self) -> np.ndarray:
+        """(N, P) bool: faces that must be found."""
+        return self.cast & ~np.any(list(self.causes.values()), axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A clip's tracks laid over the truth."""
+
+    on: list[np.ndarray]  # per track: (n,) the true person of each of its frames, -1 nobody, -2 not visible
+    errors: np.ndarray  # (M, 3) of every found countable face: left brow, right brow, nose in eye distances
+    who: np.ndarray  # (M, 2): frame and true person of each of these
+    offsets: np.ndarray  # (M, 3, 2): the same as vectors in the face's axes (turned back by its roll)
+
+
+def place(faces: FaceTracks, truth: Truth) -> Placed:
+    on, errors, who, offsets = [], [], [], []
+    for track in faces.tracks:
+        people = np.full(len(track.visible), -2)
+        for row in np.flatnonzero(track.visible):
+            frame = track.start + row
+            away = _away(track.landmarks[row], truth, frame)
+            best = int(np.argmin(away)) if np.isfinite(away).any() else -1
+            people[row] = best if best >= 0 and away[best] <= ON_FACE else -1
+            if people[row] >= 0 and truth.countable[frame, best]:
+                vectors = (track.landmarks[row] - truth.points[frame, best]) / truth.eye_distance[frame, best]
+                across = truth.points[frame, best, 1] - truth.points[frame, best, 0]
+                angle = np.arctan2(across[1], across[0])
+                turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+                errors.append(np.linalg.norm(vectors, axis=1))
+                offsets.append(vectors @ turn)
+                who.append((frame, best))
+        on.append(people)
+    return Placed(
+        on, np.array(errors).reshape(-1, 3), np.array(who).reshape(-1, 2), np.array(offsets).reshape(-1, 3, 2)
+    )
+
+
+def cuts(faces: FaceTracks, truth: Truth) -> dict:
+    """Boundaries found within NEARBY frames, each once."""
+    true, found = [int(a) for a in truth.shots[1:, 0]], [start for start, _ in faces.shots[1:]]
+    free, missed = set(found), []
+    for number, boundary in enumerate(true):
+        near = [start for start in free if abs(start - boundary) <= NEARBY]
+        if near:
+            free.discard(min(near, key=lambda start: abs(start - boundary)))
+        else:
+            missed.append((boundary, str(truth.begins[number + 1])))
+    hits = len(true) - len(missed)
+    precision, recall = hits / max(len(found), 1), hits / max(len(true), 1)
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    return {
+        "cuts": len(true),
+        "precision": precision,
+        "recall": recall,
+        "F1": f1,
+        "missed": missed,
+        "false": sorted(free),
+    }
+
+
+def switches(faces: FaceTracks, truth: Truth, placed: Placed) -> list[tuple[int, dict[int, int], int]]:
+    """Tracks that lie on more than one person: track, unambiguous frames on each, and the first frame of the second."""
+    found = []
+    for track, people in zip(faces.tracks, placed.on, strict=True):
+        clear = [
+            (track.start + row, int(person)) for row, person in enumerate(people)
+            if person >= 0 and not _ambiguous(truth, track.start + row, int(person))
+        ]  # fmt: skip
+        counts = Counter(person for _, person in clear)
+        if sum(count >= SWITCHED for count in counts.values()) > 1:
+            least = counts.most_common()[1][0]
+            found.append((track.track_id, dict(counts), next(frame for frame, person in clear if person == least)))
+    return found
+
+
+def people(faces: FaceTracks, truth: Truth, placed: Placed) -> dict:
+    """Found persons against true ones, weighed by frames: purity, completeness, and what is false."""
+    table = Counter()
+    for track, on in zip(faces.tracks, placed.on, strict=True):
+        table.update((track.person, int(person)) for person in on if person >= 0)
+    total = max(sum(table.values()), 1)
+    found, true = ({key[k] for key in table} for k in (0, 1))
+    purity = sum(max(table[f, t] for t in true) for f in found) / total
+    complete = sum(max(table[f, t] for f in found) for t in true) / total
+    nowhere = sum(int((on == -1).sum()) for on in placed.on)
+    return {
+        "true": truth.cast.shape[1], "found": len({t.person for t in faces.tracks}), "purity": purity,
+        "completeness": complete, "table": table, "frames on nobody": nowhere, "tracks": len(faces.tracks),
+    }  # fmt: skip
+
+
+def found_anyhow(faces: FaceTracks, truth: Truth, placed: Placed) -> np.ndarray:
+    """(N, P) bool: some track lies on the person."""
+    seen = np.zeros(truth.cast.shape, bool)
+    for track, on in zip(faces.tracks, placed.on, strict=True):
+        rows = np.flatnonzero(on >= 0)
+        seen[track.start + rows, on[rows]] = True
+    return seen
+
+
+def by_cause(seen: np.ndarray, truth: Truth, person: int | None = None) -> dict[str, tuple[int, int]]:
+    """How many faces there are and how many are found: those that must be, then the others by their first cause."""
+    some = slice(None) if person is None else slice(person, person + 1)
+    left = truth.cast[:, some].copy()
+    rows = {}
+    for name, holds in truth.causes.items():
+        mask = left & holds[:, some]
+        rows[name] = (int(mask.sum()), int((mask & seen[:, some]).sum()))
+        left &= ~mask
+    return {"must be found": (int(left.sum()), int((left & seen[:, some]).sum())), **rows}
+
+
+def chosen(faces: FaceTracks, truth: Truth, placed: Placed, person: int | None = None) -> dict:
+    """What is synced against a true person: the default choice (whom that means: the one it lies on most), or, for a
+    true `person`, the found person that lies on them most."""
+    if person is not None:
+        counts = Counter()
+        for track, on in zip(faces.tracks, placed.on, strict=True):
+            counts[track.person] += int((on == person).sum())
+        number = counts.most_common(1)[0][0] if counts else -1
+        mine = tuple(track.track_id for track in faces.tracks if track.person == number)
+        faces = dataclasses.replace(faces, chosen=mine)
+    path = faces.path
+    on = np.full(len(path.track), -2)
+    for frame in np.flatnonzero(path.visible):
+        track = faces.tracks[path.track[frame]]
+        on[frame] = placed.on[track.track_id][frame - track.start]
+    if person is None:
+        person = Counter(on[on >= 0].tolist()).most_common(1)[0][0]
+    right, shown = on == person, on > -2
+    must = truth.countable[:, person]
+    wrong = np.flatnonzero(shown & ~right)
+    missed = np.flatnonzero(must & ~right)
+    return {
+        "person": person, "precision": right.sum() / max(shown.sum(), 1),
+        "recall": (right & must).sum() / max(must.sum(), 1),
+        "wrong": wrong, "missed": missed, "must": int(must.sum()), "shown": int(shown.sum()),
+    }  # fmt: skip
+
+
+def landmark_errors(placed: Placed) -> dict[str, float]:
+    """In eye distances: as they are, and without each person's mean offset, which is what the drawing and the network
+    disagree about for that face."""
+    if not len(placed.errors):
+        return {}
+    mean = placed.errors.mean(1)
+    left = placed.offsets.copy()
+    for person in np.unique(placed.who[:, 1]):
+        rows = placed.who[:, 1] == person
+        left[rows] -= np.median(left[rows], 0)
+    steady = np.linalg.norm(left, axis=2).mean(1)
+    return {
+        "mean": mean.mean(), "p95": np.percentile(mean, 95), "points": placed.errors.mean(0),
+        "steady mean": steady.mean(), "steady p95": np.percentile(steady, 95),
+    }  # fmt: skip
+
+
+def crossing_cuts(faces: FaceTracks) -> tuple[int, float]:
+    """Whether smoothing crosses a cut: each shot's transforms again, with the landmarks of all other shots moved.
+
+    Returns the number of shots whose transforms changed by a single bit, and the largest change in crop pixels.
+    """
+    before = path_transforms(faces, RESOLUTION)
+    changed, most = 0, 0.0
+    for start, stop in faces.shots:
+        others = [
+            track if start <= track.start < stop else dataclasses.replace(track, landmarks=track.landmarks[::-1] + 37)
+            for track in faces.tracks
+        ]
+        after = path_transforms(dataclasses.replace(faces, tracks=tuple(others)), RESOLUTION)
+        one, other = before[start:stop], after[start:stop]
+        if not np.array_equal(one, other, equal_nan=True):
+            changed += 1
+            most = max(most, float(np.nanmax(np.abs(one - other))))
+    return changed, most
+
+
+def frames_exact(faces: FaceTracks, count: int) -> bool:
+    """Every frame has its place in the path, in exactly one shot, and no track leaves its shot."""
+    starts, stops = zip(*faces.shots, strict=True)
+    whole = starts[0] == 0 and stops[-1] == count == len(faces.path.visible) and starts[1:] == stops[:-1]
+    return whole and all(
+        any(start <= track.start and track.stop <= stop for start, stop in faces.shots) for track in faces.tracks
+    )
+
+
+def report(name: str, faces: FaceTracks, truth: Truth, seconds: float) -> tuple[str, dict]:
+    """The figures as lines of text, and one row for a table."""
+    placed = place(faces, truth)
+    count = len(truth.cast)
+    cut, who = cuts(faces, truth), people(faces, truth, placed)
+    switched, seen = switches(faces, truth, placed), found_anyhow(faces, truth, placed)
+    errors, crossing = landmark_errors(placed), crossing_cuts(faces)
+    lines = [f"## {name}", ""]
+    lines.append(
+        f"frames {count}, exact: {'yes' if frames_exact(faces, count) else 'NO'}; {seconds:.0f} s of processor time; "
+        f"shots whose transforms change with other shots: {crossing[0]} (most {crossing[1]:.3g} px)"
+    )
+    lines.append(
+        f"cuts {cut['cuts']}: precision {cut['precision']:.3f}, recall {cut['recall']:.3f}, F1 {cut['F1']:.3f}; "
+        f"missed {cut['missed']}, false {cut['false']}"
+    )
+    lines.append(
+        f"tracks {who['tracks']}, identity switches {len(switched)} {switched}; "
+        f"frames on nobody {who['frames on nobody']}"
+    )
+    lines.append(
+        f"persons found {who['found']} of {who['true']}: purity {who['purity']:.3f}, completeness "
+        f"{who['completeness']:.3f}; frames by (found, true): {dict(sorted(who['table'].items()))}"
+    )
+    if errors:
+        lines.append(
+            f"landmarks, eye distances: mean {errors['mean']:.4f}, 95 % {errors['p95']:.4f} (brows, nose "
+            f"{np.round(errors['points'], 4).tolist()}); beside each person's constant offset: mean "
+            f"{errors['steady mean']:.4f}, 95 % {errors['steady p95']:.4f}"
+        )
+    lines += [
+        "",
+        "| faces | " + " | ".join(by_cause(seen, truth)) + " |",
+        "|---|" + "---|" * len(by_cause(seen, truth)),
+    ]
+    for person in (None, *range(truth.cast.shape[1])):
+        cells = (
+            f"{hit}/{all_} = {hit / all_:.3f}" if all_ else "-" for all_, hit in by_cause(seen, truth, person).values()
+        )
+        lines.append(f"| {'all' if person is None else f'person {person}'} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "| chosen | true person | precision | recall | wrong frames | missed frames |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = []
+    for person in (None, *range(truth.cast.shape[1])):
+        row = chosen(faces, truth, placed, person)
+        rows.append(row)
+        lines.append(
+            f"| {'by default' if person is None else 'the person'} | {row['person']} | {row['precision']:.4f} | "
+            f"{row['recall']:.4f} | {spans(row['wrong'])} | {spans(row['missed'])} |"
+        )
+    summary = {
+        "scene": name, "cuts": cut["cuts"], "F1": cut["F1"], "switches": len(switched), "tracks": who["tracks"],
+        "default precision": rows[0]["precision"], "default recall": rows[0]["recall"],
+        "least precision": min(row["precision"] for row in rows), "least recall": min(row["recall"] for row in rows),
+        "found": by_cause(seen, truth)["must be found"], "persons": who["found"], "purity": who["purity"],
+        "completeness": who["completeness"], "error": errors.get("mean", np.nan), "error 95": errors.get("p95", np.nan),
+        "steady error": errors.get("steady mean", np.nan), "crossing": crossing[0],
+    }  # fmt: skip
+    return "\n".join(lines), summary
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: a row a scene."""
+    head = (
+        "scene", "cuts", "F1", "switches", "must be found", "default: precision", "recall", "worst person: precision",
+        "recall", "persons", "purity", "completeness", "landmarks: mean", "95 %", "beside offset", "across cuts",
+    )  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        all_, hit = row["found"]
+        lines.append(
+            f"| {row['scene']} | {row['cuts']} | {row['F1']:.3f} | {row['switches']} | "
+            f"{hit / max(all_, 1):.3f} of {all_} | "
+            f"{row['default precision']:.3f} | {row['default recall']:.3f} | {row['least precision']:.3f} | "
+            f"{row['least recall']:.3f} | {row['persons']} | {row['purity']:.3f} | {row['completeness']:.3f} | "
+            f"{row['error']:.3f} | {row['error 95']:.3f} | {row['steady error']:.3f} | {row['crossing']} |"
+        )
+    return "\n".join(lines)
+
+
+def spans(frames: np.ndarray, most: int = 8) -> str:
+    """Frame numbers as ranges: "3-7, 12", at most so many of them."""
+    if not len(frames):
+        return "none"
+    parts = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    shown = [f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts[:most]]
+    return f"{len(frames)}: " + ", ".join(shown) + (f" and {len(parts) - most} more" if len(parts) > most else "")
+
+
+def _away(points: np.ndarray, truth: Truth, frame: int) -> np.ndarray:
+    """(P,) mean distance of three points to each person's, in their eye distances; infinite for who isn't there."""
+    away = np.linalg.norm(truth.points[frame] - points, axis=-1).mean(-1) / truth.eye_distance[frame]
+    return np.where(np.isfinite(away), away, np.inf)
+
+
+def _ambiguous(truth: Truth, frame: int, person: int) -> bool:
+    away = _away(truth.points[frame, person], truth, frame)
+    away[person] = np.inf
+    return bool(away.min() < AMBIGUOUS)

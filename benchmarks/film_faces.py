@@ -1,0 +1,67 @@
+"""Faces found in drawn films, against the truth: python -m benchmarks.film_faces 1 2 3
+
+Each film is drawn once and kept under training/cache. Prints the figures; --out writes them to a file, and pictures of
+frames at which something is wrong into its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from latentsync_core.faces.track import prepare_faces
+from latentsync_core.video_io import probe
+from training.film_file import FilmFacts, film_file
+
+from . import face_figures as figures
+from .face_pictures import overlays
+
+
+def truth_of(facts: FilmFacts) -> figures.Truth:
+    """What must be found of a film: what is seen well enough; all else by its cause."""
+    unseen = facts.visible < figures.LEAST_VISIBLE
+    most = facts.shares.argmax(-1)
+    causes = {
+        "in a fade or dissolve": np.broadcast_to((facts.pure < figures.LEAST_PURE)[:, None], facts.cast.shape),
+        "beyond the edge": unseen & (most == 0),
+        "hidden by somebody": unseen & (most == 1),
+        "under a hand": unseen & (most == 2),
+        "turned beyond 55°": np.abs(facts.pose[..., 0]) > figures.MOST_YAW,
+        "under 40 px": facts.sizes < figures.LEAST_SIZE,
+    }
+    return figures.Truth(facts.shots, facts.begins, facts.points, facts.eye_distance, causes, facts.cast, facts.sizes)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("seeds", type=int, nargs="*", default=[1, 2, 3])
+    arguments.add_argument("--size", type=int, nargs=2, default=(640, 360), metavar=("WIDTH", "HEIGHT"))
+    arguments.add_argument("--fps", type=Fraction, default=Fraction(25))
+    arguments.add_argument("--out", type=Path, default=Path("benchmarks/results/film_faces.md"))
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    texts, rows = [], []
+    for seed in options.seeds:
+        facts = film_file(seed, tuple(options.size), options.fps)
+        clip = probe(facts.video)
+        assert clip.frame_count == len(facts.shot), f"{clip.frame_count} frames read, {len(facts.shot)} drawn"
+        started = time.process_time()
+        faces = prepare_faces(clip)
+        text, row = figures.report(f"film {seed}", faces, truth_of(facts), time.process_time() - started)
+        texts.append(text)
+        rows.append(row)
+        print(text, flush=True)
+        overlays(faces, truth_of(facts), options.out.with_name(f"film-{seed}.tmp"))
+    whole = figures.table(rows) + "\n\n" + "\n\n".join(texts) + "\n"
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(whole, encoding="utf-8")
+    print(figures.table(rows))
+
+
+if __name__ == "__main__":
+    main()
