@@ -126,7 +126,15 @@ class Painter:
             around = pass_outline(person, STILL, base, toward, margin=pixel + 0.03, swell=person.hair_volume)
             draw_hair(picture, person, light, rotation, around, hair, pixel)
         bridge = surface_points(person, STILL, skin, np.array([[0.0, person.eye_y]]))[0, 2]
-        draw_glasses(picture, person, light, base, toward, float(bridge) + 0.05, pixel)
+        if abs(pose.yaw) <= TURNED:
+            draw_glasses(picture, person, light, base, toward, float(bridge) + 0.05, pixel)
+        elif person.glasses != "none":  # rays so flat meet the bent plane again behind the head
+            ear = abs(np.sin(pose.yaw)) * 0.6 - np.cos(pose.yaw) * 0.62 - 0.05
+            across = np.tile((columns - pose.x) * (pixel * np.sign(pose.yaw)), len(rows))
+            front = np.flatnonzero(across > ear)
+            part = np.ascontiguousarray(picture[:, front])
+            draw_glasses(part, person, light, [b[front] for b in base], toward, float(bridge) + 0.05, pixel)
+            picture[:, front] = part
 
     def _draw_face(self, picture, moment: Moment, jaw: Jaw, skin: Maps, rays, hits: Hits, rotation) -> None:
         person, light, shape = self.person, self.light, moment.mouth
