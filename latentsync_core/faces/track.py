@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 
 from ..errors import FaceError
-from ..frame import Frame
+from ..frame import Frame, Layout, PixelFormat
 from ..types import Clip, FaceTrack, FaceTracks, Progress
 from ..video_io import FrameReader
 from .align import AlignOptions
-from .detect import search
+from .detect import Detection, search
 from .follow import FaceFollower, FaceOptions
 from .limits import TouchLimits
 from .lookahead import frames_ahead
@@ -27,6 +28,7 @@ __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 HELD_BYTES = 160 * 2**20  # of frames, at most, of the past ones: fewer are held of larger frames
 TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
 TURNS = (1, 2, 3)  # quarter turns
+FINE, COARSE = "fine", "coarse"  # searches: for faces of all sizes, or only for large ones
 
 
 @torch.inference_mode()
@@ -79,64 +81,86 @@ def _followed(
     """Every face, not yet split at those cuts that became known late; and the first frames of all shots but one."""
     finder = ShotFinder(shots)
     starts: set[int] = set()
-    follower = _Following(clip, options, starts)
     waiting: deque[Frame] = deque()
     read = frames_ahead(clip)
-    try:
-        for frame in read:
-            starts.update(finder.add(frame))
-            waiting.append(frame)
-            if len(waiting) > LAG:
-                follower.look(waiting.popleft(), on_progress)
-        starts.update(finder.finish())
-        while waiting:
-            follower.look(waiting.popleft(), on_progress)
-    finally:
-        read.close()
-    return follower.tracker.finish(), starts
+    with ThreadPoolExecutor(1, "face search") as pool:
+        following = _Following(clip, options, starts, pool)
+        try:
+            for frame in read:
+                starts.update(finder.add(frame))
+                waiting.append(frame)
+                following.foresee(waiting)
+                if len(waiting) > LAG:
+                    following.look(waiting.popleft(), on_progress)
+            starts.update(finder.finish())
+            while waiting:
+                following.foresee(waiting)
+                following.look(waiting.popleft(), on_progress)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            read.close()
+    return following.tracker.finish(), starts
 
 
 class _Following:
-    """Leads the tracker through a clip: when to search, where shots begin."""
+    """Leads the tracker through a clip: where shots begin, and when new faces are searched for, in a second thread."""
 
-    def __init__(self, clip: Clip, options: FaceOptions, starts: set[int]) -> None:
-        self._clip, self._options, self._starts = clip, options, starts
+    def __init__(self, clip: Clip, options: FaceOptions, starts: set[int], pool: ThreadPoolExecutor) -> None:
+        self._options, self._starts, self._pool = options, starts, pool
+        self._last = clip.frame_count - 1
         self._aspect = float(clip.sample_aspect)
-        self._every = options.search_every
+        held = HELD_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
+        self._every = max(min(options.search_every, held), 2)
+        if options.search_every == 1:
+            self._every = 1
+        self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
         self._in_vain = 0  # searches since a face was seen
-        self.tracker: Tracker | None = None
+        self.tracker = Tracker(options, self._aspect, self._every - 1)
+
+    def foresee(self, waiting: Iterable[Frame]) -> None:
+        """Begins the searches in those of the frames to come that are known to need one."""
+        for frame in waiting:
+            how = self._how(frame.index)
+            if how and self._searches.get(frame.index, ("", None))[0] not in (how, FINE):
+                self._searches[frame.index] = how, self._pool.submit(self._found, frame, how == COARSE)
 
     def look(self, frame: Frame, on_progress: Progress | None) -> None:
-        index, last = frame.index, self._clip.frame_count - 1
-        if self.tracker is None:
-            size = sum(plane.nbytes for plane in frame.planes)
-            self._every = max(min(self._every, HELD_BYTES // max(size, 1)), 2 if self._every > 1 else 1)
-            self.tracker = Tracker(self._options, self._aspect, self._every - 1)
-        begins = index == 0 or index in self._starts
-        ends = index == last or index + 1 in self._starts
-        if begins:
+        """Takes the next frame in."""
+        index = frame.index
+        if index in self._starts:
             self.tracker.cut()
             self._in_vain = 0
         self.tracker.step(index, frame)
-        if begins or ends or index % self._every == 0:
-            self._search(index, frame, coarse=False)
-        elif index % self._every == self._every // 2:
-            self._search(index, frame, coarse=True)
+        if index in self._searches:
+            how, faces = self._searches.pop(index)
+            self.tracker.take_up(index, frame, faces.result())
+            if self.tracker.sees_something:
+                self._in_vain = 0
+            elif how == FINE:
+                if self._in_vain % TURNED_EVERY == 0:
+                    self.tracker.take_up(index, frame, self._found(frame, False, TURNS))
+                self._in_vain += 1
         self.tracker.passed(index, frame)
         if on_progress:
-            on_progress(index + 1, self._clip.frame_count)
+            on_progress(index + 1, self._last + 1)
 
-    def _search(self, index: int, frame: Frame, *, coarse: bool) -> None:
+    def _how(self, index: int) -> str:
+        """How a frame is searched as far as is known by now: FINE, COARSE, or not at all."""
+        if index in (0, self._last) or index % self._every == 0 or {index, index + 1} & self._starts:
+            return FINE
+        return COARSE if index % self._every == self._every // 2 else ""
+
+    @torch.inference_mode()
+    def _found(self, frame: Frame, coarse: bool, turns: Sequence[int] = (0,)) -> list[Detection]:
         options = self._options
-        found = search(frame, options.detector_score, self._aspect, options.smallest, coarse=coarse)
-        self.tracker.take_up(index, frame, found)
-        if self.tracker.sees_something or coarse:
-            self._in_vain = 0 if self.tracker.sees_something else self._in_vain
-            return
-        if self._in_vain % TURNED_EVERY == 0:
-            turned = search(frame, options.detector_score, self._aspect, options.smallest, turns=TURNS)
-            self.tracker.take_up(index, frame, turned)
-        self._in_vain += 1
+        return search(frame, options.detector_score, self._aspect, options.smallest, coarse=coarse, turns=turns)
+
+
+def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
+    if clip.images is not None:
+        return max(clip.images[0].numel() * clip.images.element_size(), 1)
+    samples = sum(rows * columns for rows, columns in pixel_format.plane_shapes(clip.width, clip.height))
+    return max(samples * pixel_format.dtype.itemsize, 1)
 
 
 def _pieces(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_Piece]:

@@ -168,7 +168,7 @@ class Tracker:
         return own
 
     def _suspicion(self, index: int, number: int, known: Sequence[Tracklet], boxes: Sequence[np.ndarray]) -> str:
-        """Empty for a face that is surely itself, "near" if another may be taken for it, "doubtful" if it may not be."""
+        """Empty for a face that is surely itself, "near" if another may be taken for it, or "doubtful"."""
         face, box = known[number], boxes[number]
         expected = face.expected_box()
         size = max(float((expected[2:] - expected[:2]).max()), 1.0)
