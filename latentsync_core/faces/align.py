@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,6 +14,7 @@ from ..errors import OptionError
 from ..frame import Frame
 from . import warp
 from .lanczos import lanczos4, lanczos4_levels
+from .steady import steady_landmarks
 
 BOX = (75, 100)  # the crop's width and height in the template's own units
 TEMPLATE = ((17.0, 20.0), (58.0, 20.0), (37.5, 40.0))  # left brow, right brow, nose in the same units
@@ -23,9 +25,10 @@ OUTSIDE_LEVEL = 127.0  # of 255: what a crop shows beyond the frame
 
 @dataclass(frozen=True)
 class AlignOptions:
-    """How landmarks become transforms. The defaults follow sub-pixel landmarks as they are, which is steadiest."""
+    """How landmarks become transforms. The defaults steady them over time, as far as the head's movements allow."""
 
-    smoothing: bool = False  # the reference's state, carried through the sequence: moves the crop by under a pixel
+    steadiness: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
+    smoothing: bool = False  # the reference's own state, carried through the clip: moves the crop by under a pixel
     round_landmarks: bool = False  # to whole pixels, as the reference does
     scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's
     shift_y: float = 0.0  # of the face in the crop, in crop heights, down: the same
@@ -33,9 +36,11 @@ class AlignOptions:
     @classmethod
     def reference(cls) -> AlignOptions:
         """What the reference does."""
-        return cls(smoothing=True, round_landmarks=True)
+        return cls(steadiness=0.0, smoothing=True, round_landmarks=True)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.steadiness <= 3:
+            raise OptionError(f"the alignment's steadiness is {self.steadiness}; use 0 (none) to 3")
         if not 0.25 <= self.scale <= 4:
             raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
         if not -0.5 <= self.shift_y <= 0.5:
@@ -74,14 +79,27 @@ def align_track(
     resolution: int,
     options: AlignOptions | None = None,
     sample_aspect: Fraction = Fraction(1),
+    times: np.ndarray | None = None,
+    stretches: Sequence[tuple[int, int]] | None = None,
 ) -> np.ndarray:
     """Transforms of a whole track: (N, 2, 3) float32, displayed source pixels → crop pixels; NaN where not visible.
 
     `landmarks` (N, 3, 2) in displayed pixels. The fit is made in geometrically square pixels, `sample_aspect` being a
-    source sample's width by its height.
+    source sample's width by its height. Landmarks are steadied only if their `times` (N,), seconds, are given, and then
+    inside each of `stretches`, half-open ranges of frames that show one face without a cut; without these, inside each
+    run of visible frames.
+
+    Raises:
+        OptionError: three visible points fall together or aren't finite.
     """
     options = options or AlignOptions()
     aspect = float(sample_aspect)
+    if times is not None and options.steadiness > 0:
+        if stretches is None:
+            edges = np.flatnonzero(np.diff(np.pad(np.asarray(visible, np.int8), 1)))
+            stretches = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        landmarks = np.where(np.asarray(visible)[:, None, None], landmarks, np.nan)
+        landmarks = steady_landmarks(landmarks * (aspect, 1), stretches, times, options.steadiness) / (aspect, 1)
     target = _corrected_template(resolution, options)
     transforms = np.full((len(landmarks), 2, 3), np.nan, np.float32)
     state: np.ndarray | None = None
