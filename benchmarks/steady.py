@@ -70,12 +70,12 @@ def transforms_of(found: dict, options: AlignOptions) -> np.ndarray:
 
 
 def fixed_places(transforms: np.ndarray) -> np.ndarray:
-    """(N, 5, 2): where source points that the mean transform takes to the crop's corners and centre lie in each crop."""
+    """(N, 5, 2): where source points, the corners and centre of the mean crop, lie in each crop."""
     return _mapped(transforms, _mapped(_inverse(transforms.mean(0)), _corners())) * _squeeze()
 
 
 def following(transforms: np.ndarray, found: dict) -> str:
-    """The error against the true points' transforms, its constant part taken out, and how much of it changes a frame."""
+    """The error against the true points' transforms, all of it and without its mean, and its change per frame."""
     seen = np.isfinite(found["points"]).all((1, 2))
     true = align_track(found["truth"], seen, RESOLUTION).astype(np.float64)[seen]
     source = _mapped(_inverse(true), _corners())
