@@ -13,6 +13,7 @@ from .compositor import CompositeOptions, Layer, drawn_region, face_layer, matte
 from .errors import OptionError
 from .faces.align import crop_face
 from .faces.choose import check_apart
+from .faces.foreground import without_occlusion
 from .faces.masks import mouth_mask
 from .frame import Frame
 from .frame_sequence import FrameSequence
@@ -28,6 +29,7 @@ class Rendered:
 
     frame: Frame  # the result
     layers: tuple[Layer, ...]  # a face's each, the undermost first; none where the frame passed through
+    occluded: float = 0.0  # 0 to 1: the largest share of a patch that was left out for what lies before the face
 
     @property
     def layer(self) -> Layer | None:
@@ -75,15 +77,19 @@ def render(
     keep = _Foreground(several[0].faces.clip, foreground)
     regions = [shown_region(one.resolution, options) for one in several]
     for index, frame, drawn in _drawn_together(several, range(len(several[0].stamps))):
-        layers = [
-            _layer(one, index, frame, patch, options, region)
-            for one, patch, region in zip(several, drawn, regions, strict=True)
-            if patch is not None
-        ]
-        layers = [keep.cut(layer, int(several[0].source_index[index])) for layer in layers if layer is not None]
-        for layer in layers:
+        layers, occluded = [], 0.0
+        for one, patch, region in zip(several, drawn, regions, strict=True):
+            if patch is None:
+                continue
+            if options.occlusion:
+                region, share = without_occlusion(one, index, frame, region)
+                occluded = max(occluded, share)
+            layer = _layer(one, index, frame, patch, options, region)
+            if layer is not None:
+                layers.append(keep.cut(layer, int(one.source_index[index])))
+        for layer in layers:  # only now, so that every face was looked at as it was filmed
             frame.paste(*layer)
-        yield Rendered(frame, tuple(layers))
+        yield Rendered(frame, tuple(layers), occluded)
 
 
 def render_frames(
