@@ -11,6 +11,9 @@ from ..errors import OptionError
 from .identity import EMBEDDING
 
 TIE = 1e-5  # squared distances no further apart are equal: rounding makes 1e-6 of a difference
+DIFFERENT = 0.8  # of the usual distance of people seen together: what is nearer may be one person
+NEAREST = 0.3  # to this distance two tracks are one person's, however near people seen together are
+FINE = 0.01  # step in which distances are counted
 BLOCK = 512  # tracks whose conflicts are looked for at once
 
 
@@ -53,11 +56,15 @@ def name_people(sightings: Sequence[Sighting], options: PeopleOptions | None = N
     Groups are joined by average linkage, the nearest first: the distance of two is the root mean square of the
     distances between their tracks' mean embeddings, weighted. Tracks that share a frame are never one person. A track
     without an embedding stands alone. The order of the tracks doesn't matter.
+
+    How far apart different people lie is seen from those who share frames: real ones some 0.9, drawn ones, whom the
+    network doesn't know, 0.5. Where that is little, the greatest distance is lowered to `DIFFERENT` of its median.
     """
     options = options or PeopleOptions()
     order = sorted(range(len(sightings)), key=lambda index: _key(sightings[index]))
     ordered = [sightings[index] for index in order]
-    groups = _Groups(ordered).joined(options.distance**2)
+    tracks = _Groups(ordered)
+    groups = tracks.joined(min(options.distance, max(DIFFERENT * tracks.usual_distance(), NEAREST)) ** 2)
     seen: dict[int, float] = {}
     for group, sighting in zip(groups, ordered, strict=True):
         seen[group] = seen.get(group, 0.0) + sighting.weight
@@ -101,6 +108,20 @@ class _Groups:
         self._parent = np.arange(count)
         self._apart = _conflicts(sightings)
 
+    def usual_distance(self) -> float:
+        """The weighted median distance of tracks that share a frame; infinite if none do. Before anything is joined."""
+        counts = np.zeros(1 + round(4 / FINE))
+        numbers = np.arange(len(self._parent))
+        for index in np.flatnonzero(self._alive):
+            others = np.flatnonzero(self._together(index) & self._alive & (numbers > index))
+            if len(others):
+                distances = np.linalg.norm(self._means[others] - self._means[index], axis=1)
+                places = np.minimum((distances / FINE).astype(int), len(counts) - 1)
+                counts += np.bincount(places, self._trust[others] * self._trust[index], len(counts))
+        if not counts.any():
+            return np.inf
+        return FINE * (0.5 + int(np.searchsorted(counts.cumsum(), counts.sum() / 2)))
+
     def joined(self, limit: float) -> np.ndarray:
         """Joins all groups within `limit` (a squared distance); returns each track's group.
 
@@ -136,9 +157,12 @@ class _Groups:
         """Mean squared distances from `group` to all others; infinite where it may not or need not be joined."""
         products = self._means @ self._means[group]
         distances = self._offsets + (self._offsets[group] - 2 * products)
-        apart = np.unpackbits(self._apart[group], count=len(distances)).view(bool)
-        distances[apart | ~self._alive] = np.inf
+        distances[self._together(group) | ~self._alive] = np.inf
         return distances
+
+    def _together(self, group: int) -> np.ndarray:
+        """(n,) bool: the groups that share a frame with this one, and itself."""
+        return np.unpackbits(self._apart[group], count=len(self._parent)).view(bool)
 
     def _join(self, kept: int, gone: int) -> None:
         share = self._trust[gone] / (self._trust[kept] + self._trust[gone])
@@ -149,7 +173,7 @@ class _Groups:
         self._trust[kept] += self._trust[gone]
         self._alive[gone] = False
         self._parent[gone] = kept
-        others = np.unpackbits(self._apart[gone], count=len(self._parent)).view(bool)
+        others = self._together(gone)
         self._apart[kept] |= self._apart[gone]
         self._apart[others, kept // 8] |= np.uint8(0x80 >> kept % 8)
 
