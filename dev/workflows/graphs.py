@@ -297,8 +297,6 @@ Each voice must be as long as the film, silent while the other one speaks: the l
                     ],
                 ],
             ),
-        ],
-        [
             Group(
                 "3  Voices and new mouths",
                 VIOLET,
