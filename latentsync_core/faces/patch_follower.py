@@ -15,7 +15,7 @@ from . import warp
 GRID = 64  # samples along the patch's longer side, at the finest octave: about a sub-pixel of a crop at 256
 OCTAVES = 3  # each half as fine as the one before; the coarsest catches motion of about a tenth of the patch
 LEVELS = 6  # of a picture, each half as large as the one before: for patches that are larger or grow
-STEPS = (8, 8, 12)  # most iterations an octave, the finest first
+STEPS = (6, 6, 12)  # most iterations an octave, the finest first
 STILL = 0.02  # grid steps: a smaller correction ends an octave
 REACH = 1.0  # patch sides around the last place that are searched when the patch isn't where it was
 OUTLIER = 2.5  # deviations at which a sample counts a quarter: a mouth that opens, a hand that passes
@@ -120,7 +120,9 @@ class PatchFollower:
                 other, other_fit = self._aligned(picture, looks, start, OCTAVES)
                 if other_fit > fit + 0.02:  # a tie goes to the nearer one
                     motion, fit = other, other_fit
-        anchored, anchor_fit = self._aligned(picture, self._anchor, motion, 2)
+        anchored, anchor_fit = motion, fit
+        if self._recent is not self._anchor:
+            anchored, anchor_fit = self._aligned(picture, self._anchor, motion, 2)
         apart = np.linalg.norm(anchored[:, 2] - motion[:, 2]) / (2 * self._half * _growth(self._first, motion))
         say = float(np.clip((anchor_fit - ANCHORED[0]) / (ANCHORED[1] - ANCHORED[0]), 0, 1)) * (apart < TOGETHER)
         motion = motion + say * (anchored - motion)

@@ -1,0 +1,195 @@
+"""Drawn faces: what is found by itself, and how well marks are followed: python -m benchmarks.drawn_faces [pictures...]
+
+First table: rendered heads of each style, then given pictures and clips, one row a style or folder; how many have a
+detection at a score of 0.5 and at 0.3 where the face is, how many a mesh that settles, and how far its points and those
+guessed from the detector's box lie from the truth. Second table: rendered talking heads, marked with their true points
+every so many frames and followed in between, against the truth of every frame. --sheet writes what was found as a
+picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+
+from latentsync_core.faces.detect import Detection, detection_passes, overlap
+from latentsync_core.faces.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.marked_faces import follow_marks
+from latentsync_core.faces.marks import IN_DETECTED_BOX, Mark, points_of_box
+from latentsync_core.faces.mesh import FaceRegion, face_mesh
+from latentsync_core.frame import Frame
+from latentsync_core.pixels import Layout
+from latentsync_core.types import Clip
+from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from training.scenes import render, talking_head
+
+STYLES = ("real", "cartoon", "anime")
+SIZE = (320, 240)
+SCORES = (0.5, 0.3)
+SAME = 0.3  # intersection over union with the true box that makes a detection one of the face
+LOOKS, SETTLED, PRESENCE, AGREEMENT = 6, 0.06, 0.5, 0.4  # as prepare_faces settles a mesh
+CLIP_SAMPLES = 12  # frames looked at of a given clip
+GREY = 0.6  # behind pictures with transparency
+PICTURE_SIDE = 640  # pixels: given pictures are reduced to it
+TILE = 200  # pixels of the sheet
+
+
+def main() -> None:
+    """Prints both tables."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("pictures", nargs="*", type=Path, help="pictures, clips, or folders of pictures")
+    arguments.add_argument("--heads", type=int, default=20, help="rendered heads of each style")
+    arguments.add_argument("--clips", type=int, default=3, help="talking heads of each style that are followed")
+    arguments.add_argument("--seconds", type=float, default=4.0)
+    arguments.add_argument("--every", type=int, nargs="+", default=[25, 50])
+    arguments.add_argument("--sheet", type=Path)
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    tiles: list[Image.Image] = []
+    print("found by itself        pictures  at 0.5  at 0.3  mesh settles  its points off  guessed from the box off")
+    for style in STYLES if options.heads else ():
+        print_row(style, [rendered(style, seed) for seed in range(500, 500 + options.heads)], tiles)
+    for path in options.pictures:
+        print_row(path.name, [(frame, None, None) for frame in frames_of(path)], tiles)
+    if options.sheet and tiles:
+        sheet(tiles).save(options.sheet)
+    print("followed between marks  every  mean %  95th %  worst %  ends kept  CPU ms a frame")
+    for style in STYLES if options.clips else ():
+        for every in options.every:
+            print_followed(style, range(700, 700 + options.clips), every, options.seconds)
+
+
+def print_row(name: str, faces: list[tuple[Frame, np.ndarray | None, np.ndarray | None]], tiles: list) -> None:
+    """One row of the first table, of frames with the true box and three points where they are known."""
+    found = dict.fromkeys(SCORES, 0)
+    meshes, mesh_off, guess_off = 0, [], []
+    for frame, box, points in faces:
+        for score in SCORES:
+            found[score] += detected(frame, score, box) is not None
+        face = detected(frame, SCORES[-1], box)
+        mesh = None if face is None else settled(frame, face)
+        guessed = None if face is None else points_of_box(face.box, IN_DETECTED_BOX)
+        own = None if mesh is None else three_points(mesh, LandmarkScheme.MESH468)
+        meshes += mesh is not None
+        if points is not None and face is not None:
+            eyes = np.linalg.norm(points[1] - points[0])  # between the brows: about the eyes' distance
+            guess_off.append(np.linalg.norm(guessed - points, axis=1).mean() / eyes)
+            if own is not None:
+                mesh_off.append(np.linalg.norm(own - points, axis=1).mean() / eyes)
+        tiles.append(tile(frame, face, own, guessed))
+    off = [f"{100 * np.mean(values):.0f} %" if values else "–" for values in (mesh_off, guess_off)]
+    print(
+        f"{name[:22]:22} {len(faces):8}  {found[0.5]:6}  {found[0.3]:6}  {meshes:12}  {off[0]:>14}  {off[1]:>24}",
+        flush=True,
+    )
+
+
+@torch.inference_mode()
+def detected(frame: Frame, score: float, box: np.ndarray | None) -> Detection | None:
+    """The largest face of the first pass that has one; where the truth is known, only one that lies there."""
+    for faces in detection_passes(frame, score):
+        right = [face for face in faces if box is None or overlap(face.box, box) > SAME]
+        if right:
+            return right[0]
+    return None
+
+
+@torch.inference_mode()
+def settled(frame: Frame, face: Detection) -> np.ndarray | None:
+    """(468, 2): the mesh that stays where it is, or None."""
+    region = FaceRegion.of_detection(face)
+    for _ in range(LOOKS):
+        mesh, presence = face_mesh(frame, region)
+        mesh = mesh[:, :2]
+        if presence < PRESENCE:
+            return None
+        before, region = region, FaceRegion.of_mesh(mesh)
+        if max(abs(region.centre - before.centre).max(), abs(region.side - before.side)) <= SETTLED * region.side:
+            agrees = overlap(np.concatenate([mesh.min(0), mesh.max(0)]), face.box) >= AGREEMENT
+            return mesh if agrees else None
+    return None
+
+
+def print_followed(style: str, seeds: range, every: int, seconds: float) -> None:
+    """One row of the second table."""
+    errors, whole, spent, count = [], 0, 0.0, 0
+    for seed in seeds:
+        scene = talking_head(seed, seconds=seconds, size=(480, 270), split="test", style=style)
+        rendering = [(frame, truth.faces[0]) for frame, truth in render(scene)]
+        clip = clip_from_images(torch.from_numpy(np.stack([frame for frame, _ in rendering])).float() / 255, scene.fps)
+        truth = np.stack([face.three_points for _, face in rendering])
+        eyes = np.linalg.norm(np.stack([face.eyes[1] - face.eyes[0] for _, face in rendering]), axis=1)
+        marks = [Mark(k, points=tuple(map(tuple, truth[k].tolist()))) for k in range(0, len(truth), every)]
+        started = time.process_time()
+        (track,) = follow_marks(clip, marks, [(0, len(truth))])
+        spent += time.process_time() - started
+        count += len(truth)
+        whole += track.stop == len(truth)
+        part = slice(track.start, track.stop)
+        errors.append(np.linalg.norm(track.landmarks - truth[part], axis=2).mean(1) / eyes[part])
+    off = 100 * np.concatenate(errors)
+    row = f"{off.mean():6.2f}  {np.percentile(off, 95):6.2f}  {off.max():7.2f}"
+    print(f"{style:22} {every:6}  {row}  {whole:6}/{len(seeds):<2}  {1000 * spent / count:14.0f}", flush=True)
+
+
+def rendered(style: str, seed: int) -> tuple[Frame, np.ndarray, np.ndarray]:
+    """The first frame of a rendered head, the truth's box and three points."""
+    image, truth = next(iter(render(talking_head(seed, seconds=0.2, size=SIZE, split="test", style=style))))
+    return frame_of(image), truth.faces[0].box, truth.faces[0].three_points
+
+
+def frames_of(path: Path) -> list[Frame]:
+    """A picture, those of a folder, or evenly spaced frames of a clip."""
+    if path.is_dir():
+        return [frame for inner in sorted(path.iterdir()) for frame in frames_of(inner)]
+    if path.suffix.lower() in (".png", ".jpg", ".webp"):
+        picture = Image.open(path).convert("RGBA")
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        behind = Image.new("RGBA", picture.size, (round(255 * GREY),) * 3 + (255,))
+        return [frame_of(np.array(Image.alpha_composite(behind, picture).convert("RGB")))]
+    clip = probe(path)
+    wanted = set(np.linspace(0, clip.frame_count - 1, CLIP_SAMPLES).round().astype(int).tolist())
+    with FrameReader(clip) as frames:
+        return [frame for frame in frames if frame.index in wanted]
+
+
+def frame_of(image: np.ndarray) -> Frame:
+    """(H, W, 3) uint8 as a frame."""
+    level = torch.from_numpy(image).float()[None] / 255
+    clip: Clip = clip_from_images(level, Fraction(25))
+    return Frame((level[0].numpy(),), 0, 0, Layout.of(clip))
+
+
+def tile(frame: Frame, face: Detection | None, mesh: np.ndarray | None, guessed: np.ndarray | None) -> Image.Image:
+    """A small picture with the detector's box, the mesh's three points (green) and the guessed ones (red)."""
+    scale = TILE / max(frame.width, frame.height)
+    size = (round(frame.width * scale), round(frame.height * scale))
+    picture = F.pad(frame.rgb(size=size), (0, TILE - size[0], 0, TILE - size[1]))
+    image = Image.fromarray((picture.permute(1, 2, 0) * 255).byte().numpy())
+    draw = ImageDraw.Draw(image)
+    if face is not None:
+        draw.rectangle(tuple((face.box * scale).tolist()), outline=(255, 220, 0))
+        draw.text((2, 2), f"{face.score:.2f}", fill=(255, 220, 0))
+    for points, colour in ((guessed, (255, 0, 0)), (mesh, (0, 255, 0))):
+        for x, y in () if points is None else points * scale:
+            draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
+    return image
+
+
+def sheet(tiles: list[Image.Image]) -> Image.Image:
+    across = 10
+    whole = Image.new("RGB", (across * TILE, -(-len(tiles) // across) * TILE))
+    for number, one in enumerate(tiles):
+        whole.paste(one, (number % across * TILE, number // across * TILE))
+    return whole
+
+
+if __name__ == "__main__":
+    main()
