@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.faces.detect import Detection, detection_passes, overlap
-from latentsync_core.faces.mesh import FaceRegion, face_mesh
+from latentsync_core.faces.detect import Detection, detection_passes, overlap, search
+from latentsync_core.faces.mesh import face_mesh
+from latentsync_core.faces.reduced import halved, reduced_part
+from latentsync_core.faces.region import FaceRegion, level_picture
+from latentsync_core.frame import Frame, Layout, PixelFormat
+from latentsync_core.types import Roi
 from tests import astronaut
 
 SCORE = 0.5
@@ -41,7 +45,7 @@ def test_of_two_faces_the_larger_comes_first():
     large = astronaut.picture()[:300]
     canvas = astronaut.on_canvas(large, 1024, 512, 470, 100)
     canvas[100:310, 20:378] = astronaut.resized(large, 358, 210)
-    faces, _ = _first(astronaut.frame_of(canvas))
+    faces = [face for face in _first(astronaut.frame_of(canvas))[0] if face.score > 0.6]  # the mesh weeds out others
     assert len(faces) == 2
     assert faces[0].box[0] > 512 > faces[1].box[2]
 
@@ -53,7 +57,7 @@ def test_wide_samples_are_seen_at_their_true_width():
     np.testing.assert_allclose(faces[0].eyes, astronaut.EYES / (2, 1), atol=5)
     points, presence = face_mesh(astronaut.frame_of(squeezed), FaceRegion.of_detection(faces[0], 2.0), 2.0)
     assert presence > 0.9
-    np.testing.assert_allclose(points[4], astronaut.NOSE / (2, 1), atol=4)
+    np.testing.assert_allclose(points[4, :2], astronaut.NOSE / (2, 1), atol=4)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 3])
@@ -64,7 +68,7 @@ def test_mesh_follows_a_turned_head(turns):
     region = FaceRegion(np.array(place[turns]), 190.0, -np.pi / 2 * turns)
     points, presence = face_mesh(astronaut.frame_of(image), region)
     assert presence > 0.9
-    np.testing.assert_allclose(points[4], place[turns], atol=5)
+    np.testing.assert_allclose(points[4, :2], place[turns], atol=5)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 3), (90, 160)])
@@ -79,6 +83,72 @@ def test_a_region_beyond_the_frame_has_no_face():
         points, presence = face_mesh(frame, FaceRegion(np.array(centre), 100.0, 0.0))
         assert presence == 0
         assert np.isnan(points).all()
+
+
+@pytest.mark.parametrize(("width", "face"), [(1920, 40), (1280, 44), (320, 60)])
+def test_faces_of_forty_pixels_are_found_in_one_search(width, face):
+    small = astronaut.resized(astronaut.picture()[20:220, 130:330], round(200 * face / 120), round(200 * face / 120))
+    canvas = astronaut.on_canvas(small, width, width * 9 // 16, width // 2, width // 4)
+    found = search(astronaut.frame_of(canvas), SCORE, 1.0, 40)
+    eyes = (astronaut.EYES - (130, 20)) * face / 120 + (width // 2, width // 4)
+    assert len(found) == 1
+    assert np.abs(found[0].eyes - eyes).max() < 0.12 * face
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_turned_search_tells_where_the_eyes_of_a_lying_face_are(turn):
+    picture = astronaut.picture()[:360, 40:440]
+    found = search(astronaut.frame_of(torch.rot90(picture, -turn).contiguous()), SCORE, 1.0, 40, turns=(4 - turn,))
+    height, width = picture.shape[:2]
+    x, y = (astronaut.EYES - (40, 0)).T
+    turned = {1: (height - 1 - y, x), 2: (width - 1 - x, height - 1 - y), 3: (y, width - 1 - x)}[turn]
+    np.testing.assert_allclose(found[0].eyes, np.stack(turned, 1), atol=6)
+
+
+FORMATS = (PixelFormat("yuv420p", 8, 1, 1), PixelFormat("yuv422p10le", 10, 1, 0), PixelFormat("gbrp", 8, 0, 0, True))
+
+
+def _smooth_frame(shape, rotation, width=70, height=47):
+    """A frame of slopes in every plane."""
+    layout = Layout(shape, width, height, rotation, None if shape.is_rgb else (0.2126, 0.0722), True, (0.5, 0.5))
+    planes = []
+    for rows, columns in shape.plane_shapes(width, height):
+        y, x = np.mgrid[0:rows, 0:columns]
+        level = (0.2 + 0.4 * x / columns + 0.3 * y / rows) * (2**shape.bits - 1)
+        planes.append(level.round().astype(shape.dtype))
+    return Frame(tuple(planes), 0, 0, layout)
+
+
+@pytest.mark.parametrize("shape", FORMATS, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_part_reduced_by_halving_shows_what_is_there_in_the_frame(shape, rotation):
+    frame = _smooth_frame(shape, rotation)
+    whole = frame.rgb()
+    for roi, halvings in ((Roi(5, 9, 33, 30), 0), (Roi(5, 9, 33, 30), 1), (Roi(0, 0, frame.width, frame.height), 2)):
+        part, (left, top) = reduced_part(frame, roi, halvings)
+        step = 2**halvings
+        assert left <= roi.x0
+        assert top <= roi.y0
+        for row in range(0, part.shape[1], 3):
+            for column in range(0, part.shape[2], 3):
+                y0, x0 = max(top + row * step, 0), max(left + column * step, 0)
+                y1, x1 = min(top + (row + 1) * step, frame.height), min(left + (column + 1) * step, frame.width)
+                expected = whole[:, y0:y1, x0:x1].mean((1, 2))
+                assert (part[:, row, column] - expected).abs().max() < 0.02
+
+
+def test_halving_takes_the_mean_of_whole_blocks():
+    picture = torch.rand(6, 10, 3, generator=torch.Generator().manual_seed(3))
+    mean = picture.reshape(3, 2, 5, 2, 3).mean((1, 3)).permute(2, 0, 1)
+    torch.testing.assert_close(halved(astronaut.frame_of(picture)).rgb(), mean)
+
+
+def test_a_level_picture_of_a_large_region_is_the_same_as_of_a_small_one():
+    picture = astronaut.picture()
+    double = astronaut.resized(picture, 2048, 2048)
+    small = level_picture(astronaut.frame_of(picture), FaceRegion(np.array([225.0, 120.0]), 190.0, 0.2), 96)
+    large = level_picture(astronaut.frame_of(double), FaceRegion(np.array([901.5, 481.5]), 760.0, 0.2), 96)
+    assert (small - large).abs().mean() < 0.02
 
 
 def test_overlap_is_the_common_share():

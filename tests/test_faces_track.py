@@ -1,4 +1,4 @@
-"""A face is followed through a clip: moving, growing, leaving and coming back, one of two, or never there."""
+"""Every face of every frame becomes a track: moving, growing, hidden, leaving, lying; none where there is none."""
 
 from fractions import Fraction
 
@@ -8,40 +8,56 @@ import torch
 
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.align import align_track, crop_face
-from latentsync_core.faces.track import FaceOptions, prepare_faces
+from latentsync_core.faces.shots import ShotOptions
+from latentsync_core.faces.track import FaceFollower, FaceOptions, prepare_faces
 from tests import astronaut
 
-WIDTH, HEIGHT = 480, 360
-FACE = astronaut.picture()[40:200, 140:310]  # 170x160
-NOSE = astronaut.NOSE - (140, 40)
+WIDTH, HEIGHT = 320, 240
+FACE = astronaut.resized(astronaut.picture()[40:200, 140:310], 102, 96)  # the face is some 60 wide
+NOSE = (astronaut.NOSE - (140, 40) + 0.5) * 0.6 - 0.5
 
 
-def _frames(places, scale=1.0):
+ONE_SHOT = ShotOptions(
+    cut=10, dissolves=False
+)  # a face that is there or isn't from one frame to the next is like a cut
+WALL = astronaut.resized(torch.rand(15, 20, 3, generator=torch.Generator().manual_seed(4)), WIDTH, HEIGHT)
+
+
+def _frames(places, scale=1.0, behind=WALL):
     """Frames of the face with its top left corner at each of `places`, x y; None shows none."""
-    face = astronaut.resized(FACE, round(170 * scale), round(160 * scale))
-    grey = torch.full((HEIGHT, WIDTH, 3), 0.5)
-    return [grey if place is None else astronaut.on_canvas(face, WIDTH, HEIGHT, *place) for place in places]
+    face = astronaut.resized(FACE, round(102 * scale), round(96 * scale))
+    frames = [torch.full_like(behind, 0.5) if place is None else astronaut.on_canvas(face, WIDTH, HEIGHT, *place)
+              for place in places]  # fmt: skip
+    return [torch.where(frame == 0.5, behind, frame) for frame in frames]
 
 
-def _track(frames, **clip):
-    return prepare_faces(astronaut.clip_of(torch.stack(frames), **clip)).track
+def _faces(frames, options=None, *, shots=None, **clip):
+    return prepare_faces(astronaut.clip_of(torch.stack(frames), **clip), options, shots=shots)
+
+
+def _only(faces):
+    assert len(faces.tracks) == 1
+    return faces.tracks[0]
 
 
 def test_a_moving_face_is_found_in_every_frame_where_it_is():
-    places = [(40 + 12 * step, 60 + 4 * step) for step in range(12)]
-    track = _track(_frames(places))
+    places = [(20 + 8 * step, 40 + 3 * step) for step in range(10)]
+    track = _only(_faces(_frames(places)))
+    assert (track.start, track.stop) == (0, 10)
     assert track.visible.all()
     noses = track.landmarks[:, 2] - np.array(places)
-    assert np.ptp(noses, axis=0).max() < 2.5  # the same point of the face all along
-    np.testing.assert_allclose(noses.mean(0), NOSE, atol=8)
+    assert np.ptp(noses, axis=0).max() < 1.5  # the same point of the face all along
+    np.testing.assert_allclose(noses.mean(0), NOSE, atol=5)
     assert (track.boxes[:, :2] < track.landmarks[:, 2]).all()
     assert (track.landmarks[:, 2] < track.boxes[:, 2:]).all()
+    assert track.portrait.shape == (128, 128, 3)
+    assert track.embedding.shape == (128,)
 
 
 def test_a_growing_face_gives_the_same_crop_at_every_size():
-    frames = [_frames([(60, 30)], scale)[0] for scale in np.linspace(0.8, 1.8, 6)]
-    track = _track(frames)
-    assert track.visible.all()
+    frames = [_frames([(30, 10)], scale)[0] for scale in np.linspace(0.9, 2.2, 6)]
+    track = _only(_faces(frames))
+    assert track.stop == 6
     transforms = align_track(track.landmarks, track.visible, 256)
     crops = [
         crop_face(astronaut.frame_of(frame), transform, 256)[:, 64:224, 48:208]
@@ -51,44 +67,90 @@ def test_a_growing_face_gives_the_same_crop_at_every_size():
         assert (crop - crops[-1]).abs().mean() < 0.03
 
 
-def test_frames_without_a_face_are_left_out_and_the_face_is_found_again():
-    places = [(60, 80), (64, 80), None, None, (250, 90), (254, 90)]
-    track = _track(_frames(places))
-    assert track.visible.tolist() == [True, True, False, False, True, True]
-    assert np.isnan(track.landmarks[2:4]).all()
-    assert np.isnan(track.boxes[2:4]).all()
-    assert track.landmarks[4, 2, 0] - track.landmarks[1, 2, 0] == pytest.approx(250 - 64, abs=4)
-
-
-def test_a_face_that_leaves_the_frame_is_let_go():
-    track = _track(_frames([(x, 90) for x in range(240, 520, 40)]))
-    assert track.visible[:3].all()
-    assert not track.visible[-1]
-
-
-def test_of_two_faces_the_larger_is_followed_even_while_it_is_the_smaller_one():
-    frames = []
-    for grown in (96, 96, 140, 200, 240):  # the left one grows past the right one
-        frame = _frames([(290, 100)])[0]
-        face = astronaut.resized(FACE, round(grown * 17 / 16), grown)
-        frame[20 : 20 + grown, 20 : 20 + face.shape[1]] = face
-        frames.append(frame)
-    track = _track(frames)
+def test_a_short_gap_is_bridged_on_a_straight_line():
+    places = [(60, 80), (64, 80), None, None, None, (80, 80), (84, 80)]
+    track = _only(_faces(_frames(places), shots=ONE_SHOT))
+    assert track.stop == 7
     assert track.visible.all()
-    assert (track.landmarks[:, 2, 0] > 290).all()
+    np.testing.assert_allclose(np.diff(track.landmarks[:, 2, 0]), 4, atol=1.2)
+
+
+def test_after_a_longer_gap_it_is_a_new_track_of_the_same_person():
+    places = [(60, 80), (64, 80), None, None, None, (200, 90), (204, 90)]
+    first, second = _faces(_frames(places), FaceOptions(longest_gap=2), shots=ONE_SHOT).tracks
+    assert (first.start, first.stop, second.start, second.stop) == (0, 2, 5, 7)
+    assert first.person == second.person == 0
+    assert [first.track_id, second.track_id] == [0, 1]
+
+
+def test_a_face_that_leaves_the_frame_is_let_go_and_one_that_enters_is_found_from_its_first_whole_frame():
+    away = _only(_faces(_frames([(x, 60) for x in range(170, 330, 16)])))
+    assert away.start == 0
+    assert 3 <= away.stop < 9
+    back = _only(_faces(_frames([(x, 60) for x in range(170, 330, 16)][::-1])))
+    assert 1 < back.start <= 7
+    assert back.stop == 10
+    assert abs((10 - away.stop) - back.start) <= 1  # the same frames, run backwards
+
+
+def test_a_face_that_appears_between_two_searches_is_followed_back_to_where_it_did():
+    places = [None] * 3 + [(100 + 3 * k, 60) for k in range(9)]
+    track = _only(_faces(_frames(places), shots=ONE_SHOT))
+    assert (track.start, track.stop) == (3, 12)
+
+
+def test_two_faces_are_two_tracks_of_two_people_and_whoever_fills_more_of_the_picture_is_chosen():
+    frames = []
+    for step in range(4):
+        frame = _frames([(10 + step, 60)])[0]
+        large = astronaut.resized(FACE, 153, 144)
+        frame[40 : 40 + 144, 150 : 150 + 153] = large
+        frames.append(frame)
+    faces = _faces(frames)
+    assert [(track.start, track.stop) for track in faces.tracks] == [(0, 4), (0, 4)]
+    large, small = faces.tracks
+    assert large.boxes[0, 0] > small.boxes[0, 2]
+    assert (large.person, small.person) == (0, 1)
+    assert faces.chosen == (0,)
+    assert (faces.path.track == 0).all()
+
+
+def test_tracks_end_at_cuts_though_the_face_stays_where_it_was():
+    first, second = _frames([(100, 70)] * 6), _frames([(104, 66)] * 6, behind=WALL.flip(0, 1) ** 2)
+    faces = _faces(first + second)
+    assert faces.shots == ((0, 6), (6, 12))
+    assert [(track.start, track.stop, track.person) for track in faces.tracks] == [(0, 6, 0), (6, 12, 0)]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_lying_faces_are_found_and_their_roll_says_so(turns):
+    frames = [torch.rot90(frame, -turns).contiguous() for frame in _frames([(100 + 4 * k, 70) for k in range(3)])]
+    track = _only(_faces(frames))
+    assert track.visible.all()
+    roll = (track.pose[:, 2] - 90 * turns + 180) % 360 - 180
+    assert np.abs(roll).max() < 12
 
 
 def test_wide_samples_make_no_difference_to_where_the_face_is():
     square = _frames([(120, 100)])[0]
     wide = astronaut.resized(square, WIDTH // 2, HEIGHT)
-    expected = _track([square]).landmarks[0]
-    found = _track([wide], sample_aspect=Fraction(2)).landmarks[0]
-    np.testing.assert_allclose(found * [2, 1] + [0.5, 0], expected, atol=2)
+    expected = _only(_faces([square]))
+    found = _only(_faces([wide], sample_aspect=Fraction(2)))
+    np.testing.assert_allclose(found.landmarks[0] * [2, 1] + [0.5, 0], expected.landmarks[0], atol=2)
+    np.testing.assert_allclose(found.pose[0], expected.pose[0], atol=6)
+
+
+def test_the_follower_of_one_face_finds_it_again_where_it_went():
+    follower = FaceFollower(FaceOptions())
+    noses = [follower.find(astronaut.frame_of(frame)) for frame in _frames([(60, 80), (66, 80), None, (180, 90)])]
+    assert noses[2] is None
+    assert noses[0].shape == (468, 2)
+    assert noses[3][4, 0] - noses[1][4, 0] == pytest.approx(114, abs=3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (HEIGHT, WIDTH)])
-def test_a_clip_without_any_face_is_refused_with_its_name_and_length(size):
-    with pytest.raises(FaceError, match=r"any of the 3 frames of in-memory clip.*use a part that shows"):
+def test_a_clip_without_any_face_is_refused_with_its_name_and_length_and_the_ways_out(size):
+    with pytest.raises(FaceError, match=r"any of the 3 frames of in-memory clip.*front.*0\.3 for drawn.*by hand"):
         prepare_faces(astronaut.clip_of(torch.zeros(3, *size, 3)))
 
 
@@ -113,7 +175,10 @@ def test_progress_counts_every_frame_and_can_stop_the_search():
     assert seen == [(1, 4), (2, 4)]
 
 
-@pytest.mark.parametrize("wrong", [{"presence": 1.5}, {"detector_score": 0.0}])
-def test_certainties_beyond_0_to_1_are_refused(wrong):
+@pytest.mark.parametrize(
+    "wrong",
+    [{"presence": 1.5}, {"detector_score": 0.0}, {"smallest": 1}, {"longest_gap": -1}, {"search_every": 0}],
+)
+def test_options_beyond_their_ranges_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
         FaceOptions(**wrong)

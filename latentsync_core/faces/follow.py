@@ -18,6 +18,7 @@ from .region import REGION_SCALE, FaceRegion, level_picture
 SMALLEST_REGION = 8.0  # pixels of a mesh's region; anything less is noise
 SETTLED = 0.06  # region sides that a region may move or grow by when the mesh in it is its own: costs 0.4 % of a side
 MOST_LOOKS = 6  # at a face before it counts as not settling
+QUARTERS = tuple(np.pi / 2 * np.arange(4))  # radians
 NEARBY = 2.0  # sides of its region: the square in which a known face is looked for
 KNOWN_FACE = 0.6  # of the usual score is enough to find a known face again
 AGREEMENT = 0.4  # intersection over union of a mesh's box with a detection of the same face
@@ -58,7 +59,7 @@ def settled_meshes(
         looks = face_meshes(frame, list(open_looks.values()), aspect)
         for (number, before), look in zip(list(open_looks.items()), looks, strict=True):
             del open_looks[number]
-            if look.presence < presence:
+            if not look.presence >= presence:  # NaN too
                 continue
             region = FaceRegion.of_mesh(look.points, aspect)
             if region.side < SMALLEST_REGION:
@@ -71,14 +72,31 @@ def settled_meshes(
     return results
 
 
-def meshes_of(frame: Frame, faces: Sequence[Detection], presence: float, aspect: float = 1.0) -> list[MeshLook | None]:
-    """The settled mesh of each detected face; None where there is none, or it settles on something else."""
-    regions = [FaceRegion.of_detection(face, aspect) for face in faces]
-    looks = settled_meshes(frame, regions, presence, aspect)
-    return [
-        look if look is not None and overlap(box_of(look.points), face.box) >= AGREEMENT else None
-        for look, face in zip(looks, faces, strict=True)
-    ]
+def meshes_of(
+    frame: Frame, faces: Sequence[Detection], options: FaceOptions, aspect: float = 1.0
+) -> list[MeshLook | None]:
+    """The settled mesh of each detected face; None where there is none, or it settles on something else.
+
+    A detector takes a face that lies on its side for an upright one, and so does the mesh. Each face is therefore
+    looked at again from all four sides, and the one from which it looks most like a face is taken.
+    """
+    results: list[MeshLook | None] = [None] * len(faces)
+    squares: list[tuple[int, FaceRegion]] = []
+    for number, face in enumerate(faces):
+        square = FaceRegion.of_detection(face, aspect).grown(NEARBY)
+        squares += [(number, FaceRegion(square.centre, square.side, square.angle + turn)) for turn in QUARTERS]
+    best: dict[int, tuple[Detection, FaceRegion]] = {}
+    for (number, square), seen in zip(
+        squares, _faces_near(frame, [square for _, square in squares], options, aspect), strict=True
+    ):
+        for face in seen:
+            if overlap(face.box, EXPECTED) >= SAME_FACE and (number not in best or face.score > best[number][0].score):
+                best[number] = face, square
+    looks = settled_meshes(frame, [square.of_square(face) for face, square in best.values()], options.presence, aspect)
+    for (number, (face, square)), look in zip(best.items(), looks, strict=True):
+        if _agrees(look, square, [face], aspect):
+            results[number] = look
+    return results
 
 
 def follow(
@@ -91,15 +109,9 @@ def follow(
     """
     results: list[MeshLook | None] = [None] * len(regions)
     squares = [region.grown(NEARBY) for region in regions]
-    size = load_network("blazeface_short").size
-    pictures = [level_picture(frame, square, size, aspect, padding="zeros") for square in squares]
-    there = [number for number, picture in enumerate(pictures) if picture is not None]
-    if not there:
-        return results
-    seen = faces_in_squares(torch.stack([pictures[number] for number in there]), options.detector_score * KNOWN_FACE)
-    faces = dict(zip(there, seen, strict=True))
+    faces = _faces_near(frame, squares, options, aspect)
     again: list[tuple[int, Detection, FaceRegion]] = []
-    asked = [number for number in there if faces[number]]
+    asked = [number for number, seen in enumerate(faces) if seen]
     looks = settled_meshes(frame, [regions[number] for number in asked], options.presence, aspect)
     for number, look in zip(asked, looks, strict=True):
         if _agrees(look, squares[number], faces[number], aspect):
@@ -146,7 +158,7 @@ class FaceFollower:
         options = self._options
         for faces in detection_passes(frame, options.detector_score, self._aspect, options.smallest):
             for face in sorted(faces, key=self._is_same, reverse=True):
-                look = meshes_of(frame, [face], options.presence, self._aspect)[0]
+                look = meshes_of(frame, [face], options, self._aspect)[0]
                 if look is not None:
                     return look
         return None
@@ -158,6 +170,23 @@ class FaceFollower:
 def box_of(points: np.ndarray) -> np.ndarray:
     """(4,) float64: x0, y0, x1, y1 of mesh points."""
     return np.concatenate([points[:, :2].min(0), points[:, :2].max(0)])
+
+
+def _faces_near(
+    frame: Frame, squares: Sequence[FaceRegion], options: FaceOptions, aspect: float
+) -> list[list[Detection]]:
+    """What the detector sees in each square, in fractions of it."""
+    size = load_network("blazeface_short").size
+    pictures = [level_picture(frame, square, size, aspect, padding="zeros") for square in squares]
+    there = [number for number, picture in enumerate(pictures) if picture is not None]
+    faces: list[list[Detection]] = [[] for _ in squares]
+    if there:
+        seen = faces_in_squares(
+            torch.stack([pictures[number] for number in there]), options.detector_score * KNOWN_FACE
+        )
+        for number, found in zip(there, seen, strict=True):
+            faces[number] = found
+    return faces
 
 
 def _agrees(look: MeshLook | None, square: FaceRegion, faces: Sequence[Detection], aspect: float) -> bool:

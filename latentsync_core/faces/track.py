@@ -14,7 +14,7 @@ from ..frame import Frame, Layout, PixelFormat
 from ..types import Clip, FaceTrack, FaceTracks, Progress
 from ..video_io import FrameReader
 from .align import AlignOptions
-from .detect import Detection, search
+from .detect import Detection, overlap, search
 from .follow import FaceFollower, FaceOptions
 from .limits import TouchLimits
 from .lookahead import frames_ahead
@@ -28,6 +28,7 @@ __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 HELD_BYTES = 160 * 2**20  # of frames, at most, of the past ones: fewer are held of larger frames
 TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
 TURNS = (1, 2, 3)  # quarter turns
+HIDDEN = 0.35  # intersection over union with another face from which a face in a gap is behind it
 FINE, COARSE = "fine", "coarse"  # searches: for faces of all sizes, or only for large ones
 
 
@@ -67,6 +68,7 @@ def prepare_faces(
             f"from the front, a detector score under {options.detector_score} (0.3 for drawn faces), or mark the face "
             f"by hand"
         )
+    _hide_behind_others(pieces)
     people = name_people([_sighting(piece, ranges, clip) for piece in pieces])
     tracks = tuple(
         _track(number, piece, person, clip) for number, (piece, person) in enumerate(zip(pieces, people, strict=True))
@@ -181,6 +183,8 @@ class _Piece:
         self.shot = shot
         self.start, self.stop = int(frames[0]), int(frames[-1]) + 1
         self.rows = _bridged(frames, rows)  # (n, COLUMNS)
+        self.seen = np.isin(np.arange(self.start, self.stop), frames)  # (n,): not between two that were seen
+        self.visible = np.ones(len(self.rows), bool)  # also where it wasn't seen, if nobody hid it
         self.samples = [sample for sample in face.samples if self.start <= sample[0] < self.stop]
         self.portrait = face.portrait if self.start <= face.portrait_frame < self.stop else None
 
@@ -198,6 +202,19 @@ def _bridged(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
     full = np.stack([np.interp(every, frames, rows[:, column]) for column in range(COLUMNS)], axis=1)
     full[:, POSE] = (full[:, POSE] + 180) % 360 - 180
     return full.astype(np.float32)
+
+
+def _hide_behind_others(pieces: Sequence[_Piece]) -> None:
+    """A face isn't visible in a gap in which another face is where it would be."""
+    for piece in pieces:
+        for gap in np.flatnonzero(~piece.seen):
+            frame = piece.start + int(gap)
+            for other in pieces:
+                place = frame - other.start
+                if other is piece or not 0 <= place < len(other.rows) or not other.visible[place]:
+                    continue
+                if overlap(piece.rows[gap, BOX], other.rows[place, BOX]) >= HIDDEN:
+                    piece.visible[gap] = False
 
 
 def _first_and_largest(piece: _Piece) -> tuple[int, float]:
@@ -223,12 +240,13 @@ def _track(number: int, piece: _Piece, person: int, clip: Clip) -> FaceTrack:
     if piece.samples:
         weights = [clear for _, clear, _ in piece.samples]
         embedding = np.average([vector for _, _, vector in piece.samples], axis=0, weights=weights).astype(np.float32)
+    rows[~piece.visible] = np.nan
     return FaceTrack(
         track_id=number,
         start=piece.start,
         boxes=rows[:, BOX].copy(),
         landmarks=rows[:, POINTS].reshape(-1, 3, 2).copy(),
-        visible=np.ones(len(rows), bool),
+        visible=piece.visible,
         pose=rows[:, POSE].copy(),
         sharpness=rows[:, SHARPNESS].copy(),
         portrait=portrait,

@@ -74,7 +74,7 @@ class Tracker:
         """Takes up the faces detected in frame `index` that aren't known, after `step` with the same frame."""
         boxes = [face.box for face in self._open if not face.missing]
         new = [face for face in found if all(overlap(face.box, box) < COVERED for box in boxes)]
-        looks = meshes_of(frame, new, self._options.presence, self._aspect)
+        looks = meshes_of(frame, new, self._options, self._aspect)
         for look in looks:
             if look is None:
                 continue

@@ -148,4 +148,4 @@ def cut_portrait(frame: Frame, row: np.ndarray, aspect: float) -> np.ndarray:
         frame, points, side = halved(frame), (points + 0.5) / 2 - 0.5, side / 2
     transform = align_track(points, np.array([True]), PORTRAIT, None, frame.layout.sample_aspect)[0]
     crop = crop_face(frame, transform, PORTRAIT, eight_bit=False)
-    return (crop * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    return (crop.nan_to_num() * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
