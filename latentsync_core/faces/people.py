@@ -10,11 +10,10 @@ import numpy as np
 from ..errors import OptionError
 from .identity import EMBEDDING
 
-TIE = 1e-5  # squared distances no further apart are equal: rounding makes 1e-6 of a difference
 DIFFERENT = 0.8  # of the usual distance of people seen together: what is nearer may be one person
 NEAREST = 0.3  # to this distance two tracks are one person's, however near people seen together are
 FINE = 0.01  # step in which distances are counted
-BLOCK = 512  # tracks whose conflicts are looked for at once
+BLOCK = 512  # tracks that are compared with all others at once
 
 
 @dataclass(frozen=True)
@@ -125,40 +124,40 @@ class _Groups:
     def joined(self, limit: float) -> np.ndarray:
         """Joins all groups within `limit` (a squared distance); returns each track's group.
 
-        A chain of nearest neighbours is followed until two are each other's nearest: they are joined (Murtagh, 1983).
-        It gives what joining the nearest pair of all would, as average linkage never brings a joined group nearer
-        to a third one than its parts were, forbidden pairs being infinitely far apart.
+        Each round joins all pairs that are each other's nearest (Murtagh, 1983). It gives what joining the nearest pair
+        of all would, one by one, as average linkage never brings a joined group nearer to a third one than its parts
+        were, forbidden pairs being infinitely far apart.
         """
-        chain: list[int] = []
-        while True:
-            if not chain:
-                rest = np.flatnonzero(self._alive)
-                if len(rest) < 2:
-                    break
-                chain = [int(rest[0])]
-            last = chain[-1]
-            distances = self._distances(last)
-            nearest = int(distances.argmin())
-            if len(chain) > 1 and distances[chain[-2]] <= distances[nearest] + TIE:
-                nearest = chain[-2]  # a tie must not lead the chain round in circles
-            if not distances[nearest] <= limit:
-                self._alive[last] = False  # nothing will ever come nearer
-                chain.pop()
-            elif len(chain) > 1 and nearest == chain[-2]:
-                del chain[-2:]
-                self._join(min(last, nearest), max(last, nearest))
-            else:
-                chain.append(nearest)
+        count = len(self._parent)
+        nearest, distances = np.zeros(count, int), np.zeros(count)
+        stale = self._alive.copy()  # whose nearest is not known
+        while self._alive.any():
+            self._find_nearest(np.flatnonzero(stale & self._alive), nearest, distances)
+            self._alive &= distances <= limit  # for the others nothing will ever come nearer
+            known = np.flatnonzero(self._alive & self._alive[nearest])
+            pairs = known[(nearest[nearest[known]] == known) & (known < nearest[known])]
+            if len(known) and not len(pairs):  # equal distances that lead round in circles
+                pairs = known[[distances[known].argmin()]]
+            changed = np.zeros(count, bool)
+            for one, other in zip(pairs, nearest[pairs], strict=True):
+                self._join(min(one, other), max(one, other))
+                changed[[one, other]] = True
+            stale = changed | changed[nearest] | ~self._alive[nearest]
         while (self._parent != self._parent[self._parent]).any():
             self._parent = self._parent[self._parent]
         return self._parent
 
-    def _distances(self, group: int) -> np.ndarray:
-        """Mean squared distances from `group` to all others; infinite where it may not or need not be joined."""
-        products = self._means @ self._means[group]
-        distances = self._offsets + (self._offsets[group] - 2 * products)
-        distances[self._together(group) | ~self._alive] = np.inf
-        return distances
+    def _find_nearest(self, groups: np.ndarray, nearest: np.ndarray, distances: np.ndarray) -> None:
+        """Enters the nearest other group of each of `groups`, and its mean squared distance; infinite if none may be
+        joined."""
+        others = np.flatnonzero(self._alive)
+        means, offsets = self._means[others], self._offsets[others]
+        for first in range(0, len(groups), BLOCK):
+            rows = groups[first : first + BLOCK]
+            away = self._offsets[rows, None] + offsets - 2 * (self._means[rows] @ means.T)
+            away[np.unpackbits(self._apart[rows], axis=1)[:, others].view(bool)] = np.inf
+            places = away.argmin(1)
+            nearest[rows], distances[rows] = others[places], away[np.arange(len(rows)), places]
 
     def _together(self, group: int) -> np.ndarray:
         """(n,) bool: the groups that share a frame with this one, and itself."""
