@@ -43,7 +43,11 @@ def embed_faces(chips: Tensor) -> np.ndarray:
     """Chips (n, 3, CHIP, CHIP) in [0, 1] → (n, 128) float32, as dlib gives them: not of unit length.
 
     Distances are Euclidean. The network was trained so that pictures of one person lie within a ball of radius 0.6
-    and other people outside it (dlib-models, dlib_face_recognition_resnet_model_v1).
+    and other people outside it (dlib-models, dlib_face_recognition_resnet_model_v1). Measured with
+    benchmarks/identity.py: photographs of one person lie 0.38 ± 0.07 apart, of different ones 0.89 ± 0.09; with one of
+    the two faces only 24 pixels wide 0.49 and 0.87; look-alikes 0.6. It doesn't know drawn faces: one person's lie 0.25
+    apart, different ones' 0.46 (anime 0.37), which overlap. It learnt from celebrities (FaceScrub, VGG Face): expect
+    more mistakes among children and among people whom those show few of.
     """
     weights, means = _network()
     parts = [_embed((part * 255 - means) / LEVEL_SCALE, weights) for part in chips.float().split(BATCH)]
