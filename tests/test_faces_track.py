@@ -182,3 +182,9 @@ def test_progress_counts_every_frame_and_can_stop_the_search():
 def test_options_beyond_their_ranges_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
         FaceOptions(**wrong)
+
+
+def test_a_clip_without_any_face_may_be_asked_for_all_the_same():
+    faces = prepare_faces(astronaut.clip_of(torch.zeros(2, 20, 30, 3)), needed=False)
+    assert (faces.tracks, faces.shots, faces.chosen) == ((), ((0, 2),), ())
+    assert not faces.path.visible.any()
