@@ -21,6 +21,11 @@ from training.train_trepa import CONFIGS, HIDDEN, WEIGHTS, build, hidden_of, set
 SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=64)
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("training.train_trepa.SETTLED_ON", 16)
+
+
 @pytest.fixture(scope="module")
 def crops():
     """Three clips of a bright bar that wanders over grey noise."""
@@ -58,11 +63,12 @@ def test_an_interrupted_training_ends_with_the_same_encoder(crops, tmp_path):
     assert all(torch.equal(through[key], resumed[key]) for key in through)
 
 
-def test_training_guesses_what_is_hidden_better_and_better(crops):
+def test_training_guesses_what_is_hidden_better_and_better():
+    rows = (np.arange(128, dtype=np.uint8) + 60)[:, None] * np.ones((2, 16, 3, 1, 128), np.uint8)
     seen = []
-    train(crops, SMALL, Budget(steps=40, learning_rate=5e-3), count=4, on_progress=lambda _, parts: seen.append(parts))
-    losses = [parts["hidden"] for parts in seen]
-    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+    budget = Budget(steps=30, learning_rate=1e-2)
+    train(rows, SMALL, budget, count=2, on_progress=lambda _, parts: seen.append(parts["hidden"]))
+    assert np.mean(seen[-3:]) < 0.5 * np.mean(seen[:3])
 
 
 def test_the_engine_reads_what_training_writes(crops, tmp_path):
@@ -90,7 +96,7 @@ def test_ladders_spoil_more_with_every_step_and_only_below(crops):
         assert all(torch.allclose(result[keep], plain[keep]) for result in results)
         errors = [(result - plain).square().mean().item() for result in results]
         assert 0 < errors[0] < errors[-1], name
-    assert torch.equal(other_mouths(plain, 0, np.random.default_rng(1)), plain)
+    assert torch.allclose(other_mouths(plain, 0, np.random.default_rng(1)), plain)
 
 
 def test_the_measure_sees_who_sees_jitter(crops):

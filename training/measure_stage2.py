@@ -49,10 +49,10 @@ from .vae_data import CACHE
 from .whisper_tiny import tiny_english
 
 KEPT = loop.RUNS / "stage2_drawn"  # drawn clips, so that a measurement goes on where it was stopped
-SAID = {  # by a metric's name: how many digits
-    "temporal distance": 5, "temporal distance, trained against": 5, "flicker": 3, "unsteadiness": 3,
-    "opening's flicker": 4, "sync confidence": 4, "lag within a frame": 3, "follows its voice": 3,
-}  # fmt: skip
+SAID = (
+    "temporal distance", "temporal distance, trained against", "flicker", "unsteadiness", "opening's flicker",
+    "sync confidence", "lag within a frame", "follows its voice",
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def flicker(clip: Tensor) -> float:
     return float((energy(clip * 255).mean(0) * drawn).sum() / drawn.sum())
 
 
-def comparison(with_it: np.ndarray, without: np.ndarray, digits: int) -> dict:
+def comparison(with_it: np.ndarray, without: np.ndarray) -> dict:
     """One metric of both arms, (seeds, clips) each: means, and what TREPA changes, absolutely and in per cent.
 
     Intervals hold 95 % of bootstrap draws over clips, both arms of all seeds together: they tell what other clips would
@@ -125,9 +125,9 @@ def comparison(with_it: np.ndarray, without: np.ndarray, digits: int) -> dict:
     whole = one.mean() - other.mean()
     relative = _per_cent(change, base)
     return {
-        "with": round(float(one.mean()), digits),
-        "without": round(float(other.mean()), digits),
-        "change, 95 %": [round(float(v), digits) for v in (whole, *np.percentile(change, (2.5, 97.5)))],
+        "with": _rounded(one.mean()),
+        "without": _rounded(other.mean()),
+        "change, 95 %": [_rounded(v) for v in (whole, *np.percentile(change, (2.5, 97.5)))],
         "change in %, 95 %": [
             round(float(v), 1) for v in (_per_cent(whole, abs(other.mean())), *np.percentile(relative, (2.5, 97.5)))
         ],
@@ -143,10 +143,10 @@ def figures(
 ) -> dict:
     """The comparison of every metric; `arms` has the readings "with" and "without" by seed, `beside` others by name."""
     found = {}
-    for name, digits in SAID.items():
+    for name in SAID:
         both = [np.stack([readings[name] for readings in arms[arm]]) for arm in ("with", "without")]
-        found[name] = comparison(*both, digits)
-        found[name] |= {other: round(float(readings[name].mean()), digits) for other, readings in beside.items()}
+        found[name] = comparison(*both)
+        found[name] |= {other: _rounded(readings[name].mean()) for other, readings in beside.items()}
     return {"seeds": len(arms["with"]), "clips": len(both[0][0]), **found}
 
 
@@ -174,6 +174,11 @@ def floor(codec: DiffusersCodec, clips: TrueClips) -> np.ndarray:
     keep = mouth_mask(RESOLUTION)
     plain = (_pictures(crops) for crops in clips.crops)
     return np.stack([_levels(decoded(codec, true)[0] * (1 - keep) + true * keep) for true in plain])
+
+
+def _rounded(value: float) -> float:
+    """Four digits that count: the figures are of all sizes."""
+    return float(f"{value:.4g}")
 
 
 def _per_cent(change: np.ndarray, base: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from latentsync_core.trepa.representation import VideoEncoder, clip_features, lo
 from .crops import RESOLUTION
 from .measure_vae import held_out
 from .sequences import drawn_sequences
-from .train_trepa import CONFIGS, WEIGHTS, settled
+from .train_trepa import CONFIGS, SETTLED_ON, WEIGHTS, settled
 from .vae_data import CACHE
 
 JITTER = 4.0  # frames by which the classifier's false mouths are off, its deviation
@@ -125,7 +125,7 @@ def figures(of: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
     for name, (gaps, _) in of.items():
         rises = (np.diff(np.concatenate([np.zeros((len(gaps), 1)), gaps], axis=1), axis=1) > 0).all(1)
         found[name] = {
-            "distance by step": [round(float(v), 5) for v in gaps.mean(0)],
+            "distance by step": [float(f"{v:.3g}") for v in gaps.mean(0)],
             "clips where every step adds": round(float(rises.mean()), 3),
         }
     price = {name: gaps.sum() / errors.sum() for name, (gaps, errors) in of.items()}  # distance an error costs
@@ -167,7 +167,7 @@ def main() -> None:
     trained = load_video_encoder(options.weights or WEIGHTS[options.which])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        plain = settled(VideoEncoder(trained.config).requires_grad_(False).eval(), known)
+        plain = settled(VideoEncoder(trained.config).requires_grad_(False).eval(), known, SETTLED_ON)
     found = {name: measured(encoder, known, unknown) for name, encoder in (("trained", trained), ("untrained", plain))}
     print(json.dumps({"clips": len(unknown), **found}, indent=1))
 

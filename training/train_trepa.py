@@ -116,11 +116,11 @@ def train(
 
     model = build(config, budget.seed)
     model.load_state_dict(loop.fit(model, loss_at, budget, run, start, stop_after, on_progress))
-    return settled(from_transformers(model.cpu()), crops)
+    return settled(from_transformers(model.cpu()), crops, SETTLED_ON)
 
 
 @torch.no_grad()
-def settled(encoder: VideoEncoder, crops: Sequence[np.ndarray], windows: int = SETTLED_ON) -> VideoEncoder:
+def settled(encoder: VideoEncoder, crops: Sequence[np.ndarray], windows: int) -> VideoEncoder:
     """The encoder with a last norm under which every feature has mean 0 and deviation 1 over these clips.
 
     Masked autoencoding leaves all clips' features pointing the same way; so cosines tell clips apart, as those of the
