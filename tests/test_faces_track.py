@@ -1,5 +1,6 @@
 """Every face of every frame becomes a track: moving, growing, hidden, leaving, lying; none where there is none."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +12,8 @@ from latentsync_core.faces.align import align_track, crop_face
 from latentsync_core.faces.shots import ShotOptions
 from latentsync_core.faces.track import FaceFollower, FaceOptions, prepare_faces
 from tests import astronaut
+from training.motion import Path as Track
+from training.scenes import cuts, render, side_by_side
 
 WIDTH, HEIGHT = 320, 240
 FACE = astronaut.resized(astronaut.picture()[40:200, 140:310], 102, 96)  # the face is some 60 wide
@@ -188,3 +191,52 @@ def test_a_clip_without_any_face_may_be_asked_for_all_the_same():
     faces = prepare_faces(astronaut.clip_of(torch.zeros(2, 20, 30, 3)), needed=False)
     assert (faces.tracks, faces.shots, faces.chosen) == ((), ((0, 2),), ())
     assert not faces.path.visible.any()
+
+
+def _talkers(scene):
+    """An in-memory clip of a rendered scene, and the truths of its frames."""
+    pictures, truths = zip(*render(scene), strict=True)
+    return astronaut.clip_of(torch.from_numpy(np.stack(pictures)).float() / 255), truths
+
+
+def _on_whom(track, truths):
+    """For every visible frame of a track, whose face its points are nearest to."""
+    seeds = []
+    for frame in track.start + np.flatnonzero(track.visible):
+        points = track.landmarks[frame - track.start]
+        nearest = min(truths[frame].faces, key=lambda face: np.abs(face.three_points - points).sum())
+        assert np.linalg.norm(nearest.three_points - points, axis=1).mean() < 0.3 * _eye_distance(nearest)
+        seeds.append(nearest.seed)
+    return seeds
+
+
+def _eye_distance(face):
+    return float(np.linalg.norm(face.eyes[1] - face.eyes[0]))
+
+
+def test_when_two_people_cross_no_track_goes_over_from_one_to_the_other():
+    base = side_by_side(3, 0.96, size=(240, 136))
+    shot = base.shots[0]
+    ways = (Track((0.3, 0.55), (0.8, 0.55), 0.27, 0.27), Track((0.7, 0.57), (0.2, 0.57), 0.29, 0.29))
+    actors = tuple(dataclasses.replace(actor, track=way) for actor, way in zip(shot.actors, ways, strict=True))
+    clip, truths = _talkers(dataclasses.replace(base, shots=(dataclasses.replace(shot, actors=actors),)))
+    faces = prepare_faces(clip, shots=ONE_SHOT)
+    for track in faces.tracks:
+        assert len(set(_on_whom(track, truths))) == 1
+    front = [track for track in faces.tracks if _on_whom(track, truths)[0] == truths[0].faces[1].seed]
+    assert sum(track.visible.sum() for track in front) >= 0.95 * clip.frame_count  # nobody ever hides that one
+    for end in (0, clip.frame_count - 1):
+        assert sum(track.start <= end < track.stop for track in faces.tracks) == 2
+
+
+def test_speakers_cut_against_each_other_are_found_in_every_frame_of_their_shots():
+    clip, truths = _talkers(cuts(5, (9, 8, 7), size=(240, 180)))
+    faces = prepare_faces(clip)
+    assert faces.shots == ((0, 9), (9, 17), (17, 24))
+    assert [(track.start, track.stop) for track in faces.tracks] == list(faces.shots)
+    assert faces.tracks[0].person == faces.tracks[2].person
+    for track in faces.tracks:
+        true = np.stack([truth.faces[0].three_points for truth in truths[track.start : track.stop]])
+        eyes = np.array([_eye_distance(truth.faces[0]) for truth in truths[track.start : track.stop]])
+        away = np.linalg.norm(track.landmarks - true, axis=2).mean(1) / eyes
+        assert away.mean() < 0.08
