@@ -6,7 +6,7 @@ import json
 import uuid
 from pathlib import Path
 
-from latentsync_core.demo import SCENE, VOICE
+from latentsync_core.demo import SCENE, TWO_PEOPLE, VOICE
 from latentsync_core.errors import VideoError
 from latentsync_core.ffmpeg import run_ffmpeg
 from tests.comfyui.server import ComfyServer, Run
@@ -25,6 +25,8 @@ MATERIAL = {  # what the server's input folder holds: {file: ffmpeg's arguments}
     "mirrored.mp4": (*PICTURE[:-1], f"hflip,scale={SIZE[0]}:{SIZE[1]}", *H264, "-an"),
     # 32 frames, two windows that share none: the first is finished before the second begins
     "longer.mp4": ("-ss", "2", "-i", str(SCENE), "-t", "1.28", "-vf", "scale=256:144", *H264, "-an"),
+    # six frames of two people, six of one of them alone
+    "two.mp4": ("-ss", "4.68", "-i", str(TWO_PEOPLE), "-t", str(SECONDS), *H264),
     "no_face.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=0.4", *H264),
     "voice.flac": ("-i", str(VOICE), "-t", str(SECONDS)),
     "other_voice.flac": ("-ss", "2", "-i", str(VOICE), "-t", str(SECONDS)),
