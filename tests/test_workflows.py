@@ -30,8 +30,8 @@ def real_nodes(workflow: dict) -> list[dict]:
     return [node for node in workflow["nodes"] if node["type"] != "MarkdownNote"]
 
 
-def test_there_are_six():
-    assert [name[:2] for name in WORKFLOWS] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_seven():
+    assert [name[:2] for name in WORKFLOWS] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @each_workflow
@@ -107,7 +107,7 @@ def test_every_node_names_its_pack(workflow):
 
 
 @each_name
-def test_only_the_last_needs_other_packs(name):
+def test_only_the_cloned_voice_needs_other_packs(name):
     others = [n["type"] for n in real_nodes(WORKFLOWS[name]) if n["properties"].get("cnr_id") not in (OURS, CORE)]
     assert bool(others) == name.startswith("06")
 
