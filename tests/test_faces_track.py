@@ -9,7 +9,7 @@ import torch
 
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.align import align_track, crop_face
-from latentsync_core.faces.shots import ShotOptions
+from latentsync_core.faces.shots import ShotFinder, ShotOptions
 from latentsync_core.faces.track import FaceFollower, FaceOptions, prepare_faces
 from tests import astronaut
 from training.motion import Path as Track
@@ -240,3 +240,24 @@ def test_speakers_cut_against_each_other_are_found_in_every_frame_of_their_shots
         eyes = np.array([_eye_distance(truth.faces[0]) for truth in truths[track.start : track.stop]])
         away = np.linalg.norm(track.landmarks - true, axis=2).mean(1) / eyes
         assert away.mean() < 0.08
+
+
+def test_a_boundary_that_is_told_late_splits_what_was_followed_across_it(monkeypatch):
+    class Late(ShotFinder):
+        """Tells of every boundary only at the end, as it may of a dissolve."""
+
+        def add(self, frame):
+            self.late = [*getattr(self, "late", []), *super().add(frame)]
+            return []
+
+        def finish(self):
+            return [*self.late, *super().finish()]
+
+    monkeypatch.setattr("latentsync_core.faces.track.ShotFinder", Late)
+    frames = _frames([(100, 70)] * 6) + _frames([(101, 70)] * 5, behind=WALL.flip(0, 1) ** 2)
+    faces = _faces(frames)
+    first, second = faces.tracks
+    assert faces.shots == ((0, 6), (6, 11))
+    assert (first.start, first.stop, second.start, second.stop) == (0, 6, 6, 11)
+    assert second.embedding is None  # nobody looked there in time
+    assert np.abs(first.portrait.astype(int) - second.portrait).mean() < 20  # but its portrait was cut later

@@ -16,8 +16,8 @@ from .reduced import halved
 OVERLAP = 0.3  # intersection over union above which two boxes are of one face
 LOGIT_LIMIT = 100.0  # beyond it a score is certain
 LEAST_SEEN = 18.0  # input pixels of a face that the full-range network finds (measured: 14 to 24)
-NEXT_SCALE = 0.2  # of a scale is the next coarser one; both see faces of up to 160 input pixels
-COARSEST = 384  # input pixels of the longer side below which no coarser picture is looked at
+NEXT_SCALE = 0.25  # of a scale is the next coarser one; both see faces of up to 160 input pixels
+COARSEST = 448  # input pixels of the longer side below which no coarser picture is looked at
 SMALL_PICTURE = 128  # input pixels to which the longer side of a small picture is enlarged
 LARGEST_SCALE = 4.0  # input pixels per pixel; anything larger shows nothing new
 

@@ -16,6 +16,7 @@ from ..video_io import FrameReader
 from .align import AlignOptions
 from .detect import Detection, overlap, search
 from .follow import FaceFollower, FaceOptions
+from .identity import EMBEDDING
 from .limits import TouchLimits
 from .lookahead import frames_ahead
 from .people import Sighting, name_people
@@ -25,7 +26,8 @@ from .tracklet import BOX, COLUMNS, POINTS, POSE, SHARPNESS, Tracklet, cut_portr
 
 __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 
-HELD_BYTES = 160 * 2**20  # of frames, at most, of the past ones: fewer are held of larger frames
+HELD_BYTES = 256 * 2**20  # of past frames: of very large ones fewer are held, and searches are nearer together
+LEAST_HELD = 4  # frames, whatever their size
 TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
 TURNS = (1, 2, 3)  # quarter turns
 HIDDEN = 0.35  # intersection over union with another face from which a face in a gap is behind it
@@ -112,9 +114,7 @@ class _Following:
         self._last = clip.frame_count - 1
         self._aspect = float(clip.sample_aspect)
         held = HELD_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
-        self._every = max(min(options.search_every, held), 2)
-        if options.search_every == 1:
-            self._every = 1
+        self._every = min(options.search_every, max(held, LEAST_HELD))
         self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
         self._in_vain = 0  # searches since a face was seen
         self.tracker = Tracker(options, self._aspect, self._every - 1)
@@ -222,10 +222,8 @@ def _first_and_largest(piece: _Piece) -> tuple[int, float]:
 
 
 def _sighting(piece: _Piece, shots: tuple[tuple[int, int], ...], clip: Clip) -> Sighting:
-    vectors = np.array([embedding for _, _, embedding in piece.samples], np.float32).reshape(len(piece.samples), -1)
+    vectors = np.array([embedding for _, _, embedding in piece.samples], np.float32).reshape(-1, EMBEDDING)
     weights = np.array([clear for _, clear, _ in piece.samples], np.float32)
-    if not len(weights):
-        vectors = np.zeros((0, 128), np.float32)
     return Sighting(piece.shot, piece.start, piece.stop, vectors, weights, piece.area / (clip.width * clip.height))
 
 
