@@ -34,6 +34,12 @@ class FaceRegion:
         return cls._around((low + high) / 2, high - low, (face.eyes[1] - face.eyes[0]) * stretch)
 
     @classmethod
+    def of_box(cls, box: np.ndarray, roll: float, aspect: float = 1.0) -> FaceRegion:
+        """About the square around a (4,) box of a mesh that is turned by `roll` degrees."""
+        low, high = box[:2].astype(np.float64) * (aspect, 1.0), box[2:].astype(np.float64) * (aspect, 1.0)
+        return cls((low + high) / 2, REGION_SCALE * float((high - low).max()), float(np.radians(roll)))
+
+    @classmethod
     def of_mesh(cls, points: np.ndarray, aspect: float = 1.0) -> FaceRegion:
         """The square around (468, 2 or more) mesh points, for the next frame."""
         points = points[:, :2] * (aspect, 1.0)

@@ -15,14 +15,15 @@ from ..types import Clip, FaceTrack, FaceTracks, Progress
 from ..video_io import FrameReader
 from .align import AlignOptions
 from .detect import Detection, overlap, search
-from .follow import FaceFollower, FaceOptions
+from .follow import FaceFollower, FaceOptions, settled_meshes
 from .identity import EMBEDDING
 from .limits import TouchLimits
 from .lookahead import frames_ahead
 from .people import Sighting, name_people
+from .region import FaceRegion
 from .shots import LAG, ShotFinder, ShotOptions, shots_from
 from .tracker import Tracker
-from .tracklet import BOX, COLUMNS, POINTS, POSE, SHARPNESS, Tracklet, cut_portrait
+from .tracklet import BOX, COLUMNS, POINTS, POSE, SHARPNESS, Tracklet, clearness, cut_portrait, embeddings
 
 __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 
@@ -71,9 +72,12 @@ def prepare_faces(
             f"by hand"
         )
     _hide_behind_others(pieces)
+    for piece in pieces:
+        if piece.portrait is None or not piece.samples:
+            piece.look_again(clip, options)
     people = name_people([_sighting(piece, ranges, clip) for piece in pieces])
     tracks = tuple(
-        _track(number, piece, person, clip) for number, (piece, person) in enumerate(zip(pieces, people, strict=True))
+        _track(number, piece, person) for number, (piece, person) in enumerate(zip(pieces, people, strict=True))
     )
     chosen = tuple(track.track_id for track in tracks if track.person == 0)
     return FaceTracks(clip, tracks, ranges, align or AlignOptions(), limits or TouchLimits(), chosen)
@@ -188,6 +192,19 @@ class _Piece:
         self.samples = [sample for sample in face.samples if self.start <= sample[0] < self.stop]
         self.portrait = face.portrait if self.start <= face.portrait_frame < self.stop else None
 
+    def look_again(self, clip: Clip, options: FaceOptions) -> None:
+        """Reads its clearest frame once more: split off at a cut that was told late, nobody looked at it in time."""
+        best = max(np.flatnonzero(self.seen), key=lambda place: clearness(self.rows[place]))
+        row, index, aspect = self.rows[best], self.start + int(best), float(clip.sample_aspect)
+        with FrameReader(clip, index, index + 1) as frames:
+            frame = next(iter(frames))
+        if self.portrait is None:
+            self.portrait = cut_portrait(frame, row)
+        look = settled_meshes(frame, [FaceRegion.of_box(row[BOX], row[POSE][2], aspect)], options.presence, aspect)[0]
+        embedding = None if look is None else embeddings(frame, [look], aspect)[0]
+        if embedding is not None:
+            self.samples.append((index, clearness(row), embedding))
+
     @property
     def area(self) -> float:
         """Pixels of its boxes, summed over its frames."""
@@ -227,13 +244,8 @@ def _sighting(piece: _Piece, shots: tuple[tuple[int, int], ...], clip: Clip) -> 
     return Sighting(piece.shot, piece.start, piece.stop, vectors, weights, piece.area / (clip.width * clip.height))
 
 
-def _track(number: int, piece: _Piece, person: int, clip: Clip) -> FaceTrack:
+def _track(number: int, piece: _Piece, person: int) -> FaceTrack:
     rows = piece.rows
-    portrait = piece.portrait
-    if portrait is None:  # split at a cut that became known late: its best frame is read again
-        best = piece.start + int(np.argmax(rows[:, SHARPNESS]))
-        with FrameReader(clip, best, best + 1) as frames:
-            portrait = cut_portrait(next(iter(frames)), rows[best - piece.start], float(clip.sample_aspect))
     embedding = None
     if piece.samples:
         weights = [clear for _, clear, _ in piece.samples]
@@ -247,7 +259,7 @@ def _track(number: int, piece: _Piece, person: int, clip: Clip) -> FaceTrack:
         visible=piece.visible,
         pose=rows[:, POSE].copy(),
         sharpness=rows[:, SHARPNESS].copy(),
-        portrait=portrait,
+        portrait=piece.portrait,
         embedding=embedding,
         person=person,
     )

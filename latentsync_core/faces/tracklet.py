@@ -92,7 +92,7 @@ class Tracklet:
         if near >= SAMPLE_EVERY and (not self.samples or clear > 0.5 * max(sample[1] for sample in self.samples)):
             self.remember(index, frame, look, clear)
         if self.portrait is None or clear > CLEARER * self._portrait_clearness:
-            self.portrait = cut_portrait(frame, row, self._aspect)
+            self.portrait = cut_portrait(frame, row)
             self.portrait_frame, self._portrait_clearness = index, clear
 
     def remember(self, index: int, frame: Frame, look: MeshLook, clear: float) -> None:
@@ -140,7 +140,7 @@ def embeddings(frame: Frame, looks: list[MeshLook], aspect: float) -> list[np.nd
     return found
 
 
-def cut_portrait(frame: Frame, row: np.ndarray, aspect: float) -> np.ndarray:
+def cut_portrait(frame: Frame, row: np.ndarray) -> np.ndarray:
     """(PORTRAIT, PORTRAIT, 3) uint8: the aligned crop of a face."""
     points = row[POINTS].reshape(1, 3, 2).astype(np.float64)
     side = float((row[2:4] - row[0:2]).max())
