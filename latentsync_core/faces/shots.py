@@ -3,7 +3,9 @@
 Every frame is reduced to 32 × 32 pixels. Two of them are compared block by block: each block looks for its best match
 near its place in the other picture, so that pans, shake and moving people leave little difference and only new content
 counts (the residual of motion-compensated block matching). A cut is a difference well above those of the frames
-around it, which neither the frame before nor the frame after next takes back, as after a flash. A dissolve is a stretch
+around it, which neither the frame before nor the frame after next takes back, as after a flash. So is a leap: the same
+people before the same wall, nearer or elsewhere at once, where all around is calm; there the plain difference counts,
+since blocks would find their match. A dissolve is a stretch
 whose frames are all mixtures of its first and its last one, more and more of the latter (the linear mixing model of
 film editing), while these two don't match.
 
@@ -15,7 +17,7 @@ frame that shows more of the new shot than of the old one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -36,6 +38,8 @@ COLOUR = 0.5  # how much a difference in colour adds to one in brightness
 BLANK = 1.0  # levels: standard deviation of block means under which a frame shows nothing; grain averages out in them
 SAME = 0.01  # of difference, under which a frame repeats the one before: that says nothing of how much moves
 USUAL = 0.1  # of difference that any two frames may have; a cut between a person and the same wall without has 0.4
+LEAP = 4.0  # times the plain differences of the frames around it that a leap's is: true ones had 8, other steps 2.4
+LEAST_LEAP, CALM_LEAP = 0.15, 0.02  # of plain difference: what a leap has at least; what is added to those around it
 PAST = 5  # differences before a frame that say how much moves; more than a flash makes
 FLASH = 2  # frames that a flash lasts, at most
 RISING = 1.02  # times the contrast of the frame before that a frame has while a shot fades in
@@ -82,6 +86,7 @@ class ShotFinder:
         self._held: deque[_Small] = deque(maxlen=3 * HALVES[-1] + 3)
         self._steps: deque[float] = deque(maxlen=PAST + LAG + 1)  # differences of held frames with the one before
         self._past: deque[float] = deque(maxlen=PAST)  # those of this shot's last frames, up to the one judged
+        self._plain: deque[float] = deque(maxlen=2 * PAST + LAG + 1)  # plain differences, as `_steps`
         self._count = 0
         self._last = 0  # the last boundary
         self._rising = False  # whether a shot is fading in
@@ -94,6 +99,7 @@ class ShotFinder:
         """
         small = _reduced(frame, self._count)
         self._steps.append(_difference(self._held[-1], small) if self._held else 0.0)
+        self._plain.append(_plain_difference(self._held[-1], small) if self._held else 0.0)
         self._held.append(small)
         self._count += 1
         found = []
@@ -139,15 +145,27 @@ class ShotFinder:
             starts = here.blank and not before.blank and not self._is_flash(index, enough)
         elif step > enough and index > self._over and not self._rising:
             fades = any(self._at(i).blank for i in range(index, stop))  # the boundary is where it is blank
-            starts = not fades and self._least(index) > enough
+            starts = not fades and self._least(index, _difference) > enough
             step = 0.0  # of a flash: says nothing of how much moves
+        elif index > self._over and not self._rising:
+            starts = self._leaps(index)
         if starts:
             return [index]
         if (step > SAME or held) and not blank:
             self._past.append(step)
         return []
 
-    def _least(self, index: int) -> float:
+    def _leaps(self, index: int) -> bool:
+        """Whether everything moves at once from the frame before to `index`, and nothing much before and after."""
+        first = max(self._last + 1, self._count - len(self._plain), index - PAST)
+        stop = min(index + LAG + 1, self._count)
+        around = [self._plain[i - self._count] for i in range(first, stop) if i != index]
+        enough = max(LEAST_LEAP, LEAP * (CALM_LEAP + max(around, default=1.0)))
+        if self._plain[index - self._count] <= enough:
+            return False
+        return not any(self._at(i).blank for i in range(index, stop)) and self._least(index, _plain_difference) > enough
+
+    def _least(self, index: int, difference: Callable[[_Small, _Small], float]) -> float:
         """The least difference across `index` of frames up to a flash apart: small if it is taken back."""
         pairs = [
             (b, a)
@@ -155,7 +173,7 @@ class ShotFinder:
             for a in range(index, min(index + FLASH + 1, self._count))
             if a - b <= FLASH + 1 and not (self._at(a).blank or self._at(b).blank)
         ]
-        return min((_difference(self._at(b), self._at(a)) for b, a in pairs), default=0.0)
+        return min((difference(self._at(b), self._at(a)) for b, a in pairs), default=0.0)
 
     def _is_flash(self, index: int, enough: float) -> bool:
         """Whether the blank frames from `index` on are few and the picture is the same after them."""
@@ -185,8 +203,8 @@ class ShotFinder:
             grows = np.diff(shares[margin:-margin], axis=0) * (-1, 1)
             if grows.min() < -SETTLED:
                 continue
-            seen = shares[margin:-margin] * np.sqrt(power.diagonal())
-            turn = first + int(np.argmax(seen[:, 1] > seen[:, 0]))
+            inside = shares[margin:-margin]
+            turn = first + int(np.argmax(inside[:, 1] > inside[:, 0]))
             if abs(turn - first - half) > max(1, half // 4):
                 continue
             apart = _difference(self._at(first), self._at(last))
@@ -230,6 +248,11 @@ def _difference(one: _Small, other: _Small) -> float:
         apart = (_unmatched(one.shape, other.shape) + _unmatched(other.shape, one.shape)) / 2
     colour = (_unmatched_colours(one.colours, other.colours) + _unmatched_colours(other.colours, one.colours)) / 2
     return apart + COLOUR * colour / 2
+
+
+def _plain_difference(one: _Small, other: _Small) -> float:
+    """The same without looking for blocks elsewhere: whatever moves counts."""
+    return float(np.abs(one.shape - other.shape).mean())
 
 
 def _unmatched(one: np.ndarray, other: np.ndarray) -> float:
