@@ -13,10 +13,17 @@ from latentsync_core.types import FaceTracks
 
 NEARBY = 1  # frames by which a boundary may be off
 ON_FACE = 0.6  # eye distances between found and true points up to which a track lies on a person
+SAME_BOX = 0.3  # intersection over union that says so too: the points of a profile may be far off
+ASTRAY = 0.3  # eye distances by which a face that is synced may be off
 AMBIGUOUS = 0.8  # eye distances between two people's points under which a frame says nothing of a switch
 SWITCHED = 2  # unambiguous frames on a second person that make a switch
 LEAST_VISIBLE, MOST_YAW, LEAST_SIZE, LEAST_PURE = 0.6, 55.0, 40.0, 0.7  # a face that must be found
+TURNS = ((0, 20), (20, 40), (40, 55))  # degrees of yaw, by which landmark errors are told apart
+FAR = 10.0  # degrees of yaw beyond MOST_YAW at which nothing should be synced any more
 RESOLUTION = 256  # of the crops whose transforms are compared
+
+
+NOBODY, UNSEEN, OTHER_SHOT = -1, -2, -3
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +36,9 @@ class Truth:
     eye_distance: np.ndarray  # (N, P) pixels, as seen from the front
     causes: dict[str, np.ndarray]  # (N, P) bool each: why a face needn't be found; those that hold come in this order
     cast: np.ndarray  # (N, P) bool
-    sizes: np.ndarray  # (N, P) pixels: the longer side of the face's box
+    boxes: np.ndarray  # (N, P, 4) of the faces
+    mixed: np.ndarray  # (N,) bool: frames of dissolves, in which faces show that belong to the other shot
+    yaw: np.ndarray | None = None  # (N, P) degrees, where it is known
 
     @property
     def countable(self) -> np.ndarray:
@@ -41,22 +50,30 @@ class Truth:
 class Placed:
     """A clip's tracks laid over the truth."""
 
-    on: list[np.ndarray]  # per track: (n,) the true person of each of its frames, -1 nobody, -2 not visible
+    on: list[np.ndarray]  # per track: (n,) the true person of each of its frames, NOBODY, UNSEEN or OTHER_SHOT
+    away: list[np.ndarray]  # per track: (n,) distance of its points from that person's, eye distances
     errors: np.ndarray  # (M, 3) of every found countable face: left brow, right brow, nose in eye distances
     who: np.ndarray  # (M, 2): frame and true person of each of these
     offsets: np.ndarray  # (M, 3, 2): the same as vectors in the face's axes (turned back by its roll)
 
 
 def place(faces: FaceTracks, truth: Truth) -> Placed:
-    on, errors, who, offsets = [], [], [], []
+    on, far, errors, who, offsets = [], [], [], [], []
     for track in faces.tracks:
-        people = np.full(len(track.visible), -2)
+        people, distances = np.full(len(track.visible), UNSEEN), np.full(len(track.visible), np.nan)
         for row in np.flatnonzero(track.visible):
             frame = track.start + row
             away = _away(track.landmarks[row], truth, frame)
-            best = int(np.argmin(away)) if np.isfinite(away).any() else -1
-            people[row] = best if best >= 0 and away[best] <= ON_FACE else -1
-            if people[row] >= 0 and truth.countable[frame, best]:
+            best = int(np.argmin(away))
+            if away[best] > ON_FACE:
+                shared = _overlap(track.boxes[row], truth.boxes[frame])
+                best = int(np.argmax(shared))
+                best = best if shared[best] >= SAME_BOX else OTHER_SHOT if truth.mixed[frame] else NOBODY
+            people[row] = best
+            if best < 0:
+                continue
+            distances[row] = away[best]
+            if truth.countable[frame, best]:
                 vectors = (track.landmarks[row] - truth.points[frame, best]) / truth.eye_distance[frame, best]
                 across = truth.points[frame, best, 1] - truth.points[frame, best, 0]
                 angle = np.arctan2(across[1], across[0])
@@ -65,8 +82,9 @@ def place(faces: FaceTracks, truth: Truth) -> Placed:
                 offsets.append(vectors @ turn)
                 who.append((frame, best))
         on.append(people)
+        far.append(distances)
     return Placed(
-        on, np.array(errors).reshape(-1, 3), np.array(who).reshape(-1, 2), np.array(offsets).reshape(-1, 3, 2)
+        on, far, np.array(errors).reshape(-1, 3), np.array(who).reshape(-1, 2), np.array(offsets).reshape(-1, 3, 2)
     )
 
 
@@ -117,7 +135,7 @@ def people(faces: FaceTracks, truth: Truth, placed: Placed) -> dict:
     found, true = ({key[k] for key in table} for k in (0, 1))
     purity = sum(max(table[f, t] for t in true) for f in found) / total
     complete = sum(max(table[f, t] for f in found) for t in true) / total
-    nowhere = sum(int((on == -1).sum()) for on in placed.on)
+    nowhere = sum(int((on == NOBODY).sum()) for on in placed.on)
     return {
         "true": truth.cast.shape[1], "found": len({t.person for t in faces.tracks}), "purity": purity,
         "completeness": complete, "table": table, "frames on nobody": nowhere, "tracks": len(faces.tracks),
@@ -156,20 +174,24 @@ def chosen(faces: FaceTracks, truth: Truth, placed: Placed, person: int | None =
         mine = tuple(track.track_id for track in faces.tracks if track.person == number)
         faces = dataclasses.replace(faces, chosen=mine)
     path = faces.path
-    on = np.full(len(path.track), -2)
+    on, away = np.full(len(path.track), UNSEEN), np.full(len(path.track), np.nan)
     for frame in np.flatnonzero(path.visible):
         track = faces.tracks[path.track[frame]]
         on[frame] = placed.on[track.track_id][frame - track.start]
+        away[frame] = placed.away[track.track_id][frame - track.start]
     if person is None:
         person = Counter(on[on >= 0].tolist()).most_common(1)[0][0]
-    right, shown = on == person, on > -2
+    right, shown = on == person, (on == NOBODY) | (on >= 0)
+    synced = path.blend > 0
+    turned = np.zeros(len(on), bool) if truth.yaw is None else np.abs(truth.yaw[:, person]) > MOST_YAW + FAR
     must = truth.countable[:, person]
     wrong = np.flatnonzero(shown & ~right)
     missed = np.flatnonzero(must & ~right)
     return {
         "person": person, "precision": right.sum() / max(shown.sum(), 1),
         "recall": (right & must).sum() / max(must.sum(), 1),
-        "wrong": wrong, "missed": missed, "must": int(must.sum()), "shown": int(shown.sum()),
+        "wrong": wrong, "missed": missed, "astray": np.flatnonzero(synced & right & (away > ASTRAY)),
+        "turned": np.flatnonzero(synced & right & turned),
     }  # fmt: skip
 
 
@@ -243,6 +265,16 @@ def report(name: str, faces: FaceTracks, truth: Truth, seconds: float) -> tuple[
         f"persons found {who['found']} of {who['true']}: purity {who['purity']:.3f}, completeness "
         f"{who['completeness']:.3f}; frames by (found, true): {dict(sorted(who['table'].items()))}"
     )
+    if errors and truth.yaw is not None:
+        yaw = np.abs(truth.yaw[tuple(placed.who.T)])
+        parts = ((low, high, placed.errors[(yaw >= low) & (yaw < high)].mean(1)) for low, high in TURNS)
+        turned = (
+            f"{low} to {high}°: mean {part.mean():.4f}, 95 % {np.percentile(part, 95):.4f} of {len(part)}"
+            for low, high, part in parts
+            if len(part)
+        )
+        lines.append("landmarks by yaw, eye distances: " + "; ".join(turned))
+        lines.append("yaw as read, mean (least to most): " + "; ".join(_yaws(faces, truth, placed)))
     if errors:
         lines.append(
             f"landmarks, eye distances: mean {errors['mean']:.4f}, 95 % {errors['p95']:.4f} (brows, nose "
@@ -261,8 +293,8 @@ def report(name: str, faces: FaceTracks, truth: Truth, seconds: float) -> tuple[
         lines.append(f"| {'all' if person is None else f'person {person}'} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "| chosen | true person | precision | recall | wrong frames | missed frames |",
-        "|---|---|---|---|---|---|",
+        "| chosen | true person | precision | recall | wrong | missed | synced, points off | synced in profile |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     rows = []
     for person in (None, *range(truth.cast.shape[1])):
@@ -270,7 +302,8 @@ def report(name: str, faces: FaceTracks, truth: Truth, seconds: float) -> tuple[
         rows.append(row)
         lines.append(
             f"| {'by default' if person is None else 'the person'} | {row['person']} | {row['precision']:.4f} | "
-            f"{row['recall']:.4f} | {spans(row['wrong'])} | {spans(row['missed'])} |"
+            f"{row['recall']:.4f} | {spans(row['wrong'])} | {spans(row['missed'])} | {spans(row['astray'])} | "
+            f"{spans(row['turned'])} |"
         )
     summary = {
         "scene": name, "cuts": cut["cuts"], "F1": cut["F1"], "switches": len(switched), "tracks": who["tracks"],
@@ -278,7 +311,8 @@ def report(name: str, faces: FaceTracks, truth: Truth, seconds: float) -> tuple[
         "least precision": min(row["precision"] for row in rows), "least recall": min(row["recall"] for row in rows),
         "found": by_cause(seen, truth)["must be found"], "persons": who["found"], "purity": who["purity"],
         "completeness": who["completeness"], "error": errors.get("mean", np.nan), "error 95": errors.get("p95", np.nan),
-        "steady error": errors.get("steady mean", np.nan), "crossing": crossing[0],
+        "astray": sum(len(row["astray"]) for row in rows[1:]), "steady error": errors.get("steady mean", np.nan),
+        "crossing": crossing[0],
     }  # fmt: skip
     return "\n".join(lines), summary
 
@@ -287,7 +321,7 @@ def table(rows: list[dict]) -> str:
     """Markdown: a row a scene."""
     head = (
         "scene", "cuts", "F1", "switches", "must be found", "default: precision", "recall", "worst person: precision",
-        "recall", "persons", "purity", "completeness", "landmarks: mean", "95 %", "beside offset", "across cuts",
+        "recall", "persons", "purity", "completeness", "landmarks: mean", "95 %", "beside offset", "synced with points off", "across cuts",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
@@ -297,7 +331,8 @@ def table(rows: list[dict]) -> str:
             f"{hit / max(all_, 1):.3f} of {all_} | "
             f"{row['default precision']:.3f} | {row['default recall']:.3f} | {row['least precision']:.3f} | "
             f"{row['least recall']:.3f} | {row['persons']} | {row['purity']:.3f} | {row['completeness']:.3f} | "
-            f"{row['error']:.3f} | {row['error 95']:.3f} | {row['steady error']:.3f} | {row['crossing']} |"
+            f"{row['error']:.3f} | {row['error 95']:.3f} | {row['steady error']:.3f} | {row['astray']} | "
+            f"{row['crossing']} |"
         )
     return "\n".join(lines)
 
@@ -311,10 +346,34 @@ def spans(frames: np.ndarray, most: int = 8) -> str:
     return f"{len(frames)}: " + ", ".join(shown) + (f" and {len(parts) - most} more" if len(parts) > most else "")
 
 
+def _yaws(faces: FaceTracks, truth: Truth, placed: Placed) -> list[str]:
+    """What the poses say, for every ten degrees of true yaw."""
+    rows = []
+    for track, on in zip(faces.tracks, placed.on, strict=True):
+        seen = np.flatnonzero(on >= 0)
+        true = truth.yaw[track.start + seen, on[seen]]
+        rows.append(np.stack([np.abs(true), track.pose[seen, 0] * np.sign(true)], 1))
+    true, read = np.concatenate(rows).T
+    parts = ((low, read[(true >= low) & (true < low + 10)]) for low in range(0, 90, 10))
+    return [
+        f"{low} to {low + 10}°: {part.mean():.0f} ({part.min():.0f} to {part.max():.0f})"
+        for low, part in parts
+        if len(part)
+    ]
+
+
 def _away(points: np.ndarray, truth: Truth, frame: int) -> np.ndarray:
     """(P,) mean distance of three points to each person's, in their eye distances; infinite for who isn't there."""
     away = np.linalg.norm(truth.points[frame] - points, axis=-1).mean(-1) / truth.eye_distance[frame]
     return np.where(np.isfinite(away), away, np.inf)
+
+
+def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(P,) intersection over union of a box with each person's; 0 for who isn't there."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    inside = np.clip(high - low, 0, None).prod(1)
+    areas = np.prod(box[2:] - box[:2]) + (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return np.nan_to_num(inside / np.maximum(areas - inside, 1e-9))
 
 
 def _ambiguous(truth: Truth, frame: int, person: int) -> bool:

@@ -16,6 +16,7 @@ import torch
 
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.video_io import probe
+from training.film import DISSOLVE
 from training.film_file import FilmFacts, film_file
 
 from . import face_figures as figures
@@ -34,7 +35,13 @@ def truth_of(facts: FilmFacts) -> figures.Truth:
         "turned beyond 55°": np.abs(facts.pose[..., 0]) > figures.MOST_YAW,
         "under 40 px": facts.sizes < figures.LEAST_SIZE,
     }
-    return figures.Truth(facts.shots, facts.begins, facts.points, facts.eye_distance, causes, facts.cast, facts.sizes)
+    mixed = np.zeros(len(facts.pure), bool)
+    for start in facts.shots[facts.begins == "dissolve", 0]:
+        mixed[start - DISSOLVE : start + DISSOLVE] = facts.pure[start - DISSOLVE : start + DISSOLVE] < 1
+    return figures.Truth(
+        facts.shots, facts.begins, facts.points, facts.eye_distance, causes, facts.cast, facts.boxes, mixed,
+        facts.pose[..., 0],
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -156,7 +156,9 @@ def truth_of(shots, fading: int, facts: list[dict]) -> figures.Truth:
     cast = np.isfinite(brows)
     dim = np.array([fact["pure"] < figures.LEAST_PURE for fact in facts])[:, None] & cast
     causes = {"in a fade": dim, "under 40 px": brows * FACE < figures.LEAST_SIZE}
-    return figures.Truth(ranges, begins, points, brows * EYES, causes, cast, brows * FACE)
+    centres, half = points.mean(2) + [0.0, 0.1] * brows[..., None], brows[..., None] * FACE / 2
+    boxes = np.concatenate([centres - half, centres + half], -1)
+    return figures.Truth(ranges, begins, points, brows * EYES, causes, cast, boxes, np.zeros(count, bool))
 
 
 def _window(source: Source, first: int, fill: float, aspect: float, rng: np.random.Generator) -> tuple:
