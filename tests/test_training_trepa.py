@@ -100,28 +100,28 @@ def test_ladders_spoil_more_with_every_step_and_only_below(crops):
 
 
 def test_the_measure_sees_who_sees_jitter(crops):
-    class Still(torch.nn.Module):
-        """An encoder that sees the mean picture alone: nothing of when."""
+    class Blind(torch.nn.Module):
+        """An encoder to which all clips are the same."""
 
         config = SMALL
         fc_norm = torch.nn.LayerNorm(4)
 
         def forward(self, clips):
-            return torch.nn.functional.adaptive_avg_pool3d(clips, (1, 8, 8)).flatten(1) + 1e-3
+            return torch.ones(len(clips), 4)
 
-    class Moving(Still):
-        """One that sees how much each place changes."""
+    class Moving(Blind):
+        """One that sees how much each place changes, and a little of how bright it is."""
 
         def forward(self, clips):
-            return (
-                torch.nn.functional.adaptive_avg_pool2d(clips.diff(n=2, dim=2).square().mean((1, 2)), 8).flatten(1)
-                + 1e-3
-            )
+            change = torch.nn.functional.adaptive_avg_pool2d(clips.diff(n=2, dim=2).square().mean((1, 2)), 8)
+            return 100 * change.flatten(1) + torch.nn.functional.adaptive_avg_pool3d(clips, (1, 8, 8)).flatten(1).mean()
 
-    still, moving = (measured(encoder(), crops, crops) for encoder in (Still, Moving))
-    key = "price of an error, blur 1"
-    assert moving[key]["mouths jittered, frames"] > 2 * still[key]["mouths jittered, frames"]
-    assert moving["jitter told"] > 0.9
+    blind, moving = (measured(encoder(), crops, crops) for encoder in (Blind, Moving))
+    jitter = "mouths jittered, frames"
+    assert max(blind[jitter]["distance by step"]) < 1e-6 < 1e-3 < min(moving[jitter]["distance by step"])
+    assert blind[jitter]["clips where every step adds"] == 0
+    assert blind["jitter told"] == 0.5
+    assert moving["jitter told"] > 0.7
     assert len(windows(torch.from_numpy(crops[0]).float(), 16)) == 2
 
 

@@ -80,7 +80,7 @@ class Eye:
         true = clips.openings[: len(drawn)]
         found["opening's flicker"] = np.array(
             [
-                1e4 * (energy(torch.from_numpy(a)) - energy(torch.from_numpy(b)))
+                1e4 * (energy(torch.from_numpy(a)) - energy(torch.from_numpy(np.array(b))))
                 for a, b in zip(openings, true, strict=True)
             ]
         )
