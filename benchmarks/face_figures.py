@@ -321,7 +321,8 @@ def table(rows: list[dict]) -> str:
     """Markdown: a row a scene."""
     head = (
         "scene", "cuts", "F1", "switches", "must be found", "default: precision", "recall", "worst person: precision",
-        "recall", "persons", "purity", "completeness", "landmarks: mean", "95 %", "beside offset", "synced with points off", "across cuts",
+        "recall", "persons", "purity", "completeness", "landmarks: mean", "95 %", "beside offset",
+        "synced with points off", "across cuts",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
