@@ -27,8 +27,13 @@ class Detection:
     """One detected face, in displayed pixels, whole numbers being pixel centres."""
 
     box: np.ndarray  # (4,) float64: x0, y0, x1, y1
-    eyes: np.ndarray  # (2, 2) float64: x y of the eye on the picture's left, then on its right in an upright face
+    points: np.ndarray  # (3, 2) float64: x y of the eye on an upright picture's left, of that on its right, of the nose
     score: float  # 0 to 1
+
+    @property
+    def eyes(self) -> np.ndarray:
+        """(2, 2)"""
+        return self.points[:2]
 
     @property
     def area(self) -> float:
@@ -107,10 +112,10 @@ def scales(frame: Frame, aspect: float, smallest: float) -> list[float]:
 
 
 def faces_in_squares(pictures: torch.Tensor, score: float) -> list[list[Detection]]:
-    """What the short-range network sees in (n, 3, 128, 128) pictures in [0, 1]: boxes and eyes as fractions, 0 to 1."""
+    """What the short-range network sees in (n, 3, 128, 128) pictures in [0, 1]: boxes and points in fractions."""
     size = pictures.shape[-1]
     return [
-        [Detection((face.box + 0.5) / size, (face.eyes + 0.5) / size, face.score) for face in _merged(faces)]
+        [Detection((face.box + 0.5) / size, (face.points + 0.5) / size, face.score) for face in _merged(faces)]
         for faces in _rows(SHORT_RANGE, pictures, score)
     ]
 
@@ -147,7 +152,7 @@ def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float
     faces = []
     for face in _rows(detector, padded[None], score)[0]:
         height, width = turned.shape[1:]
-        points = np.concatenate([face.box.reshape(2, 2), face.eyes]) + 0.5  # edges
+        points = np.concatenate([face.box.reshape(2, 2), face.points]) + 0.5  # edges
         for _ in range(turn % 4):  # back, counterclockwise, by a quarter
             points = np.column_stack([points[:, 1], width - points[:, 0]])
             width, height = height, width
@@ -170,8 +175,8 @@ def _rows(detector: Detector, pictures: torch.Tensor, score: float) -> list[list
         points = regressors[number].numpy()[likely].astype(np.float64).reshape(len(likely), 8, 2)
         centres, sizes = points[:, 0] + anchors[likely], points[:, 1]
         boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1) - 0.5  # edges to pixel centres
-        eyes = points[:, 2:4] + anchors[likely, None] - 0.5
-        found.append([Detection(*row) for row in zip(boxes, eyes, scores[number][likely].tolist(), strict=True)])
+        places = points[:, 2:5] + anchors[likely, None] - 0.5
+        found.append([Detection(*row) for row in zip(boxes, places, scores[number][likely].tolist(), strict=True)])
     return found
 
 
@@ -183,8 +188,8 @@ def _merged(faces: list[Detection]) -> list[Detection]:
         same = [face for face in rest if overlap(rest[0].box, face.box) > OVERLAP or face is rest[0]]
         weights = np.array([face.score for face in same])
         box = np.average([face.box for face in same], axis=0, weights=weights)
-        eyes = np.average([face.eyes for face in same], axis=0, weights=weights)
-        merged.append(Detection(box, eyes, same[0].score))
+        points = np.average([face.points for face in same], axis=0, weights=weights)
+        merged.append(Detection(box, points, same[0].score))
         rest = [face for face in rest if not any(face is other for other in same)]
     return merged
 

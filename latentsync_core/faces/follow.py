@@ -20,8 +20,15 @@ SETTLED = 0.06  # region sides that a region may move or grow by when the mesh i
 MOST_LOOKS = 6  # at a face before it counts as not settling
 QUARTERS = tuple(np.pi / 2 * np.arange(4))  # radians
 NEARBY = 2.0  # sides of its region: the square in which a known face is looked for
+LYING_SCORE = 0.8  # least score of a face that isn't upright; one that is seen the right way up has 0.9
+UPRIGHT = 0.5  # cosine of the roll up to which a face is upright: 60 degrees
+KNOWN_PRESENCE = 0.4  # of the usual presence is enough for a known face: a hand over the mouth takes it to 0.3
 KNOWN_FACE = 0.6  # of the usual score is enough to find a known face again
 AGREEMENT = 0.4  # intersection over union of a mesh's box with a detection of the same face
+EYES_AND_NOSE = ((33, 133, 159, 145), (362, 263, 386, 374), (4,))  # mesh vertices where the detector has its points
+SAME_POINTS = (
+    0.10  # of a face's size that mesh and detector may be apart there: 0.02 from the front, 0.2 to 0.4 if wrong
+)
 EXPECTED = np.array([0.5, 0.5, 0.5, 0.5]) + np.array([-0.5, -0.5, 0.5, 0.5]) / (NEARBY * REGION_SCALE)  # its box there
 SAME_FACE = 0.2  # the same, of a detection with the box where the face is expected
 
@@ -78,7 +85,8 @@ def meshes_of(
     """The settled mesh of each detected face; None where there is none, or it settles on something else.
 
     A detector takes a face that lies on its side for an upright one, and so does the mesh. Each face is therefore
-    looked at again from all four sides, and the one from which it looks most like a face is taken.
+    looked at again from all four sides, and the one from which it looks most like a face is taken. One that lies must
+    look very much like a face: hair, eyes and a hand over the mouth look a little like one upside down.
     """
     results: list[MeshLook | None] = [None] * len(faces)
     squares: list[tuple[int, FaceRegion]] = []
@@ -90,7 +98,11 @@ def meshes_of(
         squares, _faces_near(frame, [square for _, square in squares], options, aspect), strict=True
     ):
         for face in seen:
-            if overlap(face.box, EXPECTED) >= SAME_FACE and (number not in best or face.score > best[number][0].score):
+            roll = square.of_square(face).angle
+            sure = face.score >= LYING_SCORE or np.cos(roll) >= UPRIGHT
+            if not sure or overlap(face.box, EXPECTED) < SAME_FACE:
+                continue
+            if number not in best or face.score > best[number][0].score:
                 best[number] = face, square
     looks = settled_meshes(frame, [square.of_square(face) for face, square in best.values()], options.presence, aspect)
     for (number, (face, square)), look in zip(best.items(), looks, strict=True):
@@ -112,7 +124,7 @@ def follow(
     faces = _faces_near(frame, squares, options, aspect)
     again: list[tuple[int, Detection, FaceRegion]] = []
     asked = [number for number, seen in enumerate(faces) if seen]
-    looks = settled_meshes(frame, [regions[number] for number in asked], options.presence, aspect)
+    looks = settled_meshes(frame, [regions[number] for number in asked], options.presence * KNOWN_PRESENCE, aspect)
     for number, look in zip(asked, looks, strict=True):
         if _agrees(look, squares[number], faces[number], aspect):
             results[number] = look
@@ -120,7 +132,7 @@ def follow(
         face = max(faces[number], key=lambda face: overlap(face.box, EXPECTED))
         if overlap(face.box, EXPECTED) >= SAME_FACE:
             again.append((number, face, squares[number].of_square(face)))
-    looks = settled_meshes(frame, [region for _, _, region in again], options.presence, aspect)
+    looks = settled_meshes(frame, [region for _, _, region in again], options.presence * KNOWN_PRESENCE, aspect)
     for (number, face, _), look in zip(again, looks, strict=True):
         if _agrees(look, squares[number], [face], aspect):
             results[number] = look
@@ -190,7 +202,17 @@ def _faces_near(
 
 
 def _agrees(look: MeshLook | None, square: FaceRegion, faces: Sequence[Detection], aspect: float) -> bool:
+    """Whether a mesh lies where the detector sees one of the `faces` of a square, with eyes and nose where it has them.
+
+    On a profile the mesh sees a face from the front on the cheek; the detector knows where the nose is.
+    """
     if look is None:
         return False
-    box = box_of(square.level(look.points, aspect))
-    return any(overlap(box, face.box) >= AGREEMENT for face in faces)
+    points = square.level(look.points, aspect)
+    box = box_of(points)
+    places = np.array([points[list(vertices)].mean(0) for vertices in EYES_AND_NOSE])
+    furthest = SAME_POINTS * (box[2:] - box[:2]).max()
+    return any(
+        overlap(box, face.box) >= AGREEMENT and np.linalg.norm(places - face.points, axis=1).mean() <= furthest
+        for face in faces
+    )

@@ -8,7 +8,7 @@ import numpy as np
 # corners, brows, cheekbones, nostrils, jaw angles, temples
 PAIRS = ((33, 263), (133, 362), (105, 334), (70, 300), (117, 346), (98, 327), (172, 397), (127, 356), (234, 454))
 TOP, BOTTOM = (10, 151, 109, 338), (2, 98, 327, 164)  # forehead, and below the nose: the jaw moves neither
-LEAN = -5.0  # degrees: what a face looking straight ahead measures (rendered heads, mean of open and shut mouths)
+LEAN = -1.0  # degrees: what a face looking straight ahead measures (rendered heads that speak)
 
 
 def head_pose(mesh: np.ndarray, aspect: float = 1.0) -> tuple[float, float, float]:

@@ -98,7 +98,7 @@ def _followed(
                 starts.update(finder.add(frame))
                 waiting.append(frame)
                 following.foresee(waiting)
-                if len(waiting) > LAG:
+                if len(waiting) > LAG + 1:  # so that a shot's last frame is known as such
                     following.look(waiting.popleft(), on_progress)
             starts.update(finder.finish())
             while waiting:
