@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.faces.follow import settled_meshes
+from latentsync_core.faces.detect import search
+from latentsync_core.faces.follow import FaceOptions, meshes_of, settled_meshes
 from latentsync_core.faces.mesh import face_meshes
 from latentsync_core.faces.pose import head_pose
 from latentsync_core.faces.region import FaceRegion
@@ -52,6 +53,19 @@ def test_angles_rise_as_the_head_turns_right_down_and_clockwise(turned):
     for axis in range(3):
         assert np.corrcoef(measured[:, axis], true[:, axis])[0, 1] > 0.93
         assert 0.7 < np.polyfit(true[:, axis], measured[:, axis], 1)[0] < 1.3
+
+
+def test_a_profile_is_not_taken_for_a_face_from_the_front():
+    seen = []
+    for seed, yaw in ((3, 66), (6, -70), (8, 75), (11, -80), (12, 70), (3, -40), (6, 40)):
+        picture = np.full((SIZE, SIZE, 3), 120, np.uint8)
+        painter = Painter(sample_identity(TEST_IDENTITIES + seed, "real"), sample_light(seed))
+        painter.paint(picture, Moment(Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, np.radians(yaw)), MouthShape()))
+        frame = engine_frame(picture)
+        looks = meshes_of(frame, search(frame, 0.5, 1.0, 40), FaceOptions())
+        seen += [(yaw, head_pose(look.points)[0]) for look in looks if look is not None]
+    assert all(abs(yaw - measured) < 35 for yaw, measured in seen)
+    assert {yaw for yaw, _ in seen} >= {-40, 40}
 
 
 def _mesh(angles, scale=50.0):

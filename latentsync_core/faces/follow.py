@@ -26,9 +26,7 @@ KNOWN_PRESENCE = 0.4  # of the usual presence is enough for a known face: a hand
 KNOWN_FACE = 0.6  # of the usual score is enough to find a known face again
 AGREEMENT = 0.4  # intersection over union of a mesh's box with a detection of the same face
 EYES_AND_NOSE = ((33, 133, 159, 145), (362, 263, 386, 374), (4,))  # mesh vertices where the detector has its points
-SAME_POINTS = (
-    0.10  # of a face's size that mesh and detector may be apart there: 0.02 from the front, 0.2 to 0.4 if wrong
-)
+SAME_POINTS = 0.10  # of a face that mesh and detector may be apart there: 0.02 from the front, 0.2 to 0.4 if wrong
 EXPECTED = np.array([0.5, 0.5, 0.5, 0.5]) + np.array([-0.5, -0.5, 0.5, 0.5]) / (NEARBY * REGION_SCALE)  # its box there
 SAME_FACE = 0.2  # the same, of a detection with the box where the face is expected
 
