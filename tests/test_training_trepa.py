@@ -120,7 +120,7 @@ def test_the_measure_sees_who_sees_jitter(crops):
     jitter = "mouths jittered, frames"
     assert max(blind[jitter]["distance by step"]) < 1e-6 < 1e-3 < min(moving[jitter]["distance by step"])
     assert blind[jitter]["clips where every step adds"] == 0
-    assert blind["jitter told"] == 0.5
+    assert blind["jitter told"] <= 0.5
     assert moving["jitter told"] > 0.7
     assert len(windows(torch.from_numpy(crops[0]).float(), 16)) == 2
 
