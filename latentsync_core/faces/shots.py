@@ -45,7 +45,7 @@ FLASH = 2  # frames that a flash lasts, at most
 RISING = 1.02  # times the contrast of the frame before that a frame has while a shot fades in
 
 HALVES = (3, 5, 8, 12, 18, 27)  # frames from a dissolve's middle to frames that it hasn't reached; 27 is two seconds
-ALIKE = 0.8  # correlation, of either sign, above which two frames are no dissolve's ends
+ALIKE = 0.7  # correlation, of either sign, above which two frames are no dissolve's ends: a nodding close-up has 0.79
 SHARE = 0.2  # of each end, at least, in a dissolve's middle
 UNEXPLAINED = (
     0.35  # of a frame's variance that mixtures may leave, for each unit of difference of the ends above UNLIKE
