@@ -9,6 +9,7 @@ import torch
 
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.align import align_track, crop_face
+from latentsync_core.faces.marks import read_marks
 from latentsync_core.faces.shots import ShotFinder, ShotOptions
 from latentsync_core.faces.track import FaceFollower, FaceOptions, prepare_faces
 from tests import astronaut
@@ -261,3 +262,13 @@ def test_a_boundary_that_is_told_late_splits_what_was_followed_across_it(monkeyp
     assert (first.start, first.stop, second.start, second.stop) == (0, 6, 6, 11)
     assert np.linalg.norm(first.embedding - second.embedding) < 0.3  # looked at once more, as nobody did in time
     assert np.abs(first.portrait.astype(int) - second.portrait).mean() < 20
+
+
+def test_what_looks_like_a_face_but_cannot_be_placed_is_said_with_a_mark_to_begin_with():
+    """A portrait whose mesh is never thought to be on a face stands for a drawn one."""
+    clip = astronaut.clip_of(astronaut.resized(astronaut.picture(), 200, 200).expand(4, -1, -1, -1))
+    with pytest.raises(FaceError, match=r"something like one was seen \(frame 0, score .* mark it by hand: \[") as said:
+        prepare_faces(clip, FaceOptions(presence=0.999999))
+    mark = str(said.value).rsplit("mark it by hand: ", 1)[1]
+    (read,) = read_marks(mark, clip)
+    assert read.box is not None

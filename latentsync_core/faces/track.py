@@ -24,6 +24,7 @@ from .region import FaceRegion
 from .shots import LAG, ShotFinder, ShotOptions, shots_from
 from .tracker import Tracker
 from .tracklet import BOX, COLUMNS, POINTS, POSE, SHARPNESS, Tracklet, clearness, cut_portrait, embeddings
+from .unplaced import seen_all_the_same
 
 __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 
@@ -66,10 +67,14 @@ def prepare_faces(
     ranges = shots_from(starts, clip.frame_count)
     pieces = sorted(_pieces(faces, [start for start, _ in ranges]), key=_first_and_largest)
     if needed and not pieces:
+        seen = seen_all_the_same(clip, options)
         raise FaceError(
-            f"no face was found in any of the {clip.frame_count} frames of {clip.name}; use a part that shows a face "
-            f"from the front, a detector score under {options.detector_score} (0.3 for drawn faces), or mark the face "
-            f"by hand"
+            f"no face was found in any of the {clip.frame_count} frames of {clip.name}; "
+            + (
+                seen
+                or f"use a part that shows a face from the front, a detector score under {options.detector_score}, or "
+                f"mark the face by hand"
+            )
         )
     _hide_behind_others(pieces)
     for piece in pieces:
