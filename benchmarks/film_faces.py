@@ -21,6 +21,7 @@ from training.film_file import FilmFacts, film_file
 
 from . import face_figures as figures
 from .face_pictures import overlays
+from .face_report import report, table
 
 
 def truth_of(facts: FilmFacts) -> figures.Truth:
@@ -59,15 +60,15 @@ def main() -> None:
         assert clip.frame_count == len(facts.shot), f"{clip.frame_count} frames read, {len(facts.shot)} drawn"
         started = time.process_time()
         faces = prepare_faces(clip)
-        text, row = figures.report(f"film {seed}", faces, truth_of(facts), time.process_time() - started)
+        text, row = report(f"film {seed}", faces, truth_of(facts), time.process_time() - started)
         texts.append(text)
         rows.append(row)
         print(text, flush=True)
         overlays(faces, truth_of(facts), options.out.with_name(f"film-{seed}.tmp"))
-    whole = figures.table(rows) + "\n\n" + "\n\n".join(texts) + "\n"
+    whole = table(rows) + "\n\n" + "\n\n".join(texts) + "\n"
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(whole, encoding="utf-8")
-    print(figures.table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from training.scenes import write_frames
 
 from . import face_figures as figures
 from .face_pictures import overlays
+from .face_report import report, table
 
 SIZE = 640, 360
 FPS = Fraction(25)
@@ -252,14 +253,14 @@ def main() -> None:
         assert found.frame_count == len(facts), f"{found.frame_count} frames read, {len(facts)} written"
         started = time.process_time()
         faces = prepare_faces(found)
-        text, row = figures.report(f"footage {seed}", faces, truth, time.process_time() - started)
+        text, row = report(f"footage {seed}", faces, truth, time.process_time() - started)
         texts.append(text)
         rows.append(row)
         print(text, flush=True)
         overlays(faces, truth, options.out.with_name(f"scene-{seed}.tmp"))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(figures.table(rows) + "\n\n" + "\n\n".join(texts) + "\n", encoding="utf-8")
-    print(figures.table(rows))
+    options.out.write_text(table(rows) + "\n\n" + "\n\n".join(texts) + "\n", encoding="utf-8")
+    print(table(rows))
 
 
 if __name__ == "__main__":
