@@ -19,7 +19,8 @@ def report(name: str, faces: FaceTracks, truth: figures.Truth, seconds: float) -
     lines = [f"## {name}", ""]
     lines.append(
         f"frames {count}, exact: {'yes' if figures.frames_exact(faces, count) else 'NO'}; "
-        f"{seconds:.0f} s of processor time; shots whose transforms change with other shots: {crossing[0]} (most {crossing[1]:.3g} px)"
+        f"{seconds:.0f} s of processor time; "
+        f"shots whose transforms change with other shots: {crossing[0]} (most {crossing[1]:.3g} px)"
     )
     lines.append(
         f"cuts {cut['cuts']}: precision {cut['precision']:.3f}, recall {cut['recall']:.3f}, F1 {cut['F1']:.3f}; "
