@@ -155,7 +155,7 @@ def test_the_follower_of_one_face_finds_it_again_where_it_went():
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (HEIGHT, WIDTH)])
 def test_a_clip_without_any_face_is_refused_with_its_name_and_length_and_the_ways_out(size):
-    with pytest.raises(FaceError, match=r"any of the 3 frames of in-memory clip.*front.*0\.3 for drawn.*by hand"):
+    with pytest.raises(FaceError, match=r"any of the 3 frames of in-memory clip.*front.*score under 0\.5.*by hand"):
         prepare_faces(astronaut.clip_of(torch.zeros(3, *size, 3)))
 
 

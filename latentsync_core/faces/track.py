@@ -32,6 +32,7 @@ HELD_BYTES = 256 * 2**20  # of past frames: of very large ones fewer are held, a
 LEAST_HELD = 4  # frames, whatever their size
 TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
 TURNS = (1, 2, 3)  # quarter turns
+SHORTEST = 5  # frames: what is seen for less is no face but a dissolve's ghost, unless its shot is as short
 HIDDEN = 0.35  # intersection over union with another face from which a face in a gap is behind it
 FINE, COARSE = "fine", "coarse"  # searches: for faces of all sizes, or only for large ones
 
@@ -65,7 +66,8 @@ def prepare_faces(
     options = options or FaceOptions()
     faces, starts = _followed(clip, options, shots, on_progress)
     ranges = shots_from(starts, clip.frame_count)
-    pieces = sorted(_pieces(faces, [start for start, _ in ranges]), key=_first_and_largest)
+    pieces = [piece for piece in _pieces(faces, [start for start, _ in ranges]) if _lasts(piece, ranges)]
+    pieces.sort(key=_first_and_largest)
     if needed and not pieces:
         seen = seen_all_the_same(clip, options)
         raise FaceError(
@@ -86,6 +88,12 @@ def prepare_faces(
     )
     chosen = tuple(track.track_id for track in tracks if track.person == 0)
     return FaceTracks(clip, tracks, ranges, align or AlignOptions(), limits or TouchLimits(), chosen)
+
+
+def _lasts(piece: _Piece, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a face is seen long enough to be one, or for half of a shot that is short itself."""
+    first, stop = ranges[piece.shot]
+    return int(piece.seen.sum()) >= min(SHORTEST, (stop - first + 1) // 2)
 
 
 def _followed(
