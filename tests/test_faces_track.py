@@ -81,11 +81,18 @@ def test_a_short_gap_is_bridged_on_a_straight_line():
 
 
 def test_after_a_longer_gap_it_is_a_new_track_of_the_same_person():
-    places = [(60, 80), (64, 80), None, None, None, (200, 90), (204, 90)]
+    places = [*((60 + 4 * k, 80) for k in range(5)), None, None, None, *((200 + 4 * k, 90) for k in range(5))]
     first, second = _faces(_frames(places), FaceOptions(longest_gap=2), shots=ONE_SHOT).tracks
-    assert (first.start, first.stop, second.start, second.stop) == (0, 2, 5, 7)
+    assert (first.start, first.stop, second.start, second.stop) == (0, 5, 8, 13)
     assert first.person == second.person == 0
     assert [first.track_id, second.track_id] == [0, 1]
+
+
+def test_what_is_seen_for_a_moment_of_a_long_shot_is_no_face_but_a_short_shot_keeps_its_own():
+    moment = [None] * 5 + [(100, 80)] * 3 + [None] * 5
+    with pytest.raises(FaceError):
+        _faces(_frames(moment), shots=ONE_SHOT)
+    assert _only(_faces(_frames([(100, 80)] * 3), shots=ONE_SHOT)).stop == 3
 
 
 def test_a_face_that_leaves_the_frame_is_let_go_and_one_that_enters_is_found_from_its_first_whole_frame():
