@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import OptionError
 from .identity import EMBEDDING
 
-DIFFERENT = 0.8  # of the usual distance of people seen together: what is nearer may be one person
+DIFFERENT = 0.9  # of the usual distance of people seen together: what is nearer may be one person
 NEAREST = 0.3  # to this distance two tracks are one person's, however near people seen together are
 FINE = 0.01  # step in which distances are counted
 BLOCK = 512  # tracks that are compared with all others at once
