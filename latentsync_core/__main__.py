@@ -191,7 +191,7 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     faces.add_argument("--face-scale", type=float, default=1.0, help="of the face in the crop (default %(default)s)")
     faces.add_argument("--face-shift", type=float, default=0.0, help="of the face in the crop, down, in crop heights")
     faces.add_argument(
-        "--max-yaw", type=float, default=55.0, help="degrees to either side beyond which a face is left as it is"
+        "--max-yaw", type=float, default=50.0, help="degrees to either side beyond which a face is left as it is"
     )
     faces.add_argument("--no-occlusion", action="store_true", help="paste over hands and all else before the mouth too")
 

@@ -11,7 +11,9 @@ from tests.made_faces import empty_clip, made_faces, made_track
 
 def test_a_face_that_turns_away_fades_out_before_and_in_again_after():
     yaw = np.concatenate([np.linspace(0, 90, 40), np.linspace(90, 0, 40)])
-    faces = made_faces(empty_clip(80), [made_track(0, 0, 80, yaw=yaw)], limits=TouchLimits(smallest=0, fade=4))
+    faces = made_faces(
+        empty_clip(80), [made_track(0, 0, 80, yaw=yaw)], limits=TouchLimits(max_yaw=55, smallest=0, fade=4)
+    )
     path = faces.path
     away = path.outcome == Outcome.TURNED_AWAY
     assert away[np.abs(yaw) > 58].all()

@@ -24,7 +24,7 @@ def faces():
     yaw = np.where(np.arange(20) < 12, 0.0, 80.0)
     tracks = [made_track(0, 0, 20), made_track(1, 20, 30, person=1), made_track(2, 30, 50, yaw=yaw)]
     shots = ((0, 20), (20, 30), (30, 60))
-    return made_faces(empty_clip(60), tracks, shots, TouchLimits(smallest=0, fade=2), chosen=(0, 2))
+    return made_faces(empty_clip(60), tracks, shots, TouchLimits(max_yaw=55, smallest=0, fade=2), chosen=(0, 2))
 
 
 def test_the_stretches_cover_the_clip_without_a_gap(faces):

@@ -17,7 +17,7 @@ CALM = 2  # frames before and after over which pose and sharpness are averaged, 
 class TouchLimits:
     """Beyond any of these a face stays as it was filmed."""
 
-    max_yaw: float = 55.0  # degrees to either side; a profile is 90
+    max_yaw: float = 50.0  # degrees to either side as measured, which is up to 10 too little beyond 50; a profile is 90
     max_pitch: float = 40.0  # degrees up or down
     smallest: float = 32.0  # pixels, of the face's box: the longer side
     least_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
