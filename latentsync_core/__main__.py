@@ -385,6 +385,8 @@ def _print_report(report, as_json: bool) -> None:
             if stretch["outcome"] not in ("synced", "fading"):
                 first, stop = stretch["frames"]
                 print(f"  {who}frames {first} to {stop - 1} passed through: {stretch['outcome']}")
+    for start, stop in report.occluded:
+        print(f"  frames {start} to {stop - 1}: what lies before a mouth stayed as it was filmed")
     for note in report.notes:
         print(f"  note: {note}")
 

@@ -27,7 +27,7 @@ from .faces.report import as_data
 from .faces.tracks_file import found_before
 from .mixing import mixed_file
 from .models.weights import LatentSyncModel, LoadOptions, load_model
-from .rendering import render_frames
+from .rendering import render
 from .sampling.sampler import Preview, SamplerOptions, sample_faces
 from .sampling.windows import runs
 from .timeline import LengthRule, plan_timeline
@@ -86,6 +86,7 @@ class SyncReport:
     fps: str  # rational, "24000/1001"
     synced_frames: int
     passed_through: tuple[tuple[int, int], ...]  # half-open ranges of output frames in which nothing was drawn
+    occluded: tuple[tuple[int, int], ...]  # those in which something lay before a mouth and stayed as filmed
     faces: tuple[dict, ...]  # of each speaker, what was done with each of the clip's frames and why: faces/report.py
     notes: tuple[str, ...]  # what the user should know: sound cut, re-encoded, ...
     seconds: dict[str, float]  # per phase
@@ -150,9 +151,11 @@ def sync(
             writer = cleanup.enter_context(
                 FrameWriter(out, clip, options=options.writer, stamps=synced[0].stamps, audio=sound)
             )
-            for done, frame in enumerate(render_frames(synced, options.composite), start=1):
-                writer.write(frame)
-                tell(done, len(synced[0].stamps))
+            occluded = np.zeros(len(synced[0].stamps), bool)
+            for index, rendered in enumerate(render(synced, options.composite)):
+                writer.write(rendered.frame)
+                occluded[index] = rendered.occluded > 0
+                tell(index + 1, len(occluded))
 
     present = np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced], axis=0)
     return SyncReport(
@@ -163,6 +166,7 @@ def sync(
         fps=str(clip.fps),
         synced_frames=int(present.sum()),
         passed_through=tuple(runs(~present)),
+        occluded=tuple(runs(occluded)),
         faces=tuple(as_data(one) for one in faces),
         notes=(*_length_notes(synced[0], longest, options.length), *writer.notes),
         seconds=clock.seconds,

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..latentsync_core.compositor import CompositeOptions
@@ -18,6 +19,7 @@ from ..latentsync_core.layer_files import LayerWriter, MatteWriter
 from ..latentsync_core.png_layers import PngLayerWriter
 from ..latentsync_core.proxy import page_can_play, write_proxy
 from ..latentsync_core.rendering import render, together
+from ..latentsync_core.sampling.windows import runs
 from ..latentsync_core.types import Progress, SyncedFaces
 from ..latentsync_core.video_io import Codec, FrameWriter, WriterOptions
 from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
@@ -82,8 +84,10 @@ def write_result(
         patch = (
             files.enter_context(_patch_writer(synced, prefix, wanted.patch)) if wanted.patch is not Patch.NONE else None
         )
+        occluded = np.zeros(frames, bool)
         for index, rendered in enumerate(render(several, composite, foreground)):
             file.write(rendered.frame)
+            occluded[index] = rendered.occluded > 0
             if matte is not None:
                 matte.write(rendered.matte)
             if patch is not None:
@@ -96,6 +100,7 @@ def write_result(
                 on_progress(index + 1, frames)
     beside = [written for written in (matte, patch) if written is not None]
     notes = [note for written in (file, *beside) for note in written.notes]
+    notes += [f"frames {a} to {b - 1}: what lies before a mouth stayed as it was filmed" for a, b in runs(occluded)]
     saved = [written.path for written in ([file] if keep else []) + beside]
     return Result(path, notes + [f"saved: {_below_output(kept)}" for kept in saved], images, masks)
 
