@@ -8,6 +8,7 @@ import pytest
 
 NODES = """
 LatentSyncDubLoadModel LatentSyncDubEmbedAudio LatentSyncDubPrepareFaces LatentSyncDubTrepaSettings LatentSyncDubSampler
+LatentSyncDubSelectFaces
 LatentSyncDubComposite LatentSyncDubDecodeFaces LatentSyncDubReplaceFaces LatentSyncDubLipSync LatentSyncDubClipAudio
 LatentSyncDubSampleScene
 """
