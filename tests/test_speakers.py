@@ -11,7 +11,7 @@ from latentsync_core.__main__ import main
 from latentsync_core.audio_io import load_audio
 from latentsync_core.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.choose import ChooseBy, FaceChoice
+from latentsync_core.faces.choose import ChooseBy, FaceChoice, choose
 from latentsync_core.models.weights import load_model
 from latentsync_core.pipeline import Speaker, SyncOptions, find_faces, sync
 from latentsync_core.sampling.sampler import SamplerOptions
@@ -113,3 +113,15 @@ def test_the_command_line_lists_faces_and_takes_speakers(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["sync", *files, "--face", "nobody"])
     assert "'nobody' is nobody; write largest, frontal, left" in capsys.readouterr().err
+
+
+def test_a_picture_of_one_of_them_chooses_that_one():
+    """Out of another shot than the one that is searched."""
+    clip = probe(TWO_PEOPLE)
+    with FrameReader(clip, 60, 61) as frames:
+        both = next(iter(frames)).rgb().permute(1, 2, 0)
+    faces = find_faces(clip.between(START, END))
+    hers, his = (choose(faces, FaceChoice(ChooseBy.PICTURE), part) for part in (both[:, :400], both[:, 400:]))
+    assert [faces.tracks[number].boxes[0, 0] < 400 for number in his.chosen] == [False]
+    assert len(hers.chosen) == 2
+    assert set(hers.chosen) | set(his.chosen) == {0, 1, 2}
