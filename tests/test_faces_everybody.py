@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from latentsync_core.faces.choose import choose
 from latentsync_core.faces.everybody import joined
-from tests.made_faces import made_track
+from tests.made_faces import empty_clip, made_faces, made_track
 
 HERE, THERE = (10, 10, 40, 44), (100, 10, 130, 44)
 
@@ -18,6 +19,12 @@ def test_marked_people_come_first_and_the_others_keep_apart():
         (2, 0, False),
         (0, 20, True),
     ]
+
+
+def test_a_small_face_marked_by_hand_is_synced_before_a_large_one_that_was_found():
+    tracks = joined([made_track(0, 0, 20, HERE, by_hand=True)], [made_track(0, 0, 50, (0, 0, 90, 90), person=0)])
+    faces = choose(made_faces(empty_clip(50, (200, 100)), list(tracks)))
+    assert [faces.tracks[number].by_hand for number in faces.chosen] == [True]
 
 
 def test_where_both_see_one_face_the_mark_counts_and_the_person_is_one():

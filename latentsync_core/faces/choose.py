@@ -22,7 +22,7 @@ MOST_TRACKS = 100_000  # that a list may name
 class ChooseBy(str, Enum):
     """How the face to be synced is told from others."""
 
-    LARGEST = "largest"  # the person who takes the most room in the clip, seconds counting as much as size
+    LARGEST = "largest"  # person 0: who takes the most room, seconds counting as much as size; a marked face before all
     FRONTAL = "most frontal"  # the person who faces the camera longest
     LEFT = "left-most"  # in every shot the person farthest to the left
     INDEX = "person"  # by number; the contact sheet shows them
@@ -130,7 +130,7 @@ def _best_person(tracks: Iterable[FaceTrack], worth: Callable[[FaceTrack], float
 
 
 def _largest(faces: FaceTracks, _: FaceChoice) -> list[int]:
-    return _of_person(faces, _best_person(faces.tracks, _area))
+    return _of_person(faces, 0)  # persons are numbered by the room they take, after those marked by hand
 
 
 def _frontal(faces: FaceTracks, _: FaceChoice) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..types import Clip, FaceTrack, FaceTracks, Progress
 from .align import AlignOptions
+from .choose import choose
 from .detect import overlap
 from .follow import FaceOptions
 from .limits import TouchLimits
@@ -49,9 +50,7 @@ def everybody(
         clip, options, align, lambda done, total: tell(int(done * FINDING), total), limits, needed=False
     )
     marked = follow_marks(clip, marks, found.shots, following)
-    tracks = joined(marked, found.tracks)
-    chosen = tuple(track.track_id for track in tracks if track.person == 0)
-    return dataclasses.replace(found, tracks=tracks, chosen=chosen)
+    return choose(dataclasses.replace(found, tracks=joined(marked, found.tracks)))
 
 
 def joined(marked: Sequence[FaceTrack], found: Sequence[FaceTrack]) -> tuple[FaceTrack, ...]:
