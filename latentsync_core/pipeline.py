@@ -70,9 +70,7 @@ class SyncOptions:
     start: float = 0.0  # seconds into the clip at which the output begins
     end: float | None = None  # seconds into the clip at which it ends; None: the clip's end
     mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voices
-    work_folder: Path | None = (
-        None  # keeps found and finished faces, so that the next run or an interrupted job goes on
-    )
+    work_folder: Path | None = None  # keeps found and finished faces, for the next run or an interrupted one
 
 
 @dataclass(frozen=True)
