@@ -20,6 +20,8 @@ from training.stage2_data import Stage2Clips
 from training.train_stage2 import LEARNED, Judges, Weights, clean_estimate, learning, losses_of, train
 from training.train_unet import WINDOW, build, save, signal_shares
 
+from .one_thread import one_thread  # noqa: F401
+
 ALONE = {name: Weights(**{"perceptual": 0, "sync": 0, "trepa": 0, name: 1}) for name in ("perceptual", "sync", "trepa")}
 
 
@@ -168,6 +170,7 @@ def test_the_arms_differ_in_trepa_alone(clips, judges):
     assert all(torch.equal(with_it[name], without[name]) for name in without)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alone(clips, judges, tmp_path):
     start = begun().state_dict()
     budget = Budget(steps=2, learning_rate=0.02)

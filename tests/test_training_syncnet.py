@@ -12,6 +12,8 @@ from training.measure_syncnet import figures
 from training.sync_data import sync_clips
 from training.train_syncnet import EACH, LEAST_SHIFT, WEIGHTS, batch_of, build, loss_of, save, train
 
+from .one_thread import one_thread  # noqa: F401
+
 
 @pytest.fixture(scope="module")
 def clips():
@@ -50,6 +52,7 @@ def test_windows_of_a_clip_lie_apart_and_follow_from_the_seed(clips):
     assert gaps.min() > 0.75 * LEAST_SHIFT
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits(clips, tmp_path):
     budget = Budget(steps=3)
     through = train(clips, budget, count=1)

@@ -18,6 +18,8 @@ from training.loop import Budget
 from training.measure_trepa_encoder import LADDERS, measured, other_mouths, windows
 from training.train_trepa import CONFIGS, HIDDEN, WEIGHTS, build, hidden_of, settled, train, windows_of
 
+from .one_thread import one_thread  # noqa: F401
+
 SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=64)
 
 
@@ -56,6 +58,7 @@ def test_as_many_tubes_are_hidden_in_every_window_once_the_same_places_once_any(
     assert not (moments[1] == moments[1, 0]).all()
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_encoder(crops, tmp_path):
     through = train(crops, SMALL, Budget(steps=3), count=2).state_dict()
     train(crops, SMALL, Budget(steps=3), tmp_path, count=2, stop_after=2)

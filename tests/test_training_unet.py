@@ -29,6 +29,8 @@ from training.train_unet import (
     windows_of,
 )  # fmt: skip
 
+from .one_thread import one_thread  # noqa: F401
+
 FRAMES = 75
 EVEN = torch.ones(384)
 
@@ -85,6 +87,7 @@ def test_the_network_is_given_latents_as_noisy_as_the_engines_schedule_says(data
     assert signal_shares()[-1] < 0.01 < 0.99 < signal_shares()[0]
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path):
     budget = Budget(steps=3)
     through = train(data, budget, count=1)

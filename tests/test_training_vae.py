@@ -14,6 +14,8 @@ from training.mouth_meter import measure
 from training.train_vae import CONFIG, WEIGHTS, build, load, save, train, with_unit_latents
 from training.vae_data import batch_of, drawn_crops
 
+from .one_thread import one_thread  # noqa: F401
+
 TINY_STEP = 2 * 64 * 64  # pixels
 needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.train_vae")
 
@@ -36,6 +38,7 @@ def as_pictures(crops):
     return torch.from_numpy(crops).float() / 127.5 - 1
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one(crops, tmp_path):
     budget = Budget(steps=3)
     through = train(crops, budget, step_pixels=TINY_STEP)

@@ -1,7 +1,7 @@
 """The loop that every training here runs in: a budget, one falling learning rate, averaged weights, checkpoints.
 
-Stopped at any time, a run goes on from its last checkpoint; with a number of steps in place of minutes, two runs of the
-same seed give the same bits, interrupted or not. accelerate runs it, on a GPU where there is one.
+Stopped at any time, a run goes on from its last checkpoint; on one thread, with a number of steps in place of minutes,
+two runs of the same seed give the same bits, interrupted or not. accelerate runs it, on a GPU where there is one.
 """
 
 from __future__ import annotations
