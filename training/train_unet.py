@@ -8,8 +8,10 @@ with the same ones the network would copy the old mouth. One window in ten hears
 Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
 trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
 
-Two things are weighted: noise at the mouth counts more, and steps whose noise is faint less (Hang et al. 2023,
-"Min-SNR", https://arxiv.org/abs/2303.09556), which brings most of training's way in a fraction of its steps.
+Two things are weighted. Noise at the mouth counts more. And a step counts by how far off the clean latents are that its
+noise leads to: once for what is all noise, more by what is seen already (Salimans and Ho 2022, "SNR+1",
+https://arxiv.org/abs/2202.00512), up to a cap (Hang et al. 2023, "Min-SNR", https://arxiv.org/abs/2303.09556). In the
+noise's own error the noisiest steps, where the voice decides what is drawn, count next to nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ AVERAGING = 0.998
 WINDOW = 16  # frames
 SHARED = 0.5  # of the noise's variance is common to all frames of a window
 SILENT = 0.1  # of the windows hear zeros
-SNR_CAP = 5.0  # Min-SNR's gamma
+FAINT = 0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
+SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
 READERS = (".attn2.to_k.weight", ".attn2.to_v.weight")  # endings of the names of the weights that read its states
 
@@ -91,9 +94,9 @@ def reading(state: Mapping[str, Tensor], sizes: Tensor) -> dict[str, Tensor]:
 
 
 def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) -> Windows:
-    """The windows of this step: of `count` clips, at any time; diffusion steps spread evenly over the schedule.
+    """The windows of this step: of `count` clips, at any time. What is heard comes divided by `sizes`.
 
-    What is heard comes divided by `sizes`.
+    Diffusion steps are spread over the schedule, three of four in its noisier half.
     """
     rng = np.random.default_rng((15487549, seed, step))
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -106,6 +109,7 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
         heard = data.audio(int(clip), range(at, at + WINDOW)) / sizes
         audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard)
     places = (rng.permutation(count) + rng.random(count)) / count
+    places = np.interp(places, (0, FAINT, 1), (0, 0.5, 1))
     shape = (count, 4, WINDOW, SIDE, SIDE)
     common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
     return Windows(
@@ -124,10 +128,11 @@ def loss_of(unet: nn.Module, windows: Windows) -> tuple[Tensor, dict[str, float]
     predicted = unet(torch.cat([noisy, windows.condition], dim=1), windows.steps, windows.audio).float()
     error = (predicted - windows.noise).square()
     ratio = share / (1 - share)
-    faint = ratio.clamp(max=SNR_CAP) / ratio
+    by_step = (1 + ratio).clamp(max=SNR_CAP) / ratio
     at_mouth = _importance().to(error)
     weighted = error * at_mouth
-    return (weighted * faint).mean(), {"noise": error.mean().item(), "at the mouth": weighted.mean().item()}
+    loss = (weighted * by_step).mean()
+    return loss, {"loss": loss.item(), "noise": error.mean().item(), "at the mouth": weighted.mean().item()}
 
 
 def train(
