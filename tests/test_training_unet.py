@@ -15,7 +15,8 @@ from training import train_vae
 from training.features import ROWS, Features, alone, hearing
 from training.loop import Budget
 from training.make_nano import make
-from training.measure_unet import Drawing, best_lag, figures, redrawn
+from training.measure_unet import Drawing, best_lag, closeness, figures, redrawn
+from training.perceptual import Perceptual
 from training.train_unet import (
     WINDOW,
     build,
@@ -176,3 +177,16 @@ def test_the_bundle_is_small_says_what_it_is_and_loads(tmp_path):
     model = load_model(tmp_path / "nano", LoadOptions(device="cpu"))
     assert (model.name, model.resolution, model.demonstration, model.audio_tokens) == ("nano", 128, True, 50)
     assert "demonstration" in (tmp_path / "nano" / "README.md").read_text("utf-8")
+
+
+def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_count():
+    crops = np.random.default_rng(3).integers(0, 256, (2, 3, 128, 128), np.uint8)
+    true = torch.from_numpy(crops).float() / 255
+    keep = mouth_mask(128)
+    look = Perceptual(train_vae.build())
+    near, far = ((true + error * (1 - keep)).clamp(0, 1) for error in (0.02, 0.2))
+    found = [closeness(look, pictures, crops) for pictures in (near, far, (true + 0.2 * keep).clamp(0, 1))]
+    assert found[0][0] == pytest.approx(34, abs=1)
+    assert found[1][0] < found[0][0] - 15
+    assert found[0][1] < found[1][1]
+    assert found[2][0] == np.inf

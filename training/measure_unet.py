@@ -2,6 +2,8 @@
 
 Every clip is drawn anew by the engine's denoiser, window by window, the reference being the frame itself, and decoded;
 the meter reads the openings. Thrice: with the clip's own voice, with another language's (a dub), and with silence.
+Drawn for its own voice it can be held against what is true: PSNR within the mask, and how unlike it looks; the
+autoencoder's own loss stands beside both.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from latentsync_core.sampling.windows import WindowOptions, cross_fade, plan_win
 
 from .crops import RESOLUTION
 from .features import SIDE, alone
-from .measure_vae import DRAWS, held_out
+from .measure_vae import DRAWS, decoded, held_out
 from .mouth_meter import measure
+from .perceptual import Perceptual, lower_half
 from .speech import LANGUAGES, SAMPLE_RATE
 from .sync_data import held_out_voices
 from .train_unet import SHARED, WEIGHTS, load
@@ -81,6 +84,16 @@ def redrawn(unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor,
     return again * (1 - keep) + plain * keep
 
 
+@torch.no_grad()
+def closeness(look: Perceptual, seen: Tensor, crops: np.ndarray) -> tuple[float, float]:
+    """PSNR in dB within the mask and perceptual distance of the lower half, of (n, 3, 128, 128) in [0, 1] to the clip
+    (n, 3, 128, 128) uint8."""
+    true = torch.from_numpy(np.array(crops)).float() / 255
+    inside = mouth_mask(RESOLUTION) == 0
+    psnr = -10 * (seen - true).square()[inside.expand_as(true)].mean().log10()
+    return psnr.item(), look(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean().item()
+
+
 def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
     """From true openings (clips, n) and those read off the three drawings; intervals are a bootstrap's over clips."""
     clips = len(openings)
@@ -96,7 +109,10 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
             "by language": {name: _round(np.median(follows[languages == name])) for name in np.unique(languages)},
             "slope": _round(np.polyfit(openings.ravel(), own.ravel(), 1)[0]),
         },
-        "another voice": {"follows it": _median(by_clip(dub, dubbed)), "old mouth": _median(by_clip(openings, dubbed))},
+        "another voice": {
+            "follows it": _median(by_clip(dub, dubbed)), "old mouth": _median(by_clip(openings, dubbed)),
+            "both voices' mouths": _median(by_clip(openings, dub)),
+        },
         "silence": {"frames closed": _round((silent < limit).mean()), "median opening": _round(np.median(silent))},
     }  # fmt: skip
 
@@ -125,7 +141,7 @@ def _median(values: np.ndarray) -> list[float]:
 
 
 def _round(value: float) -> float:
-    return round(float(value), 3)
+    return round(float(value), 4)
 
 
 def main() -> None:
@@ -149,13 +165,21 @@ def main() -> None:
     heard = [alone(tiny_english(), voice, frames) for voice in voices]
     quiet = alone(tiny_english(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
     drawing = Drawing(options.steps, options.cfg)
-    read = []
+    look, keep = Perceptual(codec.vae), mouth_mask(RESOLUTION)
+    read, close, floor = [], [], []
     for number, clip in enumerate(crops):
         audios = (heard[number], heard[(number + DUB_BY) % len(crops)], quiet)
-        read.append([measure(redrawn(unet, codec, clip, audio, drawing)) for audio in audios])
+        drawn = [redrawn(unet, codec, clip, audio, drawing) for audio in audios]
+        read.append([measure(pictures) for pictures in drawn])
+        close.append(closeness(look, drawn[0], clip))
+        plain = torch.from_numpy(np.array(clip)).float() / 255
+        floor.append(closeness(look, decoded(codec, plain)[0] * (1 - keep) + plain * keep, clip))
         logger.info("%d of %d clips", number + 1, len(crops))
-    own, dubbed, silent = np.array(read).transpose(1, 0, 2)
-    print(json.dumps(figures(openings, own, dubbed, silent), indent=1))
+    found = figures(openings, *np.array(read).transpose(1, 0, 2))
+    for name, values in (("drawn", close), ("autoencoder", floor)):
+        psnr, unlike = np.array(values).T
+        found[name] = {"PSNR within the mask, dB": _median(psnr), "perceptual distance": _median(unlike)}
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
