@@ -18,6 +18,8 @@ REACH = (2.3, 1.75)  # head units from the origin that the drawing covers: to th
 HEAD_REACH = (1.35, 1.75, 1.55)  # the same of the head alone: to the sides, upwards, downwards
 DENSITIES = (48, 96, 192, 384)  # map cells per head unit
 STILL = Jaw()
+# By how much the face mesh sees the ten brow points and the nine of the nose lower and further out than the skin there.
+SEEN_BEFORE = np.repeat([(0.0, 0.07), (0.012, 0.035)], (10, 9), axis=0)
 TURNED = np.radians(25.5)  # of yaw, beyond which the nose may stand out of the head's outline
 
 
@@ -222,6 +224,7 @@ class Painter:
         rim += [(-curves.half_width, corner), (curves.half_width, corner)]
         sides = [(-person.width * 0.97, 0.05), (person.width * 0.97, 0.05)]
         points = surface_points(person, jaw, skin, np.concatenate([still, rim, sides]))
+        points[:19, 1:] += SEEN_BEFORE
         points[23:29, 2] += 0.06 * shape.rounding
         seen = pose.project(points)
         edge = np.concatenate([seen[21:23], seen[29:31]])
