@@ -166,8 +166,8 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     model.add_argument(
         "--model",
         default="latentsync-1.6",
-        help="latentsync-1.5, latentsync-1.6, a bundle folder, a U-Net checkpoint, or untrained (a demonstration "
-        "model: the mouth is noise); default %(default)s",
+        help="latentsync-1.5, latentsync-1.6, a bundle folder, a U-Net checkpoint, or nano (carried with the pack: a "
+        "small demonstration model, trained on drawn people); default %(default)s",
     )
     model.add_argument("--resolution", type=int, choices=(256, 512), help="of an unknown checkpoint: 256 or 512 px")
     model.add_argument("--models-folder", type=Path, help="where models live (default: LATENTSYNC_MODELS)")
@@ -377,7 +377,7 @@ def _print_report(report, as_json: bool) -> None:
         print(json.dumps(dataclasses.asdict(report), default=str))
         return
     if report.demonstration:
-        print(f"model {report.model!r} is a demonstration with random weights: the mouth it draws is noise")
+        print(f"model {report.model!r} is a demonstration: it shows how the pack works, not how well LatentSync draws")
     print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
     for number, speaker in enumerate(report.faces, 1):
         who = f"speaker {number}: " if len(report.faces) > 1 else ""

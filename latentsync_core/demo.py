@@ -9,6 +9,7 @@ from .audio_io import load_audio
 from .contact_sheet import write_sheet
 from .errors import AudioError
 from .ffmpeg import run_ffmpeg
+from .models.demonstration import NANO
 from .pipeline import PhaseProgress, SyncOptions, SyncReport, sync
 from .sampling.sampler import SamplerOptions
 from .video_io import probe
@@ -21,8 +22,7 @@ PORTRAIT = SAMPLE / "portrait.png"  # somebody to make talk
 TWO_PEOPLE = SAMPLE / "two_people.mp4"  # two who answer each other in French, made by dev/make_two_people.py
 HER_VOICE = SAMPLE / "her_voice_en.flac"  # what each of them says there, in English, as long as the scene
 HIS_VOICE = SAMPLE / "his_voice_en.flac"
-MODEL = "untrained"  # the only carried model so far; its mouths are noise
-STEPS = 4  # noise is noise after 20 too
+SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
 
 
 def run_demo(out: Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
@@ -30,7 +30,7 @@ def run_demo(out: Path, on_progress: PhaseProgress | None = None) -> tuple[SyncR
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="latentsync_dub_") as folder:
         mix = _mixed(VOICE, MUSIC_AND_EFFECTS, Path(folder) / "mix.wav")
-        options = SyncOptions(model=MODEL, sampler=SamplerOptions(steps=STEPS), mux_audio=mix)
+        options = SyncOptions(model=NANO, sampler=SAMPLER, mux_audio=mix)
         report = sync(SCENE, VOICE, out, options, on_progress)
     sheet = report.output.with_suffix(".png")
     write_sheet(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)

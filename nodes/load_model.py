@@ -73,8 +73,8 @@ def model_choice() -> io.Combo.Input:
     return io.Combo.Input(
         "model",
         options=list(names),
-        tooltip="latentsync-1.6 draws mouths at 512 px, latentsync-1.5 at 256 px. A demonstration model is carried "
-        "with the pack: it shows that a graph runs, not what LatentSync can do. Others lie in models/latentsync.",
+        tooltip="latentsync-1.6 draws mouths at 512 px, latentsync-1.5 at 256 px. A demonstration model comes "
+        "with the pack: small and quick, it shows how everything works. Others lie in models/latentsync.",
     )
 
 

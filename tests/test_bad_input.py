@@ -164,7 +164,7 @@ def test_a_pickle_with_code_inside_is_not_run(refused, tmp_path, monkeypatch):
 def test_a_model_that_is_not_installed_explains_how_to_get_it(refused, tmp_path):
     sentence = refused(model="latentsync-1.6", extra=("--models-folder", str(tmp_path / "models")))
     assert "download latentsync-1.6" in sentence
-    assert "untrained" in sentence
+    assert "nano" in sentence
 
 
 def test_a_model_name_that_nobody_knows(refused):

@@ -15,7 +15,7 @@ from training import train_vae
 from training.features import ROWS, Features, alone, hearing
 from training.loop import Budget
 from training.make_nano import make
-from training.measure_unet import Drawing, best_lag, closeness, figures, redrawn
+from training.measure_unet import Drawing, best_lag, closeness, figures, paused, redrawn
 from training.perceptual import Perceptual
 from training.train_unet import (
     WINDOW,
@@ -190,3 +190,10 @@ def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_cou
     assert found[1][0] < found[0][0] - 15
     assert found[0][1] < found[1][1]
     assert found[2][0] == np.inf
+
+
+def test_a_pause_is_a_mouth_that_stays_shut():
+    opening = np.array([0.1, 0, 0, 0.1, 0.2, *[0.001] * 7, 0.1])
+    assert np.flatnonzero(paused(opening)).tolist() == [6, 7, 8, 9, 10]
+    assert not paused(np.full(8, 0.1)).any()
+    assert paused(np.zeros(8)).sum() == 6

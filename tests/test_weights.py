@@ -82,13 +82,13 @@ def test_an_installed_model_is_loaded_by_its_name(model, options):
 def test_a_model_that_is_not_installed_says_how_to_get_it(tmp_path):
     words = refusal("latentsync-1.5", LoadOptions(models_folder=tmp_path))
     assert "download latentsync-1.5" in words
-    assert "--model untrained" in words
+    assert "--model nano" in words
     assert str(tmp_path) in words
 
 
 def test_an_unknown_name_lists_the_choices(options):
     words = refusal("latentsync-9", options)
-    assert all(name in words for name in ("'latentsync-9'", "latentsync-1.5", "latentsync-1.6", "untrained"))
+    assert all(name in words for name in ("'latentsync-9'", "latentsync-1.5", "latentsync-1.6", "nano"))
 
 
 def test_the_demonstration_model_comes_only_when_asked_for_and_says_what_it_is():

@@ -1,6 +1,6 @@
 """Puts the trained parts together: ``python -m training.make_nano`` writes the bundle that the pack carries.
 
-All in half precision, labelled a demonstration, with the model card of `nano_card.md` beside it.
+All in half precision, labelled a demonstration, with the model card of `nano_card.md` and Whisper's licence beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from latentsync_core.errors import OutputError
 from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.demonstration import NANO
+from latentsync_core.models.demonstration import NANO, NANO_FOLDER
 from latentsync_core.models.model import LatentSyncModel
 
 from .crops import RESOLUTION
@@ -25,8 +25,8 @@ from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .train_vae import load as load_vae
 from .whisper_tiny import tiny_english
 
-NAME = "nano"
 CARD = Path(__file__).parent / "nano_card.md"
+WHISPER_LICENSE = Path(__file__).parent / "nano_license_whisper"
 MOST_BYTES = 32_000_000  # of the whole bundle
 
 
@@ -36,7 +36,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
     codec.vae.half()
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in (unet, vae)))
     return LatentSyncModel(
-        name=NAME,
+        name=NANO,
         unet=load_unet(unet).half(),
         codec=codec,
         whisper=copy.deepcopy(tiny_english()).half(),  # the kept one stays in float32
@@ -55,6 +55,7 @@ def make(folder: Path, unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> in
     """
     save_bundle(nano_model(unet, vae), folder)
     shutil.copyfile(CARD, folder / "README.md")
+    shutil.copyfile(WHISPER_LICENSE, folder / "LICENSE.whisper")
     size = sum(file.stat().st_size for file in folder.iterdir())
     if size > MOST_BYTES:
         shutil.rmtree(folder)
@@ -66,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unet", type=Path, default=UNET_WEIGHTS)
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
-    parser.add_argument("--out", type=Path, default=NANO)
+    parser.add_argument("--out", type=Path, default=NANO_FOLDER)
     options = parser.parse_args()
     print(f"{make(options.out, options.unet, options.vae) / 1e6:.1f} MB in {options.out}")
 

@@ -42,6 +42,7 @@ DUB_BY = 1  # clips further on: the next language's voice
 SHUFFLED_BY = 7  # clips further on: whose openings the baseline compares with
 LAGS = range(-5, 6)  # frames
 SILENT_BELOW = 0.15  # of a speaker's range: a mouth that counts as closed
+SHUT, PAUSE = 0.005, 6  # head units that lips may be apart in a pause, and its least frames
 SPEECH_RANGE = 95  # percentile of a speaker's true openings
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
     dub, other = np.roll(openings, -DUB_BY, axis=0), np.roll(openings, -SHUFFLED_BY, axis=0)
     follows, languages = by_clip(openings, own), np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)])
     limit = SILENT_BELOW * np.percentile(openings, SPEECH_RANGE, axis=1, keepdims=True)
+    pauses = np.array([paused(true) for true in openings])
     lags = np.array([best_lag(true, seen) for true, seen in zip(openings, own, strict=True)])
     return {
         "clips": clips, "frames": int(openings.size),
@@ -113,8 +115,21 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
             "follows it": _median(by_clip(dub, dubbed)), "old mouth": _median(by_clip(openings, dubbed)),
             "both voices' mouths": _median(by_clip(openings, dub)),
         },
+        "pauses of the own voice": {
+            "frames": int(pauses.sum()), "closed": _round((own < limit)[pauses].mean() if pauses.any() else 1),
+        },
         "silence": {"frames closed": _round((silent < limit).mean()), "median opening": _round(np.median(silent))},
     }  # fmt: skip
+
+
+def paused(true: np.ndarray) -> np.ndarray:
+    """(n,) bool: frames within pauses, where the mouth is shut for PAUSE frames or more, not those at their ends."""
+    found = np.zeros(len(true), bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (true < SHUT).astype(int), [0]])))
+    for start, stop in edges.reshape(-1, 2):
+        if stop - start >= PAUSE:
+            found[start + 1 : stop - 1] = True
+    return found
 
 
 def by_clip(true: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -8,10 +8,12 @@ with the same ones the network would copy the old mouth. One window in ten hears
 Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
 trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
 
-Two things are weighted. Noise at the mouth counts more. And a step counts by how far off the clean latents are that its
+Three things are weighted. Noise at the mouth counts more. A step counts by how far off the clean latents are that its
 noise leads to: once for what is all noise, more by what is seen already (Salimans and Ho 2022, "SNR+1",
-https://arxiv.org/abs/2202.00512), up to a cap (Hang et al. 2023, "Min-SNR", https://arxiv.org/abs/2303.09556). In the
-noise's own error the noisiest steps, where the voice decides what is drawn, count next to nothing.
+https://arxiv.org/abs/2202.00512), up to a cap (Hang et al. 2023, "Min-SNR", https://arxiv.org/abs/2303.09556); in the
+noise's own error the noisiest steps, where the voice decides what is drawn, would count next to nothing. And errors
+count once more as they are on the whole, over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple diffusion",
+https://arxiv.org/abs/2301.11093): those of a patch's colour, which the eye sees first and single latents' noise drowns.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.faces.masks import latent_mask
@@ -42,7 +45,10 @@ from .vae_data import CACHE, mouth_weights
 WEIGHTS = loop.WEIGHTS / "unet.safetensors"
 RUN = loop.RUNS / "unet"
 # 5.3 M parameters. Two heads, not eight: with four channels a head, attention takes half of a step's time on a CPU.
-CONFIG = UNetConfig(block_channels=(32, 64, 64, 64), audio_width=384, heads=2, motion=MotionConfig(heads=2))
+# Norms over four channels and more: over single ones they take away a patch's colour and what step it is.
+CONFIG = UNetConfig(
+    block_channels=(32, 64, 64, 64), audio_width=384, heads=2, norm_groups=8, motion=MotionConfig(heads=2)
+)
 LEARNING_RATE = 6e-4
 AVERAGING = 0.998
 WINDOW = 16  # frames
@@ -51,6 +57,8 @@ SILENT = 0.1  # of the windows hear zeros
 FAINT = 0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
 SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
+PATCH = 4  # latents a side, over which an error counts on the whole
+COARSE = 4.0  # what that weighs
 READERS = (".attn2.to_k.weight", ".attn2.to_v.weight")  # endings of the names of the weights that read its states
 
 
@@ -131,8 +139,11 @@ def loss_of(unet: nn.Module, windows: Windows) -> tuple[Tensor, dict[str, float]
     by_step = (1 + ratio).clamp(max=SNR_CAP) / ratio
     at_mouth = _importance().to(error)
     weighted = error * at_mouth
-    loss = (weighted * by_step).mean()
-    return loss, {"loss": loss.item(), "noise": error.mean().item(), "at the mouth": weighted.mean().item()}
+    fine = (weighted * by_step).mean()
+    on_the_whole = F.avg_pool3d(predicted - windows.noise, (WINDOW, PATCH, PATCH)).square()
+    coarse = (on_the_whole * by_step).mean()
+    parts = {"loss": fine, "on the whole": coarse, "noise": error.mean(), "at the mouth": weighted.mean()}
+    return fine + COARSE * coarse, {name: value.item() for name, value in parts.items()}
 
 
 def train(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 BYPASSED = 4  # a node's mode
-MODEL = "untrained (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
+MODEL = "nano (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
 GREEN, BLUE, VIOLET, ORANGE, RED = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f"
 # Room below the widgets, in pixels, for what a node shows after it ran.
 PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = 230, 230, 340, 70, 60
@@ -105,8 +105,8 @@ SOURCES = """
 size and frame rate goes; the voice must be the voice alone, without music.
 """
 REAL_RESULTS = """
-**For real results** choose *latentsync-1.6* as the model (512 px mouths; 5 GB, fetched once). The demonstration model
-that is chosen here shows that the graph runs. It can't draw a mouth that anybody would believe.
+**For film** choose *latentsync-1.6* as the model (512 px mouths; 5 GB, fetched once). *nano*, which is chosen here, is
+a demonstration that comes with the pack: its mouths follow the voice, but it knows drawn people only, and draws softly.
 """
 HELP = "Every node has a help page: select it and press the **i** above it."
 

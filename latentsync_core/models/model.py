@@ -53,7 +53,7 @@ class LatentSyncModel:
     device: torch.device
     dtype: torch.dtype  # of U-Net and VAE
     digest: str  # hex; differs where weights, resolution or precision differ
-    demonstration: bool = False  # True: not trained for lip-sync, only shows that everything runs
+    demonstration: bool = False  # True: carried to show how everything works, not to be published with
 
     @property
     def audio_tokens(self) -> int:

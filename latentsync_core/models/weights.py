@@ -13,6 +13,7 @@ from ..errors import ModelError, OptionError
 from ..types import Progress
 from .bundle import read_bundle, save_bundle
 from .checkpoint import check_fit, fill, read_tensors
+from .demonstration import NANO, NANO_FOLDER
 from .identity import checked_sha256, file_sha256, note_sha256, quick_digest
 from .known import KNOWN_MODELS, KnownModel
 from .model import PRECISIONS, LatentSyncModel, LoadOptions, chosen_device, chosen_dtype
@@ -41,7 +42,8 @@ def load_model(
     Args:
         spec: "latentsync-1.5" or "latentsync-1.6" where it is installed in the models folder, a bundle folder, a U-Net
             checkpoint (.pt or .safetensors; its VAE and Whisper are found beside it or in the models folder), or
-            "untrained" for a demonstration model with random weights. A demonstration model is never chosen by itself.
+            "nano" for the small demonstration model that is carried with the pack, or "untrained" for one with random
+            weights. A demonstration model is never chosen by itself.
         on_progress: counts tensors; before that, bytes, where a checkpoint has to be hashed to know which it is.
 
     Raises:
@@ -57,6 +59,8 @@ def load_model(
             precision=options.precision,
             operations=options.operations,
         )
+    if str(spec) == NANO:
+        return _load_bundle(NANO_FOLDER, options, on_progress)
     if str(spec) in KNOWN_MODELS:
         return _load_installed(KNOWN_MODELS[str(spec)], options, on_progress)
     if path.is_dir():
@@ -67,7 +71,7 @@ def load_model(
         return _load_checkpoint(path, None, options, on_progress)
     raise ModelError(
         f"There is no model called {str(spec)!r} and no file or folder there; give {', '.join(KNOWN_MODELS)}, a bundle "
-        f"folder, a U-Net checkpoint, or {UNTRAINED} (a demonstration with random weights)."
+        f"folder, a U-Net checkpoint, or {NANO} (the small demonstration model that is carried with the pack)."
     )
 
 
@@ -107,7 +111,7 @@ def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progre
             return _load_checkpoint(place, known, options, on_progress)
     raise ModelError(
         f"{known.name} is not installed in {folder}; run `python -m latentsync_core download {known.name}`, or try out "
-        f"the rest with `--model {UNTRAINED}`, a demonstration with random weights."
+        f"the rest with `--model {NANO}`, the small demonstration model that is carried with the pack."
     )
 
 
