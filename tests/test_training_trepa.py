@@ -130,8 +130,6 @@ def test_the_measure_sees_who_sees_jitter(crops):
 
 @pytest.mark.parametrize("which", CONFIGS)
 def test_the_carried_encoders_fit(which):
-    if not WEIGHTS[which].exists():
-        pytest.skip("no weights: python -m training.train_trepa")
     assert load_video_encoder(WEIGHTS[which]).config == CONFIGS[which]
 
 
