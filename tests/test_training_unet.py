@@ -1,5 +1,7 @@
 """The small U-Net's first stage: what a step shows it, a training that resumes, a measure that can tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.faces.masks import latent_mask, mouth_mask
 from latentsync_core.models.model import LoadOptions
+from latentsync_core.models.network_file import save_network
+from latentsync_core.models.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.models.weights import load_model
 from latentsync_core.sampling.windows import WindowOptions
@@ -15,9 +19,11 @@ from training import train_vae
 from training.features import ROWS, Features, alone, hearing
 from training.loop import Budget
 from training.make_nano import make
+from training.measure_steps import errors
 from training.measure_unet import Drawing, best_lag, closeness, figures, paused, redrawn
 from training.perceptual import Perceptual
 from training.train_unet import (
+    CONFIG,
     WINDOW,
     build,
     channel_sizes,
@@ -197,3 +203,23 @@ def test_a_pause_is_a_mouth_that_stays_shut():
     assert np.flatnonzero(paused(opening)).tolist() == [6, 7, 8, 9, 10]
     assert not paused(np.full(8, 0.1)).any()
     assert paused(np.zeros(8)).sum() == 6
+
+
+def test_a_file_says_what_network_it_is_of(tmp_path):
+    """Norms over other groups have weights of the same shapes."""
+    config = replace(CONFIG, norm_groups=16)
+    save_network(UNet.from_config(config), config.to_dict(), tmp_path / "unet.safetensors")
+    assert load(tmp_path / "unet.safetensors").config == config
+
+
+def test_who_foresees_the_clean_latents_has_no_error_at_any_step_and_who_does_not_has_more(data):
+    windows = windows_of(data, 0, 0, 2, EVEN)
+
+    def knowing(sample, steps, audio):
+        share = signal_shares()[steps].view(-1, 1, 1, 1, 1)
+        return (sample[:, :4] - share.sqrt() * windows.clean) / (1 - share).sqrt()
+
+    for step in (900, 100):
+        assert max(errors(knowing, windows, step).values()) < 1e-4
+        blind = errors(lambda sample, *_: torch.zeros_like(sample[:, :4]), windows, step)
+        assert blind["within the mask"] > blind["on the whole"] > 0.001

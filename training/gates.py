@@ -21,7 +21,6 @@ from pathlib import Path
 from .loop import RUNS, WEIGHTS
 
 FIGURES = RUNS / "figures"
-CPU_STEPS = 8  # of denoising where the finished model draws its test clips on a CPU: 20 take hours
 PRESETS = {  # by step: the arguments of its training
     "cpu": {
         "draw": ["--clips", "1400"],
@@ -135,8 +134,7 @@ def _lacking(step: Step, device: str) -> list[str]:
     if not step.measure:
         return []
     logger.info("measuring: %s", step.name)
-    draws = ["--device", device, *(["--steps", str(CPU_STEPS)] if device == "cpu" else [])]
-    look = [*step.look, *(draws if step.measure == "training.measure_unet" else [])]
+    look = [*step.look, *(["--device", device] if step.measure == "training.measure_unet" else [])]
     figures = json.loads(_module(step.measure, look, read=True))
     FIGURES.mkdir(parents=True, exist_ok=True)
     (FIGURES / f"{step.name}.json").write_text(json.dumps(figures, indent=1), "utf-8")

@@ -17,7 +17,7 @@ import torch
 
 from latentsync_core.audio_io import load_audio
 from latentsync_core.contact_sheet import write_sheet
-from latentsync_core.frame import Frame
+from latentsync_core.demo import SAMPLER
 from latentsync_core.models.demonstration import NANO
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler import SamplerOptions
@@ -36,11 +36,7 @@ def mesh_openings(path: Path, seconds: float) -> np.ndarray:
     """(n,) of the clip's first seconds, as fractions of the face's height; NaN where the mesh finds no face."""
     meter = MeshMeter()
     with FrameReader(probe(path).between(0, seconds)) as frames:
-        return np.array([meter(_levels(frame)) for frame in frames])
-
-
-def _levels(frame: Frame) -> np.ndarray:
-    return (frame.rgb().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        return np.array([meter.read(frame) for frame in frames])
 
 
 def agreement(intended: np.ndarray, seen: np.ndarray) -> dict:
@@ -61,8 +57,8 @@ def main() -> None:
     parser.add_argument("--model", default=NANO)
     parser.add_argument("--language", choices=tuple(LANGUAGES), default="en")
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--steps", type=int, default=SamplerOptions.steps)
-    parser.add_argument("--cfg", type=float, default=SamplerOptions.cfg)
+    parser.add_argument("--steps", type=int, default=SAMPLER.steps)
+    parser.add_argument("--cfg", type=float, default=SAMPLER.cfg)
     parser.add_argument("--out", type=Path, default=loop.RUNS / "real_clip.mp4")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -38,8 +38,8 @@ from latentsync_core.trepa.score import sync_score, temporal_distance
 from . import loop, train_syncnet, train_trepa
 from .crops import RESOLUTION
 from .features import alone
-from .measure_unet import Drawing, by_clip, redrawn
-from .measure_vae import DRAWS, decoded, held_out
+from .measure_unet import Drawing, by_clip, pictures_of, redrawn, through_autoencoder
+from .measure_vae import DRAWS, held_out
 from .mouth_meter import measure
 from .sync_data import held_out_voices
 from .train_unet import load
@@ -74,9 +74,9 @@ class Eye:
 
     def readings(self, clips: TrueClips, drawn: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric of drawn clips (clips, n, 3, 128, 128) uint8: (clips,) each."""
-        rows = [self._of_clip(clips, number, _pictures(clip)) for number, clip in enumerate(drawn)]
+        rows = [self._of_clip(clips, number, pictures_of(clip)) for number, clip in enumerate(drawn)]
         found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        openings = np.stack([measure(_pictures(clip)) for clip in drawn])
+        openings = np.stack([measure(pictures_of(clip)) for clip in drawn])
         true = clips.openings[: len(drawn)]
         found["opening's flicker"] = np.array(
             [
@@ -88,7 +88,7 @@ class Eye:
         return {name: found[name] for name in SAID}
 
     def _of_clip(self, clips: TrueClips, number: int, drawn: Tensor) -> dict[str, float]:
-        true = _pictures(clips.crops[number])
+        true = pictures_of(clips.crops[number])
         voice = torch.from_numpy(np.asarray(clips.voices[number], np.float32))
         score = sync_score(self._syncnet, drawn * 2 - 1, voice)
         return {
@@ -171,9 +171,7 @@ def redrawn_by(
 
 def floor(codec: DiffusersCodec, clips: TrueClips) -> np.ndarray:
     """The true clips as the autoencoder gives them back, within the mask; uint8."""
-    keep = mouth_mask(RESOLUTION)
-    plain = (_pictures(crops) for crops in clips.crops)
-    return np.stack([_levels(decoded(codec, true)[0] * (1 - keep) + true * keep) for true in plain])
+    return np.stack([_levels(through_autoencoder(codec, crops)) for crops in clips.crops])
 
 
 def _rounded(value: float) -> float:
@@ -183,10 +181,6 @@ def _rounded(value: float) -> float:
 
 def _per_cent(change: np.ndarray, base: np.ndarray) -> np.ndarray:
     return 100 * change / np.maximum(base, 1e-12)
-
-
-def _pictures(crops: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(crops)).float() / 255
 
 
 def _levels(pictures: Tensor) -> np.ndarray:
@@ -199,7 +193,7 @@ def main() -> None:
     parser.add_argument("--without", type=Path, nargs="+", required=True, help="weights of the same seeds, in order")
     parser.add_argument("--before", type=Path, help="the first stage's weights")
     parser.add_argument("--clips", type=int, default=20, help="of the forty that are drawn, the first so many")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=Drawing.steps)
     parser.add_argument("--cfg", type=float, default=Drawing.cfg)
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--syncnet", type=Path, default=train_syncnet.WEIGHTS)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentsync_core.demo import SAMPLER
 from latentsync_core.faces.masks import latent_mask, mouth_mask
 from latentsync_core.models.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
@@ -50,10 +51,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the clips are drawn."""
+    """How the clips are drawn; of itself, as the demo draws."""
 
-    steps: int = 20
-    cfg: float = 1.5
+    steps: int = SAMPLER.steps
+    cfg: float = SAMPLER.cfg
     windows: WindowOptions = field(default_factory=WindowOptions)
     seed: int = 1247
 
@@ -64,8 +65,7 @@ def redrawn(unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor,
 
     Pixels outside the mask are the clip's own.
     """
-    plain = torch.from_numpy(np.array(crops)).float() / 255
-    keep = mouth_mask(RESOLUTION)
+    plain, keep = pictures_of(crops), mouth_mask(RESOLUTION)
     whole, masked = codec.encode(plain * 2 - 1).cpu(), codec.encode((plain * 2 - 1) * keep).cpu()
     noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, SIDE, SIDE), SHARED)
     drawn = torch.zeros_like(whole)
@@ -89,10 +89,23 @@ def redrawn(unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor,
 def closeness(look: Perceptual, seen: Tensor, crops: np.ndarray) -> tuple[float, float]:
     """PSNR in dB within the mask and perceptual distance of the lower half, of (n, 3, 128, 128) in [0, 1] to the clip
     (n, 3, 128, 128) uint8."""
-    true = torch.from_numpy(np.array(crops)).float() / 255
+    true = pictures_of(crops)
     inside = mouth_mask(RESOLUTION) == 0
     psnr = -10 * (seen - true).square()[inside.expand_as(true)].mean().log10()
     return psnr.item(), look(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean().item()
+
+
+@torch.no_grad()
+def through_autoencoder(codec: DiffusersCodec, crops: np.ndarray) -> Tensor:
+    """The clip (n, 3, 128, 128) uint8 as the autoencoder gives it back within the mask, in [0, 1]: the most that any
+    drawing can be like it."""
+    plain, keep = pictures_of(crops), mouth_mask(RESOLUTION)
+    return decoded(codec, plain)[0] * (1 - keep) + plain * keep
+
+
+def pictures_of(crops: np.ndarray) -> Tensor:
+    """uint8 levels as float32 in [0, 1]."""
+    return torch.from_numpy(np.array(crops)).float() / 255
 
 
 def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
@@ -116,7 +129,7 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
             "both voices' mouths": _median(by_clip(openings, dub)),
         },
         "pauses of the own voice": {
-            "frames": int(pauses.sum()), "closed": _round((own < limit)[pauses].mean() if pauses.any() else 1),
+            "frames": int(pauses.sum()), "closed": _round((own < limit)[pauses].mean()) if pauses.any() else None,
         },
         "silence": {"frames closed": _round((silent < limit).mean()), "median opening": _round(np.median(silent))},
     }  # fmt: skip
@@ -180,15 +193,14 @@ def main() -> None:
     heard = [alone(tiny_english(), voice, frames) for voice in voices]
     quiet = alone(tiny_english(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
     drawing = Drawing(options.steps, options.cfg)
-    look, keep = Perceptual(codec.vae), mouth_mask(RESOLUTION)
+    look = Perceptual(codec.vae)
     read, close, floor = [], [], []
     for number, clip in enumerate(crops):
         audios = (heard[number], heard[(number + DUB_BY) % len(crops)], quiet)
         drawn = [redrawn(unet, codec, clip, audio, drawing) for audio in audios]
         read.append([measure(pictures) for pictures in drawn])
         close.append(closeness(look, drawn[0], clip))
-        plain = torch.from_numpy(np.array(clip)).float() / 255
-        floor.append(closeness(look, decoded(codec, plain)[0] * (1 - keep) + plain * keep, clip))
+        floor.append(closeness(look, through_autoencoder(codec, clip), clip))
         logger.info("%d of %d clips", number + 1, len(crops))
     found = figures(openings, *np.array(read).transpose(1, 0, 2))
     for name, values in (("drawn", close), ("autoencoder", floor)):

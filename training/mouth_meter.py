@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.track import FaceFollower, FaceOptions
+from latentsync_core.frame import Frame
 
 from .crops import RESOLUTION, engine_frame
 
@@ -81,7 +82,11 @@ class MeshMeter:
 
     def __call__(self, picture: np.ndarray) -> float:
         """The opening in (H, W, 3) uint8 RGB as a fraction of the face's height; NaN where no face is found."""
-        mesh = self._follower.find(engine_frame(picture))
+        return self.read(engine_frame(picture))
+
+    def read(self, frame: Frame) -> float:
+        """The same of a frame of the engine's."""
+        mesh = self._follower.find(frame)
         if mesh is None:
             return float("nan")
         upper, lower = (mesh[vertex] for vertex in INNER_LIPS)

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.faces.masks import latent_mask
-from latentsync_core.models.network_file import save_network
+from latentsync_core.models.network_file import config_in, save_network
 from latentsync_core.models.unet import UNet
 from latentsync_core.models.unet_config import MotionConfig, UNetConfig
 from latentsync_core.sampling.denoise import NOISE_SCHEDULE
@@ -129,18 +129,25 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
     )
 
 
+def noisy(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
+    """Clean latents (b, 4, f, h, w) with as much noise as they have at diffusion steps (b,)."""
+    share = signal_shares().to(clean)[steps].view(-1, 1, 1, 1, 1)
+    return share.sqrt() * clean + (1 - share).sqrt() * noise
+
+
 def loss_of(unet: nn.Module, windows: Windows) -> tuple[Tensor, dict[str, float]]:
     """The weighted error of the predicted noise, and what the plain one is, at all pixels and at the mouth."""
-    share = signal_shares().to(windows.clean)[windows.steps].view(-1, 1, 1, 1, 1)
-    noisy = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
-    predicted = unet(torch.cat([noisy, windows.condition], dim=1), windows.steps, windows.audio).float()
-    error = (predicted - windows.noise).square()
+    sample = noisy(windows.clean, windows.noise, windows.steps)
+    predicted = unet(torch.cat([sample, windows.condition], dim=1), windows.steps, windows.audio).float()
+    off = predicted - windows.noise
+    error = off.square()
+    share = signal_shares().to(off)[windows.steps].view(-1, 1, 1, 1, 1)
     ratio = share / (1 - share)
     by_step = (1 + ratio).clamp(max=SNR_CAP) / ratio
     at_mouth = _importance().to(error)
     weighted = error * at_mouth
     fine = (weighted * by_step).mean()
-    on_the_whole = F.avg_pool3d(predicted - windows.noise, (WINDOW, PATCH, PATCH)).square()
+    on_the_whole = F.avg_pool3d(off, (WINDOW, PATCH, PATCH)).square()
     coarse = (on_the_whole * by_step).mean()
     parts = {"loss": fine, "on the whole": coarse, "noise": error.mean(), "at the mouth": weighted.mean()}
     return fine + COARSE * coarse, {name: value.item() for name, value in parts.items()}
@@ -176,10 +183,10 @@ def save(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load(path: Path = WEIGHTS) -> UNet:
-    """The U-Net of a file that `save` wrote, in float32."""
+    """The U-Net of a file that `save` wrote, by the config in it, in float32."""
     from safetensors.torch import load_file
 
-    unet = UNet.from_config(CONFIG)
+    unet = UNet.from_config(UNetConfig.from_dict(config_in(path)))
     unet.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     return unet.eval().requires_grad_(False)
 

@@ -90,7 +90,7 @@ def test_a_bundle_that_extra_model_paths_names_is_listed_and_runs(dub_classic, e
 
 def test_released_and_carried_models_are_listed(dub):
     names = listed(dub)
-    assert {"latentsync-1.6", "latentsync-1.5", MODEL} <= set(names)
+    assert {"latentsync-1.6", "latentsync-1.5", "nano (demonstration)", MODEL} <= set(names)
 
 
 def test_freed_memory_goes_back(dub, graph):

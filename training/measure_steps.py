@@ -1,0 +1,97 @@
+"""What the U-Net foresees at single diffusion steps: ``python -m training.measure_steps``, test people and voices only.
+
+At each step the clean latents that one prediction leads to are held against the true ones, within the mask: latent by
+latent, and on the whole, over patches of all frames, which is colour for the most part. With another clip's voice and
+with none beside it, one sees at which steps the voice counts. Several files of weights can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentsync_core.faces.masks import latent_mask
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.sampling.noise import frame_noise
+
+from .crops import RESOLUTION
+from .features import SIDE, alone, latents
+from .measure_vae import held_out
+from .sync_data import held_out_voices
+from .train_stage2 import clean_estimate
+from .train_unet import PATCH, SHARED, WEIGHTS, WINDOW, Windows, load, noisy
+from .train_vae import WEIGHTS as VAE_WEIGHTS
+from .train_vae import load as load_vae
+from .vae_data import CACHE
+from .whisper_tiny import tiny_english
+
+STEPS = (999, 900, 700, 500, 250)
+REFERENCE_AT = 40  # the first frame of the reference window; the window itself is the clip's first frames
+
+
+def windows_of(codec: DiffusersCodec, crops: Sequence[np.ndarray], voices: Sequence[np.ndarray]) -> Windows:
+    """One window of each clip (n, 3, 128, 128) uint8 with its voice at 16 kHz, at no diffusion step yet."""
+    whole, masked = (torch.from_numpy(part).float() for part in latents(codec, crops))
+    at, other = slice(WINDOW), slice(REFERENCE_AT, REFERENCE_AT + WINDOW)
+    mask = latent_mask(RESOLUTION).expand(len(crops), WINDOW, 1, SIDE, SIDE)
+    condition = torch.cat([mask, masked[:, at], whole[:, other]], dim=2)
+    heard = [alone(tiny_english(), voice, len(clip))[at] for voice, clip in zip(voices, crops, strict=True)]
+    clean = whole[:, at].transpose(1, 2)
+    noise = [frame_noise(seed, 0, list(range(WINDOW)), (4, SIDE, SIDE), SHARED) for seed in range(len(crops))]
+    return Windows(
+        clean,
+        condition.transpose(1, 2),
+        torch.stack(heard),
+        torch.stack(noise).transpose(1, 2),
+        torch.zeros(len(crops), dtype=torch.long),
+    )
+
+
+@torch.no_grad()
+def errors(unet: nn.Module, windows: Windows, step: int) -> dict[str, float]:
+    """Mean squares of how far off the foreseen clean latents are."""
+    steps = torch.full_like(windows.steps, step)
+    sample = noisy(windows.clean, windows.noise, steps)
+    inside = (latent_mask(RESOLUTION) == 0).expand_as(windows.clean)
+
+    def off(audio: Tensor) -> Tensor:
+        predicted = unet(torch.cat([sample, windows.condition], dim=1), steps, audio)
+        return clean_estimate(sample, predicted, steps) - windows.clean
+
+    own = off(windows.audio)
+    return {
+        "within the mask": round(own[inside].square().mean().item(), 4),
+        "on the whole": round(F.avg_pool3d(own, (WINDOW, PATCH, PATCH)).square().mean().item(), 4),
+        "with another voice": round(off(windows.audio.roll(1, 0))[inside].square().mean().item(), 4),
+        "with none": round(off(torch.zeros_like(windows.audio))[inside].square().mean().item(), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path, nargs="*", default=[WEIGHTS])
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--clips", type=int, default=6, help="of the forty that are drawn, the first so many")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    crops = held_out(40, 3.0, folder=options.cache).crops[: options.clips]
+    windows = windows_of(load_vae(options.vae), crops, held_out_voices(40, 3.0)[: options.clips])
+    found = {}
+    for path in options.weights:
+        unet = load(path)
+        found[str(path)] = {step: errors(unet, windows, step) for step in STEPS}
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
