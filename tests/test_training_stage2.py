@@ -34,7 +34,8 @@ def clips():
     levels = (2 * frames + 40 * clip[:, None])[:, :, None, None, None] + rng.integers(0, 20, (1, 1, 3, 128, 128))
     heard = rng.standard_normal((3, ROWS, 5, 384)).astype(np.float16)
     waves = (rng.standard_normal((3, SAMPLES)) * 3000).astype(np.int16)
-    seen = Features(whole.astype(np.float16), (whole + 10).astype(np.float16), heard)
+    openings = np.full((3, FRAMES), 0.1)
+    seen = Features(whole.astype(np.float16), (whole + 10).astype(np.float16), heard, openings, heard[:0])
     return Stage2Clips(seen, Sequences(levels.astype(np.uint8), np.zeros((3, FRAMES)), waves))
 
 

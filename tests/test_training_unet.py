@@ -16,7 +16,7 @@ from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.models.weights import load_model
 from latentsync_core.sampling.windows import WindowOptions
 from training import train_vae
-from training.features import ROWS, Features, alone, hearing
+from training.features import ROWS, Features, alone, hearing, hearing_nothing
 from training.loop import Budget
 from training.make_nano import make
 from training.measure_steps import errors
@@ -39,6 +39,7 @@ from training.train_unet import (
 from .one_thread import one_thread  # noqa: F401
 
 FRAMES = 75
+SHUT = slice(20, 40)  # frames of the second clip whose mouth is closed
 EVEN = torch.ones(384)
 
 
@@ -48,7 +49,9 @@ def data():
     frames = np.arange(FRAMES, dtype=np.float16)[None, :, None, None, None] / 100
     whole = np.broadcast_to(frames + np.arange(3, dtype=np.float16)[:, None, None, None, None], (3, FRAMES, 4, 16, 16))
     heard = np.random.default_rng(0).standard_normal((3, ROWS, 5, 384)).astype(np.float16)
-    return Features(np.array(whole), np.array(whole) + 10, heard)
+    openings = np.full((3, FRAMES), 0.1, np.float32)
+    openings[1, SHUT] = 0
+    return Features(np.array(whole), np.array(whole) + 10, heard, openings, np.full((2, ROWS, 5, 384), 3, np.float16))
 
 
 def test_a_step_shows_mask_masked_and_other_frames_of_the_same_clip(data):
@@ -63,13 +66,17 @@ def test_a_step_shows_mask_masked_and_other_frames_of_the_same_clip(data):
         assert ((clean[:, 0] - other[:, 0]).abs() > (WINDOW - 0.5) / 100).all()
 
 
-def test_noise_is_half_common_and_some_windows_hear_nothing(data):
+def test_noise_is_half_common_some_windows_hear_zeros_and_closed_ones_a_recording_of_nothing(data):
     many = [windows_of(data, step, 0, 2, EVEN) for step in range(60)]
     noise = torch.stack([windows.noise for windows in many]).double()
     assert noise.var().item() == pytest.approx(1, abs=0.02)
     assert (noise[:, :, :, 0] * noise[:, :, :, 5]).mean().item() == pytest.approx(0.5, abs=0.03)
     silent = sum(int((windows.audio.abs().amax((1, 2, 3)) == 0).sum()) for windows in many)
     assert 3 <= silent <= 25
+    nothing_said = [windows.clean[n, 0, 0, 0, 0].item() for windows in many for n in range(2)
+                    if (windows.audio[n] == 3).all()]  # fmt: skip
+    assert 3 <= len(nothing_said) <= 22
+    assert all(1.195 <= first <= 1.245 for first in nothing_said)
     steps = torch.stack([windows.steps.sort().values for windows in many])
     assert (steps[:, 1] > 660).all()
     assert (steps < 500).float().mean().item() == pytest.approx(0.25, abs=0.08)
@@ -134,23 +141,33 @@ def test_a_clip_alone_is_heard_as_the_engine_hears_it():
 
     wave = (np.random.default_rng(1).standard_normal((1, 48000)) * 3000).astype(np.int16)
     heard = hearing(tiny_english(), wave)
-    tokens = Features(np.zeros((1, FRAMES)), np.zeros((1, FRAMES)), heard).audio(0, range(20, 36))
+    nothing = np.zeros((1, FRAMES))
+    tokens = Features(nothing, nothing, heard, nothing, nothing).audio(0, range(20, 36))
     assert tokens.shape == (16, 50, 384)
     assert torch.equal(tokens, alone(tiny_english(), wave[0] / 32767, FRAMES)[20:36])
 
 
+class Ruler:
+    """Stands in for Whisper: every row says how loud its 20 ms are."""
+
+    levels, width = 1, 1
+
+    def features(self, waveform):
+        return waveform[: len(waveform) // 320 * 320].view(-1, 1, 320).square().mean(2, keepdim=True).sqrt()
+
+
 def test_every_clip_of_a_shared_recording_gets_its_own_rows():
-    class Ruler:
-        """Stands in for Whisper: every row says how loud its 20 ms are."""
-
-        levels, width = 1, 1
-
-        def features(self, waveform):
-            return waveform[: len(waveform) // 320 * 320].view(-1, 1, 320).mean(2, keepdim=True)
-
     levels = np.arange(1, 13, dtype=np.int16)[:, None] * 1000
     heard = hearing(Ruler(), np.broadcast_to(levels, (12, 48000)))
     assert np.allclose(heard[:, 4:154, 0, 0], levels / 32767, rtol=1e-3)
+
+
+def test_recordings_of_nothing_are_silent_or_nearly_so():
+    heard = hearing_nothing(Ruler(), 8)
+    assert heard.shape == (8, ROWS, 1, 1)
+    assert (heard[::2] == 0).all()
+    assert (heard[1::2] > 10 ** (-92 / 20)).all()
+    assert (heard < 10 ** (-53 / 20)).all()
 
 
 def test_the_measure_knows_who_follows_the_voice():

@@ -7,6 +7,8 @@ import torch
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
 from latentsync_core.errors import ModelError, OptionError
+from latentsync_core.models.vae import DiffusersCodec
+from training.features import encoder_key
 from training.figures import draw_babble
 from training.loop import Budget, averaged_in
 from training.measure_vae import decoded
@@ -48,6 +50,17 @@ def test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one(c
     assert all(torch.equal(resumed[key], value) for key, value in averaged_in(tmp_path).items())
     untrained = build().state_dict()
     assert any(not torch.equal(through[key], untrained[key]) for key in through)
+
+
+def test_training_the_decoder_alone_leaves_the_latents_as_they_are(crops, tmp_path):
+    start = build(3).state_dict()
+    trained = train(crops, Budget(steps=3), start=start, step_pixels=TINY_STEP, decoder_only=True)
+    same = {key for key, value in start.items() if torch.equal(trained[key], value)}
+    assert same == {key for key in start if key.startswith(("encoder.", "quant_conv."))}
+    save(start, tmp_path / "before")
+    save(trained, tmp_path / "after")
+    assert encoder_key(load(tmp_path / "before")) == encoder_key(load(tmp_path / "after"))
+    assert encoder_key(load(tmp_path / "before")) != encoder_key(DiffusersCodec(build(4)))
 
 
 def test_another_seed_starts_and_goes_elsewhere(crops):

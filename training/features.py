@@ -2,7 +2,8 @@
 
 ``python -m training.features`` makes them from the drawn clips and the autoencoder's weights. The voices are heard as
 the engine would: Whisper's states of recordings of up to 30 s. A recording here holds several clips, at any place in it
-and after any other, since a clip's features tell where in a recording they are and what came before.
+and after any other, since a clip's features tell where in a recording they are and what came before. Whisper hears
+another floor where nobody speaks at all than in a pause, so there are recordings of nothing, too.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ MOST_TOGETHER = 8  # clips of one recording
 PAUSE = (0.1, 0.6)  # seconds of silence between them
 SILENCE_AFTER = 1.0  # seconds, as the engine adds them
 SIDE = RESOLUTION // 8
+QUIET_RECORDINGS = 24
+LONGEST_QUIET = 30.0  # seconds
+QUIET_FLOOR = (-90, -55)  # dB: how loud the noise in half of them is; the others hold zeros
+CLOSED = 0.005  # head units: a mouth that is open by less is closed, 0.3 pixels of a crop
 
 logger = logging.getLogger(__name__)
 
@@ -46,35 +51,63 @@ class Features:
     """Clips as the U-Net sees and hears them, read from disk as they are used.
 
     whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. heard: (n, 160, 5, 384) float16, 50
-    rows a second; frame v's window is rows 2 v to 2 v + 9.
+    rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units. quiet: (m, 160, 5, 384), as
+    `heard`, of recordings in which nobody speaks.
     """
 
     whole: np.ndarray
     masked: np.ndarray
     heard: np.ndarray
+    openings: np.ndarray
+    quiet: np.ndarray
 
     def __len__(self) -> int:
         return len(self.whole)
 
     def audio(self, clip: int, frames: range) -> Tensor:
         """The tokens (len(frames), 50, 384) float32 that are heard at these frames."""
-        rows = 2 * np.asarray(frames)[:, None] + np.arange(ROWS_BEFORE + ROWS_AFTER)
-        return torch.from_numpy(np.array(self.heard[clip][rows])).float().flatten(1, 2)
+        return _tokens(self.heard[clip], frames)
+
+    def silence(self, recording: int, frames: range) -> Tensor:
+        """The same in a recording of nothing."""
+        return _tokens(self.quiet[recording], frames)
+
+    def closed(self, frames: int) -> np.ndarray:
+        """(n, 2) clip and first frame of every so many frames with a closed mouth throughout."""
+        together = np.lib.stride_tricks.sliding_window_view(self.openings < CLOSED, frames, axis=1)
+        return np.argwhere(together.all(-1))
 
 
 def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Features:
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = drawn_sequences(clips, folder)
-    key = f"{len(drawn)}-{hashlib.sha256(vae.read_bytes()).hexdigest()[:8]}"
-    paths = [folder / f"features-{part}-{key}.npy" for part in ("whole", "masked")]
+    codec = load(vae)
+    paths = [folder / f"features-{part}-{len(drawn)}-{encoder_key(codec)}.npy" for part in ("whole", "masked")]
     if not all(path.exists() for path in paths):
-        found = latents(load(vae), drawn.crops)
+        found = latents(codec, drawn.crops)
         for path, values in zip(paths, found, strict=True):
             _write(path, values)
-    heard = folder / f"features-heard-{len(drawn)}.npy"
+    heard, quiet = folder / f"features-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
     if not heard.exists():
         _write(heard, hearing(tiny_english(), drawn.waveforms))
-    return Features(*(np.load(path, mmap_mode="r") for path in (*paths, heard)))
+    if not quiet.exists():
+        _write(quiet, hearing_nothing(tiny_english()))
+    whole, masked, heard, quiet = (np.load(path, mmap_mode="r") for path in (*paths, heard, quiet))
+    return Features(whole, masked, heard, np.array(drawn.openings), quiet)
+
+
+def encoder_key(codec: DiffusersCodec) -> str:
+    """The same as long as the encoder is, which alone decides what the latents are."""
+    digest = hashlib.sha256()
+    for part in (codec.vae.encoder, codec.vae.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _tokens(heard: np.ndarray, frames: range) -> Tensor:
+    rows = 2 * np.asarray(frames)[:, None] + np.arange(ROWS_BEFORE + ROWS_AFTER)
+    return torch.from_numpy(np.array(heard[rows])).float().flatten(1, 2)
 
 
 def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -114,6 +147,20 @@ def hearing(encoder: WhisperEncoder, waveforms: np.ndarray, seed: int = 0) -> np
             rows = np.clip(np.arange(place - ROWS_BEFORE, place - ROWS_BEFORE + ROWS), 0, len(states) - 1)
             out[clip] = states[torch.from_numpy(rows)].half().numpy()
         at += len(together)
+    return out
+
+
+def hearing_nothing(encoder: WhisperEncoder, recordings: int = QUIET_RECORDINGS, seed: int = 0) -> np.ndarray:
+    """(recordings, 160, levels, width) float16: rows of recordings of 1 to 30 s, silent or with a faint noise."""
+    rng = np.random.default_rng((15487543, seed))
+    out = np.empty((recordings, ROWS, encoder.levels, encoder.width), np.float16)
+    for number in range(recordings):
+        samples = round(rng.uniform(1, LONGEST_QUIET) * SAMPLE_RATE)
+        loudness = 10 ** (rng.uniform(*QUIET_FLOOR) / 20) if number % 2 else 0
+        states = encoder.features(torch.from_numpy((loudness * rng.standard_normal(samples)).astype(np.float32))).cpu()
+        place = int(rng.integers(-ROWS_BEFORE, max(len(states) - ROWS, 0) + 1))
+        rows = np.clip(np.arange(place, place + ROWS), 0, len(states) - 1)
+        out[number] = states[torch.from_numpy(rows)].half().numpy()
     return out
 
 

@@ -16,7 +16,7 @@ from latentsync_core.sync_mel import mel_windows, sync_mel
 from .crops import RESOLUTION
 from .features import SIDE, Features
 from .sequences import Sequences
-from .train_unet import SHARED, SILENT, WINDOW, Windows, channel_sizes, signal_shares
+from .train_unet import SHARED, SILENT, WINDOW, Windows, apart, channel_sizes, signal_shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,8 @@ class Stage2Clips:
         mask = latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE)
         clean, condition, audio, pictures, sounds, heard = [], [], [], [], [], []
         for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
-            at, other = self._apart(rng)
+            at = int(rng.integers(0, self._seen.whole.shape[1] - WINDOW + 1))
+            other = apart(rng, at, self._seen.whole.shape[1])
             clean.append(_part(self._seen.whole, clip, at))
             condition.append(
                 torch.cat([mask, _part(self._seen.masked, clip, at), _part(self._seen.whole, clip, other)], 1)
@@ -72,13 +73,6 @@ class Stage2Clips:
             torch.from_numpy((places * len(signal_shares())).astype(np.int64)),
         )
         return Shown(windows, torch.stack(pictures).transpose(1, 2), torch.cat(sounds), torch.tensor(heard))
-
-    def _apart(self, rng: np.random.Generator) -> tuple[int, int]:
-        """The starts of two windows that share no frame."""
-        while True:
-            at, other = (int(v) for v in rng.integers(0, self._seen.whole.shape[1] - WINDOW + 1, 2))
-            if abs(at - other) >= WINDOW:
-                return at, other
 
     def _mel_of(self, clip: int) -> Tensor:
         return sync_mel(torch.from_numpy(np.array(self._drawn.waveforms[clip], np.float32)) / 32767)

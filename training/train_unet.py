@@ -3,7 +3,8 @@
 The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.1): the network predicts the noise
 in a window of 16 frames' latents, seeing them with the mouth grey, other frames of the same clip whole, and hearing
 Whisper's states; half of the noise's variance is common to all frames. The reference frames never overlap the window:
-with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works.
+with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works;
+one in twelve has a closed mouth and hears a recording in which nobody speaks.
 
 Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
 trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
@@ -54,6 +55,7 @@ AVERAGING = 0.998
 WINDOW = 16  # frames
 SHARED = 0.5  # of the noise's variance is common to all frames of a window
 SILENT = 0.1  # of the windows hear zeros
+QUIET = 0.08  # of the windows show a closed mouth and hear a recording of nothing
 FAINT = 0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
 SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
@@ -111,11 +113,16 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
     clean, condition, audio = [], [], []
     mask = latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE)
     for clip in rng.choice(len(data), count, replace=len(data) < count):
-        at, other = _apart(rng, data.whole.shape[1])
+        at = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
+        heard = data.audio(int(clip), range(at, at + WINDOW))
+        if rng.random() < QUIET and len(data.closed(WINDOW)):
+            clip, at = (int(v) for v in rng.choice(data.closed(WINDOW)))
+            begin = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
+            heard = data.silence(int(rng.integers(0, len(data.quiet))), range(begin, begin + WINDOW))
+        other = apart(rng, at, data.whole.shape[1])
         clean.append(_latents(data.whole, clip, at))
         condition.append(torch.cat([mask, _latents(data.masked, clip, at), _latents(data.whole, clip, other)], dim=1))
-        heard = data.audio(int(clip), range(at, at + WINDOW)) / sizes
-        audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard)
+        audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard / sizes)
     places = (rng.permutation(count) + rng.random(count)) / count
     places = np.interp(places, (0, FAINT, 1), (0, 0.5, 1))
     shape = (count, 4, WINDOW, SIDE, SIDE)
@@ -127,6 +134,12 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
         math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own,
         torch.from_numpy((places * len(signal_shares())).astype(np.int64)),
     )
+
+
+def apart(rng: np.random.Generator, at: int, frames: int) -> int:
+    """The start of a window that shares no frame with the one at `at`."""
+    starts = np.arange(frames - WINDOW + 1)
+    return int(rng.choice(starts[abs(starts - at) >= WINDOW]))
 
 
 def noisy(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
@@ -207,14 +220,6 @@ def _importance() -> Tensor:
 
 def _latents(of: np.ndarray, clip: int, at: int) -> Tensor:
     return torch.from_numpy(np.array(of[clip, at : at + WINDOW])).float()
-
-
-def _apart(rng: np.random.Generator, frames: int) -> tuple[int, int]:
-    """The starts of two windows that share no frame."""
-    while True:
-        at, other = (int(v) for v in rng.integers(0, frames - WINDOW + 1, 2))
-        if abs(at - other) >= WINDOW:
-            return at, other
 
 
 def main() -> None:

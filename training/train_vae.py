@@ -2,8 +2,9 @@
 
 An AutoencoderKL of four levels, as Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), on
 aligned 128-pixel crops of drawn people, an error at the mouth weighing more. Without a discriminator: soft, but it
-invents nothing. Stopped at any time, it goes on from its last checkpoint; with `--steps` in place of `--minutes`, two
-runs of the same seed give the same bits. accelerate runs it, on a GPU where there is one.
+invents nothing. With `--decoder-only` the encoder stays as it is, to the bit, and with it all latents: what was trained
+on them goes on being right. Stopped at any time, it goes on from its last checkpoint; with `--steps` in place of
+`--minutes`, two runs of the same seed give the same bits. accelerate runs it, on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.errors import ModelError
+from latentsync_core.errors import ModelError, OptionError
 from latentsync_core.models.vae import SCALING, DiffusersCodec
 
 from . import loop
 from .crops import RESOLUTION
+from .sequences import drawn_sequences
 from .vae_data import CACHE, Batch, batch_of, drawn_crops
 
 WEIGHTS = loop.WEIGHTS / "vae.safetensors"
 RUN = loop.RUNS / "vae"
 LEARNING_RATE = 1.5e-3
 STEP_PIXELS = 8 * 64 * 64  # of a step, of all its pictures together
+EVERY = 5  # crops of a talking clip, which change little from one to the next
 WHOLE_FROM = 0.7  # of the way; from there on whole crops only, as the model will see them
 CONFIG = {  # as diffusers names its sizes; 1.3 M parameters
     "_class_name": "AutoencoderKL",
@@ -76,6 +79,7 @@ def train(
     run: Path | None = None,
     start: Mapping[str, Tensor] | None = None,
     step_pixels: int = STEP_PIXELS,
+    decoder_only: bool = False,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
@@ -89,7 +93,11 @@ def train(
         noise = torch.randn(len(pictures), 4, side, side, generator=draw).to(device)
         return loss_of(vae, Batch(pictures, batch.weights.to(device)), noise)
 
-    return loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress)
+    vae = build(budget.seed)
+    if decoder_only:
+        for part in (vae.encoder, vae.quant_conv):
+            part.requires_grad_(False)
+    return loop.fit(vae, loss_at, budget, run, start, stop_after, on_progress)
 
 
 @torch.no_grad()
@@ -144,6 +152,8 @@ def main() -> None:
     loop.add_arguments(parser, RUN, minutes=60, learning_rate=LEARNING_RATE)
     parser.add_argument("--people", type=int, default=450)
     parser.add_argument("--each", type=int, default=12, help="crops of each person")
+    parser.add_argument("--clips", type=int, default=0, help="drawn talking clips of which every fifth crop is added")
+    parser.add_argument("--decoder-only", action="store_true", help="keep the encoder that --from has, and its latents")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn crops")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--pixels", type=int, default=STEP_PIXELS, help="of a step; many more on a GPU")
@@ -151,9 +161,18 @@ def main() -> None:
     options = parser.parse_args()
     budget = loop.budget_from(options)
     crops = drawn_crops(options.people, options.each, options.cache, options.workers)
+    if options.clips:
+        talking = drawn_sequences(options.clips, options.cache).crops[:, ::EVERY]
+        crops = np.concatenate([crops, talking.reshape(-1, *crops.shape[1:])])
+    if options.decoder_only and not options.start:
+        raise OptionError("--decoder-only goes on from weights: name them with --from.")
     start = load(options.start).vae.state_dict() if options.start else None
-    state = train(crops, budget, options.run, start, options.pixels, on_progress=loop.reporter())
-    save(with_unit_latents(state, crops[:: max(1, len(crops) // 300)]), options.out)
+    state = train(
+        crops, budget, options.run, start, options.pixels, options.decoder_only, on_progress=loop.reporter()
+    )  # fmt: skip
+    if not options.decoder_only:
+        state = with_unit_latents(state, crops[:: max(1, len(crops) // 300)])
+    save(state, options.out)
 
 
 if __name__ == "__main__":
