@@ -20,7 +20,7 @@ from training.features import ROWS, Features, alone, hearing, hearing_nothing
 from training.loop import Budget
 from training.make_nano import make
 from training.measure_steps import errors
-from training.measure_unet import Drawing, best_lag, closeness, figures, paused, redrawn
+from training.measure_unet import Drawing, begun, best_lag, closeness, figures, paused, redrawn
 from training.perceptual import Perceptual
 from training.train_unet import (
     CONFIG,
@@ -174,11 +174,24 @@ def test_the_measure_knows_who_follows_the_voice():
     rng = np.random.default_rng(0)
     true = np.abs(np.cumsum(rng.standard_normal((20, FRAMES)), axis=1)) / 20
     found = figures(true, true + 0.01, np.roll(true, -1, axis=0), np.zeros_like(true))
-    assert found["own voice"]["follows it"][0] == 1
-    assert abs(found["own voice"]["shuffled baseline"][0]) < 0.5
-    assert found["another voice"]["follows it"][0] == 1
+    assert found["whole clips"]["own voice"][0] == 1
+    assert abs(found["whole clips"]["shuffled baseline"][0]) < 0.5
+    assert found["whole clips"]["dubbed: new voice"][0] == 1
     assert found["silence"]["frames closed"] == 1
     assert best_lag(true[0], np.roll(true[0], 3)) == 3
+
+
+def test_a_pause_that_all_clips_begin_with_makes_no_stranger_alike():
+    rng = np.random.default_rng(0)
+    true = 1 + rng.standard_normal((40, FRAMES)) / 4
+    true[:, :20] = 0
+    true[3, :25] = 0
+    assert begun(true) == 25
+    found = figures(true, true, np.roll(true, -1, axis=0), true)
+    assert found["whole clips"]["shuffled baseline"][0] > 0.5
+    assert abs(found["once all have begun"]["shuffled baseline"][0]) < 0.15
+    assert found["once all have begun"]["own voice"][0] == 1
+    assert begun(np.zeros((2, FRAMES))) == 0
 
 
 def test_a_redrawn_clip_keeps_every_pixel_outside_the_mask():

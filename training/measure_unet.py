@@ -2,8 +2,9 @@
 
 Every clip is drawn anew by the engine's denoiser, window by window, the reference being the frame itself, and decoded;
 the meter reads the openings. Thrice: with the clip's own voice, with another language's (a dub), and with silence.
-Drawn for its own voice it can be held against what is true: PSNR within the mask, and how unlike it looks; the
-autoencoder's own loss stands beside both.
+Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons are made a second time
+without the frames in which somebody's voice hasn't begun yet. Drawn for its own voice a clip can be held against what
+is true: PSNR within the mask, and how unlike it looks; the autoencoder's own loss stands beside both.
 """
 
 from __future__ import annotations
@@ -111,7 +112,6 @@ def pictures_of(crops: np.ndarray) -> Tensor:
 def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
     """From true openings (clips, n) and those read off the three drawings; intervals are a bootstrap's over clips."""
     clips = len(openings)
-    dub, other = np.roll(openings, -DUB_BY, axis=0), np.roll(openings, -SHUFFLED_BY, axis=0)
     follows, languages = by_clip(openings, own), np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)])
     limit = SILENT_BELOW * np.percentile(openings, SPEECH_RANGE, axis=1, keepdims=True)
     pauses = np.array([paused(true) for true in openings])
@@ -119,20 +119,36 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
     return {
         "clips": clips, "frames": int(openings.size),
         "own voice": {
-            "follows it": _median(follows), "shuffled baseline": _median(by_clip(other, own)),
             "clips whose best lag is within a frame": _round((np.abs(lags) <= 1).mean()),
             "by language": {name: _round(np.median(follows[languages == name])) for name in np.unique(languages)},
             "slope": _round(np.polyfit(openings.ravel(), own.ravel(), 1)[0]),
         },
-        "another voice": {
-            "follows it": _median(by_clip(dub, dubbed)), "old mouth": _median(by_clip(openings, dubbed)),
-            "both voices' mouths": _median(by_clip(openings, dub)),
-        },
+        "whole clips": likeness(openings, own, dubbed),
+        "once all have begun": likeness(*(part[:, begun(openings) :] for part in (openings, own, dubbed))),
         "pauses of the own voice": {
             "frames": int(pauses.sum()), "closed": _round((own < limit)[pauses].mean()) if pauses.any() else None,
         },
         "silence": {"frames closed": _round((silent < limit).mean()), "median opening": _round(np.median(silent))},
     }  # fmt: skip
+
+
+def likeness(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
+    """How the drawings' openings correlate with the voices' true ones, and what those do among themselves."""
+    dub, other = np.roll(openings, -DUB_BY, axis=0), np.roll(openings, -SHUFFLED_BY, axis=0)
+    return {
+        "own voice": _median(by_clip(openings, own)),
+        "shuffled baseline": _median(by_clip(other, own)),
+        "both clips' true mouths": _median(by_clip(other, openings)),
+        "dubbed: new voice": _median(by_clip(dub, dubbed)),
+        "dubbed: old mouth": _median(by_clip(openings, dubbed)),
+        "both voices' true mouths": _median(by_clip(openings, dub)),
+    }
+
+
+def begun(openings: np.ndarray) -> int:
+    """The first frame by which every clip's mouth has opened; 0 where one never does."""
+    opened = openings > SHUT
+    return int(opened.argmax(1).max()) if opened.any(1).all() else 0
 
 
 def paused(true: np.ndarray) -> np.ndarray:
