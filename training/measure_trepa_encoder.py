@@ -19,53 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.faces.masks import mouth_mask
 from latentsync_core.trepa.representation import VideoEncoder, clip_features, load_video_encoder
 
-from .crops import RESOLUTION
 from .measure_vae import held_out
 from .sequences import drawn_sequences
+from .spoil import blurred, flickering, jittered, late, other_mouths
 from .train_trepa import CONFIGS, SETTLED_ON, WEIGHTS, settled
 from .vae_data import CACHE
 
 JITTER = 4.0  # frames by which the classifier's false mouths are off, its deviation
 RIDGE = 1.0  # of the classifier, on features of deviation 1, a window
 Spoil = Callable[[Tensor, float, np.random.Generator], Tensor]
-
-
-def other_mouths(clip: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """The clip (n, 3, 128, 128) in [0, 1]; a share of its frames change mouths among each other."""
-    chosen = rng.permutation(len(clip))[: round(share * len(clip))]
-    source = np.arange(len(clip))
-    source[np.sort(chosen)] = chosen
-    return _with_mouths(clip, source)
-
-
-def jittered(clip: Tensor, frames: float, rng: np.random.Generator) -> Tensor:
-    """Every frame has the mouth of one nearby: off by so many frames, a deviation."""
-    off = np.arange(len(clip)) + rng.normal(0, 1, len(clip)) * frames
-    return _with_mouths(clip, off.round().astype(int).clip(0, len(clip) - 1))
-
-
-def late(clip: Tensor, frames: float, rng: np.random.Generator) -> Tensor:
-    """All mouths come so many frames late."""
-    return _with_mouths(clip, (np.arange(len(clip)) - round(frames)).clip(0))
-
-
-def flickering(clip: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """The lower face is lighter or darker from frame to frame, a deviation of this share."""
-    gains = torch.from_numpy((1 + share * rng.normal(0, 1, (len(clip), 1, 1, 1))).astype(np.float32))
-    return _within_mask(clip, (clip * gains).clamp(0, 1))
-
-
-def blurred(clip: Tensor, pixels: float, rng: np.random.Generator) -> Tensor:
-    """The lower face is blurred, alike in all frames; deviation in pixels."""
-    place = torch.arange(-12, 13, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (place / pixels) ** 2)
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    soft = F.conv2d(F.pad(clip, (12, 12, 0, 0), mode="replicate"), kernel, groups=3)
-    soft = F.conv2d(F.pad(soft, (0, 0, 12, 12), mode="replicate"), kernel.transpose(2, 3), groups=3)
-    return _within_mask(clip, soft)
 
 
 LADDERS: dict[str, tuple[Spoil, tuple[float, ...]]] = {
@@ -130,7 +94,9 @@ def figures(of: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
         }
     price = {name: gaps.sum() / errors.sum() for name, (gaps, errors) in of.items()}  # distance an error costs
     steady = price["blur, pixels"]
-    found["price of an error, blur 1"] = {name: round(float(v / steady), 2) for name, v in price.items()}
+    found["price of an error, blur 1"] = {
+        name: round(float(v / steady), 2) if steady else None for name, v in price.items()
+    }
     return found
 
 
@@ -141,15 +107,6 @@ def measured(encoder: VideoEncoder, known: Sequence[np.ndarray], unknown: Sequen
 
 def _features(encoder: VideoEncoder, clip: Tensor) -> Tensor:
     return clip_features(encoder, windows(clip, encoder.config.frames))
-
-
-def _with_mouths(clip: Tensor, source: np.ndarray) -> Tensor:
-    return _within_mask(clip, clip[torch.from_numpy(source)])
-
-
-def _within_mask(clip: Tensor, other: Tensor) -> Tensor:
-    keep = mouth_mask(RESOLUTION)
-    return clip * keep + other * (1 - keep)
 
 
 def main() -> None:
