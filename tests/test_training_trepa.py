@@ -16,10 +16,8 @@ from latentsync_core.trepa.representation import (
 from latentsync_core.trepa.score import temporal_distance
 from training.loop import Budget
 from training.measure_trepa_encoder import LADDERS, measured, windows
-from training.sequences import Sequences
 from training.spoil import other_mouths
 from training.train_trepa import CONFIGS, HIDDEN, WEIGHTS, build, hidden_of, settled, train, windows_of
-from training.tune_trepa import DISJOINTED, SHARES, tune, watched
 
 from .one_thread import one_thread  # noqa: F401
 
@@ -28,8 +26,7 @@ SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for module in ("train_trepa", "tune_trepa"):
-        monkeypatch.setattr(f"training.{module}.SETTLED_ON", 16)
+    monkeypatch.setattr("training.train_trepa.SETTLED_ON", 16)
 
 
 @pytest.fixture(scope="module")
@@ -130,51 +127,6 @@ def test_the_measure_sees_who_sees_jitter(crops):
     assert blind["jitter told"] <= 0.5
     assert moving["jitter told"] > 0.7
     assert len(windows(torch.from_numpy(crops[0]).float(), 16)) == 2
-
-
-@pytest.fixture(scope="module")
-def drawn():
-    """Three clips of a lower face that is the brighter the wider the mouth is open, by the frame's number."""
-    frames = np.arange(34)
-    openings = (0.1 * np.abs(np.sin(frames / 3 + np.arange(3)[:, None]))).astype(np.float32)
-    crops = np.full((3, 34, 3, 128, 128), 60, np.uint8)
-    crops[..., 70:, :] = (60 + 1500 * openings[:, :, None, None, None]).astype(np.uint8)
-    return Sequences(crops, openings, np.zeros((3, 0), np.int16))
-
-
-def test_tuning_shows_what_is_true_of_mouths_and_time(drawn):
-    seen = [watched(drawn, step, 0, 2, 16, 64) for step in range(40)]
-    disjointed = torch.cat([found.disjointed for found in seen])
-    assert disjointed.mean().item() == pytest.approx(sum(SHARES[kind] for kind in DISJOINTED), abs=0.2)
-    for found in seen:
-        for clip, openings, disjoint in zip(found.clips, found.openings, found.disjointed, strict=True):
-            below = clip[:, :, 50:60, 28:36].mean((0, 2, 3))
-            match = torch.corrcoef(torch.stack([below, openings]))[0, 1]
-            assert match > 0.97 or disjoint, "the mouths shown are those whose openings are told"
-            changes = openings.diff(n=2).abs().mean()
-            assert changes < 0.2 or disjoint
-    assert torch.equal(seen[3].clips, watched(drawn, 3, 0, 2, 16, 64).clips)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_a_tuned_encoder_is_another_and_an_interrupted_tuning_ends_with_the_same(drawn, tmp_path):
-    def encoder():
-        torch.manual_seed(0)
-        return VideoEncoder(SMALL)
-
-    through = tune(encoder(), drawn, Budget(steps=3), count=2).state_dict()
-    tune(encoder(), drawn, Budget(steps=3), tmp_path, count=2, stop_after=2)
-    resumed = tune(encoder(), drawn, Budget(steps=3), tmp_path, count=2).state_dict()
-    assert all(torch.equal(through[key], resumed[key]) for key in through)
-    assert not torch.equal(through["blocks.0.mlp.fc1.weight"], encoder().state_dict()["blocks.0.mlp.fc1.weight"])
-
-
-def test_tuning_learns_how_open_mouths_are(drawn):
-    torch.manual_seed(0)
-    seen = []
-    budget = Budget(steps=70, learning_rate=5e-3)
-    tune(VideoEncoder(SMALL), drawn, budget, count=4, on_progress=lambda _, parts: seen.append(parts["openings"]))
-    assert np.mean(seen[-10:]) < 0.5 * np.mean(seen[:10])
 
 
 @pytest.mark.parametrize("which", CONFIGS)

@@ -28,9 +28,7 @@ PRESETS = {  # by step: the arguments of its training
         "syncnet": ["--minutes", "90"],
         "unet": ["--minutes", "300"],
         "trepa": ["--steps", "1500"],
-        "trepa, then": ["--minutes", "20"],
         "trepa_judge": ["--which", "judge", "--steps", "1500"],
-        "trepa_judge, then": ["--which", "judge", "--minutes", "20"],
         "stage2": ["--minutes", "60"],
     },
     "gpu": {
@@ -39,9 +37,7 @@ PRESETS = {  # by step: the arguments of its training
         "syncnet": ["--steps", "4000", "--batch", "24", "--clips", "2000"],
         "unet": ["--steps", "15000", "--batch", "16", "--clips", "2000", "--precision", "bf16"],
         "trepa": ["--steps", "6000", "--batch", "32", "--clips", "2000"],
-        "trepa, then": ["--steps", "2000", "--batch", "32", "--clips", "2000"],
         "trepa_judge": ["--which", "judge", "--steps", "6000", "--batch", "32", "--clips", "2000"],
-        "trepa_judge, then": ["--which", "judge", "--steps", "2000", "--batch", "32", "--clips", "2000"],
         "stage2": ["--steps", "2000", "--batch", "4", "--clips", "2000"],
     },
 }
@@ -59,7 +55,6 @@ class Step:
     shows: Callable[[dict], dict[str, bool]] = lambda figures: {}  # what must hold, by its name
     look: tuple[str, ...] = ()  # arguments of the measurement
     goes_on: bool = True  # whether a fresh run may begin with weights that didn't pass
-    then: str | None = None  # module that goes on with the weights
 
 
 def _follows(figures: dict) -> dict[str, bool]:
@@ -100,23 +95,8 @@ STEPS = (
         },
     ),
     Step("unet", "training.train_unet", "training.measure_unet", _follows),
-    Step(
-        "trepa",
-        "training.train_trepa",
-        "training.measure_trepa_encoder",
-        _sees,
-        goes_on=False,
-        then="training.tune_trepa",
-    ),
-    Step(
-        "trepa_judge",
-        "training.train_trepa",
-        "training.measure_trepa_encoder",
-        _sees,
-        ("--which", "judge"),
-        False,
-        then="training.tune_trepa",
-    ),
+    Step("trepa", "training.train_trepa", "training.measure_trepa_encoder", _sees, goes_on=False),
+    Step("trepa_judge", "training.train_trepa", "training.measure_trepa_encoder", _sees, ("--which", "judge"), False),
     # Its pictures are to look better without losing what the first stage can.
     Step(
         "stage2",
@@ -141,8 +121,6 @@ def pass_gates(preset: str, until: str | None = None, device: str = "cpu") -> li
             logger.info("training: %s", step.name)
             start = ["--from", str(weights)] if weights.exists() and step.goes_on else []
             _module(step.train, PRESETS[preset][step.name] + start)
-            if step.then:
-                _module(step.then, PRESETS[preset][f"{step.name}, then"])
             lacking = _lacking(step, device)
         if lacking:
             return [f"{step.name}: {name}" for name in lacking]

@@ -20,17 +20,18 @@ def other_mouths(clip: Tensor, share: float, rng: np.random.Generator) -> Tensor
     chosen = rng.permutation(len(clip))[: round(share * len(clip))]
     source = np.arange(len(clip))
     source[np.sort(chosen)] = chosen
-    return with_mouths(clip, source)
+    return _with_mouths(clip, source)
 
 
 def jittered(clip: Tensor, frames: float, rng: np.random.Generator) -> Tensor:
     """Every frame has the mouth of one nearby: off by so many frames, a deviation."""
-    return with_mouths(clip, jittered_source(len(clip), frames, rng))
+    off = np.arange(len(clip)) + rng.normal(0, 1, len(clip)) * frames
+    return _with_mouths(clip, off.round().astype(int).clip(0, len(clip) - 1))
 
 
 def late(clip: Tensor, frames: float, rng: np.random.Generator) -> Tensor:
     """All mouths come so many frames late."""
-    return with_mouths(clip, late_source(len(clip), frames))
+    return _with_mouths(clip, (np.arange(len(clip)) - round(frames)).clip(0))
 
 
 def flickering(clip: Tensor, share: float, rng: np.random.Generator) -> Tensor:
@@ -49,18 +50,7 @@ def blurred(clip: Tensor, pixels: float, rng: np.random.Generator) -> Tensor:
     return _within_mask(clip, soft)
 
 
-def jittered_source(count: int, frames: float, rng: np.random.Generator) -> np.ndarray:
-    """(count,) the frame that each mouth of a jittered clip is from."""
-    off = np.arange(count) + rng.normal(0, 1, count) * frames
-    return off.round().astype(int).clip(0, count - 1)
-
-
-def late_source(count: int, frames: float) -> np.ndarray:
-    """The same where all mouths are late."""
-    return (np.arange(count) - round(frames)).clip(0)
-
-
-def with_mouths(clip: Tensor, source: np.ndarray) -> Tensor:
+def _with_mouths(clip: Tensor, source: np.ndarray) -> Tensor:
     """The clip with the mouths of other frames of it, (n,) numbers."""
     return _within_mask(clip, clip[torch.from_numpy(source)])
 
