@@ -16,7 +16,7 @@ from ..types import Clip, FaceTrack, FaceTracks
 from .align import AlignOptions
 from .limits import TouchLimits
 
-EDITION = 1  # raised whenever the same clip's faces would be found differently
+EDITION = 2  # raised whenever the same clip's faces would be found differently
 SUFFIX = ".faces.npz"
 PER_FRAME = ("boxes", "landmarks", "visible", "pose", "sharpness")  # of a track: one row a frame
 PER_TRACK = ("portrait", "embedding")

@@ -1,0 +1,47 @@
+"""Finds which of the face mesh's 468 points are each other's mirror images: python dev/mirror_mesh.py CLIP ...
+
+    pip install scipy
+
+The network looks at the faces of the clips and at their mirror images; points are paired so that, mirrored back, the
+pairs lie nearest to one another over all faces. Faces should look both ways. Writes `mesh468_mirror.json` among the
+carried networks.
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from latentsync_core.faces.detect import search
+from latentsync_core.faces.network import ASSETS, load_network
+from latentsync_core.faces.region import FaceRegion, level_picture
+from latentsync_core.video_io import FrameReader, probe
+
+EVERY = 5  # frames
+SCORE, SMALLEST = 0.5, 60  # of a detection; pixels of a face
+
+
+def main() -> None:
+    network = load_network("mesh468")
+    seen = []
+    for path in sys.argv[1:]:
+        with FrameReader(probe(path)) as frames:
+            for frame in list(frames)[::EVERY]:
+                faces = search(frame, SCORE, 1.0, SMALLEST)
+                seen += [level_picture(frame, FaceRegion.of_detection(face), network.size) for face in faces]
+    apart = np.zeros((468, 468))
+    for picture in seen:
+        plain, mirrored = network(torch.stack([picture, picture.flip(-1)]))[0].reshape(2, 468, 3).double().numpy()
+        mirrored[:, 0] = network.size - mirrored[:, 0]
+        apart += np.square(plain[:, None] - mirrored[None]).sum(-1)
+    _, image = linear_sum_assignment(apart + apart.T)
+    if (image[image] != np.arange(468)).any():
+        raise SystemExit(f"{len(seen)} faces don't tell which points are pairs; give clips with more")
+    (ASSETS / "mesh468_mirror.json").write_text(json.dumps(image.tolist(), separators=(",", ":")) + "\n", "utf-8")
+    print(f"{len(seen)} faces, {(image == np.arange(468)).sum()} points in the middle")
+
+
+if __name__ == "__main__":
+    main()
