@@ -16,6 +16,7 @@ from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.models.weights import load_model
 from latentsync_core.sampling.windows import WindowOptions
 from training import train_vae
+from training.contact_sheet import grid
 from training.features import ROWS, Features, alone, hearing, hearing_nothing
 from training.loop import Budget
 from training.make_nano import make
@@ -213,6 +214,16 @@ def test_the_bundle_is_small_says_what_it_is_and_loads(tmp_path):
     model = load_model(tmp_path / "nano", LoadOptions(device="cpu"))
     assert (model.name, model.resolution, model.demonstration, model.audio_tokens) == ("nano", 128, True, 50)
     assert "demonstration" in (tmp_path / "nano" / "README.md").read_text("utf-8")
+
+
+def test_pictures_lie_in_a_grid_row_by_row():
+    rows = [torch.full((3, 3, 8, 8), level) for level in (0.0, 0.5)]
+    rows[1][2] = 1
+    found = grid(rows, 4)
+    assert found.shape == (8, 12, 3)
+    assert (found[:4] == 0).all()
+    assert (found[4:, :8] == 128).all()
+    assert (found[4:, 8:] == 255).all()
 
 
 def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_count():

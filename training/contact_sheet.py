@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from .backdrop import backdrop
 from .crops import aligned_crop
@@ -70,6 +73,13 @@ def speech_strip(seed: int, language: str, seconds: float, size: int = 112) -> n
         draw.line(points, fill=color, width=2)
     draw.text((6, size + 72), "opening: black true, red measured", fill=(60, 60, 60))
     return np.asarray(strip)
+
+
+def grid(rows: Sequence[Tensor], size: int) -> np.ndarray:
+    """Rows of as many pictures each, (n, 3, h, w) in [0, 1], under one another: uint8, each picture `size` wide."""
+    shown = torch.nn.functional.interpolate(torch.cat(list(rows)), (size, size), mode="area")
+    cells = shown.unflatten(0, (len(rows), -1)).permute(0, 3, 1, 4, 2)  # (r n) c h w -> r h n w c
+    return (cells.flatten(2, 3).flatten(0, 1) * 255).round().byte().numpy()
 
 
 def save(picture: np.ndarray, path: Path) -> None:

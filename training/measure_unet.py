@@ -4,7 +4,8 @@ Every clip is drawn anew by the engine's denoiser, window by window, the referen
 the meter reads the openings. Thrice: with the clip's own voice, with another language's (a dub), and with silence.
 Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons are made a second time
 without the frames in which somebody's voice hasn't begun yet. Drawn for its own voice a clip can be held against what
-is true: PSNR within the mask, and how unlike it looks; the autoencoder's own loss stands beside both.
+is true: PSNR within the mask, and how unlike it looks; the autoencoder's own loss stands beside both. ``--sheet`` draws
+training/media/nano.png instead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
 from latentsync_core.sampling.windows import WindowOptions, cross_fade, plan_windows
 
+from .contact_sheet import MEDIA, grid, save
 from .crops import RESOLUTION
 from .features import SIDE, alone
 from .measure_vae import DRAWS, decoded, held_out
@@ -43,6 +46,8 @@ from .whisper_tiny import tiny_english
 DUB_BY = 1  # clips further on: the next language's voice
 SHUFFLED_BY = 7  # clips further on: whose openings the baseline compares with
 LAGS = range(-5, 6)  # frames
+SHOWN, SHOWN_FRAMES, SHOWN_EVERY = (0, 8, 11, 17), slice(18, 50), 4  # clips, and frames of each, on the contact sheet
+SHOWN_SIZE = 112  # pixels of each
 SILENT_BELOW = 0.15  # of a speaker's range: a mouth that counts as closed
 SHUT, PAUSE = 0.005, 6  # head units that lips may be apart in a pause, and its least frames
 SPEECH_RANGE = 95  # percentile of a speaker's true openings
@@ -107,6 +112,17 @@ def through_autoencoder(codec: DiffusersCodec, crops: np.ndarray) -> Tensor:
 def pictures_of(crops: np.ndarray) -> Tensor:
     """uint8 levels as float32 in [0, 1]."""
     return torch.from_numpy(np.array(crops)).float() / 255
+
+
+def sheet(
+    unet: UNet, codec: DiffusersCodec, crops: Sequence[np.ndarray], heard: Sequence[Tensor], drawing: Drawing
+) -> np.ndarray:
+    """Some people's frames as rendered, each row above the same drawn for the next clip's voice."""
+    rows = []
+    for number in SHOWN:
+        clip, voice = crops[number][SHOWN_FRAMES], heard[(number + DUB_BY) % len(heard)][SHOWN_FRAMES]
+        rows += [pictures_of(clip)[::SHOWN_EVERY], redrawn(unet, codec, clip, voice, drawing)[::SHOWN_EVERY]]
+    return grid(rows, SHOWN_SIZE)
 
 
 def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
@@ -197,6 +213,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=Drawing.cfg)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sheet", action="store_true", help="draw the contact sheet, measure nothing")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -209,6 +226,9 @@ def main() -> None:
     heard = [alone(tiny_english(), voice, frames) for voice in voices]
     quiet = alone(tiny_english(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
     drawing = Drawing(options.steps, options.cfg)
+    if options.sheet:
+        save(sheet(unet, codec, crops, heard, drawing), MEDIA / "nano.png")
+        return
     look = Perceptual(codec.vae)
     read, close, floor = [], [], []
     for number, clip in enumerate(crops):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from latentsync_core.models.vae import DiffusersCodec
 
-from .contact_sheet import MEDIA, save
+from .contact_sheet import MEDIA, grid, save
 from .crops import aligned_crop
 from .mouth_meter import COLUMNS, ROWS, measure
 from .scenes import render, talking_head
@@ -123,9 +123,7 @@ def sheet(codec: DiffusersCodec, clips: HeldOut) -> np.ndarray:
         chosen = np.stack([clips.crops[who][at] for who, at in zip(people, moments, strict=True)])
         plain = torch.from_numpy(chosen).float() / 255
         rows += [plain, decoded(codec, plain)[0]]
-    shown = torch.nn.functional.interpolate(torch.cat(rows), (SHOWN_SIZE, SHOWN_SIZE), mode="area")
-    grid = shown.unflatten(0, (len(rows), FRAMES_SHOWN)).permute(0, 3, 1, 4, 2)
-    return (grid.flatten(2, 3).flatten(0, 1) * 255).round().byte().numpy()
+    return grid(rows, SHOWN_SIZE)
 
 
 def _psnr(error: Tensor) -> np.ndarray:
