@@ -1,4 +1,4 @@
-"""How steady crops are and how well they follow: python -m benchmarks.steady FOLDER [clip ...]
+"""How steady crops are and how well they follow: python -m benchmarks.steady FOLDER [clip ...] [--others]
 
 Renders the takes of `steady_clips` (a few minutes), finds their faces and compares the transforms of raw landmarks, of
 the reference's own smoothing and of steadied landmarks with the truth. Clips given besides have no truth. FOLDER keeps
@@ -8,13 +8,14 @@ corners and centre.
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.steady_clips import TAKES, write_take
+from benchmarks.steady_clips import OTHERS, TAKES, Take, write_take
 from latentsync_core.faces.align import AlignOptions, align_track, crop_size
 from latentsync_core.faces.track import prepare_faces
 from latentsync_core.video_io import probe
@@ -30,11 +31,15 @@ WAYS = {
 
 def main() -> None:
     """Prints the tables."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("folder", type=Path, help="for what is rendered and found; another one for the others")
+    arguments.add_argument("clips", type=Path, nargs="*")
+    arguments.add_argument("--others", action="store_true", help="people that no constant was set with")
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
+    options.folder.mkdir(parents=True, exist_ok=True)
     print(f"{'still or unknown':24} {'way':10} {'step':>7} {'spread':>7} {'tremble':>8}")
-    for name, found in measured(folder, [Path(name) for name in sys.argv[2:]]):
+    for name, found in measured(options.folder, options.clips, OTHERS if options.others else TAKES):
         for way, options in WAYS.items():
             transforms = transforms_of(found, options)
             if name.startswith(("still", "brows")) or not np.isfinite(found["truth"]).all():
@@ -46,10 +51,10 @@ def main() -> None:
                 print(f"{name:24} {way:10} {following(transforms, found)}")
 
 
-def measured(folder: Path, clips: list[Path]):
+def measured(folder: Path, clips: list[Path], takes: Sequence[Take]):
     """Each take's and clip's name with its points, their times and the truth, NaN where there is none."""
-    takes = {take.name.replace(" ", "_"): take for take in TAKES}
-    for name, source in [*takes.items(), *((clip.stem, clip) for clip in clips)]:
+    named = {take.name.replace(" ", "_"): take for take in takes}
+    for name, source in [*named.items(), *((clip.stem, clip) for clip in clips)]:
         kept = folder / f"{name}.npz"
         if not kept.is_file():
             path = source if isinstance(source, Path) else folder / f"{name}.mp4"

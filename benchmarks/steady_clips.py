@@ -83,6 +83,8 @@ TAKES = (
     Take("walk cartoon", "walk", 29, "cartoon"),
 )
 
+OTHERS = tuple(replace(take, seed=take.seed + 500, size=(640, 360)) for take in TAKES)  # other people moving alike
+
 
 def scene_of(take: Take) -> Scene:
     """The scene of a take: one person speaking; only "lively" and "walk" go anywhere else than `Staged` says."""

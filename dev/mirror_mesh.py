@@ -7,6 +7,7 @@ pairs lie nearest to one another over all faces. Faces should look both ways. Wr
 carried networks.
 """
 
+import itertools
 import json
 import sys
 
@@ -28,7 +29,7 @@ def main() -> None:
     seen = []
     for path in sys.argv[1:]:
         with FrameReader(probe(path)) as frames:
-            for frame in list(frames)[::EVERY]:
+            for frame in itertools.islice(frames, 0, None, EVERY):
                 faces = search(frame, SCORE, 1.0, SMALLEST)
                 seen += [level_picture(frame, FaceRegion.of_detection(face), network.size) for face in faces]
     apart = np.zeros((468, 468))

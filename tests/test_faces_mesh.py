@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.faces.mesh import _mirror_images, face_mesh, face_meshes
+from latentsync_core.faces.mesh import face_mesh, face_meshes, mirror_images
 from latentsync_core.faces.network import load_network
 from latentsync_core.faces.pose import PAIRS
 from latentsync_core.faces.region import FaceRegion, level_picture
@@ -26,7 +26,7 @@ def region(width=None):
 
 
 def test_points_are_each_others_mirror_images_in_pairs():
-    image = _mirror_images()
+    image = mirror_images()
     assert (image[image] == np.arange(468)).all()
     assert all(image[left] == right for left, right in PAIRS)
     assert (image == np.arange(468)).sum() == 28
@@ -38,7 +38,7 @@ def test_a_mirrored_face_has_the_mirrored_mesh(picture):
     again, sure = face_mesh(engine_frame(mirrored), region(picture.shape[1]))
     assert presence == pytest.approx(sure, abs=1e-3)
     assert presence > 0.9
-    back = again[_mirror_images()]
+    back = again[mirror_images()]
     back[:, 0] = picture.shape[1] - 1 - back[:, 0]
     assert np.abs(points - back)[:, :2].max() < 0.02 * SIDE / 192
 
@@ -54,7 +54,7 @@ def test_the_mean_trembles_less_than_one_look(picture):
         once.append(plain.numpy() * SIDE / network.size)
         twice.append(face_meshes(frame, [region()])[0].points[:, :2])
     trembling = [np.std(found, axis=0).mean() for found in (once, twice)]
-    assert trembling[1] < 0.92 * trembling[0]
+    assert trembling[1] < 0.9 * trembling[0]
 
 
 def test_a_region_outside_the_frame_has_no_mesh_and_the_others_keep_theirs(picture):

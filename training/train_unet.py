@@ -114,11 +114,13 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
     mask = latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE)
     for clip in rng.choice(len(data), count, replace=len(data) < count):
         at = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
-        heard = data.audio(int(clip), range(at, at + WINDOW))
-        if rng.random() < QUIET and len(data.closed(WINDOW)):
-            clip, at = (int(v) for v in rng.choice(data.closed(WINDOW)))
+        closed = data.closed(WINDOW) if rng.random() < QUIET else ()
+        if len(closed):
+            clip, at = (int(v) for v in rng.choice(closed))
             begin = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
             heard = data.silence(int(rng.integers(0, len(data.quiet))), range(begin, begin + WINDOW))
+        else:
+            heard = data.audio(int(clip), range(at, at + WINDOW))
         other = apart(rng, at, data.whole.shape[1])
         clean.append(_latents(data.whole, clip, at))
         condition.append(torch.cat([mask, _latents(data.masked, clip, at), _latents(data.whole, clip, other)], dim=1))

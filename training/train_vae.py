@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.errors import ModelError, OptionError
+from latentsync_core.errors import ModelError
 from latentsync_core.models.vae import SCALING, DiffusersCodec
 
 from . import loop
@@ -159,13 +159,13 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=STEP_PIXELS, help="of a step; many more on a GPU")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
+    if options.decoder_only and not options.start:
+        parser.error("--decoder-only goes on from weights: name them with --from.")
     budget = loop.budget_from(options)
     crops = drawn_crops(options.people, options.each, options.cache, options.workers)
     if options.clips:
         talking = drawn_sequences(options.clips, options.cache).crops[:, ::EVERY]
         crops = np.concatenate([crops, talking.reshape(-1, *crops.shape[1:])])
-    if options.decoder_only and not options.start:
-        raise OptionError("--decoder-only goes on from weights: name them with --from.")
     start = load(options.start).vae.state_dict() if options.start else None
     state = train(
         crops, budget, options.run, start, options.pixels, options.decoder_only, on_progress=loop.reporter()
