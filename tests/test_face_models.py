@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from latentsync_core.faces import network
 from latentsync_core.faces.network import ASSETS, load_network
 from tests.parity.make_face_model_data import KEPT, TESTS, network_inputs
 
@@ -22,12 +23,25 @@ def test_network_agrees_with_the_tflite_runtime(name):
 
 
 def test_a_batch_gives_what_its_pictures_give_one_by_one():
-    network = load_network("blazeface_short")
-    pictures = torch.rand(3, 3, network.size, network.size, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    together = network(pictures)
+    short_range = load_network("blazeface_short")
+    size = short_range.size
+    pictures = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    together = short_range(pictures)
     for number in range(3):
-        for whole, alone in zip(together, network(pictures[number : number + 1]), strict=True):
+        for whole, alone in zip(together, short_range(pictures[number : number + 1]), strict=True):
             torch.testing.assert_close(whole[number], alone[0], atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(416, 96), (480, 864), (992, 448)])
+@pytest.mark.parametrize("name", ["blazeface_short", "blazeface_full"])
+def test_bands_of_a_large_picture_give_the_same_bits(name, size, monkeypatch):
+    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    untouched = picture.clone()
+    in_bands = load_network(name)(picture)
+    assert torch.equal(picture, untouched)
+    monkeypatch.setattr(network, "BAND", 10_000)
+    for whole, part in zip(load_network(name)(picture), in_bands, strict=True):
+        assert torch.equal(whole, part)
 
 
 def test_the_networks_come_small_and_with_their_licence():

@@ -13,6 +13,8 @@ from torch import Tensor
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "faces"
 STRIDE = 32  # pixels of a detector's coarsest cell
+FINE = 2  # pixels a value of a layer is wide, up to which layers count as the first ones
+BAND = 96  # rows of a picture whose first layers are computed together: they stay in the processor's cache
 
 
 class LayerList:
@@ -38,16 +40,70 @@ class LayerList:
         for key, weight in self._weights.items():
             if weight.ndim == 4:
                 self._weights[key] = weight.contiguous(memory_format=torch.channels_last)
+        for layer in self._layers:
+            if layer["op"] == "conv" and layer["same"] and layer["stride"] == 2:
+                weight = self._weights[f"{layer['out']}.weight"]
+                if weight.shape[-1] % 2:
+                    wider = F.pad(weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
+                    self._weights[f"{layer['out']}.wider"] = wider
+        strides, reaches = self._extents()
+        self._first = 1 + max(i for i, layer in enumerate(self._layers) if strides[layer["in"][0]] <= FINE)
+        kept = [layer["out"] for layer in self._layers[: self._first] if last_use.get(layer["out"], 0) >= self._first]
+        self._kept = {value: strides[value] for value in kept}
+        self._beside = -(-max(reaches[value] for value in kept) // STRIDE) * STRIDE  # rows that a band's values see
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
-        values = {self._input: images.float().contiguous(memory_format=torch.channels_last)}
-        for layer, done in zip(self._layers, self._done_after, strict=True):
+        images = images.float().contiguous(memory_format=torch.channels_last)
+        if images.shape[-2] < 4 * BAND:
+            values = self._run({self._input: images}, 0)
+        else:
+            values = self._run(self._first_values(images), self._first)
+        return [values[output] for output in self._outputs]
+
+    def _first_values(self, images: Tensor) -> dict[int, Tensor]:
+        """What the first layers give to the others, of one band of rows after another: the same bits, in half the time.
+
+        A whole large picture's values would go to memory and back between any two of these layers.
+        """
+        height = images.shape[-2]
+        parts: dict[int, list[Tensor]] = {value: [] for value in self._kept}
+        for top in range(0, height, BAND):
+            above, bottom = max(top - self._beside, 0), min(top + BAND, height)
+            band = images[:, :, above : bottom + self._beside].contiguous(memory_format=torch.channels_last)
+            values = self._run({self._input: band}, 0, self._first)
+            for value, stride in self._kept.items():
+                parts[value].append(values[value][:, :, (top - above) // stride : (bottom - above) // stride])
+        return {value: torch.cat(bands, dim=2) for value, bands in parts.items()}
+
+    def _run(self, values: dict[int, Tensor], first: int, stop: int | None = None) -> dict[int, Tensor]:
+        """Runs the layers first..stop-1 on the values at hand; those that no later layer reads are let go."""
+        for layer, done in zip(self._layers[first:stop], self._done_after[first:stop], strict=True):
             sources = [values[source] for source in layer["in"]]
-            values[layer["out"]] = _OPERATIONS[layer["op"]](layer, self._weights, *sources)
+            operation = _OPERATIONS[layer["op"]]
+            if (
+                layer["in"][0] in done and layer["in"][0] != self._input
+            ):  # no fresh memory, half of a large layer's time
+                operation = _IN_PLACE.get(layer["op"], operation)
+            values[layer["out"]] = operation(layer, self._weights, *sources)
             for source in done:
                 del values[source]
-        return [values[output] for output in self._outputs]
+        return values
+
+    def _extents(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Of every value, how many pixels apart its samples are, and how many pixels to one side they see at most."""
+        strides, reaches = {self._input: 1}, {self._input: 0}
+        for layer in self._layers:
+            stride, reach = strides[layer["in"][0]], max(reaches[source] for source in layer["in"])
+            if layer["op"] == "conv":
+                reach += stride * (self._weights[f"{layer['out']}.weight"].shape[-1] - 1)
+                stride *= layer["stride"]
+            elif layer["op"] == "pool":
+                reach, stride = reach + stride, 2 * stride
+            elif layer["op"] == "resize":
+                reach, stride = reach + stride, stride // 2
+            strides[layer["out"]], reaches[layer["out"]] = stride, reach
+        return strides, reaches
 
 
 @functools.cache
@@ -58,11 +114,17 @@ def load_network(name: str) -> LayerList:
 
 def _conv(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
     weight, bias = weights[f"{layer['out']}.weight"], weights[f"{layer['out']}.bias"]
-    stride, groups = layer["stride"], layer["groups"]
+    stride, groups, kernel = layer["stride"], layer["groups"], weight.shape[-1]
+    padding = kernel // 2 if layer["same"] else 0
     if layer["same"] and stride > 1:  # TensorFlow puts the odd sample of padding behind, torch can't
-        x = F.pad(x, (*_same_padding(x.shape[-1], weight.shape[-1], stride),
-                      *_same_padding(x.shape[-2], weight.shape[-2], stride)))  # fmt: skip
-    padding = weight.shape[-1] // 2 if layer["same"] and stride == 1 else 0
+        wider = weights.get(
+            f"{layer['out']}.wider"
+        )  # by a column and a row of zeros in front, in place of such padding
+        if wider is not None and x.shape[-1] % 2 == x.shape[-2] % 2 == 0:
+            weight = wider
+        else:
+            padding = 0
+            x = F.pad(x, (*_same_padding(x.shape[-1], kernel, stride), *_same_padding(x.shape[-2], kernel, stride)))
     return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=groups)
 
 
@@ -98,4 +160,9 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "resize": _resize,
     "rows": _rows,
     "concat": lambda layer, weights, *parts: torch.cat(parts, dim=1),
+}
+# The same written over the first source, where that is a layer's own output and nothing else reads it.
+_IN_PLACE: dict[str, Callable[..., Tensor]] = {
+    "relu": lambda layer, weights, x: x.relu_(),
+    "add": lambda layer, weights, a, b: a.add_(b),
 }
