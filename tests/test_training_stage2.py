@@ -36,8 +36,10 @@ def clips():
     heard = rng.standard_normal((3, ROWS, 5, 384)).astype(np.float16)
     waves = (rng.standard_normal((3, SAMPLES)) * 3000).astype(np.int16)
     openings = np.full((3, FRAMES), 0.1)
-    seen = Features(whole.astype(np.float16), (whole + 10).astype(np.float16), heard, openings, heard[:0])
-    return Stage2Clips(seen, Sequences(levels.astype(np.uint8), np.zeros((3, FRAMES)), waves))
+    latents = [(whole + more).astype(np.float16) for more in (0, 10, 20, 30)]
+    seen = Features(*latents, heard, openings, heard[:0])
+    crops = levels.astype(np.uint8)
+    return Stage2Clips(seen, Sequences(crops, crops, np.zeros((3, FRAMES)), waves))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Talking clips to train on: aligned crops of drawn speakers, their voices and openings, drawn once and kept on disk.
 
 ``python -m training.sequences --clips 1500`` draws them; stopped at any time, it goes on. Each clip is another person,
-voice and text of the training split, the languages in turn; none of the people is the meter's.
+voice and text of the training split, the languages in turn; none of the people is the meter's. Each is drawn twice,
+the second time with the person saying something else: as a dub finds it, the old mouth beside the new voice.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ import torch
 from latentsync_core.errors import OptionError
 
 from .crops import RESOLUTION, aligned_crop
-from .scenes import TEST_IDENTITIES, render, talking_head
-from .speech import LANGUAGES, SAMPLE_RATE
+from .scenes import TEST_IDENTITIES, Scene, render, talking_head
+from .speech import LANGUAGES, SAMPLE_RATE, perform, sample_manner, sample_voice
 from .vae_data import CACHE
 
 FIRST_SEED = 200_000  # of the speakers; the meter's people lie below
 FPS, SECONDS = 25, 3
 FRAMES, SAMPLES = FPS * SECONDS, SECONDS * SAMPLE_RATE  # of each clip
 SIZES = (168, 208, 248)  # pixels a side of the rendered frames: crops are sharp or soft, as real ones are
+FILMED_FROM = 400_000  # of what the people say as filmed, added to their seeds
 LOOSENESS = 0.01  # head units by which a clip's alignment is off, as a detector's is
 
 logger = logging.getLogger(__name__)
@@ -35,9 +37,11 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """Clips that are drawn, read from disk as they are used: crops (n, 75, 3, 128, 128) uint8, openings (n, 75) in head
-    units, waveforms (n, 48000) int16 at 16 kHz."""
+    units, waveforms (n, 48000) int16 at 16 kHz. filmed: as `crops`, every pixel but the face's that another text moves
+    the same."""
 
     crops: np.ndarray
+    filmed: np.ndarray
     openings: np.ndarray
     waveforms: np.ndarray
 
@@ -55,8 +59,8 @@ def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
     count = min(clips, int(missing[0]) if len(missing) else len(openings))
     if not count:
         raise OptionError(f"No clip in {folder} is finished: python -m training.sequences draws them.")
-    crops, waveforms = (np.load(files[part], mmap_mode="r") for part in ("crops", "waveforms"))
-    return Sequences(crops[:count], openings[:count], waveforms[:count])
+    crops, filmed, waveforms = (np.load(files[part], mmap_mode="r") for part in ("crops", "filmed", "waveforms"))
+    return Sequences(crops[:count], filmed[:count], openings[:count], waveforms[:count])
 
 
 def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
@@ -64,24 +68,46 @@ def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
     if not 0 < clips <= TEST_IDENTITIES - FIRST_SEED:
         raise OptionError(f"1 to {TEST_IDENTITIES - FIRST_SEED} clips can be drawn to train with, not {clips}.")
     folder.mkdir(parents=True, exist_ok=True)
-    crops = _array(folder, "crops", (clips, FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
+    crops, filmed = (
+        _array(folder, part, (clips, FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8) for part in ("crops", "filmed")
+    )
     waveforms = _array(folder, "waveforms", (clips, SAMPLES), np.int16)
     openings = _array(folder, "openings", (clips, FRAMES), np.float32, np.nan)
     missing = np.flatnonzero(np.isnan(openings[:, -1])).tolist()
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         found = pool.map(drawn_clip, missing) if workers > 1 else map(drawn_clip, missing)
-        for number, (pictures, sound, opening) in zip(missing, found, strict=True):
-            crops[number], waveforms[number], openings[number] = pictures, sound, opening
+        for number, (pictures, others, sound, opening) in zip(missing, found, strict=True):
+            crops[number], filmed[number], waveforms[number], openings[number] = pictures, others, sound, opening
             if number % 50 == 49:
                 logger.info("%d of %d clips drawn", number + 1, clips)
 
 
-def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One clip's crops, waveform and openings; the same number gives the same bits."""
+def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One clip's crops, the same as filmed, waveform and openings; the same number gives the same bits."""
+    scene = _scene(number)
+    crops, openings = _cropped(scene, number)
+    waveform = (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16)
+    return crops, filmed_clip(number), waveform, openings
+
+
+def filmed_clip(number: int) -> np.ndarray:
+    """The crops of `drawn_clip` but for the mouth: the same person, head motion, light and grain, another text."""
+    return _cropped(_scene(number, FILMED_FROM), number)[0]
+
+
+def _scene(number: int, text: int = 0) -> Scene:
+    """The clip's scene; `text` other than 0 is added to the seed of what is said in it."""
     seed = FIRST_SEED + number
-    rng = np.random.default_rng((15487517, seed))
-    size = int(rng.choice(SIZES))
-    scene = talking_head(seed, list(LANGUAGES)[number % len(LANGUAGES)], SECONDS, size=(size, size))
+    language = list(LANGUAGES)[number % len(LANGUAGES)]
+    size = int(_drawn_by(number).choice(SIZES))
+    said = perform(seed + text, sample_voice(seed + text, language), SECONDS, "train", sample_manner(seed))
+    return talking_head(seed, language, SECONDS, size=(size, size), performance=said)
+
+
+def _cropped(scene: Scene, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every frame's crop, as loosely aligned as the clip's number says, and its opening."""
+    rng = _drawn_by(number)
+    rng.choice(SIZES)  # the scene's
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     openings = np.empty(FRAMES, np.float32)
     off = rng.normal(0, LOOSENESS, (3, 2))
@@ -91,11 +117,15 @@ def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         points = face.three_points + jitter * face.moment.pose.scale
         crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
         openings[truth.index] = face.opening
-    return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings
+    return crops, openings
+
+
+def _drawn_by(number: int) -> np.random.Generator:
+    return np.random.default_rng((15487517, FIRST_SEED + number))
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {part: folder / f"sequences-{part}.npy" for part in ("crops", "waveforms", "openings")}
+    return {part: folder / f"sequences-{part}.npy" for part in ("crops", "filmed", "waveforms", "openings")}
 
 
 def _array(folder: Path, part: str, shape: tuple[int, ...], dtype: type, value: float = 0) -> np.ndarray:

@@ -6,6 +6,10 @@ Whisper's states; half of the noise's variance is common to all frames. The refe
 with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works;
 one in twelve has a closed mouth and hears a recording in which nobody speaks.
 
+A film can't be taken twice, a drawn clip can, so three windows in four are dubs: what is seen, the same frames whole
+among it, was drawn while the person said something else. Jaw and cheeks beside the grey mouth tell what was said before
+the dub, and a network that only ever saw them agree with the voice would draw a share of the old mouth.
+
 Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
 trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
 
@@ -56,6 +60,7 @@ WINDOW = 16  # frames
 SHARED = 0.5  # of the noise's variance is common to all frames of a window
 SILENT = 0.1  # of the windows hear zeros
 QUIET = 0.08  # of the windows show a closed mouth and hear a recording of nothing
+DUBBED = 0.75  # of the windows show the clip as filmed, with another text
 FAINT = 0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
 SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
@@ -123,7 +128,11 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
             heard = data.audio(int(clip), range(at, at + WINDOW))
         other = apart(rng, at, data.whole.shape[1])
         clean.append(_latents(data.whole, clip, at))
-        condition.append(torch.cat([mask, _latents(data.masked, clip, at), _latents(data.whole, clip, other)], dim=1))
+        if rng.random() < DUBBED:
+            seen = _latents(data.filmed_masked, clip, at), _latents(data.filmed, clip, at)
+        else:
+            seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
+        condition.append(torch.cat([mask, *seen], dim=1))
         audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard / sizes)
     places = (rng.permutation(count) + rng.random(count)) / count
     places = np.interp(places, (0, FAINT, 1), (0, 0.5, 1))
