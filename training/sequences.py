@@ -52,7 +52,7 @@ class Sequences:
 def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
     """The first clips that `draw` has put into `folder`, at most `clips`. OptionError where none is there."""
     files = _files(folder)
-    if not files["openings"].exists():
+    if not all(path.exists() for path in files.values()):
         raise OptionError(f"No clips are drawn in {folder}: python -m training.sequences draws them.")
     openings = np.load(files["openings"], mmap_mode="r")
     missing = np.flatnonzero(np.isnan(openings[:, -1]))

@@ -10,13 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.faces.masks import latent_mask
 from latentsync_core.sync_mel import mel_windows, sync_mel
 
-from .crops import RESOLUTION
 from .features import SIDE, Features
 from .sequences import Sequences
-from .train_unet import SHARED, SILENT, WINDOW, Windows, apart, channel_sizes, signal_shares
+from .train_unet import SHARED, SILENT, WINDOW, Windows, channel_sizes, condition_of, signal_shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +48,11 @@ class Stage2Clips:
         """
         rng = np.random.default_rng((15487583, seed, step))
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        mask = latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE)
         clean, condition, audio, pictures, sounds, heard = [], [], [], [], [], []
         for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
             at = int(rng.integers(0, self._seen.whole.shape[1] - WINDOW + 1))
-            other = apart(rng, at, self._seen.whole.shape[1])
             clean.append(_part(self._seen.whole, clip, at))
-            condition.append(
-                torch.cat([mask, _part(self._seen.masked, clip, at), _part(self._seen.whole, clip, other)], 1)
-            )
+            condition.append(condition_of(self._seen, rng, clip, at))
             heard.append(rng.random() >= SILENT)
             audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.sizes * heard[-1])
             pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)

@@ -116,7 +116,6 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
     rng = np.random.default_rng((15487549, seed, step))
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     clean, condition, audio = [], [], []
-    mask = latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE)
     for clip in rng.choice(len(data), count, replace=len(data) < count):
         at = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
         closed = data.closed(WINDOW) if rng.random() < QUIET else ()
@@ -126,13 +125,8 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
             heard = data.silence(int(rng.integers(0, len(data.quiet))), range(begin, begin + WINDOW))
         else:
             heard = data.audio(int(clip), range(at, at + WINDOW))
-        other = apart(rng, at, data.whole.shape[1])
         clean.append(_latents(data.whole, clip, at))
-        if rng.random() < DUBBED:
-            seen = _latents(data.filmed_masked, clip, at), _latents(data.filmed, clip, at)
-        else:
-            seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
-        condition.append(torch.cat([mask, *seen], dim=1))
+        condition.append(condition_of(data, rng, clip, at))
         audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard / sizes)
     places = (rng.permutation(count) + rng.random(count)) / count
     places = np.interp(places, (0, FAINT, 1), (0, 0.5, 1))
@@ -147,10 +141,15 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
     )
 
 
-def apart(rng: np.random.Generator, at: int, frames: int) -> int:
-    """The start of a window that shares no frame with the one at `at`."""
-    starts = np.arange(frames - WINDOW + 1)
-    return int(rng.choice(starts[abs(starts - at) >= WINDOW]))
+def condition_of(data: Features, rng: np.random.Generator, clip: int, at: int) -> Tensor:
+    """(16, 9, 16, 16): mask, masked and reference latents of a window, of a dub or with a reference apart from it."""
+    starts = np.arange(data.whole.shape[1] - WINDOW + 1)
+    other = int(rng.choice(starts[abs(starts - at) >= WINDOW]))
+    if rng.random() < DUBBED:
+        seen = _latents(data.filmed_masked, clip, at), _latents(data.filmed, clip, at)
+    else:
+        seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
+    return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE), *seen], dim=1)
 
 
 def noisy(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
