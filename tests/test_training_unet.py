@@ -66,13 +66,14 @@ def test_a_step_shows_the_clip_as_filmed_or_mask_masked_and_other_frames_of_the_
         for clean, grey, other in zip(windows.clean, masked, reference, strict=True):
             if other.min() >= 20:
                 dubbed += 1
+                assert clean[0, 0, 0, 0] % 1 > 0.175  # by when both have begun to speak
                 assert (grey - clean - 30).abs().max() < 0.03
                 assert (other - clean - 20).abs().max() < 0.02
             else:
                 assert (grey - clean - 10).abs().max() < 0.02
                 assert (clean[0, 0, 0, 0] - other[0, 0, 0, 0]).abs() > (WINDOW - 0.5) / 100
                 assert clean[0, 0, 0, 0].floor() == other[0, 0, 0, 0].floor()
-    assert 45 <= dubbed <= 72
+    assert 28 <= dubbed <= 56
 
 
 def test_noise_is_half_common_some_windows_hear_zeros_and_closed_ones_a_recording_of_nothing(data):
