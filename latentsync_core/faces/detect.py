@@ -143,7 +143,7 @@ def _picture(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
 
 def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float, turn: int = 0) -> list[Detection]:
     """The faces of a picture of the whole frame, in the frame's displayed pixels."""
-    turned = torch.rot90(picture, -turn, dims=(1, 2))
+    turned = torch.rot90(picture, -turn, dims=(1, 2)) if turn % 4 else picture
     height, width = turned.shape[1:]
     least = load_network(detector.network).size
     across, down = (max(-(-length // STRIDE) * STRIDE, least) for length in (width, height))
@@ -165,7 +165,7 @@ def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float
 
 def _rows(detector: Detector, pictures: torch.Tensor, score: float) -> list[list[Detection]]:
     """The likely output rows of each of (n, 3, h, w) pictures in [0, 1], in input pixels; many are of one face."""
-    regressors, logits = load_network(detector.network)(pictures * 2 - 1)
+    regressors, logits = load_network(detector.network)((pictures * 2).sub_(1))
     scores = logits[..., 0].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).sigmoid().numpy()
     anchors = detector.anchors(pictures.shape[-1], pictures.shape[-2])
     found: list[list[Detection]] = []
