@@ -21,7 +21,7 @@ from training.features import ROWS, Features, alone, hearing, hearing_nothing
 from training.loop import Budget
 from training.make_nano import make
 from training.measure_steps import errors
-from training.measure_unet import Drawing, begun, best_lag, closeness, figures, paused, redrawn
+from training.measure_unet import Drawing, begun, best_lag, closeness, figures, paused, redrawn, weights_in
 from training.perceptual import Perceptual
 from training.train_unet import (
     CONFIG,
@@ -246,6 +246,14 @@ def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_cou
     assert found[1][0] < found[0][0] - 15
     assert found[0][1] < found[1][1]
     assert found[2][0] == np.inf
+
+
+def test_weights_tell_what_of_each_mouth_is_seen_although_both_share_a_pause():
+    new, old = np.abs(np.random.default_rng(5).standard_normal((2, 3, 75)))
+    new[:, :12] = old[:, :12] = 0
+    assert np.allclose(weights_in(0.01 + 0.8 * new + 0.1 * old, new, old), (0.8, 0.1))
+    assert np.allclose(weights_in(new, new, old), (1, 0))
+    assert np.allclose(weights_in(new, new, np.zeros_like(old)), (1, 0))
 
 
 def test_a_pause_is_a_mouth_that_stays_shut():

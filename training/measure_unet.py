@@ -151,6 +151,7 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
 def likeness(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
     """How the drawings' openings correlate with the voices' true ones, and what those do among themselves."""
     dub, other = np.roll(openings, -DUB_BY, axis=0), np.roll(openings, -SHUFFLED_BY, axis=0)
+    new_weight, old_weight = weights_in(dubbed, dub, openings).T
     return {
         "own voice": _median(by_clip(openings, own)),
         "shuffled baseline": _median(by_clip(other, own)),
@@ -158,6 +159,8 @@ def likeness(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
         "dubbed: new voice": _median(by_clip(dub, dubbed)),
         "dubbed: old mouth": _median(by_clip(openings, dubbed)),
         "both voices' true mouths": _median(by_clip(openings, dub)),
+        "dubbed: weight of the new mouth": _median(new_weight),
+        "dubbed: weight of the old mouth": _median(old_weight),
     }
 
 
@@ -180,6 +183,18 @@ def paused(true: np.ndarray) -> np.ndarray:
 def by_clip(true: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Pearson's correlation of each clip; 0 where one of the two doesn't move."""
     return np.array([_correlation(a, b) for a, b in zip(true, seen, strict=True)])
+
+
+def weights_in(dubbed: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """(clips, 2): how much of the new mouth and of the old one is in each drawn one, all (clips, n), by least squares.
+
+    Other than two correlations, these tell apart what of an old mouth is seen and what both voices' mouths share.
+    """
+    found = [
+        np.linalg.lstsq(np.column_stack([*mouths, np.ones(len(seen))]), seen, rcond=None)[0][:2]
+        for seen, *mouths in zip(dubbed, new, old, strict=True)
+    ]
+    return np.array(found)
 
 
 def best_lag(true: np.ndarray, seen: np.ndarray) -> int:
