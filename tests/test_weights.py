@@ -63,6 +63,19 @@ def answer(model: LatentSyncModel) -> torch.Tensor:
     return torch.cat([noise.flatten(), model.codec.decode(noise[0].transpose(0, 1)).flatten(), heard.flatten()])
 
 
+def assert_same(model: LatentSyncModel, other: LatentSyncModel) -> None:
+    """Equal weights, and what they answer; a tensor's place in memory decides the kernel, and so an answer's last bits."""
+    for one, two in zip(networks(model), networks(other), strict=True):
+        weights = two.state_dict()
+        assert one.state_dict().keys() == weights.keys()
+        assert all(torch.equal(value, weights[key]) for key, value in one.state_dict().items())
+    torch.testing.assert_close(answer(model), answer(other), atol=1e-4, rtol=1e-4)
+
+
+def networks(model: LatentSyncModel) -> tuple[torch.nn.Module, ...]:
+    return model.unet, model.codec.vae, model.whisper
+
+
 def refusal(spec: str | Path, options: LoadOptions, kind: type = ModelError) -> str:
     with pytest.raises(kind) as error:
         load_model(spec, options)
@@ -76,7 +89,7 @@ def test_an_installed_model_is_loaded_by_its_name(model, options):
     loaded = load_model("latentsync-1.6", options)
     assert (loaded.name, loaded.resolution, loaded.demonstration) == ("latentsync-1.6", 512, False)
     assert loaded.audio_tokens == 50
-    assert torch.equal(answer(loaded), answer(model))
+    assert_same(loaded, model)
 
 
 def test_a_model_that_is_not_installed_says_how_to_get_it(tmp_path):
@@ -95,7 +108,7 @@ def test_the_demonstration_model_comes_only_when_asked_for_and_says_what_it_is()
     demonstration = load_model("untrained", LoadOptions(device="cpu", resolution=128))
     assert demonstration.demonstration
     assert (demonstration.resolution, demonstration.audio_tokens) == (128, 30)
-    assert torch.equal(answer(demonstration), answer(untrained_model(128, device="cpu")))
+    assert_same(demonstration, untrained_model(128, device="cpu"))
 
 
 def test_loading_leaves_the_global_random_state_alone(options):
@@ -157,7 +170,7 @@ def test_a_safetensors_checkpoint_with_a_training_prefix_is_read_too(model, opti
     mine = tmp_path / "mine.safetensors"
     save_file({f"module.{key}": tensor for key, tensor in model.unet.state_dict().items()}, mine)
     loaded = load_model(mine, replace(options, resolution=256))
-    assert torch.equal(answer(loaded), answer(model))
+    assert_same(loaded, model)
 
 
 def test_missing_companions_are_named_with_their_place(release, options, tmp_path):
@@ -281,7 +294,7 @@ def test_a_checkpoint_with_a_hole_is_refused_by_the_missing_key(model, options, 
 def test_a_bundle_is_the_same_model_again(model, tmp_path):
     again = load_model(save_bundle(model, tmp_path / "bundle"), LoadOptions(device="cpu"))
     assert (again.name, again.resolution, again.demonstration) == ("untrained", 128, True)
-    assert torch.equal(answer(again), answer(model))
+    assert_same(again, model)
     assert len({path.stat().st_mode for path in (tmp_path / "bundle").iterdir()}) == 1
 
 
