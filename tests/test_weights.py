@@ -54,7 +54,7 @@ def options(release) -> LoadOptions:
 
 @torch.inference_mode()
 def answer(model: LatentSyncModel) -> torch.Tensor:
-    """What a model draws, hears and decodes, in one tensor: equal answers mean equal weights."""
+    """What a model draws, hears and decodes, in one tensor."""
     generator = torch.Generator().manual_seed(1)
     sample = torch.randn(1, 13, 2, 8, 8, generator=generator).to(model.dtype)
     audio = torch.randn(2, model.audio_tokens, model.whisper.width, generator=generator)
@@ -64,7 +64,7 @@ def answer(model: LatentSyncModel) -> torch.Tensor:
 
 
 def assert_same(model: LatentSyncModel, other: LatentSyncModel) -> None:
-    """Equal weights, and what they answer; a tensor's place in memory decides the kernel, and so an answer's last bits."""
+    """Equal weights, and answers but for their last bits, which depend on where in memory the weights lie."""
     for one, two in zip(networks(model), networks(other), strict=True):
         weights = two.state_dict()
         assert one.state_dict().keys() == weights.keys()
