@@ -69,7 +69,7 @@ def assert_same(model: LatentSyncModel, other: LatentSyncModel) -> None:
         weights = two.state_dict()
         assert one.state_dict().keys() == weights.keys()
         assert all(torch.equal(value, weights[key]) for key, value in one.state_dict().items())
-    torch.testing.assert_close(answer(model), answer(other), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(answer(model), answer(other), atol=1e-5, rtol=1e-5)
 
 
 def networks(model: LatentSyncModel) -> tuple[torch.nn.Module, ...]:

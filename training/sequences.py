@@ -20,7 +20,7 @@ import torch
 from latentsync_core.errors import OptionError
 
 from .crops import RESOLUTION, aligned_crop
-from .scenes import TEST_IDENTITIES, Scene, render, talking_head
+from .scenes import TEST_IDENTITIES, render, talking_head
 from .speech import LANGUAGES, SAMPLE_RATE, perform, sample_manner, sample_voice
 from .vae_data import CACHE
 
@@ -84,30 +84,20 @@ def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
 
 def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One clip's crops, the same as filmed, waveform and openings; the same number gives the same bits."""
-    scene = _scene(number)
-    crops, openings = _cropped(scene, number)
-    waveform = (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16)
-    return crops, filmed_clip(number), waveform, openings
+    crops, waveform, openings = _spoken(number)
+    filmed, _, _ = _spoken(number, FILMED_FROM)
+    return crops, filmed, waveform, openings
 
 
-def filmed_clip(number: int) -> np.ndarray:
-    """The crops of `drawn_clip` but for the mouth: the same person, head motion, light and grain, another text."""
-    return _cropped(_scene(number, FILMED_FROM), number)[0]
-
-
-def _scene(number: int, text: int = 0) -> Scene:
-    """The clip's scene; `text` other than 0 is added to the seed of what is said in it."""
+def _spoken(number: int, text: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Crops, waveform and openings of a clip's person, head motion, light and grain; `text` is added to the seed of
+    what is said."""
     seed = FIRST_SEED + number
+    rng = np.random.default_rng((15487517, seed))
+    size = int(rng.choice(SIZES))
     language = list(LANGUAGES)[number % len(LANGUAGES)]
-    size = int(_drawn_by(number).choice(SIZES))
     said = perform(seed + text, sample_voice(seed + text, language), SECONDS, "train", sample_manner(seed))
-    return talking_head(seed, language, SECONDS, size=(size, size), performance=said)
-
-
-def _cropped(scene: Scene, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every frame's crop, as loosely aligned as the clip's number says, and its opening."""
-    rng = _drawn_by(number)
-    rng.choice(SIZES)  # the scene's
+    scene = talking_head(seed, language, SECONDS, size=(size, size), performance=said)
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     openings = np.empty(FRAMES, np.float32)
     off = rng.normal(0, LOOSENESS, (3, 2))
@@ -117,11 +107,7 @@ def _cropped(scene: Scene, number: int) -> tuple[np.ndarray, np.ndarray]:
         points = face.three_points + jitter * face.moment.pose.scale
         crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
         openings[truth.index] = face.opening
-    return crops, openings
-
-
-def _drawn_by(number: int) -> np.random.Generator:
-    return np.random.default_rng((15487517, FIRST_SEED + number))
+    return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings
 
 
 def _files(folder: Path) -> dict[str, Path]:

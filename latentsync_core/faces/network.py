@@ -37,15 +37,13 @@ class LayerList:
         self._layers: list[dict] = json.loads(metadata["layers"])
         last_use = {source: index for index, layer in enumerate(self._layers) for source in layer["in"]}
         self._done_after = [[s for s in set(layer["in"]) if last_use[s] == i] for i, layer in enumerate(self._layers)]
+        for layer in self._layers:
+            key = f"{layer['out']}.weight"
+            if layer["op"] == "conv" and layer["same"] and layer["stride"] == 2 and self._weights[key].shape[-1] > 1:
+                self._weights[key] = _behind(self._weights[key])
         for key, weight in self._weights.items():
             if weight.ndim == 4:
                 self._weights[key] = weight.contiguous(memory_format=torch.channels_last)
-        for layer in self._layers:
-            if layer["op"] == "conv" and layer["same"] and layer["stride"] == 2:
-                weight = self._weights[f"{layer['out']}.weight"]
-                if weight.shape[-1] % 2:
-                    wider = F.pad(weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
-                    self._weights[f"{layer['out']}.wider"] = wider
         strides, reaches = self._extents()
         self._first = 1 + max(i for i, layer in enumerate(self._layers) if strides[layer["in"][0]] <= FINE)
         kept = [layer["out"] for layer in self._layers[: self._first] if last_use.get(layer["out"], 0) >= self._first]
@@ -62,7 +60,7 @@ class LayerList:
         return [values[output] for output in self._outputs]
 
     def _first_values(self, images: Tensor) -> dict[int, Tensor]:
-        """What the first layers give to the others, of one band of rows after another: the same bits, in half the time.
+        """What the first layers give to the others, of one band of rows after another: the same bits in less time.
 
         A whole large picture's values would go to memory and back between any two of these layers.
         """
@@ -112,23 +110,17 @@ def load_network(name: str) -> LayerList:
 
 def _conv(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
     weight, bias = weights[f"{layer['out']}.weight"], weights[f"{layer['out']}.bias"]
-    stride, groups, kernel = layer["stride"], layer["groups"], weight.shape[-1]
-    padding = kernel // 2 if layer["same"] else 0
-    if layer["same"] and stride > 1:  # TensorFlow puts the odd sample of padding behind, torch can't
-        wider = weights.get(
-            f"{layer['out']}.wider"
-        )  # by a column and a row of zeros in front, in place of such padding
-        if wider is not None and x.shape[-1] % 2 == x.shape[-2] % 2 == 0:
-            weight = wider
-        else:
-            padding = 0
-            x = F.pad(x, (*_same_padding(x.shape[-1], kernel, stride), *_same_padding(x.shape[-2], kernel, stride)))
-    return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=groups)
+    padding = (weight.shape[-1] - 1) // 2 if layer["same"] else 0
+    return F.conv2d(x, weight, bias, stride=layer["stride"], padding=padding, groups=layer["groups"])
 
 
-def _same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-    return total // 2, total - total // 2
+def _behind(weight: Tensor) -> Tensor:
+    """The kernel of a convolution by twos for torch, which pads an even picture by as much in front as behind.
+
+    TensorFlow puts the odd sample of padding behind. A row and a column of zeros in front of a kernel of odd size do
+    the same, without a padded copy of the picture.
+    """
+    return F.pad(weight, (1, 0, 1, 0)) if weight.shape[-1] % 2 else weight
 
 
 def _prelu(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
