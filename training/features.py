@@ -50,16 +50,13 @@ logger = logging.getLogger(__name__)
 class Features:
     """Clips as the U-Net sees and hears them, read from disk as they are used.
 
-    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means; filmed, filmed_masked: the same of
-    the clips as filmed, where the person says something else. heard: (n, 160, 5, 384) float16, 50 rows a second; frame
-    v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units. quiet: (m, 160, 5, 384), as `heard`, of
-    recordings in which nobody speaks.
+    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. heard: (n, 160, 5, 384) float16, 50
+    rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units. quiet: (m, 160, 5, 384), as
+    `heard`, of recordings in which nobody speaks.
     """
 
     whole: np.ndarray
     masked: np.ndarray
-    filmed: np.ndarray
-    filmed_masked: np.ndarray
     heard: np.ndarray
     openings: np.ndarray
     quiet: np.ndarray
@@ -85,20 +82,17 @@ def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Featu
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = drawn_sequences(clips, folder)
     codec = load(vae)
-    paths = []
-    for parts, crops in ((("whole", "masked"), drawn.crops), (("filmed", "filmed-masked"), drawn.filmed)):
-        pair = [folder / f"features-{part}-{len(drawn)}-{encoder_key(codec)}.npy" for part in parts]
-        if not all(path.exists() for path in pair):
-            for path, values in zip(pair, latents(codec, crops), strict=True):
-                _write(path, values)
-        paths += pair
+    seen = [folder / f"features-{part}-{len(drawn)}-{encoder_key(codec)}.npy" for part in ("whole", "masked")]
+    if not all(path.exists() for path in seen):
+        for path, values in zip(seen, latents(codec, drawn.crops), strict=True):
+            _write(path, values)
     heard, quiet = folder / f"features-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
     if not heard.exists():
         _write(heard, hearing(tiny_english(), drawn.waveforms))
     if not quiet.exists():
         _write(quiet, hearing_nothing(tiny_english()))
-    *seen, heard, quiet = (np.load(path, mmap_mode="r") for path in (*paths, heard, quiet))
-    return Features(*seen, heard, np.array(drawn.openings), quiet)
+    whole, masked, heard, quiet = (np.load(path, mmap_mode="r") for path in (*seen, heard, quiet))
+    return Features(whole, masked, heard, np.array(drawn.openings), quiet)
 
 
 def encoder_key(codec: DiffusersCodec) -> str:

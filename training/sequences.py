@@ -1,8 +1,9 @@
 """Talking clips to train on: aligned crops of drawn speakers, their voices and openings, drawn once and kept on disk.
 
-``python -m training.sequences --clips 1500`` draws them; stopped at any time, it goes on. Each clip is another person,
-voice and text of the training split, the languages in turn; none of the people is the meter's. Each is drawn twice,
-the second time with the person saying something else: as a dub finds it, the old mouth beside the new voice.
+``python -m training.sequences --clips 1500`` draws them; stopped at any time, it goes on. Voices and texts are the
+training split's, the languages in turn; none of the people is the meter's. Everybody is drawn in two takes, clips 2 n
+and 2 n + 1, which no camera could film: the same motion and light to the pixel, and another text. To show one take and
+let the other be heard is a dub.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from latentsync_core.errors import OptionError
 
 from .crops import RESOLUTION, aligned_crop
-from .scenes import TEST_IDENTITIES, render, talking_head
+from .scenes import render, talking_head
 from .speech import LANGUAGES, SAMPLE_RATE, perform, sample_manner, sample_voice
 from .vae_data import CACHE
 
@@ -28,7 +29,7 @@ FIRST_SEED = 200_000  # of the speakers; the meter's people lie below
 FPS, SECONDS = 25, 3
 FRAMES, SAMPLES = FPS * SECONDS, SECONDS * SAMPLE_RATE  # of each clip
 SIZES = (168, 208, 248)  # pixels a side of the rendered frames: crops are sharp or soft, as real ones are
-FILMED_FROM = 400_000  # of what the people say as filmed, added to their seeds
+RETAKE = 400_000  # added to the seed of what is said, in the second take; as many people can be drawn
 LOOSENESS = 0.01  # head units by which a clip's alignment is off, as a detector's is
 
 logger = logging.getLogger(__name__)
@@ -36,12 +37,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Clips that are drawn, read from disk as they are used: crops (n, 75, 3, 128, 128) uint8, openings (n, 75) in head
-    units, waveforms (n, 48000) int16 at 16 kHz. filmed: as `crops`, every pixel but the face's that another text moves
-    the same."""
+    """Clips that are drawn, an even number, read from disk as they are used: crops (n, 75, 3, 128, 128) uint8, openings
+    (n, 75) in head units, waveforms (n, 48000) int16 at 16 kHz."""
 
     crops: np.ndarray
-    filmed: np.ndarray
     openings: np.ndarray
     waveforms: np.ndarray
 
@@ -49,54 +48,52 @@ class Sequences:
         return len(self.openings)
 
 
+def other_take(clip: int) -> int:
+    """The clip in which the same person moves the same and says something else."""
+    return clip ^ 1
+
+
 def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
-    """The first clips that `draw` has put into `folder`, at most `clips`. OptionError where none is there."""
+    """The first clips that `draw` has put into `folder`, at most `clips`, in pairs. OptionError where none is there."""
     files = _files(folder)
     if not all(path.exists() for path in files.values()):
         raise OptionError(f"No clips are drawn in {folder}: python -m training.sequences draws them.")
     openings = np.load(files["openings"], mmap_mode="r")
     missing = np.flatnonzero(np.isnan(openings[:, -1]))
-    count = min(clips, int(missing[0]) if len(missing) else len(openings))
+    count = min(clips, int(missing[0]) if len(missing) else len(openings)) // 2 * 2
     if not count:
-        raise OptionError(f"No clip in {folder} is finished: python -m training.sequences draws them.")
-    crops, filmed, waveforms = (np.load(files[part], mmap_mode="r") for part in ("crops", "filmed", "waveforms"))
-    return Sequences(crops[:count], filmed[:count], openings[:count], waveforms[:count])
+        raise OptionError(f"No pair of clips in {folder} is finished: python -m training.sequences draws them.")
+    crops, waveforms = (np.load(files[part], mmap_mode="r") for part in ("crops", "waveforms"))
+    return Sequences(crops[:count], openings[:count], waveforms[:count])
 
 
 def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
     """Draws what is missing of so many clips, in `workers` processes; a clip counts once its openings are there."""
-    if not 0 < clips <= TEST_IDENTITIES - FIRST_SEED:
-        raise OptionError(f"1 to {TEST_IDENTITIES - FIRST_SEED} clips can be drawn to train with, not {clips}.")
+    most = 2 * RETAKE
+    if not 0 < clips <= most:
+        raise OptionError(f"1 to {most} clips can be drawn to train with, not {clips}.")
     folder.mkdir(parents=True, exist_ok=True)
-    crops, filmed = (
-        _array(folder, part, (clips, FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8) for part in ("crops", "filmed")
-    )
+    crops = _array(folder, "crops", (clips, FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     waveforms = _array(folder, "waveforms", (clips, SAMPLES), np.int16)
     openings = _array(folder, "openings", (clips, FRAMES), np.float32, np.nan)
     missing = np.flatnonzero(np.isnan(openings[:, -1])).tolist()
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         found = pool.map(drawn_clip, missing) if workers > 1 else map(drawn_clip, missing)
-        for number, (pictures, others, sound, opening) in zip(missing, found, strict=True):
-            crops[number], filmed[number], waveforms[number], openings[number] = pictures, others, sound, opening
+        for number, (pictures, sound, opening) in zip(missing, found, strict=True):
+            crops[number], waveforms[number], openings[number] = pictures, sound, opening
             if number % 50 == 49:
                 logger.info("%d of %d clips drawn", number + 1, clips)
 
 
-def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """One clip's crops, the same as filmed, waveform and openings; the same number gives the same bits."""
-    crops, waveform, openings = _spoken(number)
-    filmed, _, _ = _spoken(number, FILMED_FROM)
-    return crops, filmed, waveform, openings
-
-
-def _spoken(number: int, text: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Crops, waveform and openings of a clip's person, head motion, light and grain; `text` is added to the seed of
-    what is said."""
-    seed = FIRST_SEED + number
+def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One clip's crops, waveform and openings; the same number gives the same bits."""
+    person, retaken = divmod(number, 2)
+    seed = FIRST_SEED + person
+    said_by = seed + RETAKE * retaken
     rng = np.random.default_rng((15487517, seed))
     size = int(rng.choice(SIZES))
-    language = list(LANGUAGES)[number % len(LANGUAGES)]
-    said = perform(seed + text, sample_voice(seed + text, language), SECONDS, "train", sample_manner(seed))
+    language = list(LANGUAGES)[person % len(LANGUAGES)]
+    said = perform(said_by, sample_voice(said_by, language), SECONDS, "train", sample_manner(seed))
     scene = talking_head(seed, language, SECONDS, size=(size, size), performance=said)
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     openings = np.empty(FRAMES, np.float32)
@@ -111,7 +108,7 @@ def _spoken(number: int, text: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {part: folder / f"sequences-{part}.npy" for part in ("crops", "filmed", "waveforms", "openings")}
+    return {part: folder / f"sequences-{part}.npy" for part in ("crops", "waveforms", "openings")}
 
 
 def _array(folder: Path, part: str, shape: tuple[int, ...], dtype: type, value: float = 0) -> np.ndarray:

@@ -6,10 +6,9 @@ Whisper's states; half of the noise's variance is common to all frames. The refe
 with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works;
 one in twelve has a closed mouth and hears a recording in which nobody speaks.
 
-A film can't be taken twice, a drawn clip can, so three windows in four are dubs, once both texts have begun: what is
-seen, the same frames whole among it, was drawn while the person said something else. Jaw and cheeks beside the grey
-mouth tell what was said before the dub, and a network that only ever saw them agree with the voice would draw a share
-of the old mouth.
+Drawn people have two takes of everything, so three windows in four are dubs, once both texts have begun: what is seen
+is the other take, the same frames whole among it. Jaw and cheeks beside the grey mouth tell what was said before the
+dub; a network that only ever saw them agree with the voice would draw a share of the old mouth.
 
 Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
 trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
@@ -45,6 +44,7 @@ from latentsync_core.sampling.denoise import NOISE_SCHEDULE
 from . import loop
 from .crops import RESOLUTION
 from .features import SIDE, Features, features
+from .sequences import other_take
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .vae_data import CACHE, mouth_weights
 
@@ -61,7 +61,7 @@ WINDOW = 16  # frames
 SHARED = 0.5  # of the noise's variance is common to all frames of a window
 SILENT = 0.1  # of the windows hear zeros
 QUIET = 0.08  # of the windows show a closed mouth and hear a recording of nothing
-DUBBED = 0.75  # of the windows that can be show the clip as filmed, with another text
+DUBBED = 0.75  # of the windows that can be show the other take
 BEGUN = 18  # frames after which everybody has begun to speak: in the pause before, both mouths are closed, and agree
 FAINT = 0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
 SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
@@ -148,7 +148,7 @@ def condition_of(data: Features, rng: np.random.Generator, clip: int, at: int) -
     starts = np.arange(data.whole.shape[1] - WINDOW + 1)
     other = int(rng.choice(starts[abs(starts - at) >= WINDOW]))
     if rng.random() < DUBBED and at >= BEGUN:
-        seen = _latents(data.filmed_masked, clip, at), _latents(data.filmed, clip, at)
+        seen = _latents(data.masked, other_take(clip), at), _latents(data.whole, other_take(clip), at)
     else:
         seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
     return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE), *seen], dim=1)
