@@ -33,7 +33,7 @@ SQUEEZE = 0.75  # a crop's width by its height before it was squeezed
 MOUTH = (0.5, 0.6)  # in crop sides, where mouths lie
 COVERED = 0.6  # share of the faces with something before them
 TAPE = 1 << 21  # values
-HELD_OUT = 60  # the last people: never trained with
+HELD_OUT = 60  # the last clips, which show 30 people: never trained with
 
 logger = logging.getLogger(__name__)
 
