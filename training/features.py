@@ -82,11 +82,11 @@ def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Featu
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = drawn_sequences(clips, folder)
     codec = load(vae)
-    seen = [folder / f"features-{part}-{len(drawn)}-{encoder_key(codec)}.npy" for part in ("whole", "masked")]
+    seen = [folder / f"takes-{part}-{len(drawn)}-{encoder_key(codec)}.npy" for part in ("whole", "masked")]
     if not all(path.exists() for path in seen):
         for path, values in zip(seen, latents(codec, drawn.crops), strict=True):
             _write(path, values)
-    heard, quiet = folder / f"features-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
+    heard, quiet = folder / f"takes-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
     if not heard.exists():
         _write(heard, hearing(tiny_english(), drawn.waveforms))
     if not quiet.exists():

@@ -108,7 +108,7 @@ def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {part: folder / f"sequences-{part}.npy" for part in ("crops", "waveforms", "openings")}
+    return {part: folder / f"takes-{part}.npy" for part in ("crops", "waveforms", "openings")}
 
 
 def _array(folder: Path, part: str, shape: tuple[int, ...], dtype: type, value: float = 0) -> np.ndarray:
