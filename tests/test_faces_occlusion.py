@@ -13,7 +13,7 @@ from latentsync_core.compositor import mouth_region, paste_face
 from latentsync_core.errors import OptionError
 from latentsync_core.faces import warp
 from latentsync_core.faces.align import align_track, crop_face, crop_size
-from latentsync_core.faces.occlusion import WEIGHTS, OcclusionOptions, occlusion
+from latentsync_core.faces.occlusion import WEIGHTS, OcclusionOptions, load_occlusion, occlusion
 from tests import astronaut
 from training.crops import aligned_crop, engine_frame
 from training.occluders import paint_before, sample_occluder
@@ -141,3 +141,10 @@ def test_wrong_shapes_and_options_are_told():
         OcclusionOptions(sure=0.2, seen=0.5)
     with pytest.raises(OptionError, match="least_area"):
         OcclusionOptions(least_area=2)
+
+
+def test_reading_the_network_draws_no_random_numbers():
+    """A first run moved torch's global random state, and with it the seeds of whatever ran in the same process."""
+    before = torch.get_rng_state()
+    load_occlusion.__wrapped__()
+    assert torch.equal(torch.get_rng_state(), before)

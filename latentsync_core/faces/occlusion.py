@@ -145,8 +145,9 @@ def load_occlusion(path: Path = WEIGHTS) -> OcclusionNet:
     """The carried network, read once per process."""
     from safetensors.torch import load_file
 
-    network = OcclusionNet()
-    network.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    with torch.device("meta"):  # random first weights would move the caller's global random state
+        network = OcclusionNet()
+    network.load_state_dict({key: value.float() for key, value in load_file(path).items()}, assign=True)
     return network.eval().requires_grad_(False)
 
 
