@@ -289,11 +289,15 @@ class ComfyServer:
         raise TimeoutError(f"no {kind} message within {timeout} s; came: {seen}{self._tail()}")
 
     def free(self, timeout: float = 20) -> None:
-        """Has models unloaded and caches dropped, and waits until the server's memory has settled."""
-        self._post("/free", {"unload_models": True, "free_memory": True})
+        """Has models unloaded and caches dropped, and waits until the server's memory has settled.
+
+        Asks again and again: a request that comes while the server still collects the garbage of a prompt wakes nobody,
+        and lies there until the next prompt or request.
+        """
         give_up = time.monotonic() + timeout
         settled, before = 0, self.rss()
         while settled < 3 and time.monotonic() < give_up:
+            self._post("/free", {"unload_models": True, "free_memory": True})
             time.sleep(0.3)
             now = self.rss()
             settled = settled + 1 if abs(now - before) < 1 << 20 else 0
