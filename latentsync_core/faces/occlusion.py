@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import OptionError
+from ..models.checkpoint import fill, read_tensors
 from .masks import mouth_mask
 from .network import ASSETS
 
 WEIGHTS = ASSETS / "occlusion.safetensors"
+REMEDY = "install LatentSync Dub again"
 INPUT = 64  # pixels a side that crops are brought to
 SKIPPED = 16  # of them, the rows above: nothing is drawn up there
 WIDTHS = (16, 40, 64, 64)  # channels at 1/2, 1/4, 1/8 and 1/16 of the input
@@ -142,13 +144,12 @@ def occlusion(crop: Tensor, portrait: Tensor, options: OcclusionOptions | None =
 
 @functools.cache
 def load_occlusion(path: Path = WEIGHTS) -> OcclusionNet:
-    """The carried network, read once per process."""
-    from safetensors.torch import load_file
-
+    """The carried network, read once per process. ModelError: the file is missing or damaged."""
     with torch.device("meta"):  # random first weights would move the caller's global random state
         network = OcclusionNet()
-    network.load_state_dict({key: value.float() for key, value in load_file(path).items()}, assign=True)
-    return network.eval().requires_grad_(False)
+    read = functools.partial(read_tensors, path, REMEDY)
+    fill(network, read, "The occlusion network", torch.device("cpu"), torch.float32, remedy=REMEDY)
+    return network
 
 
 def _surroundings(picture: Tensor) -> Tensor:
