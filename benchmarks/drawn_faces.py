@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from latentsync_core.faces.detect import Detection, detection_passes, overlap
+from latentsync_core.faces.follow import FaceOptions, meshes_of
 from latentsync_core.faces.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.marked_faces import follow_marks
 from latentsync_core.faces.marks import IN_DETECTED_BOX, Mark, points_of_box
-from latentsync_core.faces.mesh import FaceRegion, face_mesh
 from latentsync_core.frame import Frame
 from latentsync_core.pixels import Layout
 from latentsync_core.types import Clip
@@ -34,7 +34,6 @@ STYLES = ("real", "cartoon", "anime")
 SIZE = (320, 240)
 SCORES = (0.5, 0.3)
 SAME = 0.3  # intersection over union with the true box that makes a detection one of the face
-LOOKS, SETTLED, PRESENCE, AGREEMENT = 6, 0.06, 0.5, 0.4  # as prepare_faces settles a mesh
 CLIP_SAMPLES = 12  # frames looked at of a given clip
 GREY = 0.6  # behind pictures with transparency
 PICTURE_SIDE = 640  # pixels: given pictures are reduced to it
@@ -103,18 +102,9 @@ def detected(frame: Frame, score: float, box: np.ndarray | None) -> Detection | 
 
 @torch.inference_mode()
 def settled(frame: Frame, face: Detection) -> np.ndarray | None:
-    """(468, 2): the mesh that stays where it is, or None."""
-    region = FaceRegion.of_detection(face)
-    for _ in range(LOOKS):
-        mesh, presence = face_mesh(frame, region)
-        mesh = mesh[:, :2]
-        if presence < PRESENCE:
-            return None
-        before, region = region, FaceRegion.of_mesh(mesh)
-        if max(abs(region.centre - before.centre).max(), abs(region.side - before.side)) <= SETTLED * region.side:
-            agrees = overlap(np.concatenate([mesh.min(0), mesh.max(0)]), face.box) >= AGREEMENT
-            return mesh if agrees else None
-    return None
+    """(468, 2): the mesh that settles on a detected face, as in prepare_faces; None where it doesn't."""
+    (look,) = meshes_of(frame, [face], FaceOptions())
+    return None if look is None else look.points[:, :2]
 
 
 def print_followed(style: str, seeds: range, every: int, seconds: float) -> None:

@@ -148,6 +148,7 @@ class FaceTrack:
     visible: np.ndarray  # (n,) bool
     pose: np.ndarray  # (n, 3) float32 degrees: yaw > 0 looks to the picture's right, pitch > 0 down, roll > 0 clockwise
     sharpness: np.ndarray  # (n,) float32: how much fine detail the face shows, 0 to about 1; see faces/sharpness.py
+    doubt: np.ndarray  # (n,) float32 face widths: how far the mesh is from that of the mirror image, 0.01 mostly
     portrait: np.ndarray  # (128, 128, 3) uint8 RGB: the aligned crop of its best frame, sharp and from the front
     embedding: np.ndarray | None = None  # (128,) float32: its appearance, see faces/identity.py; None where unknown
     person: int = 0  # tracks of one number are taken for the same person; 0 is the one seen most

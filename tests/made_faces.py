@@ -27,6 +27,7 @@ def made_track(
     yaw: float | list[float] = 0.0,
     gap: range = range(0),
     sharpness: float = 1.0,
+    doubt: float = 0.01,
     embedding: np.ndarray | None = None,
     by_hand: bool = False,
 ) -> FaceTrack:
@@ -38,11 +39,13 @@ def made_track(
     boxes, landmarks = (np.repeat(np.array(values, np.float32)[None], count, 0) for values in (box, points))
     pose = np.zeros((count, 3), np.float32)
     pose[:, 0] = yaw
-    sharp = np.full(count, sharpness, np.float32)
-    for values in (boxes, landmarks, pose, sharp):
+    sharp, doubts = (np.full(count, value, np.float32) for value in (sharpness, doubt))
+    for values in (boxes, landmarks, pose, sharp, doubts):
         values[~visible] = np.nan
     portrait = np.full((128, 128, 3), 40 * (number % 6), np.uint8)
-    return FaceTrack(number, start, boxes, landmarks, visible, pose, sharp, portrait, embedding, person, by_hand)
+    return FaceTrack(
+        number, start, boxes, landmarks, visible, pose, sharp, doubts, portrait, embedding, person, by_hand
+    )
 
 
 def made_faces(

@@ -33,11 +33,11 @@ def check(faces: FaceTracks) -> None:
         n = track.stop - track.start
         assert track.track_id == number
         assert any(first <= track.start < track.stop <= stop for first, stop in faces.shots)
-        shapes = (track.boxes.shape, track.landmarks.shape, track.pose.shape, track.sharpness.shape)
-        assert shapes == ((n, 4), (n, 3, 2), (n, 3), (n,))
+        measured = (track.boxes, track.landmarks, track.pose, track.sharpness, track.doubt)
+        assert [values.shape for values in measured] == [(n, 4), (n, 3, 2), (n, 3), (n,), (n,)]
         assert track.visible[0]
         assert track.visible[-1]
-        for values in (track.boxes, track.landmarks, track.pose, track.sharpness):
+        for values in measured:
             assert values.dtype == np.float32
             assert np.isfinite(values[track.visible]).all()
             assert np.isnan(values[~track.visible]).all()
@@ -45,6 +45,7 @@ def check(faces: FaceTracks) -> None:
         assert (boxes[:, :2] < boxes[:, 2:]).all()
         assert (np.abs(track.pose[track.visible]) <= 180).all()
         assert ((track.sharpness >= 0) & (track.sharpness <= 1))[track.visible].all()
+        assert (track.doubt[track.visible] >= 0).all()
         assert (track.portrait.shape, track.portrait.dtype) == ((128, 128, 3), np.uint8)
         assert track.embedding is None or np.isfinite(track.embedding).all()
     for frame in range(count):

@@ -49,6 +49,16 @@ def test_small_and_blurred_faces_are_left_alone_unless_marked_by_hand():
         assert (made_faces(clip, [marked], limits=limits).path.blend == 1).all()
 
 
+def test_a_turned_face_whose_mesh_is_in_doubt_is_turned_further_than_it_is_read():
+    clip = empty_clip(10)
+    turned, frontal = made_track(0, 0, 10, yaw=-35, doubt=0.05), made_track(0, 0, 10, yaw=5, doubt=0.05)
+    assert (made_faces(clip, [turned]).path.outcome == Outcome.TURNED_AWAY).all()
+    assert (made_faces(clip, [frontal]).path.blend == 1).all()  # a drawn face, perhaps
+    everything = TouchLimits(max_yaw=80, smallest=0)
+    assert (made_faces(clip, [turned], limits=everything).path.blend == 1).all()
+    assert (made_faces(clip, [made_track(0, 0, 10, yaw=-35)]).path.blend == 1).all()
+
+
 def test_where_two_chosen_tracks_share_frames_the_earlier_in_the_list_is_synced():
     clip = empty_clip(30)
     tracks = [made_track(0, 0, 20), made_track(1, 10, 30, box=(30, 10, 60, 44))]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from latentsync_core.faces.detect import search
 from latentsync_core.faces.follow import FaceOptions, meshes_of, settled_meshes
+from latentsync_core.faces.limits import DOUBTFUL
 from latentsync_core.faces.mesh import face_meshes
 from latentsync_core.faces.pose import head_pose
 from latentsync_core.faces.region import FaceRegion
@@ -66,6 +67,22 @@ def test_a_profile_is_not_taken_for_a_face_from_the_front():
         seen += [(yaw, head_pose(look.points)[0]) for look in looks if look is not None]
     assert all(abs(yaw - measured) < 35 for yaw, measured in seen)
     assert {yaw for yaw, _ in seen} >= {-40, 40}
+
+
+def test_the_further_a_head_is_turned_the_more_the_mesh_and_its_mirror_image_differ():
+    doubts = {}
+    for yaw in (0, 30, 66):
+        looks = []
+        for seed in range(6):
+            picture = np.full((SIZE, SIZE, 3), 120, np.uint8)
+            painter = Painter(sample_identity(TEST_IDENTITIES + seed, "real"), sample_light(seed))
+            pose = Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, np.radians(yaw))
+            box = painter.paint(picture, Moment(pose, MouthShape())).box
+            region = FaceRegion((box[:2] + box[2:]) / 2, 1.5 * (box[2:] - box[:2]).max(), 0.0)
+            looks += [look for look in settled_meshes(engine_frame(picture), [region], 0.2) if look is not None]
+        doubts[yaw] = [look.doubt for look in looks]
+    assert max(doubts[0] + doubts[30]) < DOUBTFUL / 1.5
+    assert np.median(doubts[0]) < np.median(doubts[30]) < 0.7 * np.median(doubts[66])
 
 
 def _mesh(angles, scale=50.0):

@@ -39,7 +39,7 @@ class FaceOptions:
     presence: float = 0.5  # least certainty of the mesh that it lies on a face, 0 to 1
     smallest: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
     longest_gap: int = 5  # frames without the face that are bridged; after more it is a new track
-    search_every: int = 8  # frames between two searches for new faces; faces are followed back to where they appear
+    search_every: int = 10  # frames between two searches for new faces; faces are followed back to where they appear
 
     def __post_init__(self) -> None:
         for name in ("detector_score", "presence"):

@@ -10,14 +10,17 @@ import numpy as np
 from ..errors import OptionError
 from ..types import FacePath, FaceTrack, FaceTracks, Outcome
 
-CALM = 2  # frames before and after over which pose and sharpness are averaged, so that a tremble crosses no limit
+CALM = 2  # frames before and after over which all is averaged that is measured, so that a tremble crosses no limit
+# A head turned further than the mesh knows is read as turned by 16 to 50 degrees, but the mesh of its mirror image lies
+# elsewhere. On drawn films such heads were turned by 65 degrees; filmed faces that look at the camera stay under 0.02.
+DOUBTFUL, TURNED, PROFILE = 0.03, 20.0, 65.0  # face widths, degrees, degrees
 
 
 @dataclass(frozen=True)
 class TouchLimits:
     """Beyond any of these a face stays as it was filmed."""
 
-    max_yaw: float = 50.0  # degrees to either side as measured, which is up to 10 too little beyond 50; a profile is 90
+    max_yaw: float = 50.0  # degrees to either side as measured: up to 10 too little beyond 50, or 65 where in doubt
     max_pitch: float = 40.0  # degrees up or down
     smallest: float = 32.0  # pixels, of the face's box: the longer side
     least_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
@@ -86,6 +89,7 @@ def _outcomes(track: FaceTrack, limits: TouchLimits) -> np.ndarray:
         return outcome
     size = (track.boxes[:, 2:] - track.boxes[:, :2]).max(1)
     yaw, pitch = (np.abs(_averaged(track.pose[:, k])) for k in (0, 1))
+    yaw[(_averaged(track.doubt) > DOUBTFUL) & (yaw > TURNED) & (yaw < PROFILE)] = PROFILE
     outcome[_averaged(track.sharpness) < limits.least_sharpness] = Outcome.BLURRED
     outcome[size < limits.smallest] = Outcome.TOO_SMALL
     outcome[(yaw > limits.max_yaw) | (pitch > limits.max_pitch)] = Outcome.TURNED_AWAY

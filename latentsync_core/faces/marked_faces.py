@@ -108,6 +108,7 @@ class _Path:
             visible=np.ones(count, bool),
             pose=np.zeros((count, 3), np.float32),
             sharpness=np.ones(count, np.float32),
+            doubt=np.zeros(count, np.float32),
             portrait=self.portrait,
             person=self.face,
             by_hand=True,

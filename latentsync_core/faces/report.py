@@ -160,6 +160,7 @@ def _of_track(faces: FaceTracks, track: FaceTrack) -> dict:
         "pitch": _spread(pitch),
         "roll": _spread(roll),
         "sharpness": _spread(track.sharpness[seen]),
+        "doubt": _spread(track.doubt[seen]),
     }
 
 

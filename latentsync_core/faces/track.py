@@ -23,13 +23,14 @@ from .people import Sighting, name_people
 from .region import FaceRegion
 from .shots import LAG, ShotFinder, ShotOptions, shots_from
 from .tracker import Tracker
-from .tracklet import BOX, COLUMNS, POINTS, POSE, SHARPNESS, Tracklet, clearness, cut_portrait, embeddings
+from .tracklet import BOX, COLUMNS, DOUBT, POINTS, POSE, SHARPNESS, Tracklet, clearness, cut_portrait, embeddings
 from .unplaced import seen_all_the_same
 
 __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 
 HELD_BYTES = 256 * 2**20  # of past frames: of very large ones fewer are held, and searches are nearer together
 LEAST_HELD = 4  # frames, whatever their size
+MOST_AHEAD = 10  # frames read before they are looked at: a search of a 4K frame lasts as long as following in eight
 TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
 TURNS = (1, 2, 3)  # quarter turns
 SHORTEST = 5  # frames: what is seen for less is no face but a dissolve's ghost, unless its shot is as short
@@ -111,7 +112,7 @@ def _followed(
                 starts.update(finder.add(frame))
                 waiting.append(frame)
                 following.foresee(waiting)
-                if len(waiting) > LAG + 1:  # so that a shot's last frame is known as such
+                if len(waiting) > following.ahead:
                     following.look(waiting.popleft(), on_progress)
             starts.update(finder.finish())
             while waiting:
@@ -132,6 +133,7 @@ class _Following:
         self._aspect = float(clip.sample_aspect)
         held = HELD_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
         self._every = min(options.search_every, max(held, LEAST_HELD))
+        self.ahead = max(LAG + 1, min(MOST_AHEAD, held // 2))  # at least until a shot's last frame is known as such
         self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
         self._in_vain = 0  # searches since a face was seen
         self.tracker = Tracker(options, self._aspect, self._every - 1)
@@ -272,6 +274,7 @@ def _track(number: int, piece: _Piece, person: int) -> FaceTrack:
         visible=piece.visible,
         pose=rows[:, POSE].copy(),
         sharpness=rows[:, SHARPNESS].copy(),
+        doubt=rows[:, DOUBT].copy(),
         portrait=piece.portrait,
         embedding=embedding,
         person=person,

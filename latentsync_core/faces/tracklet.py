@@ -19,8 +19,8 @@ from .region import FaceRegion
 from .sharpness import face_sharpness
 
 PORTRAIT = 128  # pixels
-BOX, POINTS, POSE, SHARPNESS = slice(0, 4), slice(4, 10), slice(10, 13), 13  # columns of a frame's numbers
-COLUMNS = 14
+# Columns of a frame's numbers.
+BOX, POINTS, POSE, SHARPNESS, DOUBT, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15
 LARGE_ENOUGH = 80.0  # pixels of a face; larger ones look no better
 SAMPLE_EVERY = 12  # frames between two looks at who it is
 MOST_SAMPLES = 8  # kept of those, the clearest
@@ -112,12 +112,13 @@ class Tracklet:
 
 
 def describe(look: MeshLook, aspect: float) -> np.ndarray:
-    """(COLUMNS,) float32: a look's box, three points, pose and sharpness."""
+    """(COLUMNS,) float32: a look's box, three points, pose, sharpness and doubt."""
     row = np.empty(COLUMNS, np.float32)
     row[BOX] = box_of(look.points)
     row[POINTS] = three_points(look.points, LandmarkScheme.MESH468).reshape(-1)
     row[POSE] = head_pose(look.points, aspect)
     row[SHARPNESS] = face_sharpness(look.picture)
+    row[DOUBT] = look.doubt
     return row
 
 

@@ -16,11 +16,11 @@ from ..types import Clip, FaceTrack, FaceTracks
 from .align import AlignOptions
 from .limits import TouchLimits
 
-EDITION = 2  # raised whenever the same clip's faces would be found differently
+EDITION = 3  # raised whenever the same clip's faces would be found differently
 SUFFIX = ".faces.npz"
-PER_FRAME = ("boxes", "landmarks", "visible", "pose", "sharpness")  # of a track: one row a frame
+PER_FRAME = ("boxes", "landmarks", "visible", "pose", "sharpness", "doubt")  # of a track: one row a frame
 PER_TRACK = ("portrait", "embedding")
-SHAPES = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (),
+SHAPES = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "doubt": (),
           "portrait": (128, 128, 3), "embedding": (128,)}  # fmt: skip
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
 
