@@ -111,6 +111,15 @@ def test_a_face_that_appears_between_two_searches_is_followed_back_to_where_it_d
     assert (track.start, track.stop) == (3, 12)
 
 
+def test_of_very_large_frames_few_are_held_and_read_ahead_and_nothing_else_changes(monkeypatch):
+    frames = _frames([None] * 13 + [(40 + 2 * step, 60) for step in range(17)])
+    usual = _only(_faces(frames, shots=ONE_SHOT))
+    monkeypatch.setattr("latentsync_core.faces.track.HELD_BYTES", 1)
+    few = _only(_faces(frames, shots=ONE_SHOT))
+    assert (few.start, few.stop) == (usual.start, usual.stop) == (13, 30)
+    np.testing.assert_allclose(few.landmarks, usual.landmarks, atol=1)
+
+
 def test_two_faces_are_two_tracks_of_two_people_and_whoever_fills_more_of_the_picture_is_chosen():
     frames = []
     for step in range(4):
