@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from latentsync_core.faces.path import path_transforms
-from latentsync_core.types import FaceTracks
+from latentsync_core.faces.steady import steady_landmarks
+from latentsync_core.types import FaceTracks, Outcome
 
 NEARBY = 1  # frames by which a boundary may be off
 ON_FACE = 0.6  # eye distances between found and true points up to which a track lies on a person
@@ -19,6 +20,7 @@ AMBIGUOUS = 0.8  # eye distances between two people's points under which a frame
 SWITCHED = 2  # unambiguous frames on a second person that make a switch
 LEAST_VISIBLE, MOST_YAW, LEAST_SIZE, LEAST_PURE = 0.6, 55.0, 40.0, 0.7  # a face that must be found
 TURNS = ((0, 20), (20, 40), (40, 55))  # degrees of yaw, by which landmark errors are told apart
+LITTLE = 40.0  # degrees of yaw within which nothing should be left alone for being turned
 FAR = 10.0  # degrees of yaw beyond MOST_YAW at which nothing should be synced any more
 RESOLUTION = 256  # of the crops whose transforms are compared
 
@@ -201,15 +203,43 @@ def landmark_errors(placed: Placed) -> dict[str, float]:
     if not len(placed.errors):
         return {}
     mean = placed.errors.mean(1)
-    left = placed.offsets.copy()
+    left, constant = placed.offsets.copy(), {}
     for person in np.unique(placed.who[:, 1]):
         rows = placed.who[:, 1] == person
-        left[rows] -= np.median(left[rows], 0)
+        constant[int(person)] = np.median(left[rows], 0)
+        left[rows] -= constant[int(person)]
     steady = np.linalg.norm(left, axis=2).mean(1)
     return {
         "mean": mean.mean(), "p95": np.percentile(mean, 95), "points": placed.errors.mean(0),
-        "steady mean": steady.mean(), "steady p95": np.percentile(steady, 95),
+        "steady mean": steady.mean(), "steady p95": np.percentile(steady, 95), "constant": constant,
     }  # fmt: skip
+
+
+def steadied(faces: FaceTracks) -> FaceTracks:
+    """The same with each track's points steadied, as crops see them. For clips with square samples."""
+    tracks = []
+    for track in faces.tracks:
+        times = faces.clip.times[track.start : track.stop]
+        tracks.append(dataclasses.replace(track, landmarks=steady_landmarks(track.landmarks, [(0, len(times))], times)))
+    return dataclasses.replace(faces, tracks=tuple(tracks))
+
+
+def undoubted(faces: FaceTracks) -> FaceTracks:
+    """The same as if the mesh were never in doubt."""
+    tracks = tuple(dataclasses.replace(track, doubt=np.zeros_like(track.doubt)) for track in faces.tracks)
+    return dataclasses.replace(faces, tracks=tracks)
+
+
+def taken_for_turned(faces: FaceTracks, truth: Truth, placed: Placed) -> tuple[int, int]:
+    """Frames of hardly turned faces that are left alone for being turned away, and all frames of such faces."""
+    left = total = 0
+    for track, on in zip(faces.tracks, placed.on, strict=True):
+        outcome = dataclasses.replace(faces, chosen=(track.track_id,)).path.outcome[track.start : track.stop]
+        seen = np.flatnonzero(on >= 0)
+        frontal = seen[np.abs(truth.yaw[track.start + seen, on[seen]]) < LITTLE]
+        left += int((outcome[frontal] == Outcome.TURNED_AWAY).sum())
+        total += len(frontal)
+    return left, total
 
 
 def crossing_cuts(faces: FaceTracks) -> tuple[int, float]:

@@ -44,12 +44,20 @@ def report(name: str, faces: FaceTracks, truth: figures.Truth, seconds: float) -
         )
         lines.append("landmarks by yaw, eye distances: " + "; ".join(turned))
         lines.append("yaw as read, mean (least to most): " + "; ".join(_yaws(faces, truth, placed)))
+        lines.append(_doubt(faces, truth, placed))
     if errors:
         lines.append(
             f"landmarks, eye distances: mean {errors['mean']:.4f}, 95 % {errors['p95']:.4f} (brows, nose "
-            f"{np.round(errors['points'], 4).tolist()}); beside each person's constant offset: mean "
+            f"{', '.join(f'{each:.4f}' for each in errors['points'])}); beside each person's constant offset: mean "
             f"{errors['steady mean']:.4f}, 95 % {errors['steady p95']:.4f}"
         )
+        steadied = figures.landmark_errors(figures.place(figures.steadied(faces), truth))
+        constant = (
+            f"{person}: " + ", ".join(f"{x:+.3f} {y:+.3f}" for x, y in offset)
+            for person, offset in errors["constant"].items()
+        )
+        lines.append(f"steadied: mean {steadied['mean']:.4f}")
+        lines.append(f"constant offsets of brows and nose by person: {'; '.join(constant)}")
     lines += [
         "",
         "| faces | " + " | ".join(figures.by_cause(seen, truth)) + " |",
@@ -115,6 +123,21 @@ def spans(frames: np.ndarray, most: int = 8) -> str:
     parts = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     shown = [f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts[:most]]
     return f"{len(frames)}: " + ", ".join(shown) + (f" and {len(parts) - most} more" if len(parts) > most else "")
+
+
+def _doubt(faces: FaceTracks, truth: figures.Truth, placed: figures.Placed) -> str:
+    """What is gained and lost by heeding the mesh's doubt."""
+    people = range(truth.cast.shape[1])
+    counts = []
+    for these in (figures.undoubted(faces), faces):
+        rows = [figures.chosen(these, truth, placed, person) for person in people]
+        counts.append([sum(len(row[name]) for row in rows) for name in ("astray", "turned")])
+    (astray, turned), (astray_now, turned_now) = counts
+    left, total = figures.taken_for_turned(faces, truth, placed)
+    return (
+        f"doubt ignored and heeded: synced with points off {astray}, {astray_now}; synced in profile {turned}, "
+        f"{turned_now}; taken for turned though under {figures.LITTLE:.0f}°: {left} of {total}"
+    )
 
 
 def _yaws(faces: FaceTracks, truth: figures.Truth, placed: figures.Placed) -> list[str]:

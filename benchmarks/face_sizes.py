@@ -1,8 +1,9 @@
 """From which size and at which roll faces are found: python -m benchmarks.face_sizes pictures and clips...
 
 Each picture (of a clip, one of its frames) is pasted at several sizes into a grey one of 1280x720, and turned by
-several angles; what is found is compared with what is found in the picture itself. Distances are means of the three
-alignment points', in per cent of the eyes' distance: not errors, but how much the points depend on size and roll.
+several angles, and blurred; what is found is compared with what is found in the picture itself. Distances are means of
+the three alignment points', in per cent of the eyes' distance: not errors, but how much the points depend on size and
+roll. The last column is the largest doubt, in face widths.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from latentsync_core.faces.detect import search
 from latentsync_core.faces.follow import FaceOptions, box_of, meshes_of
 from latentsync_core.faces.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.mesh import MeshLook
 from latentsync_core.frame import Frame
 from latentsync_core.pixels import Layout
 from latentsync_core.video_io import FrameReader, clip_from_images, probe
@@ -26,6 +28,7 @@ CANVAS = (1280, 720)
 GREY = (90, 100, 110)
 SIZES = (24, 32, 40, 48, 64, 100)  # pixels, the longer side of the face's box
 ROLLS = (-90, -30, 30, 60, 90, 135, 180)  # degrees clockwise
+BLURS = (1, 2, 4)  # per cent of the face's size, standard deviation
 LARGEST = 900  # pixels of a picture's longer side
 SAME = 0.3  # eye distances up to which a face is the right one
 CLIP_SUFFIXES = {".mp4", ".mov", ".mkv"}
@@ -40,21 +43,25 @@ def main() -> None:
     options = arguments.parse_args()
     found: dict[str, list[float]] = defaultdict(list)
     false: dict[str, int] = defaultdict(int)
+    doubt: dict[str, float] = defaultdict(float)
     for path in options.pictures:
         picture = read(path, options.frame)
-        reference = max(meshes(picture), key=lambda mesh: np.ptp(mesh[:, 1]), default=None)
+        reference = max((look.points for look in meshes(picture)), key=lambda mesh: np.ptp(mesh[:, 1]), default=None)
         if reference is None:
             print(f"{path.name}: no face at its own size")
             continue
         box = box_of(reference)
         for name, shown, back in views(picture, float((box[2:] - box[:2]).max())):
-            away = [distance(back(mesh[:, :2]), reference) for mesh in meshes(shown)]
+            looks = meshes(shown)
+            away = [distance(back(look.points[:, :2]), reference) for look in looks]
             found[name].append(min(away, default=np.inf))
             false[name] += sum(each > SAME for each in away)
-    print(f"{'view':>12} {'found':>9} {'distance':>9} {'false':>6}")
+            doubt[name] = max([doubt[name], *(look.doubt for look in looks)])
+    print(f"{'view':>12} {'found':>9} {'distance':>9} {'false':>6} {'doubt':>6}")
     for name, away in found.items():
         right = [each for each in away if each <= SAME]
-        print(f"{name:>12} {len(right):4} / {len(away):2} {100 * np.mean(right or [np.nan]):8.1f}% {false[name]:6}")
+        mean = 100 * np.mean(right or [np.nan])
+        print(f"{name:>12} {len(right):4} / {len(away):2} {mean:8.1f}% {false[name]:6} {doubt[name]:6.3f}")
 
 
 def read(path: Path, frame: int) -> Image.Image:
@@ -70,7 +77,7 @@ def read(path: Path, frame: int) -> Image.Image:
 
 
 def views(picture: Image.Image, size: float):
-    """Yields a name, the picture at some size or roll, and the function that takes points back to the picture."""
+    """Yields a name, the picture at some size, roll or blur, and the function that takes points back to the picture."""
     middle = np.array(picture.size) / 2
     for wanted in SIZES:
         small = picture.resize([max(round(length * wanted / size), 1) for length in picture.size], Image.LANCZOS)
@@ -85,11 +92,13 @@ def views(picture: Image.Image, size: float):
         matrix = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
         centre = np.array(turned.size) / 2
         yield f"roll {roll}", turned, lambda points, c=centre, m=matrix: (points + 0.5 - c) @ m + middle - 0.5
+    for blur in BLURS:
+        yield f"blur {blur} %", picture.filter(ImageFilter.GaussianBlur(size * blur / 100)), lambda points: points
 
 
 @torch.inference_mode()
-def meshes(picture: Image.Image) -> list[np.ndarray]:
-    """The (468, 3) meshes of all faces: upright ones, or lying ones where there are none, as in a shot's start."""
+def meshes(picture: Image.Image) -> list[MeshLook]:
+    """The meshes of all faces: upright ones, or lying ones where there are none, as in a shot's start."""
     image = torch.from_numpy(np.array(picture)).float()[None] / 255
     frame = Frame((image[0].numpy(),), 0, 0, Layout.of(clip_from_images(image, 25)))
     options = FaceOptions()
@@ -98,7 +107,7 @@ def meshes(picture: Image.Image) -> list[np.ndarray]:
         looks = [look for look in meshes_of(frame, faces, options) if look is not None]
         if looks:
             break
-    return [look.points for look in looks]
+    return looks
 
 
 def distance(points: np.ndarray, reference: np.ndarray) -> float:

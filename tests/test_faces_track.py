@@ -1,6 +1,7 @@
 """Every face of every frame becomes a track: moving, growing, hidden, leaving, lying; none where there is none."""
 
 import dataclasses
+import weakref
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.align import align_track, crop_face
+from latentsync_core.faces.lookahead import frames_ahead
 from latentsync_core.faces.marks import read_marks
 from latentsync_core.faces.shots import ShotFinder, ShotOptions
 from latentsync_core.faces.track import FaceFollower, FaceOptions, prepare_faces
@@ -112,10 +114,27 @@ def test_a_face_that_appears_between_two_searches_is_followed_back_to_where_it_d
 
 
 def test_of_very_large_frames_few_are_held_and_read_ahead_and_nothing_else_changes(monkeypatch):
-    frames = _frames([None] * 13 + [(40 + 2 * step, 60) for step in range(17)])
-    usual = _only(_faces(frames, shots=ONE_SHOT))
+    clip = astronaut.clip_of(torch.stack(_frames([None] * 13 + [(40 + 2 * step, 60) for step in range(17)])))
+
+    def followed():
+        read, held = [], []
+
+        def noted(clip):
+            for frame in frames_ahead(clip):
+                read.append(weakref.ref(frame))
+                yield frame
+
+        monkeypatch.setattr("latentsync_core.faces.track.frames_ahead", noted)
+        faces = prepare_faces(
+            clip, shots=ONE_SHOT, on_progress=lambda *_: held.append(sum(frame() is not None for frame in read))
+        )
+        return _only(faces), max(held)
+
+    usual, most = followed()
     monkeypatch.setattr("latentsync_core.faces.track.HELD_BYTES", 1)
-    few = _only(_faces(frames, shots=ONE_SHOT))
+    few, least = followed()
+    assert most > 15
+    assert least < 12
     assert (few.start, few.stop) == (usual.start, usual.stop) == (13, 30)
     np.testing.assert_allclose(few.landmarks, usual.landmarks, atol=1)
 

@@ -89,7 +89,8 @@ def _outcomes(track: FaceTrack, limits: TouchLimits) -> np.ndarray:
         return outcome
     size = (track.boxes[:, 2:] - track.boxes[:, :2]).max(1)
     yaw, pitch = (np.abs(_averaged(track.pose[:, k])) for k in (0, 1))
-    yaw[(_averaged(track.doubt) > DOUBTFUL) & (yaw > TURNED) & (yaw < PROFILE)] = PROFILE
+    guessed = (_averaged(track.doubt) > DOUBTFUL) & (yaw > TURNED)
+    yaw[guessed] = np.maximum(yaw[guessed], PROFILE)
     outcome[_averaged(track.sharpness) < limits.least_sharpness] = Outcome.BLURRED
     outcome[size < limits.smallest] = Outcome.TOO_SMALL
     outcome[(yaw > limits.max_yaw) | (pitch > limits.max_pitch)] = Outcome.TURNED_AWAY

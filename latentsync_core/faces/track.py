@@ -28,7 +28,7 @@ from .unplaced import seen_all_the_same
 
 __all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
 
-HELD_BYTES = 256 * 2**20  # of past frames: of very large ones fewer are held, and searches are nearer together
+HELD_BYTES = 256 * 2**20  # of past frames, and half of it of those to come: of very large ones fewer are held
 LEAST_HELD = 4  # frames, whatever their size
 MOST_AHEAD = 10  # frames read before they are looked at: a search of a 4K frame lasts as long as following in eight
 TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
