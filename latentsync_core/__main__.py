@@ -36,8 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _sync(options: argparse.Namespace) -> None:
+    from .output_checks import check_overwrites_nothing
     from .pipeline import sync
+    from .video_io import Codec, output_path
 
+    check_overwrites_nothing((output_path(options.out, Codec(options.codec)),), (("the file of marks", options.marks),))
     with _bars(quiet=options.json) as on_progress:
         report = sync(options.video, options.audio, options.out, _sync_options(options), on_progress)
     _print_report(report, options.json)
@@ -53,6 +56,7 @@ def _faces(options: argparse.Namespace) -> None:
             _face_options(options),
             _marks(options.marks),
             options.work_folder,
+            (("the file of marks", options.marks),),
             lambda done, total: on_progress("faces", done, total),
         )
     if options.json:
@@ -140,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("video", type=Path)
 
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
-    demo.add_argument("--out", type=Path, default=Path("demo/out.mp4"))
+    demo.add_argument("--out", default="demo/out.mp4")
 
     download = _add_command(commands, "download", _download, "download a model and check it")
     download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
@@ -160,7 +164,7 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice")
     sync.add_argument("--video", required=True, type=Path, help="the clip; a single picture is a one-frame clip")
     sync.add_argument("--audio", required=True, type=Path, help="the voice that the mouth follows")
-    sync.add_argument("--out", required=True, type=Path, help="the result; its suffix follows from --codec")
+    sync.add_argument("--out", required=True, help="the result; its suffix follows from --codec")
 
     model = sync.add_argument_group("model")
     model.add_argument(
@@ -311,10 +315,10 @@ def _face(text: str):
 
     kind, _, rest = text.partition(":")
     plain = {"largest": ChooseBy.LARGEST, "frontal": ChooseBy.FRONTAL, "left": ChooseBy.LEFT}
-    place = re.fullmatch(r"([0-9.]+),([0-9.]+)(?:@(\d+))?", rest)
+    place = re.fullmatch(r"(\d{1,9}(?:\.\d*)?),(\d{1,9}(?:\.\d*)?)(?:@(\d{1,9}))?", rest)
     if kind in plain and not rest:
         return Speaker("", FaceChoice(plain[kind]))
-    if kind == "person" and rest.isdecimal():
+    if kind == "person" and re.fullmatch(r"\d{1,9}", rest):
         return Speaker("", FaceChoice(ChooseBy.INDEX, person=int(rest)))
     if kind == "point" and place:
         at = (float(place[1]), float(place[2]))
@@ -336,13 +340,10 @@ def _speaker(text: str):
 
 def _seconds(text: str) -> float:
     """Reads "90.5", "1:30.5" or "00:01:30.5"."""
-    try:
-        parts = [Fraction(part) for part in text.split(":")]
-    except (ValueError, ZeroDivisionError):
-        parts = []
-    if not 1 <= len(parts) <= 3:
+    parts = text.split(":")
+    if len(parts) > 3 or not all(re.fullmatch(r"\d{1,9}(\.\d{0,9})?", part) for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write seconds (90.5) or HH:MM:SS.s (00:01:30.5)")
-    return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
+    return float(sum(Fraction(part) * 60**place for place, part in enumerate(reversed(parts))))
 
 
 class _bars:

@@ -15,7 +15,9 @@ import torch
 
 from .errors import AudioError
 from .ffmpeg import FfmpegStream
+from .opening import check_file, ffmpeg_input, open_container
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
+from .streams import audio_note, audio_stream
 from .wave_file import kept_float_wave
 
 MOST_CHANNELS = 8
@@ -37,6 +39,8 @@ class AudioSource:
     samples: int  # per channel
     digest: str  # hex SHA-256 of the file's bytes, or of the tensor's values with their rate, shape and dtype
     stat: tuple[int, int] | None = field(default=None, repr=False)  # the file's size and mtime_ns when it was read
+    stream: int = 0  # which of the file's streams it is
+    notes: tuple[str, ...] = ()  # sentences for the user: what of the file is left out
 
     @property
     def duration(self) -> float:
@@ -93,14 +97,14 @@ class AudioSource:
                 yield self.waveform[:, start : start + BLOCK_SAMPLES].to("cpu", torch.float32)
             return
         self._check_unchanged()
-        with _Decoder(self.path) as decoder:
+        with _Decoder(self.path, self.stream) as decoder:
             yield from decoder
 
     def _ffmpeg_16k(self) -> Iterator[torch.Tensor]:
         """Yields the sound as (n,) float32 at 16 kHz, resampled by ffmpeg before the channels are averaged."""
         with (
             tempfile.TemporaryDirectory(prefix="latentsync_dub_") as folder,
-            _Decoder(self.as_file(Path(folder)), FFMPEG_FILTER) as decoder,
+            _Decoder(self.as_file(Path(folder)), self.stream, FFMPEG_FILTER) as decoder,
         ):
             for block in decoder:
                 yield block.mean(dim=0)
@@ -114,8 +118,9 @@ def load_audio(source: str | os.PathLike | Mapping | None) -> AudioSource:
     """Reads a sound through once, checks every sample, and returns the way to stream it again.
 
     Args:
-        source: a path of any file that ffmpeg can decode (its first audio stream is taken), or ComfyUI's AUDIO: any
-            mapping with "waveform", a float tensor (1, C, T) or (C, T) with 1 to 8 channels, and "sample_rate" in Hz.
+        source: a path of any file that ffmpeg can decode (the first audio stream that has a decoder is taken), or
+            ComfyUI's AUDIO: any mapping with "waveform", a float tensor (1, C, T) or (C, T) with 1 to 8 channels, and
+            "sample_rate" in Hz.
 
     Raises:
         AudioError: nothing given, no such file, no sound in it, no samples, a sample that is not finite, or a mapping
@@ -132,6 +137,13 @@ def load_audio(source: str | os.PathLike | Mapping | None) -> AudioSource:
 
 def _load_file(path: Path) -> AudioSource:
     stat = _stat(path)
+    with open_container(path, AudioError) as container:
+        stream, note = audio_stream(container), audio_note(container)
+        if stream is None and container.streams.audio:
+            raise AudioError(f"The codec of {path}'s sound has no decoder here: convert it to WAV first.")
+        if stream is None:
+            raise AudioError(f"{path} has no audio stream: choose a file with sound.")
+        index = stream.index
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -139,12 +151,13 @@ def _load_file(path: Path) -> AudioSource:
                 digest.update(piece)
     except OSError as problem:
         raise AudioError(f"{path} can't be read ({problem.strerror}): check its permissions.") from None
-    with _Decoder(path) as decoder:
+    with _Decoder(path, index) as decoder:
         samples = _check_finite(decoder, decoder.rate, str(path))
         rate, channels = decoder.rate, decoder.channels
     if channels > MOST_CHANNELS:
         raise AudioError(f"{path} has {channels} channels, more than {MOST_CHANNELS}: mix it down first.")
-    return AudioSource(path, None, rate, channels, samples, digest.hexdigest(), stat)
+    notes = (note,) if note else ()
+    return AudioSource(path, None, rate, channels, samples, digest.hexdigest(), stat, index, notes)
 
 
 def _load_mapping(audio: Mapping) -> AudioSource:
@@ -202,8 +215,7 @@ def _check_finite(blocks: Iterable[torch.Tensor], rate: int, name: str) -> int:
 
 
 def _stat(path: Path) -> tuple[int, int]:
-    if not path.is_file():
-        raise AudioError(f"There is no sound file at {path}: check the path.")
+    check_file(path, AudioError)
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns
 
@@ -220,26 +232,19 @@ def _regroup(blocks: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor
         yield held
 
 
-def _demuxer(path: Path) -> tuple[str, ...]:
-    """ffmpeg's option that names a WAV file's format: a steady tone's samples can look like another format's marks."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    return ("-f", "wav") if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE" else ()
-
-
 class _Decoder:
-    """A file's first audio stream as (channels, n) float32 blocks at its own rate, or as `filters` make it.
+    """One of a file's audio streams as (channels, n) float32 blocks at its own rate, or as `filters` make it.
 
     ffmpeg sends it as an AU file: a header of 24 bytes or more that names rate and channels, then big-endian floats
     until the stream ends.
     """
 
-    def __init__(self, path: Path, filters: str | None = None) -> None:
+    def __init__(self, path: Path, stream: int, filters: str | None = None) -> None:
         chain = f"{KEEP_TIME},{filters}" if filters else KEEP_TIME
-        output = ("-map", "0:a:0", "-af", chain, "-c:a", "pcm_f32be", "-f", "au", "pipe:1")
+        output = ("-map", f"0:{stream}", "-af", chain, "-c:a", "pcm_f32be", "-f", "au", "pipe:1")
         self._path = path
         self._stream = FfmpegStream(
-            [*_demuxer(path), "-i", f"file:{path}", *output],
+            [*ffmpeg_input(path, AudioError), *output],
             error=AudioError,
             what=f"{path} can't be read as a sound, choose another file or convert it",
         )
@@ -255,8 +260,6 @@ class _Decoder:
             self._stream.read(start - 24)
         except BaseException as problem:
             self._stream.__exit__(type(problem), problem, problem.__traceback__)
-            if isinstance(problem, AudioError) and "matches no streams" in str(problem):
-                raise AudioError(f"{self._path} has no audio stream: choose a file with sound.") from None
             raise
         return self
 

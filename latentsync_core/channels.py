@@ -37,14 +37,32 @@ class Channels(Enum):
     MONO = "mono"
 
 
+def stereo_shares(count: int) -> torch.Tensor:
+    """(2, count) float32: what each channel gives to left and right; the average for a count without a usual layout."""
+    shares = SHARES.get(count)
+    return torch.full((2, count), 1 / count) if shares is None else torch.tensor(shares, dtype=torch.float32).T
+
+
+def stereo_filter(count: int, *, scaled: bool = False) -> str:
+    """ffmpeg's filter that mixes `count` channels down to stereo, by their order alone, so whatever their layout is.
+
+    `scaled` divides by the sum of the shares, so that nothing clips; else what one channel holds keeps its level.
+    """
+    sides = [
+        "+".join(f"{share:.6f}*c{channel}" for channel, share in enumerate(row) if share)
+        for row in stereo_shares(count).tolist()
+    ]
+    sign = "<" if scaled else "="
+    return f"pan=stereo|c0{sign}{sides[0]}|c1{sign}{sides[1]}"
+
+
 def mixed_down(waveform: torch.Tensor, channels: Channels) -> torch.Tensor:
     """(..., C, T) float → (..., C or 2 or 1, T), about [-1, 1]: divided by the largest sum that could come, so that
     nothing clips. Mono is the mean of the two. A number of channels that has no usual layout is averaged."""
     count = waveform.shape[-2]
     if channels is Channels.ALL or (channels is Channels.STEREO and count == 2):
         return waveform
-    shares = SHARES.get(count)
-    matrix = torch.full((2, count), 1 / count) if shares is None else torch.tensor(shares, dtype=torch.float32).T
+    matrix = stereo_shares(count)
     matrix = matrix / matrix.sum(dim=1).max().clamp(min=1)
     if channels is Channels.MONO:
         matrix = matrix.mean(dim=0, keepdim=True)

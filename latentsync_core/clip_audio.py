@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from .errors import AudioError
+from .opening import open_container
 from .probing import check_identity
+from .streams import audio_stream
 from .types import Clip
 from .wave_file import kept_float_wave
 
@@ -65,17 +67,14 @@ class _ClipSound:
         self._clip = clip
 
     def __enter__(self) -> _ClipSound:
-        import av
-
         path = self._clip.identity.path
-        try:
-            self._container = av.open(str(path))
-        except av.FFmpegError as problem:
-            raise AudioError(f"{path} can't be opened ({problem.strerror or problem}).") from None
-        if not self._container.streams.audio:
+        self._container = open_container(path, AudioError)
+        stream = audio_stream(self._container)
+        if stream is None:
+            silent = not self._container.streams.audio
             self._container.close()
-            raise AudioError(f"{path} has no sound in it: connect a sound file instead.")
-        stream = self._container.streams.audio[0]
+            reason = "has no sound in it" if silent else "has sound in codecs that have no decoder here"
+            raise AudioError(f"{path} {reason}: connect a sound file instead.")
         self.rate: int = stream.codec_context.sample_rate
         self.channels: int = stream.codec_context.layout.nb_channels
         self._start = int(self._clip.stamps[0]) * self._clip.time_base  # on the file's clock
@@ -132,6 +131,7 @@ class _ClipSound:
             self._container.seek(int((self._start - PREROLL) / time_base), stream=stream, backward=True)
         failure = None
         decoded = False
+        samples_of = _FloatSamples()
         for packet in self._container.demux(stream):
             try:
                 frames = packet.decode()
@@ -145,18 +145,30 @@ class _ClipSound:
                         f"{frame.sample_rate} Hz and {frame.layout.nb_channels}: convert it first."
                     )
                 decoded = True
-                yield None if frame.pts is None else frame.pts * time_base, _samples(frame)
+                yield None if frame.pts is None else frame.pts * time_base, samples_of(frame)
         if failure and not decoded:
             raise AudioError(f"The sound of {path} can't be decoded ({failure}).")
 
 
-def _samples(frame: av.AudioFrame) -> torch.Tensor:
-    """A decoded frame's samples, (channels, n) float32; integers are divided by their range."""
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype == np.uint8:
-        values = (values.astype(np.float32) - 128) / 128
-    elif values.dtype.kind == "i":
-        values = values / np.float64(1 << (8 * values.dtype.itemsize - 1))
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+class _FloatSamples:
+    """Turns decoded frames into (channels, n) float32; integers are divided by their range.
+
+    PyAV's own `to_ndarray` and `planes` read past the end of a planar frame's list from 8 channels on, which can end
+    the process; its resampler interleaves the channels first, and changes no value.
+    """
+
+    def __init__(self) -> None:
+        self._resamplers: dict[tuple, av.AudioResampler] = {}
+
+    def __call__(self, frame: av.AudioFrame) -> torch.Tensor:
+        import av
+
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind not in self._resamplers:
+            self._resamplers[kind] = av.AudioResampler("flt", frame.layout, frame.sample_rate)
+        channels = frame.layout.nb_channels
+        blocks = [
+            np.frombuffer(part.planes[0], np.float32, count=part.samples * channels).reshape(-1, channels)
+            for part in self._resamplers[kind].resample(frame)
+        ]
+        return torch.from_numpy(np.concatenate(blocks).T.copy() if blocks else np.zeros((channels, 0), np.float32))

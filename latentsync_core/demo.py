@@ -10,9 +10,11 @@ from .contact_sheet import write_sheet
 from .errors import AudioError
 from .ffmpeg import run_ffmpeg
 from .models.demonstration import NANO
+from .opening import ffmpeg_input, ffmpeg_output
+from .output_checks import check_overwrites_nothing
 from .pipeline import PhaseProgress, SyncOptions, SyncReport, sync
 from .sampling.sampler import SamplerOptions
-from .video_io import probe
+from .video_io import Codec, output_path, probe
 
 SAMPLE = Path(__file__).parent / "assets" / "sample"  # all of it drawn and made by dev/make_sample.py
 SCENE = SAMPLE / "scene.mp4"  # somebody who speaks French
@@ -25,14 +27,16 @@ HIS_VOICE = SAMPLE / "his_voice_en.flac"
 SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
 
 
-def run_demo(out: Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
+def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
     """Dubs the sample scene into `out`, making its folder; beside it goes a PNG of faces before and after."""
+    out = output_path(out, Codec.H264)
+    sheet = out.with_suffix(".png")
+    check_overwrites_nothing((out, sheet), (("part of the carried sample", file) for file in SAMPLE.iterdir()))
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="latentsync_dub_") as folder:
         mix = _mixed(VOICE, MUSIC_AND_EFFECTS, Path(folder) / "mix.wav")
         options = SyncOptions(model=NANO, sampler=SAMPLER, mux_audio=mix)
         report = sync(SCENE, VOICE, out, options, on_progress)
-    sheet = report.output.with_suffix(".png")
     write_sheet(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
     return report, sheet
 
@@ -40,6 +44,7 @@ def run_demo(out: Path, on_progress: PhaseProgress | None = None) -> tuple[SyncR
 def _mixed(voice: Path, under: Path, target: Path) -> Path:
     """A mono voice in the middle over a stereo track, neither made quieter."""
     graph = "[0:a]aresample=48000,pan=stereo|c0=c0|c1=c0[voice];[voice][1:a]amix=inputs=2:normalize=0:duration=first"
-    arguments = ["-i", str(voice), "-i", str(under), "-filter_complex", graph, "-c:a", "pcm_s24le", str(target)]
+    inputs = [*ffmpeg_input(voice, AudioError), *ffmpeg_input(under, AudioError)]
+    arguments = [*inputs, "-filter_complex", graph, "-c:a", "pcm_s24le", ffmpeg_output(target)]
     run_ffmpeg(arguments, error=AudioError, what="Can't mix the sample's sound")
     return target

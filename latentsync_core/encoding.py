@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mimetypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -11,15 +13,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .errors import AudioError, OptionError, OutputError
+from .errors import OptionError, OutputError
 from .frame import Frame
 from .pixels import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
 from .types import Clip, ColorTags, Roi
 
-AAC_BIT_RATE = "320k"
-AAC_MAX_SAMPLE_RATE = 96000  # Hz
+# Suffixes of media that Python's own table lacks on some systems.
+OTHER_SUFFIXES = {
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".avi",
+    ".webm",
+    ".m4v",
+    ".mxf",
+    ".gif",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".wmv",
+    ".flv",
+}
+SMALLEST_SLICED = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-PCM = {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")}
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
 LAYER_FORMAT = "yuva444p10le"
 PLAYABLE = {"yuv420p", "yuvj420p"}
@@ -39,6 +55,9 @@ class Codec(Enum):
     @property
     def label(self) -> str:
         return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
+
+
+LEAST_BITS = {Codec.H264: 0.005, Codec.PRORES: 0.5, Codec.FFV1: 1.0}  # a sample
 
 
 @dataclass(frozen=True)
@@ -68,20 +87,31 @@ class PicturePlan:
 
 
 def output_path(path: str | Path, codec: Codec) -> Path:
-    """`path` with the codec's container as its suffix.
+    """`path` with the codec's container as its suffix, where it has no suffix of media.
 
     Raises:
-        OptionError: `path` has the suffix of another container.
+        OptionError: `path` has the suffix of another container, of a sound or of a picture, or ends like a folder.
     """
+    if str(path).endswith(("/", os.sep)) or os.path.isdir(path):
+        example = Path(path) / f"dubbed{codec.suffix}"
+        raise OptionError(f"{path} is a folder: name a file in it for the result, such as {example}.")
     path = Path(path)
-    if not path.suffix or path.suffix.lower() not in {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".gif"}:
+    suffix = path.suffix.lower()
+    kind = mimetypes.guess_type(f"name{suffix}")[0] or ""
+    if suffix not in OTHER_SUFFIXES and not kind.startswith(("video/", "audio/", "image/")) and suffix != codec.suffix:
         return path.with_name(path.name + codec.suffix)
-    if path.suffix.lower() != codec.suffix:
+    if suffix != codec.suffix:
         raise OptionError(
             f"{codec.label} is written to a {codec.suffix} file, not to {path.name}: name it "
             f"{path.stem}{codec.suffix}, or choose another codec."
         )
     return path
+
+
+def least_size(layout: Layout, codec: Codec) -> float:
+    """Bytes that a frame takes at the very least, of pictures that people film; mostly it is several times as many."""
+    samples = sum(rows * columns for rows, columns in layout.pixel_format.plane_shapes(layout.width, layout.height))
+    return samples * LEAST_BITS[codec] / 8
 
 
 def plan_picture(clip: Clip, options: WriterOptions) -> PicturePlan:
@@ -125,45 +155,10 @@ def matte_clip(clip: Clip, codec: Codec) -> Clip:
     return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None)
 
 
-def plan_audio(path: Path, codec: Codec) -> tuple[list[str], list[str]]:
-    """ffmpeg's output arguments for the sound of `path`, and notes: copied where it plays, otherwise encoded.
-
-    Raises:
-        AudioError: the file can't be read or holds no sound.
-    """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{path} has no sound in it: name an audio file.")
-            context = container.streams.audio[0].codec_context
-            name, rate = context.name, context.sample_rate
-    except (av.FFmpegError, OSError) as problem:
-        raise AudioError(f"Can't read the sound of {path} ({problem.strerror or problem}).") from None
-    name = {"mp3float": "mp3", "aac_fixed": "aac"}.get(name, name)
-    homes = {Codec.H264: {"aac", "mp3", "ac3"}, Codec.PRORES: PCM}
-    if codec is Codec.FFV1 or name in homes[codec]:
-        return ["-c:a", "copy"], []
-    if codec is Codec.PRORES:
-        return ["-c:a", "pcm_s24le"], [f"Sound was decoded from {name} to 24-bit PCM, the sound of .mov editing files."]
-    slower = ["-ar", str(AAC_MAX_SAMPLE_RATE)] if rate > AAC_MAX_SAMPLE_RATE else []
-    note = f"Sound was encoded from {name} to AAC at {AAC_BIT_RATE[:-1]} kbit/s, since few players take it in .mp4."
-    return ["-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower], [note]
-
-
-def audio_clock(path: Path) -> Fraction:
-    """What a file's clock shows at its beginning, in seconds; a sound in it that begins later is heard later."""
-    import av
-
-    with av.open(str(path)) as container:
-        return Fraction(container.start_time or 0, av.time_base)
-
-
 def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
-    args = ["-c:v", "ffv1", "-level", "3", "-g", "1", "-slicecrc", "1"]
-    if layout.width % 2 or layout.height % 2:
-        args += ["-slices", "1"]  # ffmpeg 7 mixes up samples where slices share a chroma sample
+    # Slices that share a chroma sample lose some in ffmpeg 7 and are refused by ffmpeg 9; version 1 has none at all.
+    whole = layout.width % 2 == 0 and layout.height % 2 == 0 and min(layout.width, layout.height) >= SMALLEST_SLICED
+    args = ["-c:v", "ffv1", "-g", "1", *(("-level", "3", "-slicecrc", "1") if whole else ("-level", "1"))]
     notes = []
     if any((int(stamp) * clip.time_base * 1000).denominator != 1 for stamp in clip.stamps):
         notes.append("Matroska keeps times in whole milliseconds: each frame's time is the source's, rounded to that.")

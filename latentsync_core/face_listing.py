@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from .errors import OutputError
 from .faces.preview import people_sheet
 from .faces.report import as_data, as_text, timeline_picture
 from .faces.track import FaceOptions
+from .output_checks import check_overwrites_nothing
 from .pipeline import find_faces
 from .types import Progress
 from .video_io import probe
@@ -32,21 +34,25 @@ def list_faces(
     options: FaceOptions | None = None,
     marks: str = "",
     work_folder: Path | None = None,
+    inputs: Sequence[tuple[str, Path | None]] = (),
     on_progress: Progress | None = None,
 ) -> Listing:
-    """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones.
+    """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
+    but never over the video or one of `inputs`, each a name for messages and a file.
 
     Raises:
         LatentSyncError: the clip can't be read, shows no face, or `folder` can't be written to.
     """
+    files: tuple[Path, ...] = ()
+    if folder is not None:
+        files = tuple(Path(folder) / name for name in ("people.png", "timeline.png", "faces.json"))
+        check_overwrites_nothing(files, (("the video", video), *inputs))
     faces = find_faces(probe(video), options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = as_text(faces), as_data(faces)
     if folder is None:
         return Listing(text, data, ())
-    folder = Path(folder)
-    files = (folder / "people.png", folder / "timeline.png", folder / "faces.json")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
         _write_picture(people_sheet(faces), files[0])
         _write_picture(timeline_picture(faces), files[1])
         files[2].write_text(json.dumps(data, indent=1), "utf-8")

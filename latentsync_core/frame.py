@@ -9,7 +9,7 @@ import torch
 
 from .chroma import any_of_block, chroma_span, doubled, halved, reduction
 from .errors import VideoError
-from .pixels import Layout, PixelFormat
+from .pixels import IN_MEMORY, Layout, PixelFormat
 from .types import Roi
 
 __all__ = ["Frame", "Layout", "PixelFormat"]
@@ -38,6 +38,17 @@ class Frame:
     def height(self) -> int:
         """Displayed pixels down."""
         return self.layout.height if self.layout.rotation % 180 == 0 else self.layout.width
+
+    @classmethod
+    def blank(cls, layout: Layout) -> Frame:
+        """A black frame."""
+        form = layout.pixel_format
+        if form.name == IN_MEMORY:
+            return cls((np.zeros((layout.height, layout.width, 3), np.float32),), 0, 0, layout)
+        levels = (0, 0, 0) if form.is_rgb else (layout.luma_scale[0], *[layout.chroma_scale[0]] * 2)
+        shapes = form.plane_shapes(layout.width, layout.height)
+        planes = (np.full(shape, level, form.dtype) for shape, level in zip(shapes, levels, strict=True))
+        return cls(tuple(planes), 0, 0, layout)
 
     def copy(self) -> Frame:
         """The same frame with planes of its own."""

@@ -28,7 +28,7 @@ class MatteWriter(FrameWriter):
     def __init__(self, path: str | Path, clip: Clip, *, options: WriterOptions = MATTE, stamps: np.ndarray) -> None:
         grey = matte_clip(clip, options.codec)
         super().__init__(path, grey, options=options, stamps=stamps)
-        _, *self._chroma = _blank(Layout.of(grey))
+        _, *self._chroma = Frame.blank(Layout.of(grey)).planes
 
     def write(self, matte: torch.Tensor) -> None:
         """Appends a matte: (H, W) float in [0, 1], of displayed pixels."""
@@ -36,6 +36,9 @@ class MatteWriter(FrameWriter):
         luma = _stored(matte, self._layout).mul(white).add(black).round()
         dtype = self._layout.pixel_format.dtype
         super().write(Frame((luma.numpy().astype(dtype), *self._chroma), 0, 0, self._layout))
+
+    def _write_blank(self) -> None:
+        self.write(torch.zeros(self._clip.height, self._clip.width))
 
 
 class LayerWriter(FrameWriter):
@@ -51,7 +54,7 @@ class LayerWriter(FrameWriter):
 
     def write(self, layer: Layer | None) -> None:
         """Appends a frame with the layer in it, or an empty one."""
-        frame = Frame(_blank(self._layout), 0, 0, self._layout)
+        frame = Frame.blank(self._layout)
         alpha = np.zeros_like(frame.planes[0])
         if layer is not None:
             grown = layer.grown(frame.width, frame.height)
@@ -61,15 +64,10 @@ class LayerWriter(FrameWriter):
             alpha[part.y0 : part.y1, part.x0 : part.x1] = _stored(grown.alpha, self._layout).mul(top).round().numpy()
         super().write(Frame((*frame.planes, alpha), 0, 0, self._layout))
 
+    def _write_blank(self) -> None:
+        self.write(None)
+
 
 def _stored(picture: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Displayed (h, w) → as it is stored."""
     return torch.rot90(picture, layout.rotation // 90)  # torch's turns are counterclockwise
-
-
-def _blank(layout: Layout) -> tuple[np.ndarray, ...]:
-    """Black planes."""
-    levels = (layout.luma_scale[0], layout.chroma_scale[0], layout.chroma_scale[0])
-    shapes = layout.pixel_format.plane_shapes(layout.width, layout.height)
-    dtype = layout.pixel_format.dtype
-    return tuple(np.full(shape, level, dtype) for shape, level in zip(shapes, levels, strict=True))

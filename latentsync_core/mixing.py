@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .audio_io import AudioSource
+from .channels import stereo_filter
 from .errors import AudioError, OutputError
 from .ffmpeg import run_ffmpeg
+from .opening import ffmpeg_input, ffmpeg_output
 
 
 def mixed_file(sounds: Sequence[AudioSource], folder: Path) -> Path:
@@ -35,16 +37,16 @@ def mixed_file(sounds: Sequence[AudioSource], folder: Path) -> Path:
     inputs, branches = [], []
     for number, (sound, file) in enumerate(zip(sounds, files, strict=True)):
         layout = "aformat=channel_layouts=stereo" if wide else "aformat=channel_layouts=mono"
-        if wide and sound.channels == 1:
-            layout = "pan=stereo|c0=c0|c1=c0"  # ffmpeg's own way up from mono is 3 dB quieter
-        inputs += ["-i", str(file)]
-        branches.append(f"[{number}:a:0]aresample={rate},{layout}[v{number}]")
+        if wide and sound.channels != 2:  # ffmpeg's own way up from mono is 3 dB quieter, and it knows few layouts
+            layout = stereo_filter(sound.channels)
+        inputs += ffmpeg_input(file, AudioError)
+        branches.append(f"[{number}:{sound.stream}]aresample={rate},{layout}[v{number}]")
     joined = "".join(f"[v{number}]" for number in range(len(sounds)))
     graph = f"{';'.join(branches)};{joined}amix=inputs={len(sounds)}:normalize=0:duration=longest"
     partial = target.with_suffix(".part.wav")
     try:
         run_ffmpeg(
-            ["-y", *inputs, "-filter_complex", graph, "-c:a", "pcm_f32le", str(partial)],
+            ["-y", *inputs, "-filter_complex", graph, "-c:a", "pcm_f32le", ffmpeg_output(partial)],
             error=OutputError,
             what="Can't mix the voices",
         )

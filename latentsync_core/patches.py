@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from .errors import OutputError
+from .output_checks import check_room
 
 _NUMPY_TYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
@@ -72,6 +73,7 @@ class PatchStore:
                 opened.callback(shutil.rmtree, temporary, ignore_errors=True)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
+                check_room(self._folder, self._missing_bytes(f"{key}.patches"), "the finished faces")
                 self._data, self._flags = (
                     opened.enter_context(open(_at_size(self._folder / name, size), "r+b", buffering=0))
                     for name, size in sizes.items()
@@ -82,6 +84,15 @@ class PatchStore:
             opened.pop_all()
         self._fate = _Fate(remove_on_close)
         self._end = weakref.finalize(self, _end, (self._data, self._flags), temporary, self._fate)
+
+    def _missing_bytes(self, name: str) -> int:
+        """What the store will still take on disk, an earlier run's part being there already."""
+        whole = self.frames * self._slot_bytes
+        try:
+            facts = (self._folder / name).stat()
+        except OSError:
+            return whole
+        return max(whole - getattr(facts, "st_blocks", facts.st_size // 512) * 512, 0)  # a sparse file: what it takes
 
     def put(self, frame: int, patch: torch.Tensor) -> None:
         """Writes one patch; it counts as finished only once all of it is written."""

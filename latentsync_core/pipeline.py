@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +27,13 @@ from .faces.report import as_data
 from .faces.tracks_file import found_before
 from .mixing import mixed_file
 from .models.weights import LatentSyncModel, LoadOptions, load_model
+from .output_checks import check_overwrites_nothing, check_target
 from .rendering import render
 from .sampling.sampler import Preview, SamplerOptions, sample_faces
 from .sampling.windows import runs
 from .timeline import LengthRule, plan_timeline
 from .types import Clip, FaceTracks, Progress, SyncedFaces
-from .video_io import FrameWriter, WriterOptions, check_target, output_path, probe
+from .video_io import FrameWriter, WriterOptions, output_path, probe
 
 STEPS_OF_PARTS = 1000  # that progress is told in where a phase has several parts
 
@@ -106,15 +107,22 @@ def sync(
         LatentSyncError: one of its kinds, with a sentence for the user.
     """
     clock = _PhaseClock(on_progress)
-    out = output_path(Path(out), options.writer.codec)
+    out = output_path(out, options.writer.codec)
     check_target(out)
-    clip = (video if isinstance(video, Clip) else probe(video)).between(options.start, options.end)
     speakers = (Speaker(audio, options.choice, options.picture), *options.others)
+    check_overwrites_nothing((out, options.work_folder), _input_files(video, speakers, options))
+    clip = (video if isinstance(video, Clip) else probe(video)).between(options.start, options.end)
     voices = [one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio) for one in speakers]
     pictures = [None if one.picture is None else _picture(one.picture) for one in speakers]
     mux = load_audio(options.mux_audio) if options.mux_audio else None
+    longest = max(voice.duration for voice in voices)
+    stamps = plan_timeline(clip, longest, options.length).stamps
 
     with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_")))
+        sound = mux.as_file(folder) if mux else mixed_file(voices, folder)
+        writer = FrameWriter(out, clip, options=options.writer, stamps=stamps, audio=sound)
+        writer.try_out()
         with clock.phase("model") as tell:
             model = (
                 options.model
@@ -133,7 +141,6 @@ def sync(
                 for number, voice in enumerate(voices)
             ]
         with clock.phase("sampling") as tell:
-            longest = max(voice.duration for voice in voices)
             synced = []
             for number, (chosen, voice) in enumerate(zip(faces, heard, strict=True)):
                 synced.append(
@@ -144,11 +151,7 @@ def sync(
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
         with clock.phase("compositing") as tell:
-            folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_")))
-            sound = mux.as_file(folder) if mux else mixed_file(voices, folder)
-            writer = cleanup.enter_context(
-                FrameWriter(out, clip, options=options.writer, stamps=synced[0].stamps, audio=sound)
-            )
+            cleanup.enter_context(writer)
             occluded = np.zeros(len(synced[0].stamps), bool)
             for index, rendered in enumerate(render(synced, options.composite)):
                 writer.write(rendered.frame)
@@ -166,7 +169,11 @@ def sync(
         passed_through=tuple(runs(~present)),
         occluded=tuple(runs(occluded)),
         faces=tuple(as_data(one) for one in faces),
-        notes=(*_length_notes(synced[0], longest, options.length), *writer.notes),
+        notes=(
+            *dict.fromkeys(note for source in (clip, *voices, *([mux] if mux else [])) for note in source.notes),
+            *_length_notes(synced[0], longest, options.length),
+            *writer.notes,
+        ),
         seconds=clock.seconds,
     )
 
@@ -220,6 +227,21 @@ def sample(
     transforms = path_transforms(faces, model.resolution)
     timeline = plan_timeline(faces.clip, audio.duration if seconds is None else seconds, length)
     return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
+
+
+def _input_files(
+    video: str | Path | Clip, speakers: Sequence[Speaker], options: SyncOptions
+) -> Iterator[tuple[str, str | Path | None]]:
+    """Every file that a job reads: what it is, and where."""
+    if isinstance(video, Clip):
+        yield "the video", video.identity and video.identity.path
+    else:
+        yield "the video", video
+    for number, one in enumerate(speakers, 1):
+        of = "" if len(speakers) == 1 else f" of speaker {number}"
+        yield f"the voice{of}", one.audio.path if isinstance(one.audio, AudioSource) else one.audio
+        yield f"the picture{of}", one.picture
+    yield "the audio to mux", options.mux_audio
 
 
 def _picture(source: str | Path) -> torch.Tensor:

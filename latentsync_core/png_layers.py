@@ -16,12 +16,13 @@ import torch
 
 from .compositor import Layer
 from .errors import OutputError
+from .output_checks import check_room, check_target
 from .pixels import Layout
 from .types import Clip
-from .video_write import check_target
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RGBA = 6  # PNG's colour type of truecolour with alpha
+LEAST_PICTURE = 100  # bytes of an empty picture
 EFFORT = 1  # of zlib: most of a layer is empty, and more saves little
 
 
@@ -53,10 +54,15 @@ class PngLayerWriter:
         if len(set(np.diff(clip.times).round(3))) > 2:  # two: a rate whose stamps are rounded
             self.notes.append("A sequence of pictures has no times, and this clip's frames aren't evenly spaced.")
 
-    def __enter__(self) -> PngLayerWriter:
+    def try_out(self) -> None:
+        """Raises what opening and writing would, as far as that can be known before."""
         if self.path.exists():
             raise OutputError(f"There is already {self.path}: choose another name for the pictures' folder.")
         check_target(self.path)
+        check_room(self.path.parent, LEAST_PICTURE * self._frames, self.path.name)
+
+    def __enter__(self) -> PngLayerWriter:
+        self.try_out()
         try:
             self._temporary.mkdir()
         except OSError as problem:

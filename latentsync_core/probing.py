@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import subprocess
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,9 @@ import torch
 from .cut_short import is_cut_short
 from .errors import ClipChangedError, VideoError
 from .ffmpeg import ffmpeg_executable
+from .opening import MOST_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_picture, unreadable
 from .pixels import IN_MEMORY, SITINGS, Layout, planar_name
+from .streams import audio_note, audio_stream, has_video, video_stream
 from .types import Clip, ColorTags, FileIdentity
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 PICTURE_FPS = Fraction(25)
+# What Pillow raises on bytes that aren't what their header says; it states no complete list.
+DAMAGED_PICTURE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
 DIGEST_SPAN = 1 << 20  # bytes of a file's head and of its tail that tell it from another
 STANDARD_RATES = tuple(
     Fraction(base * thousand, divisor)
@@ -34,7 +40,6 @@ STANDARD_RATES = tuple(
 )
 RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
 WITHOUT_STAMPS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}  # formats whose packets don't tell all times
-ATTACHED_PICTURE = 1 << 10  # ffmpeg's disposition flag of cover art
 
 # ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
 MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}
@@ -56,20 +61,17 @@ def probe(path: str | Path) -> Clip:
         VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported.
     """
     path = Path(path)
-    if path.is_dir():
-        raise VideoError(f"Can't read {path}: it is a folder; name a video file in it.")
-    if not path.is_file():
-        raise VideoError(f"There is no file {path}.")
+    check_file(path, VideoError)
     if path.suffix.lower() in PICTURES:
         return _picture(path)
     identity = _identity(path)
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_container(path, VideoError) as container:
             return _probe(path, identity, container)
     except av.FFmpegError as problem:
-        raise VideoError(_unreadable(path, problem)) from None
+        raise VideoError(unreadable(path, problem, VideoError)) from None
 
 
 def clip_from_images(images: torch.Tensor, fps: Fraction) -> Clip:
@@ -107,32 +109,31 @@ def check_identity(clip: Clip) -> None:
         raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared: run Prepare Faces again.")
 
 
-def video_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:
-    """The first video stream that is not cover art."""
-    for stream in container.streams.video:
-        if not int(getattr(stream, "disposition", 0)) & ATTACHED_PICTURE:
-            return stream
-    return None
-
-
 def has_stamps(container: av.container.InputContainer) -> bool:
     """Whether the container's packets carry presentation stamps; otherwise frames go by their order."""
     return not WITHOUT_STAMPS & set(container.format.name.split(","))
 
 
 def _probe(path: Path, identity: FileIdentity, container: av.container.InputContainer) -> Clip:
-    stream = video_stream(container)
-    audio = container.streams.audio[0].codec_context.name if container.streams.audio else None
+    stream, sound = video_stream(container), audio_stream(container)
+    audio = None if sound is None else sound.codec_context.name
+    if stream is None and has_video(container):
+        raise VideoError(f"The codec of {path}'s video has no decoder here: convert it to ProRes or H.264 first.")
     if stream is None:
         found = f"; its audio has the codec {audio}" if audio else ""
         raise VideoError(f"{path} has no video stream{found}: name a video file.")
+    context = stream.codec_context
+    if context.width * context.height > MOST_FRAME_PIXELS:
+        raise VideoError(
+            f"{path} has frames of {context.width}×{context.height} pixels, more than {MOST_FRAME_PIXELS >> 20} "
+            f"million: scale it down first."
+        )
     frame = _first_frame(path, container, stream)
     rotation = round(-getattr(frame, "rotation", 0) / 90) * 90 % 360  # PyAV's is counterclockwise
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     width, height = frame.width, frame.height
     if rotation % 180:
         width, height, aspect = height, width, 1 / aspect
-    context = stream.codec_context
     color = ColorTags(
         matrix=MATRICES.get(int(frame.colorspace)),
         range=RANGES.get(int(frame.color_range)),
@@ -144,9 +145,7 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
     if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
 
-    import av
-
-    with av.open(str(path)) as afresh:  # not every format can be rewound
+    with open_container(path, VideoError) as afresh:  # not every format can be rewound
         stamps = _packet_stamps(path, afresh, video_stream(afresh))
     if not len(stamps):
         raise VideoError(f"{path} has a video stream without frames.")
@@ -173,6 +172,7 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
         sample_aspect=aspect,
         color=color,
         audio_codec=audio,
+        notes=(note,) if (note := audio_note(container)) else (),
     )
     Layout.of(clip)  # refuses formats and matrices that can't be worked on
     return clip
@@ -244,7 +244,8 @@ def standard_rate(rate: Fraction) -> Fraction:
 def _chroma_location(path: Path, index: int) -> str | None:
     """What ffmpeg says of the stream's chroma siting (PyAV doesn't)."""
     shown = subprocess.run(
-        [ffmpeg_executable(), "-hide_banner", "-nostdin", "-loglevel", "verbose", "-i", str(path)],
+        [ffmpeg_executable(), "-hide_banner", "-nostdin", "-loglevel", "verbose", *ffmpeg_input(path, VideoError)],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,  # "no output file" is its only complaint here
     )
@@ -256,17 +257,18 @@ def _chroma_location(path: Path, index: int) -> str | None:
 
 
 def _picture(path: Path) -> Clip:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             upright = ImageOps.exif_transpose(picture)
             deep = upright.mode.startswith("I;16")
             pixels = np.asarray(upright if deep else upright.convert("RGB"), np.float32)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise VideoError(f"Can't read the picture {path}: {problem}.") from None
-    pixels = np.repeat(pixels[..., None] / 65535, 3, axis=2) if deep else pixels / 255
-    return clip_from_images(torch.from_numpy(pixels.astype(np.float32))[None], PICTURE_FPS)
+    except DAMAGED_PICTURE as problem:
+        raise VideoError(f"The picture {path} is damaged ({problem}): export it again.") from None
+    pixels *= np.float32(1 / 65535 if deep else 1 / 255)
+    images = torch.from_numpy(pixels)
+    return clip_from_images((images[..., None].expand(-1, -1, 3) if deep else images)[None], PICTURE_FPS)
 
 
 def _identity(path: Path) -> FileIdentity:
@@ -281,14 +283,6 @@ def _identity(path: Path) -> FileIdentity:
     except OSError as problem:
         raise VideoError(f"Can't read {path}: {problem.strerror or problem}.") from None
     return FileIdentity(path, facts.st_size, facts.st_mtime_ns, digest.hexdigest())
-
-
-def _unreadable(path: Path, problem: av.FFmpegError) -> str:
-    if path.stat().st_size == 0:
-        return f"{path} is empty (0 bytes)."
-    if is_cut_short(path):
-        return f"{path} is cut short, its end is missing: copy or export it again."
-    return f"{path} can't be read as a video ({problem.strerror or problem}): is it one?"
 
 
 def _check_whole(path: Path, found: int, listed: int) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from .errors import OutputError, VideoError
 from .ffmpeg import FfmpegStream, run_ffmpeg
+from .opening import ffmpeg_input, ffmpeg_output, open_container
 from .pixels import HD_HEIGHT
-from .probing import MATRICES, TRANSFERS, video_stream
+from .probing import MATRICES, TRANSFERS
+from .streams import audio_stream, video_stream
 from .types import Progress
 
 HEIGHT = 480  # pixels
@@ -50,10 +52,10 @@ def write_proxy(
     video_path, out_path = Path(video_path), Path(out_path)
     facts = _facts(video_path)
     partial = out_path.with_name(f".{out_path.stem}.{uuid.uuid4().hex[:8]}.part.mp4")
-    args = ["-y", "-progress", "pipe:1", "-stats_period", "0.2", "-i", f"file:{video_path}"]
-    args += ["-map", f"0:{facts.index}", "-map", "0:a:0?", "-map_metadata", "-1", "-fps_mode", "passthrough"]
+    args = ["-y", "-progress", "pipe:1", "-stats_period", "0.2", *ffmpeg_input(video_path, VideoError)]
+    args += ["-map", f"0:{facts.index}", *facts.sound_map, "-map_metadata", "-1", "-fps_mode", "passthrough"]
     args += ["-enc_time_base:v", "demux", "-vf", _filters(facts, height), *PICTURE, *SOUND]
-    args += ["-movflags", "+faststart", f"file:{partial}"]
+    args += ["-movflags", "+faststart", ffmpeg_output(partial)]
     try:
         with FfmpegStream(args, error=OutputError, what=f"Can't write {out_path}, a copy for the page") as ffmpeg:
             for line in ffmpeg.lines():
@@ -82,20 +84,21 @@ class _Facts:
     matrix: str | None
     transfer: str | None
     frames: int  # about
-    sound: str | None
+    sound: str | None  # its codec
+    sound_map: tuple[str, ...]  # ffmpeg's arguments that take the sound along
 
 
 def _facts(path: Path) -> _Facts:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_container(path, VideoError) as container:
             stream = video_stream(container)
             if stream is None:
                 raise VideoError(f"{path} has no video stream: name a video file.")
             context = stream.codec_context
             seconds = (container.duration or 0) / av.time_base
-            sounds = container.streams.audio
+            sound = audio_stream(container)
             return _Facts(
                 index=stream.index,
                 is_mov="mov" in container.format.name.split(","),
@@ -105,7 +108,8 @@ def _facts(path: Path) -> _Facts:
                 matrix=MATRICES.get(int(context.colorspace)),
                 transfer=TRANSFERS.get(int(context.color_trc)),
                 frames=stream.frames or round(seconds * float(stream.average_rate or 0)),
-                sound=sounds[0].codec_context.name if sounds else None,
+                sound=None if sound is None else sound.codec_context.name,
+                sound_map=() if sound is None else ("-map", f"0:{sound.index}"),
             )
     except (av.FFmpegError, OSError) as problem:
         raise VideoError(f"Can't read {path} ({problem.strerror or problem}).") from None

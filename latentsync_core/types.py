@@ -87,7 +87,8 @@ class Clip:
     rotation: int = 0  # 0, 90, 180 or 270: degrees clockwise from the stored to the displayed picture
     sample_aspect: Fraction = Fraction(1)
     color: ColorTags = ColorTags()
-    audio_codec: str | None = None  # of the file's first audio stream; None if it has none
+    audio_codec: str | None = None  # of the file's audio stream; None if it has none
+    notes: tuple[str, ...] = ()  # sentences for the user: what of the file is left out
 
     @property
     def name(self) -> str:

@@ -1,8 +1,10 @@
 """The engine's door to clips: what one is (`probe`), its frames (`FrameReader`), and a new file (`FrameWriter`)."""
 
+from .encoding import Codec, WriterOptions, output_path
+from .output_checks import check_target
 from .probing import check_identity, clip_from_images, probe
 from .video_read import FrameReader
-from .video_write import Codec, FrameWriter, WriterOptions, check_target, output_path
+from .video_write import FrameWriter
 
 __all__ = [
     "Codec",

@@ -14,8 +14,10 @@ import numpy as np
 
 from .errors import VideoError
 from .frame import Frame
+from .opening import open_container
 from .pixels import PACKED, Layout, planar_name
-from .probing import check_identity, has_stamps, video_stream
+from .probing import check_identity, has_stamps
+from .streams import video_stream
 from .types import Clip
 
 if TYPE_CHECKING:
@@ -88,12 +90,7 @@ class FrameReader:
             yield Frame((image,), int(self._clip.stamps[index]), index, self._layout)
 
     def _open(self) -> av.container.InputContainer:
-        import av
-
-        try:
-            container = av.open(str(self._clip.identity.path))
-        except av.FFmpegError as problem:
-            raise VideoError(f"{self._clip.name} can't be opened ({problem.strerror or problem}).") from None
+        container = open_container(self._clip.identity.path, VideoError)
         video_stream(container).thread_type = "AUTO"
         return container
 

@@ -1,10 +1,8 @@
-"""Streams frames into a new file: the source's planes, stamps and tags to an encoder, sound beside them.
-
-Frames go to ffmpeg as NUT, the one simple container that carries raw planes, any time base and every stamp.
-"""
+"""Streams frames into a new file: the source's planes, stamps and tags to an encoder, sound beside them."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import subprocess
@@ -19,19 +17,21 @@ from types import TracebackType
 
 import numpy as np
 
+from .audio_plan import audio_clock, plan_audio
 from .encoding import (
     Codec,
     PicturePlan,
     WriterOptions,
-    audio_clock,
     check_stamps,
+    least_size,
     output_path,
-    plan_audio,
     plan_picture,
 )
-from .errors import OutputError
+from .errors import AudioError, OutputError
 from .ffmpeg import QUIET, ffmpeg_executable, useful_line
 from .frame import Frame
+from .opening import PIPED_FRAMES, ffmpeg_input, ffmpeg_output, open_frame_pipe
+from .output_checks import check_room, check_target
 from .pixels import Layout
 from .types import Clip
 
@@ -40,19 +40,15 @@ __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path
 DEFAULTS = WriterOptions()
 LATEST_START = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
 FINEST_MP4_TICK = 10_000  # ticks a second at the least, so that sound and edit lists round to little
-PIPE_BUFFER = 1 << 20  # bytes
+
+TRIAL_PREFIX = ".latentsync-dub-trial-"
 
 log = logging.getLogger(__name__)
 
 
-def check_target(path: Path) -> None:
-    """OutputError unless `path` is a place that a file could be written to; for asking before long work begins."""
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
-    if path.is_dir():
-        raise OutputError(f"Can't write {path}: a folder has that name.")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"Can't write into {path.parent}: you have no right to; choose another folder.")
+def _part_of(path: Path) -> Path:
+    """Where a file is written until it is whole: beside `path`, its name short however long that of `path` is."""
+    return path.with_name(f".latentsync-dub-{uuid.uuid4().hex[:12]}.part{path.suffix}")
 
 
 class FrameWriter:
@@ -94,14 +90,34 @@ class FrameWriter:
         self._stamps = check_stamps(stamps)
         self._plan = plan or plan_picture(clip, options)
         self.notes = list(self._plan.notes)
-        audio_args, audio_notes = plan_audio(Path(audio), options.codec) if audio is not None else ([], [])
-        self.notes += audio_notes
+        self._codec = options.codec
+        self._audio = None if audio is None else Path(audio)
+        self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
+        if self._audio_plan is not None:
+            self.notes += self._audio_plan.notes
         first = int(self._stamps[0]) * clip.time_base
         if clip.first_frame > 0 or not 0 <= first < LATEST_START:
             self._stamps, first = self._stamps - self._stamps[0], Fraction(0)
-        self._temporary = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
-        self._command = self._arguments(options, audio, audio_args, first)
+        self._first = first
+        self._temporary = _part_of(self.path)
         self._written = 0
+
+    def try_out(self) -> None:
+        """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
+
+        For asking before long work begins. Raises what opening, writing or leaving the writer would.
+        """
+        check_target(self.path)
+        check_room(self.path.parent, least_size(self._layout, self._codec) * len(self._stamps), self.path.name)
+        try:
+            with tempfile.TemporaryDirectory(prefix=TRIAL_PREFIX, dir=self.path.parent) as folder:
+                trial = copy.copy(self)
+                trial.path = Path(folder) / self.path.name  # the name is tried out too
+                trial._temporary, trial._stamps = _part_of(trial.path), self._stamps[:1]
+                with trial:
+                    trial._write_blank()
+        except OSError as problem:
+            raise OutputError(f"Can't write into {self.path.parent}: {problem.strerror or problem}.") from None
 
     def __enter__(self) -> FrameWriter:
         check_target(self.path)
@@ -113,7 +129,7 @@ class FrameWriter:
         self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
         try:
             self._process = subprocess.Popen(
-                [ffmpeg_executable(), *(option for option in QUIET if option != "-nostdin"), *self._command],
+                [ffmpeg_executable(), *(option for option in QUIET if option != "-nostdin"), *self._arguments()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
@@ -178,23 +194,28 @@ class FrameWriter:
         for note in self.notes:
             log.info("%s: %s", self.path.name, note)
 
-    def _arguments(
-        self, options: WriterOptions, audio: Path | None, audio_args: list[str], first: Fraction
-    ) -> list[str]:
+    def _write_blank(self) -> None:
+        self.write(Frame.blank(self._layout))
+
+    def _arguments(self) -> list[str]:
         turn = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
         args = ["-y", "-copyts", "-noautorotate", *(["-display_rotation", str(turn)] if turn else [])]
-        # The header tells all that there is to know; probing further would hold back whole frames.
-        args += ["-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0"]
-        if audio is not None:
-            args += ["-itsoffset", f"{float(first - audio_clock(audio)):.6f}", "-i", str(audio)]
-            args += ["-map", "0:v:0", "-map", "1:a:0"]
+        args += PIPED_FRAMES
+        if self._audio is not None:
+            args += ["-itsoffset", f"{float(self._first - audio_clock(self._audio)):.6f}"]
+            args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
             # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
             # copies, but counts from a stream's own begin where it encodes.
-            end = f"{float(first) + self._seconds():.6f}"
-            args += ["-t", end, *([] if "copy" in audio_args else ["-af", f"atrim=end={end}"])]
+            end = f"{float(self._first) + self._seconds():.6f}"
+            filters = (
+                self._audio_plan.filters
+                if self._audio_plan.is_copy
+                else (f"atrim=end={end}", *self._audio_plan.filters)
+            )
+            args += ["-t", end, *(["-af", ",".join(filters)] if filters else []), *self._audio_plan.args]
         args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
-        args += ["-vf", ",".join(self._plan.filters), *self._plan.args, *audio_args]
-        if options.codec is Codec.FFV1:
+        args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
+        if self._codec is Codec.FFV1:
             args += [
                 "-avoid_negative_ts",
                 "disabled",
@@ -203,17 +224,15 @@ class FrameWriter:
             ticks = self._clip.time_base.denominator
             ticks *= ceil(FINEST_MP4_TICK / ticks)
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
-        return [*args, str(self._temporary)]
+        return [*args, ffmpeg_output(self._temporary)]
 
     def _seconds(self) -> float:
         """From the first frame's begin to the last one's end."""
         return float(int(self._stamps[-1] - self._stamps[0]) * self._clip.time_base + 1 / self._clip.fps)
 
     def _open_pipe(self) -> None:
-        import av
-
         rate = self._clip.fps
-        self._pipe = av.open(self._process.stdin, "w", format="nut", buffer_size=PIPE_BUFFER)
+        self._pipe = open_frame_pipe(self._process.stdin)
         self._stream = self._pipe.add_stream(
             "rawvideo",
             rate=rate,

@@ -16,6 +16,7 @@ import torch
 from ..latentsync_core.compositor import CompositeOptions
 from ..latentsync_core.frame import Frame
 from ..latentsync_core.layer_files import LayerWriter, MatteWriter
+from ..latentsync_core.output_checks import check_overwrites_nothing
 from ..latentsync_core.png_layers import PngLayerWriter
 from ..latentsync_core.proxy import page_can_play, write_proxy
 from ..latentsync_core.rendering import render, together
@@ -79,11 +80,16 @@ def write_result(
     images = torch.empty(frames, clip.height, clip.width, 3) if wanted.images else None
     masks = torch.empty(frames, clip.height, clip.width) if wanted.masks else None
     with ExitStack() as files:
-        file = files.enter_context(FrameWriter(path, clip, options=writer, stamps=synced.stamps, audio=sound))
-        matte = files.enter_context(_matte_writer(synced, prefix)) if wanted.matte else None
-        patch = (
-            files.enter_context(_patch_writer(synced, prefix, wanted.patch)) if wanted.patch is not Patch.NONE else None
-        )
+        file = FrameWriter(path, clip, options=writer, stamps=synced.stamps, audio=sound)
+        matte = _matte_writer(synced, prefix) if wanted.matte else None
+        patch = _patch_writer(synced, prefix, wanted.patch) if wanted.patch is not Patch.NONE else None
+        beside = [other for other in (matte, patch) if other is not None]
+        inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound))
+        check_overwrites_nothing((written.path for written in (file, *beside)), inputs)
+        for written in (file, *beside):
+            written.try_out()
+        for written in (file, *beside):
+            files.enter_context(written)
         occluded = np.zeros(frames, bool)
         for index, rendered in enumerate(render(several, composite, foreground)):
             file.write(rendered.frame)
@@ -98,7 +104,6 @@ def write_result(
                 masks[index] = rendered.matte
             if on_progress:
                 on_progress(index + 1, frames)
-    beside = [written for written in (matte, patch) if written is not None]
     notes = [note for written in (file, *beside) for note in written.notes]
     notes += [f"frames {a} to {b - 1}: what lies before a mouth stayed as it was filmed" for a, b in runs(occluded)]
     saved = [written.path for written in ([file] if keep else []) + beside]
