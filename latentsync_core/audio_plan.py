@@ -22,11 +22,12 @@ COPIED = {  # codecs that the players of a container take; Matroska takes what i
     Codec.PRORES: {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")},
 }
 OTHER_NAMES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
-PCM_ALIKE = {
-    "pcm_f32": "pcm_f32le",
-    "pcm_f64": "pcm_f64le",
-    "pcm_s32": "pcm_s32le",
-}  # without loss; 24 bits hold the rest
+PCM = {  # encoder: what messages call it
+    "pcm_s24le": "24-bit PCM",
+    "pcm_s32le": "32-bit PCM",
+    "pcm_f32le": "32-bit float PCM",
+    "pcm_f64le": "64-bit float PCM",
+}
 TRIAL_SECONDS = "0.1"
 
 
@@ -98,10 +99,10 @@ def _ways(facts: _Facts, codec: Codec) -> Iterator[AudioPlan]:
         args = ("-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower)
         form = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
     else:
-        encoder = next((pcm for begin, pcm in PCM_ALIKE.items() if name.startswith(begin)), "pcm_s24le")
-        if codec is Codec.PRORES and encoder != "pcm_s32le":
-            encoder = "pcm_s24le"
-        args, form = ("-c:a", encoder), f"{encoder.removeprefix('pcm_')} PCM"
+        # As fine as the source's samples; 24 bits hold all of what isn't PCM. Few programs read floats from a .mov.
+        alike = f"{name[: len('pcm_s32')]}le"
+        encoder = alike if alike in PCM and (codec is Codec.FFV1 or alike == "pcm_s32le") else "pcm_s24le"
+        args, form = ("-c:a", encoder), PCM[encoder]
     note = f"The audio was re-encoded from {name} to {form}."
     yield AudioPlan(facts.stream, args, (), (note,))
     if facts.channels > 2:

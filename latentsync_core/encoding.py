@@ -95,6 +95,10 @@ def output_path(path: str | Path, codec: Codec) -> Path:
     if str(path).endswith(("/", os.sep)) or os.path.isdir(path):
         example = Path(path) / f"dubbed{codec.suffix}"
         raise OptionError(f"{path} is a folder: name a file in it for the result, such as {example}.")
+    if not Path(path).name:
+        raise OptionError(f"{str(path)!r} names no file for the result: give one, such as dubbed{codec.suffix}.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OptionError(f"{path} is a device or a pipe: name a file for the result.")
     path = Path(path)
     suffix = path.suffix.lower()
     kind = mimetypes.guess_type(f"name{suffix}")[0] or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,8 +27,10 @@ def check_target(path: Path) -> None:
             raise OutputError(f"There is no folder {path.parent} to write {path.name} to: make it first.")
         if path.is_dir():
             raise OutputError(f"Can't write {path}: a folder has that name.")
-        if path.exists() and not path.is_file():
+        if not stat.S_ISREG(path.stat().st_mode):
             raise OutputError(f"Can't write {path}: it is a device or a pipe, not a file.")
+    except FileNotFoundError:
+        pass  # as it mostly is
     except (OSError, ValueError) as problem:  # ValueError: a NUL character in the name
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise OutputError(f"Can't write {str(path)!r} ({reason}): choose another name.") from None

@@ -107,7 +107,7 @@ def sync(
         LatentSyncError: one of its kinds, with a sentence for the user.
     """
     clock = _PhaseClock(on_progress)
-    out = output_path(out, options.writer.codec)
+    asked, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
     speakers = (Speaker(audio, options.choice, options.picture), *options.others)
     check_overwrites_nothing((out, options.work_folder), _input_files(video, speakers, options))
@@ -170,6 +170,11 @@ def sync(
         occluded=tuple(runs(occluded)),
         faces=tuple(as_data(one) for one in faces),
         notes=(
+            *(
+                [f"The result is named {out.name}: {options.writer.codec.label} goes into {out.suffix} files."]
+                if out != asked
+                else []
+            ),
             *dict.fromkeys(note for source in (clip, *voices, *([mux] if mux else [])) for note in source.notes),
             *_length_notes(synced[0], longest, options.length),
             *writer.notes,

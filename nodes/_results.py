@@ -21,7 +21,8 @@ from ..latentsync_core.png_layers import PngLayerWriter
 from ..latentsync_core.proxy import page_can_play, write_proxy
 from ..latentsync_core.rendering import render, together
 from ..latentsync_core.sampling.windows import runs
-from ..latentsync_core.types import Progress, SyncedFaces
+from ..latentsync_core.timeline import LengthRule, plan_timeline
+from ..latentsync_core.types import Clip, Progress, SyncedFaces
 from ..latentsync_core.video_io import Codec, FrameWriter, WriterOptions
 from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
 
@@ -108,6 +109,14 @@ def write_result(
     notes += [f"frames {a} to {b - 1}: what lies before a mouth stayed as it was filmed" for a, b in runs(occluded)]
     saved = [written.path for written in ([file] if keep else []) + beside]
     return Result(path, notes + [f"saved: {_below_output(kept)}" for kept in saved], images, masks)
+
+
+def try_result(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> None:
+    """Raises what `write_result` would for this clip and a voice of `seconds`: to know before faces are looked for."""
+    writer = WriterOptions()
+    path = temporary_file(PREFIX, writer.codec.suffix, (clip.width, clip.height))
+    stamps = plan_timeline(clip, seconds, length).stamps
+    FrameWriter(path, clip, options=writer, stamps=stamps, audio=sound).try_out()
 
 
 def play(result: Result) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from ..latentsync_core.audio_features import embed_audio
 from ..latentsync_core.audio_io import load_audio
 from ..latentsync_core.pipeline import find_faces
 from ..latentsync_core.sampling.sampler import SamplerOptions
+from ..latentsync_core.timeline import LengthRule
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, schema
-from ._results import play, write_result
+from ._results import play, try_result, write_result
 from .load_model import managed_model, model_choice
 from .prepare_faces import clip_input, fps_input, refuse_slices
 from .sampler import drawing_inputs, drawn, length_input
@@ -67,6 +68,8 @@ class LipSync(io.ComfyNode):
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
         source = clip_of(clip, fps)
+        sound = mux.as_file(own_folder("sounds"))
+        try_result(source, voice.duration, LengthRule(length), sound)
         progress = Progress(download=1, load=1, faces=20, voice=3, drawing=60, writing=15)
         managed = managed_model(model, "auto", True, progress.phase("download"), progress.phase("load"))
         faces = find_faces(source, folder=own_folder("found"), on_progress=progress.phase("faces"))
@@ -74,5 +77,5 @@ class LipSync(io.ComfyNode):
         options = SamplerOptions(seed=seed, steps=steps, cfg=cfg)
         synced = drawn(managed, faces, heard, options, length, progress, "drawing")
         with synced.patches:
-            result = write_result([synced], mux.as_file(own_folder("sounds")), on_progress=progress.phase("writing"))
+            result = write_result([synced], sound, on_progress=progress.phase("writing"))
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=play(result))
