@@ -147,3 +147,35 @@ def packets(path):
         return [
             (float(packet.pts * packet.time_base), bytes(packet)) for packet in container.demux(stream) if packet.size
         ]
+
+
+PLANAR = ("-c:a", "aac"), ("-c:a", "libopus", "-mapping_family", "255"), ("-c:a", "libvorbis"), ("-c:a", "alac")
+PACKED = ("-c:a", "pcm_s16le"), ("-c:a", "pcm_s24le"), ("-c:a", "pcm_f32le"), ("-c:a", "pcm_f64le"), ("-c:a", "flac")
+LAYOUTS = ["mono", "stereo", "5.1", "6.1", "7.1", "7.1(wide)", "octagonal", "cube", "5.1.2", "hexadecagonal", "22.2"]
+NOT_ENCODED = {"aac": {"cube", "5.1.2", "hexadecagonal", "22.2"}, "flac": {"hexadecagonal", "22.2"}}
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout"),
+    [
+        pytest.param(codec, layout, id=f"{codec[1]} {layout}")
+        for codec in (*PLANAR, *PACKED)
+        for layout in LAYOUTS
+        if layout not in NOT_ENCODED.get(codec[1], ())
+    ],
+)
+def test_every_codec_and_layout_gives_what_ffmpeg_decodes(tmp_path, codec, layout):
+    """Eight and more planar channels once ended the process."""
+    path = tmp_path / "a.mkv"
+    picture = make_clip(tmp_path / "picture.mkv", frames=5)
+    noise = ["-f", "lavfi", "-i", f"anoisesrc=r={RATE}:d=0.2:a=0.5", "-af", f"aformat=channel_layouts={layout}"]
+    made = ["-y", "-i", str(picture), *noise, "-map", "0:v", "-map", "1:a", "-c:v", "copy", *codec, str(path)]
+    run_ffmpeg(made, error=VideoError, what="making a clip")
+    waveform, rate = clip_audio(probe(path))
+    keep_time = ["-map", "0:a", "-af", "aresample=async=1:first_pts=0", "-c:a", "pcm_f32le", "-f", "f32le", "-"]
+    decoded = run_ffmpeg(["-i", str(path), *keep_time], error=AudioError, what="decoding")
+    expected = torch.from_numpy(np.frombuffer(decoded, np.float32).reshape(-1, len(waveform)).T.copy())
+    count = min(waveform.shape[1], expected.shape[1])
+    assert rate == RATE
+    assert count > 0.19 * RATE
+    assert torch.allclose(waveform[:, :count], expected[:, :count], atol=2e-6)
