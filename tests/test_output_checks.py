@@ -37,7 +37,7 @@ from tests.clips import make_clip, make_sound, raw_planes
 
 INPUTS = {
     "video": "the video",
-    "audio": "the voice",
+    "audio": "the voice of speaker 1",
     "mux-audio": "the audio to mux",
     "marks": "the file of marks",
     "speaker": "the voice of speaker 2",
