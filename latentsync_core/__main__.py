@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import math
 import re
 import signal
 import sys
@@ -14,15 +15,20 @@ from fractions import Fraction
 from pathlib import Path
 
 from .errors import LatentSyncError, OptionError
+from .public_https import Network
 from .timeline import LengthRule
+from .url import without_secrets
+from .url_download import DownloadLimits
+from .url_inputs import FetchedInput, UrlText, local_path, media, no_url, urls_as_files
 
 EXIT_ERROR = 2  # bad input, said in one sentence
 EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+def main(arguments: list[str] | None = None, network: Network | None = None) -> int:
+    """Runs one command; returns the exit code. URLs are fetched over `network`, by default the internet."""
     options = _parser().parse_args(arguments)
+    options.network = network
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         options.command(options)
@@ -41,15 +47,15 @@ def _sync(options: argparse.Namespace) -> None:
     from .video_io import Codec, output_path
 
     check_overwrites_nothing((output_path(options.out, Codec(options.codec)),), (("the file of marks", options.marks),))
-    with _bars(quiet=options.json) as on_progress:
+    with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
         report = sync(options.video, options.audio, options.out, _sync_options(options), on_progress)
-    _print_report(report, options.json)
+    _print_report(report, options.json, fetched)
 
 
 def _faces(options: argparse.Namespace) -> None:
     from .face_listing import list_faces
 
-    with _bars(quiet=options.json) as on_progress:
+    with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
         listing = list_faces(
             options.video,
             options.out,
@@ -60,8 +66,9 @@ def _faces(options: argparse.Namespace) -> None:
             lambda done, total: on_progress("faces", done, total),
         )
     if options.json:
-        print(json.dumps(listing.data))
+        print(json.dumps({**listing.data, **_downloads(fetched)}))
     else:
+        _print_fetched(fetched)
         print(listing.text)
         for path in listing.files:
             print(f"written: {path}")
@@ -80,9 +87,10 @@ def _demo(options: argparse.Namespace) -> None:
 def _probe(options: argparse.Namespace) -> None:
     from .video_io import probe
 
-    clip = probe(options.video)
+    with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
+        clip = probe(options.video)
     facts = {
-        "clip": clip.name,
+        "clip": fetched[0].file.source if fetched else clip.name,
         "frames": clip.frame_count,
         "fps": str(clip.fps),
         "seconds": round(clip.duration, 6),
@@ -95,7 +103,7 @@ def _probe(options: argparse.Namespace) -> None:
         "audio_codec": clip.audio_codec,
     }
     if options.json:
-        print(json.dumps(facts))
+        print(json.dumps({**facts, **_downloads(fetched)}))
     else:
         for name, value in facts.items():
             print(f"{name.replace('_', ' '):14} {value}")
@@ -133,18 +141,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_sync(commands)
 
     faces = _add_command(commands, "faces", _faces, "say who is seen in a clip and when, with pictures")
-    faces.add_argument("video", type=Path)
-    faces.add_argument("--out", type=Path, help="folder for people.png, timeline.png and faces.json")
+    faces.add_argument("video", type=media)
+    faces.add_argument("--out", type=local_path, help="folder for people.png, timeline.png and faces.json")
     faces.add_argument(
-        "--work-folder", type=Path, help="keep the faces here; sync with the same folder has them at once"
+        "--work-folder", type=local_path, help="keep the faces here; sync with the same folder has them at once"
     )
     _add_finding(faces)
+    _add_download_limit(faces)
 
     probe = _add_command(commands, "probe", _probe, "say what a clip is")
-    probe.add_argument("video", type=Path)
+    probe.add_argument("video", type=media)
+    _add_download_limit(probe)
 
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
-    demo.add_argument("--out", default="demo/out.mp4")
+    demo.add_argument("--out", type=no_url, default="demo/out.mp4")
 
     download = _add_command(commands, "download", _download, "download a model and check it")
     download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
@@ -162,13 +172,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sync(commands: argparse._SubParsersAction) -> None:
     sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice")
-    sync.add_argument("--video", required=True, type=Path, help="the clip; a single picture is a one-frame clip")
-    sync.add_argument("--audio", required=True, type=Path, help="the voice that the mouth follows")
-    sync.add_argument("--out", required=True, help="the result; its suffix follows from --codec")
+    sync.add_argument(
+        "--video", required=True, type=media, help="the clip, file or https: URL; a single picture is a one-frame clip"
+    )
+    sync.add_argument(
+        "--audio", required=True, type=media, help="the voice that the mouth follows, a file or an https: URL"
+    )
+    sync.add_argument("--out", required=True, type=no_url, help="the result; its suffix follows from --codec")
+    _add_download_limit(sync)
 
     model = sync.add_argument_group("model")
     model.add_argument(
         "--model",
+        type=no_url,
         default="latentsync-1.6",
         help="latentsync-1.5, latentsync-1.6, a bundle folder, a U-Net checkpoint, or nano (carried with the pack: a "
         "small demonstration model, trained on drawn people); default %(default)s",
@@ -209,7 +225,9 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     drawing.add_argument("--seed", type=int, default=1247)
     drawing.add_argument("--overlap", type=int, default=0, help="frames that neighbouring windows share (default 0)")
     drawing.add_argument("--feather", type=float, default=1.0, help="width of the patch's soft edge, 1.0 = upstream's")
-    drawing.add_argument("--work-folder", type=Path, help="keep finished faces here; the same command then resumes")
+    drawing.add_argument(
+        "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
+    )
 
     timing = sync.add_argument_group("time")
     timing.add_argument("--start", type=_seconds, default=0.0, help="first moment of the clip: seconds or HH:MM:SS.s")
@@ -223,7 +241,7 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     output.add_argument("--codec", choices=("h264", "prores", "ffv1"), default="h264")
     output.add_argument("--crf", type=int, default=16, help="H.264 quality, 0 (lossless) to 51 (default %(default)s)")
     output.add_argument("--preset", default="medium", help="H.264 speed, ultrafast to veryslow (default %(default)s)")
-    output.add_argument("--mux-audio", type=Path, help="sound for the file where it isn't the voice: the full mix")
+    output.add_argument("--mux-audio", type=media, help="sound for the file where it isn't the voice: the full mix")
 
 
 def _add_finding(parser: argparse._ActionsContainer) -> None:
@@ -232,8 +250,15 @@ def _add_finding(parser: argparse._ActionsContainer) -> None:
         "--detector-score", type=float, default=0.5, help="least certainty of a face; drawn ones need 0.3"
     )
     parser.add_argument(
-        "--marks", type=Path, metavar="FILE", help="faces marked by hand on key frames, as JSON (see the README)"
+        "--marks", type=local_path, metavar="FILE", help="faces marked by hand on key frames, as JSON (see the README)"
     )
+
+
+def _add_download_limit(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--download-limit", type=_positive, default=DownloadLimits.size / 1e9, metavar="GB",
+        help="size beyond which a URL is not fetched (default %(default)g)",
+    )  # fmt: skip
 
 
 def _add_command(
@@ -324,18 +349,34 @@ def _face(text: str):
         at = (float(place[1]), float(place[2]))
         return Speaker("", FaceChoice(ChooseBy.POINT, point=at, frame=int(place[3] or 0)))
     if kind == "picture" and rest:
-        return Speaker("", FaceChoice(ChooseBy.PICTURE), Path(rest))
+        return Speaker("", FaceChoice(ChooseBy.PICTURE), media(rest))
     raise argparse.ArgumentTypeError(
-        f"{text!r} is nobody; write largest, frontal, left, person:1, point:640,210@48 or picture:anna.png"
+        f"{without_secrets(text)!r} is nobody; write largest, frontal, left, person:1, point:640,210@48 or "
+        "picture:anna.png"
     )
 
 
 def _speaker(text: str):
-    """Reads "person:1=anna.wav"."""
+    """Reads "person:1=anna.wav"; in "picture:URL=anna.wav" the URL may hold equals signs of its own."""
     who, equals, audio = text.partition("=")
+    if isinstance(media(who.partition(":")[2]), UrlText):
+        voice = re.search(r"=(?=[a-z]+://)", text, re.IGNORECASE)
+        place = voice.start() if voice else text.rfind("=")
+        who, audio = text[:place], text[place + 1 :]
     if not equals or not audio:
-        raise argparse.ArgumentTypeError(f"{text!r} has no voice; write person:1=anna.wav")
-    return dataclasses.replace(_face(who), audio=Path(audio))
+        raise argparse.ArgumentTypeError(f"{without_secrets(text)!r} has no voice; write person:1=anna.wav")
+    return dataclasses.replace(_face(who), audio=media(audio))
+
+
+def _positive(text: str) -> float:
+    """Reads a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write gigabytes, as 50 or 0.5")
+    return number
 
 
 def _seconds(text: str) -> float:
@@ -373,10 +414,21 @@ class _bars:
             self._bar.close()
 
 
-def _print_report(report, as_json: bool) -> None:
+def _downloads(fetched: list[FetchedInput]) -> dict[str, list[dict]]:
+    """What a JSON report says of fetched files: nothing where no URL was given."""
+    return {"downloads": [one.data for one in fetched]} if fetched else {}
+
+
+def _print_fetched(fetched: list[FetchedInput]) -> None:
+    for one in fetched:
+        print(f"fetched {one}")
+
+
+def _print_report(report, as_json: bool, fetched: list[FetchedInput] | None = None) -> None:
     if as_json:
-        print(json.dumps(dataclasses.asdict(report), default=str))
+        print(json.dumps({**dataclasses.asdict(report), **_downloads(fetched or [])}, default=str))
         return
+    _print_fetched(fetched or [])
     if report.demonstration:
         print(f"model {report.model!r} is a demonstration: it shows how the pack works, not how well LatentSync draws")
     print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")

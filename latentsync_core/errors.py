@@ -33,5 +33,13 @@ class OutputError(LatentSyncError):
     """The result can't be written: no such folder, no room, or a container that can't hold it."""
 
 
+class DownloadError(LatentSyncError):
+    """A URL can't be fetched: refused for safety, not a media file, too large, too slow, or cut off."""
+
+
+class UnavailableError(DownloadError):
+    """The server can't be reached, or doesn't hand out the file at present; a copy kept earlier may stand in."""
+
+
 class ToolError(LatentSyncError):
     """A program or library that the engine needs is missing or too old."""

@@ -1,0 +1,148 @@
+"""Files kept by the URL that they came from: each with a note of what the server said of it, whole or partly there.
+
+In the folder, named by the URL's digest: the file with its suffix and a JSON note; while it is on the way a .part file
+with a note of its own; and a lock file, by which two runs wait for one another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from .url import Url
+
+LOCK_WAIT_SECONDS = 0.2
+SUFFIX_OF_TYPE = {
+    "video/mp4": ".mp4", "video/quicktime": ".mov", "video/x-matroska": ".mkv", "video/webm": ".webm",
+    "video/x-msvideo": ".avi", "video/mp2t": ".ts", "video/mpeg": ".mpg", "application/mxf": ".mxf",
+    "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/wave": ".wav", "audio/vnd.wave": ".wav", "audio/mpeg": ".mp3",
+    "audio/flac": ".flac", "audio/x-flac": ".flac", "audio/mp4": ".m4a", "audio/x-m4a": ".m4a", "audio/aac": ".aac",
+    "audio/ogg": ".ogg", "audio/opus": ".opus", "audio/aiff": ".aiff", "audio/x-aiff": ".aiff",
+    "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tiff",
+}  # fmt: skip
+SUFFIXES = {*SUFFIX_OF_TYPE.values(), ".m4v", ".mts", ".m2ts", ".mpeg", ".aif", ".jpeg", ".tif", ".oga", ".ogv", ".gif"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the server said of a file, and which bytes came; read back only if it is what we write."""
+
+    source: str = ""
+    suffix: str = ""
+    size: int | None = None  # bytes
+    etag: str = ""
+    last_modified: str = ""
+    sha256: str = ""  # of the whole file, once it is whole
+    mtime_ns: int = 0
+
+    @property
+    def strong_validator(self) -> str:
+        """What stands for exactly these bytes; empty where nothing does, so that nothing can be resumed."""
+        return self.etag if self.etag.startswith('"') else self.last_modified
+
+    @classmethod
+    def read(cls, path: Path) -> Note:
+        try:
+            note = cls(**json.loads(path.read_text("utf-8")))
+            right = (
+                isinstance(note.source, str)
+                and note.suffix in SUFFIXES | {""}
+                and (note.size is None or type(note.size) is int)
+                and is_etag(note.etag)
+                and is_date(note.last_modified)
+            )
+        except (OSError, ValueError, TypeError, RecursionError):
+            right = False  # none, or not one of ours
+        return note if right else cls()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file in the folder and the note beside it."""
+
+    folder: Path
+    digest: str  # of the URL
+    note: Note
+    whole: bool
+
+    @classmethod
+    def kept(cls, folder: Path, url: Url) -> Copy | None:
+        """The whole copy from an earlier call, unless somebody changed it."""
+        copy = cls(folder, url.digest, Note.read(folder / f"{url.digest}.json"), whole=True)
+        try:
+            facts = copy.path.stat()
+        except OSError:
+            return None
+        return copy if (facts.st_size, facts.st_mtime_ns) == (copy.note.size, copy.note.mtime_ns) else None
+
+    @classmethod
+    def part(cls, folder: Path, url: Url) -> Copy:
+        return cls(folder, url.digest, Note.read(folder / f"{url.digest}.part.json"), whole=False)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.digest}{self.note.suffix if self.whole else '.part'}"
+
+    @property
+    def note_path(self) -> Path:
+        return self.folder / f"{self.digest}{'.json' if self.whole else '.part.json'}"
+
+    def resumable_bytes(self) -> int:
+        """How much of the part file the next call can build on; at least one byte is left to ask for."""
+        if not self.note.strong_validator or self.path.is_symlink() or not self.path.is_file():
+            return 0
+        size = self.path.stat().st_size
+        return size if self.note.size is None else max(0, min(size, self.note.size - 1))
+
+    def write_note(self) -> None:
+        new = self.note_path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self.note)), "utf-8")
+        os.replace(new, self.note_path)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.note_path.unlink(missing_ok=True)
+
+    def completed(self, sha256: str) -> Copy:
+        """The part file, now whole, under its own name."""
+        facts = self.path.stat()
+        whole = replace(
+            self, whole=True, note=replace(self.note, size=facts.st_size, sha256=sha256, mtime_ns=facts.st_mtime_ns)
+        )
+        os.replace(self.path, whole.path)
+        whole.write_note()
+        self.remove()
+        return whole
+
+
+@contextmanager
+def locked(path: Path, tick: Callable[[], None]) -> Iterator[None]:
+    """Waits until no other run downloads the same URL into the same folder; `tick` may cancel."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(str(path))
+    while not lock.is_locked:
+        tick()
+        try:
+            lock.acquire(timeout=LOCK_WAIT_SECONDS)
+        except Timeout:
+            continue
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_etag(text: str) -> bool:
+    """Whether a tag can be sent back as it is; a header's value may hold line breaks."""
+    return re.fullmatch(r'(?:(?:W/)?"[\x21\x23-\x7e]{0,200}")?', text) is not None
+
+
+def is_date(text: str) -> bool:
+    """Whether a Last-Modified header can be sent back as it is."""
+    return re.fullmatch(r"(?:[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT)?", text) is not None
