@@ -42,11 +42,13 @@ def main(arguments: list[str] | None = None, network: Network | None = None) -> 
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from .output_checks import check_overwrites_nothing
+    from .output_checks import check_overwrites_nothing, check_target
     from .pipeline import sync
     from .video_io import Codec, output_path
 
-    check_overwrites_nothing((output_path(options.out, Codec(options.codec)),), (("the file of marks", options.marks),))
+    out = output_path(options.out, Codec(options.codec))  # checked before a download, too
+    check_target(out)
+    check_overwrites_nothing((out,), (("the file of marks", options.marks),))
     with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
         report = sync(options.video, options.audio, options.out, _sync_options(options), on_progress)
     _print_report(report, options.json, fetched)

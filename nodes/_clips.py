@@ -54,8 +54,8 @@ def clip_of(source: Any, fps: float) -> Clip:
     return clip.between(max(0.0, start - MOMENT), start + seconds - MOMENT if seconds else None)
 
 
-def sound_of(video: Any) -> dict[str, Any]:
-    """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends.
+def sound_of(video: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends; and notes on it.
 
     Raises:
         AudioError: it has none.
@@ -67,9 +67,10 @@ def sound_of(video: Any) -> dict[str, Any]:
             raise AudioError(
                 "the VIDEO was made of images without a sound; connect one to Create Video, or use Load Audio"
             )
-        return audio
-    waveform, rate = clip_audio(clip_of(video, fps=1.0))
-    return {"waveform": waveform[None].contiguous(), "sample_rate": rate}
+        return audio, ()
+    clip = clip_of(video, fps=1.0)
+    waveform, rate = clip_audio(clip)
+    return {"waveform": waveform[None].contiguous(), "sample_rate": rate}, clip.notes
 
 
 def _is_edited(video: Input.Video) -> bool:

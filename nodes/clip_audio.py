@@ -35,5 +35,6 @@ class ClipAudio(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Any, channels: str) -> io.NodeOutput:
-        sound = sound_of(video)
-        return io.NodeOutput({**sound, "waveform": mixed_down(sound["waveform"], Channels(channels))})
+        sound, notes = sound_of(video)
+        audio = {**sound, "waveform": mixed_down(sound["waveform"], Channels(channels))}
+        return io.NodeOutput(audio, ui={"text": list(notes)})

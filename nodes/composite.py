@@ -166,6 +166,8 @@ class Composite(io.ComfyNode):
             foreground,
             Progress().phase(),
         )
+        if sound == CLIP and mux_audio is None:
+            result.notes[:0] = several[0].faces.clip.notes
         video = InputImpl.VideoFromFile(str(result.path))
         return io.NodeOutput(video, result.masks, result.images, ui=play(result))
 
