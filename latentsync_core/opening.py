@@ -123,18 +123,18 @@ def open_picture(path: Path) -> Image.Image:
 
     check_file(path, VideoError)
     refuse_playlist(path, VideoError)
+    too_large = f"more than {MOST_PICTURE_PIXELS >> 20} million pixels: scale it down first"
     try:
         picture = Image.open(path, formats=PICTURE_FORMATS)
+    except Image.DecompressionBombError:  # beyond a limit of Pillow's own
+        raise VideoError(f"The picture {path} has {too_large}.") from None
     except UnidentifiedImageError:
         raise VideoError(
             f"{path} is no picture that can be read: give a {', '.join(PICTURE_FORMATS[:-1])} or {PICTURE_FORMATS[-1]}."
         ) from None
     if picture.width * picture.height > MOST_PICTURE_PIXELS:
         picture.close()
-        raise VideoError(
-            f"{path} is {picture.width}×{picture.height} pixels, more than {MOST_PICTURE_PIXELS >> 20} million: "
-            f"scale it down first."
-        )
+        raise VideoError(f"The picture {path} is {picture.width}×{picture.height}, {too_large}.")
     return picture
 
 

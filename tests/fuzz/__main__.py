@@ -1,0 +1,39 @@
+"""The command: a table of outcomes, and every input that did harm in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tests.fuzz.campaign import campaign, table
+from tests.fuzz.readers import reader_of
+
+
+def main() -> int:
+    """Runs a campaign, or reads one kept input here, in the open."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--count", type=int, default=3000, help="mutated inputs (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kept", type=Path, default=Path("fuzz"), help="where inputs that did harm go")
+    parser.add_argument("--report", type=Path, help="a JSON file for every input's outcome")
+    parser.add_argument("--replay", type=Path, help="read this one input instead; its name ends as the seed file's")
+    options = parser.parse_args()
+    if options.replay:
+        reader_of(options.replay)(options.replay)
+        return 0
+    tried = []
+    for one in campaign(options.count, options.seed, options.kept):
+        tried.append(one)
+        if not one.ending.outcome.is_harmless:
+            last = (one.ending.words.strip().splitlines() or [""])[-1]
+            print(f"{one.ending.outcome.value}: {one.name} mutation {one.seed}: {last}", file=sys.stderr, flush=True)
+    if options.report:
+        options.report.write_text(json.dumps([one.data for one in tried]), "utf-8")
+    print(table(tried))
+    return int(not all(one.ending.outcome.is_harmless for one in tried))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
