@@ -220,6 +220,8 @@ class FrameWriter:
                 "-avoid_negative_ts",
                 "disabled",
             ]  # sound that begins early (AAC's lead-in) must not move the picture
+            # Else Matroska's ids would be drawn at random. MP4 and MOV, the same every time, would lose their metadata.
+            args += ["-fflags", "+bitexact"]
         else:
             ticks = self._clip.time_base.denominator
             ticks *= ceil(FINEST_MP4_TICK / ticks)
