@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
+from ..scratch import replacing
 from ..types import PER_FRAME, Clip, FaceTrack, FaceTracks
 from .align import AlignOptions
 from .limits import TouchLimits
@@ -67,15 +67,10 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
     arrays = {name: values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
     except OSError as problem:
         raise OutputError(
             f"can't keep the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
