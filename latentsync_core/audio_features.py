@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -22,6 +19,7 @@ from .audio_io import AudioSource
 from .errors import AudioError, OptionError, OutputError
 from .log_mel import SAMPLE_RATE, scan
 from .models.whisper import ROWS_PER_SECOND, WhisperEncoder
+from .scratch import ScratchFolder, replacing
 from .types import Progress
 
 ROWS_BEFORE, ROWS_AFTER = 4, 6  # of a frame's window, around its own row: rows c-4 ... c+5
@@ -47,10 +45,9 @@ class FeatureFile:
     Nothing stays mapped, so that a process's memory does not grow with the recording's length.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int], owned_folder: Path | None = None) -> None:
+    def __init__(self, path: Path, shape: tuple[int, int, int], owned_folder: ScratchFolder | None = None) -> None:
         self.path, self.shape = path, shape
-        if owned_folder:  # goes when nothing refers to these rows any more
-            weakref.finalize(self, shutil.rmtree, owned_folder, ignore_errors=True)
+        self._owned_folder = owned_folder  # goes when nothing refers to these rows any more
 
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """The rows of an int64 array of any shape, (*rows.shape, levels, width) float16."""
@@ -203,28 +200,23 @@ def _write(
     pieces: Iterable[torch.Tensor], shape: tuple[int, int, int], digest: str, folder: Path | None
 ) -> FeatureFile:
     """Writes (n, levels, width) float16 pieces one after the other as one .npy file; nothing is left of a failure."""
-    owned = Path(tempfile.mkdtemp(prefix="latentsync_dub_")) if folder is None else None
-    target = (owned or Path(folder)) / f"voice-{digest[:16]}.npy"
-    partial = target.with_suffix(f".{os.getpid()}.part")
-    rows = 0
+    name, rows = f"voice-{digest[:16]}.npy", 0
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
+        with ExitStack() as failed:
+            owned = ScratchFolder() if folder is None else None
+            if owned:
+                failed.callback(owned.close)
+            target = (owned.path if owned else Path(folder)) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as partial, partial.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
                 for piece in pieces:
                     file.write(piece.contiguous().numpy().astype("<f2", copy=False).data)
                     rows += len(piece)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except BaseException as problem:
-        if owned:
-            shutil.rmtree(owned, ignore_errors=True)
-        if isinstance(problem, OSError):
-            raise OutputError(
-                f"The voice's features can't be written to {target} ({problem.strerror or problem}): "
-                "choose a folder with room."
-            ) from None
-        raise
+            failed.pop_all()
+    except OSError as problem:
+        raise OutputError(
+            f"The voice's features can't be written to {folder or 'the folder for temporary files'} "
+            f"({problem.strerror or problem}): choose a folder with room."
+        ) from None
     return FeatureFile(target, (rows, *shape[1:]), owned)

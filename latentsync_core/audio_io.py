@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from .errors import AudioError
 from .ffmpeg import FfmpegStream
 from .opening import check_file, ffmpeg_input, open_container
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
+from .scratch import ScratchFolder
 from .streams import audio_note, audio_stream
 from .wave_file import kept_float_wave
 
@@ -103,8 +103,8 @@ class AudioSource:
     def _ffmpeg_16k(self) -> Iterator[torch.Tensor]:
         """Yields the sound as (n,) float32 at 16 kHz, resampled by ffmpeg before the channels are averaged."""
         with (
-            tempfile.TemporaryDirectory(prefix="latentsync_dub_") as folder,
-            _Decoder(self.as_file(Path(folder)), self.stream, FFMPEG_FILTER) as decoder,
+            ScratchFolder() as folder,
+            _Decoder(self.as_file(folder), self.stream, FFMPEG_FILTER) as decoder,
         ):
             for block in decoder:
                 yield block.mean(dim=0)

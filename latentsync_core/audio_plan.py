@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from .channels import stereo_filter
 from .encoding import Codec
 from .errors import AudioError, OutputError
 from .ffmpeg import run_ffmpeg
 from .opening import ffmpeg_input, ffmpeg_output, open_container
+from .scratch import ScratchFolder
 from .streams import audio_stream
 
 AAC_BIT_RATE = "320k"
@@ -114,7 +114,7 @@ def _ways(facts: _Facts, codec: Codec) -> Iterator[AudioPlan]:
 def _try_out(path: Path, plan: AudioPlan, codec: Codec) -> None:
     """Writes the first moment of the sound as `plan` says; OutputError where ffmpeg can't."""
     filters = ["-af", ",".join(plan.filters)] if plan.filters else []
-    with TemporaryDirectory(prefix="latentsync_dub_") as folder:
-        target = Path(folder) / f"trial{codec.suffix}"
+    with ScratchFolder() as folder:
+        target = folder / f"trial{codec.suffix}"
         args = [*ffmpeg_input(path, AudioError), "-map", f"0:{plan.stream}", "-t", TRIAL_SECONDS, "-map_metadata", "-1"]
         run_ffmpeg(["-y", *args, *filters, *plan.args, ffmpeg_output(target)], error=OutputError, what="ffmpeg")

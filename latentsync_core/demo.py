@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from .audio_io import load_audio
 from .contact_sheet import write_sheet
@@ -14,6 +13,7 @@ from .opening import ffmpeg_input, ffmpeg_output
 from .output_checks import check_overwrites_nothing
 from .pipeline import PhaseProgress, SyncOptions, SyncReport, sync
 from .sampling.sampler import SamplerOptions
+from .scratch import ScratchFolder
 from .video_io import Codec, output_path, probe
 
 SAMPLE = Path(__file__).parent / "assets" / "sample"  # all of it drawn and made by dev/make_sample.py
@@ -33,8 +33,8 @@ def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple
     sheet = out.with_suffix(".png")
     check_overwrites_nothing((out, sheet), (("part of the carried sample", file) for file in SAMPLE.iterdir()))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="latentsync_dub_") as folder:
-        mix = _mixed(VOICE, MUSIC_AND_EFFECTS, Path(folder) / "mix.wav")
+    with ScratchFolder() as folder:
+        mix = _mixed(VOICE, MUSIC_AND_EFFECTS, folder / "mix.wav")
         options = SyncOptions(model=NANO, sampler=SAMPLER, mux_audio=mix)
         report = sync(SCENE, VOICE, out, options, on_progress)
     write_sheet(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)

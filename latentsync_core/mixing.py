@@ -11,6 +11,7 @@ from .channels import stereo_filter
 from .errors import AudioError, OutputError
 from .ffmpeg import run_ffmpeg
 from .opening import ffmpeg_input, ffmpeg_output
+from .scratch import replacing
 
 
 def mixed_file(sounds: Sequence[AudioSource], folder: Path) -> Path:
@@ -43,14 +44,15 @@ def mixed_file(sounds: Sequence[AudioSource], folder: Path) -> Path:
         branches.append(f"[{number}:{sound.stream}]aresample={rate},{layout}[v{number}]")
     joined = "".join(f"[v{number}]" for number in range(len(sounds)))
     graph = f"{';'.join(branches)};{joined}amix=inputs={len(sounds)}:normalize=0:duration=longest"
-    partial = target.with_suffix(".part.wav")
     try:
-        run_ffmpeg(
-            ["-y", *inputs, "-filter_complex", graph, "-c:a", "pcm_f32le", ffmpeg_output(partial)],
-            error=OutputError,
-            what="Can't mix the voices",
-        )
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+        with replacing(target) as partial:
+            run_ffmpeg(
+                ["-y", *inputs, "-filter_complex", graph, "-c:a", "pcm_f32le", ffmpeg_output(partial)],
+                error=OutputError,
+                what="Can't mix the voices",
+            )
+    except OSError as problem:
+        raise OutputError(
+            f"The mixed voices can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
+        ) from None
     return target

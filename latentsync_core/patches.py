@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
-import tempfile
 import weakref
 from contextlib import ExitStack
 from enum import Enum
@@ -18,6 +16,7 @@ import torch
 
 from .errors import OutputError
 from .output_checks import check_room
+from .scratch import ScratchFolder
 
 _NUMPY_TYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
@@ -65,13 +64,15 @@ class PatchStore:
         self.dtype = dtype
         self.kind = kind
         self._slot_bytes = int(np.prod(shape)) * dtype.itemsize
-        temporary = None if folder else Path(tempfile.mkdtemp(prefix="latentsync_dub_"))
-        self._folder = Path(folder or temporary)
+        temporary = None if folder else ScratchFolder()
+        self._folder = temporary.path if temporary else Path(folder)
         sizes = {f"{key}.patches": frames * self._slot_bytes, f"{key}.finished": frames}
         with ExitStack() as opened:
             if temporary:
-                opened.callback(shutil.rmtree, temporary, ignore_errors=True)
+                opened.callback(temporary.close)
             try:
+                if not _has_size(self._folder / f"{key}.patches", frames * self._slot_bytes):
+                    (self._folder / f"{key}.finished").unlink(missing_ok=True)  # the patches that it tells of are gone
                 self._folder.mkdir(parents=True, exist_ok=True)
                 check_room(self._folder, self._missing_bytes(f"{key}.patches"), "the finished faces")
                 self._data, self._flags = (
@@ -143,7 +144,7 @@ class _Fate:
         self.remove = remove
 
 
-def _end(files: tuple[FileIO, ...], temporary: Path | None, fate: _Fate) -> None:
+def _end(files: tuple[FileIO, ...], temporary: ScratchFolder | None, fate: _Fate) -> None:
     """Closes a store's files, then (Windows removes no open file) removes them where that is their fate."""
     own = [Path(file.name) for file in files if fate.remove and _is_still(file)]
     for file in files:
@@ -154,7 +155,7 @@ def _end(files: tuple[FileIO, ...], temporary: Path | None, fate: _Fate) -> None
     except OSError as problem:  # another store has it open; nobody could be told
         log.warning("%s is left behind: %s", path, problem.strerror or problem)
     if temporary:
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.close()
 
 
 def _is_still(file: FileIO) -> bool:
@@ -163,6 +164,10 @@ def _is_still(file: FileIO) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
     except OSError:
         return False
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _at_size(path: Path, size: int) -> Path:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from .output_checks import check_overwrites_nothing, check_target
 from .rendering import render
 from .sampling.sampler import Preview, SamplerOptions, sample_faces
 from .sampling.windows import runs
+from .scratch import ScratchFolder, sweep
 from .timeline import LengthRule, plan_timeline
 from .types import Clip, FaceTracks, Progress, SyncedFaces
 from .video_io import FrameWriter, WriterOptions, output_path, probe
@@ -109,6 +109,7 @@ def sync(
     clock = _PhaseClock(on_progress)
     asked, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
+    sweep(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.others)
     check_overwrites_nothing((out, options.work_folder), _input_files(video, speakers, options))
     clip = (video if isinstance(video, Clip) else probe(video)).between(options.start, options.end)
@@ -119,7 +120,7 @@ def sync(
     stamps = plan_timeline(clip, longest, options.length).stamps
 
     with ExitStack() as cleanup:
-        folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="latentsync_dub_")))
+        folder = cleanup.enter_context(ScratchFolder())
         sound = mux.as_file(folder) if mux else mixed_file(voices, folder)
         writer = FrameWriter(out, clip, options=options.writer, stamps=stamps, audio=sound)
         writer.try_out()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import struct
-import uuid
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +16,7 @@ from .compositor import Layer
 from .errors import OutputError
 from .output_checks import check_room, check_target
 from .pixels import Layout
+from .scratch import ScratchFolder
 from .types import Clip
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -49,7 +48,6 @@ class PngLayerWriter:
         self._size = (clip.width, clip.height)
         self._deep = Layout.of(clip).pixel_format.bits > 8
         self._frames, self._written = frames, 0
-        self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.part")
         self.notes: list[str] = []
         if len(set(np.diff(clip.times).round(3))) > 2:  # two: a rate whose stamps are rounded
             self.notes.append("A sequence of pictures has no times, and this clip's frames aren't evenly spaced.")
@@ -64,6 +62,8 @@ class PngLayerWriter:
     def __enter__(self) -> PngLayerWriter:
         self.try_out()
         try:
+            self._scratch = ScratchFolder(self.path.parent)
+            self._temporary = self._scratch.path / "pictures"
             self._temporary.mkdir()
         except OSError as problem:
             raise self._failure(problem) from None
@@ -94,7 +94,7 @@ class PngLayerWriter:
                 except OSError as trouble:
                     raise self._failure(trouble) from None
         finally:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._scratch.close()
 
     def _failure(self, problem: OSError) -> OutputError:
         if problem.errno in (errno.ENOSPC, errno.EFBIG):

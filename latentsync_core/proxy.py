@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from .ffmpeg import FfmpegStream, run_ffmpeg
 from .opening import ffmpeg_input, ffmpeg_output, open_container
 from .pixels import HD_HEIGHT
 from .probing import MATRICES, TRANSFERS
+from .scratch import replacing
 from .streams import audio_stream, video_stream
 from .types import Progress
 
@@ -51,24 +50,24 @@ def write_proxy(
     """
     video_path, out_path = Path(video_path), Path(out_path)
     facts = _facts(video_path)
-    partial = out_path.with_name(f".{out_path.stem}.{uuid.uuid4().hex[:8]}.part.mp4")
     args = ["-y", "-progress", "pipe:1", "-stats_period", "0.2", *ffmpeg_input(video_path, VideoError)]
     args += ["-map", f"0:{facts.index}", *facts.sound_map, "-map_metadata", "-1", "-fps_mode", "passthrough"]
     args += ["-enc_time_base:v", "demux", "-vf", _filters(facts, height), *PICTURE, *SOUND]
-    args += ["-movflags", "+faststart", ffmpeg_output(partial)]
+    args += ["-movflags", "+faststart", "-f", "mp4"]
+    what = f"Can't write {out_path}, a copy for the page"
     try:
-        with FfmpegStream(args, error=OutputError, what=f"Can't write {out_path}, a copy for the page") as ffmpeg:
+        with (
+            replacing(out_path) as partial,
+            FfmpegStream([*args, ffmpeg_output(partial)], error=OutputError, what=what) as ffmpeg,
+        ):
             for line in ffmpeg.lines():
                 name, _, value = line.partition("=")
                 if name == "frame" and on_progress:
                     done = int(value)
                     on_progress(done, max(done, facts.frames))
             ffmpeg.finish()
-        os.replace(partial, out_path)
     except OSError as problem:
         raise OutputError(f"Can't put {out_path} in place: {problem.strerror or problem}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return out_path
 
 

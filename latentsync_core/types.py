@@ -133,11 +133,18 @@ class Clip:
         )
 
 
+PER_FRAME = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "doubt": ()}
+"""The columns of a FaceTrack, which have a row for each of its frames, and the shape of one row."""
+
+
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
     """One face through one stretch of one shot: the clip's frames start..stop-1, n of them.
 
-    Where `visible` is False (a gap that isn't bridged) the other arrays are NaN.
+    Where `visible` is False (a gap that isn't bridged) the other columns are NaN.
+
+    Raises:
+        ValueError: a column isn't n rows of its shape; only a mistake in the program makes such a track.
     """
 
     track_id: int  # its place in FaceTracks.tracks
@@ -155,9 +162,26 @@ class FaceTrack:
     person: int = 0  # tracks of one number are taken for the same person; 0 is the one seen most
     by_hand: bool = False  # follows marks that the user set: never thought turned away, small or blurred
 
+    def __post_init__(self) -> None:
+        for name, shape in PER_FRAME.items():
+            column = getattr(self, name)
+            if column.shape != (len(self.visible), *shape):
+                raise ValueError(
+                    f"track {self.track_id} has {len(self.visible)} frames, but its {name} have shape {column.shape}"
+                )
+
     @property
     def stop(self) -> int:
         return self.start + len(self.visible)
+
+    def part(self, start: int, stop: int, keep: np.ndarray) -> FaceTrack:
+        """The clip's frames start..stop-1 of the track, visible only where `keep`, (stop - start,) bool, is True."""
+        rows = slice(start - self.start, stop - self.start)
+        columns = {name: getattr(self, name)[rows].copy() for name in PER_FRAME}
+        columns["visible"] &= keep
+        for name in PER_FRAME.keys() - {"visible"}:
+            columns[name][~columns["visible"]] = np.nan
+        return dataclasses.replace(self, start=start, **columns)
 
 
 @dataclass(frozen=True, eq=False)

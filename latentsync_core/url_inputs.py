@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from .errors import DownloadError
 from .public_https import Network
+from .scratch import ScratchFolder
 from .url import Url, looks_like_url
 from .url_download import DownloadedFile, DownloadLimits, download_url
 
@@ -93,11 +93,7 @@ def urls_as_files(
     limits = DownloadLimits(size=round(options.download_limit * 1e9), network=options.network or Network())
     work_folder = getattr(options, "work_folder", None)
     with ExitStack() as cleanup:
-        if work_folder is not None:
-            folder = work_folder / FOLDER
-        else:
-            temporary = TemporaryDirectory(prefix="latentsync_dub_", ignore_cleanup_errors=True)
-            folder = Path(cleanup.enter_context(temporary))
+        folder = work_folder / FOLDER if work_folder is not None else cleanup.enter_context(ScratchFolder())
         files: dict[Url, DownloadedFile] = {}
         for number, url in enumerate(dict.fromkeys(urls.values()), 1):
             phase = "download" if number == 1 else f"download {number}"

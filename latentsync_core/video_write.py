@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -33,6 +32,7 @@ from .frame import Frame
 from .opening import PIPED_FRAMES, ffmpeg_input, ffmpeg_output, open_frame_pipe
 from .output_checks import check_room, check_target
 from .pixels import Layout
+from .scratch import ScratchFolder
 from .types import Clip
 
 __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path"]
@@ -41,14 +41,7 @@ DEFAULTS = WriterOptions()
 LATEST_START = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
 FINEST_MP4_TICK = 10_000  # ticks a second at the least, so that sound and edit lists round to little
 
-TRIAL_PREFIX = ".latentsync-dub-trial-"
-
 log = logging.getLogger(__name__)
-
-
-def _part_of(path: Path) -> Path:
-    """Where a file is written until it is whole: beside `path`, its name short however long that of `path` is."""
-    return path.with_name(f".latentsync-dub-{uuid.uuid4().hex[:12]}.part{path.suffix}")
 
 
 class FrameWriter:
@@ -99,7 +92,6 @@ class FrameWriter:
         if clip.first_frame > 0 or not 0 <= first < LATEST_START:
             self._stamps, first = self._stamps - self._stamps[0], Fraction(0)
         self._first = first
-        self._temporary = _part_of(self.path)
         self._written = 0
 
     def try_out(self) -> None:
@@ -110,10 +102,10 @@ class FrameWriter:
         check_target(self.path)
         check_room(self.path.parent, least_size(self._layout, self._codec) * len(self._stamps), self.path.name)
         try:
-            with tempfile.TemporaryDirectory(prefix=TRIAL_PREFIX, dir=self.path.parent) as folder:
+            with ScratchFolder(self.path.parent) as folder:
                 trial = copy.copy(self)
-                trial.path = Path(folder) / self.path.name  # the name is tried out too
-                trial._temporary, trial._stamps = _part_of(trial.path), self._stamps[:1]
+                trial.path = folder / self.path.name  # the name is tried out too
+                trial._stamps = self._stamps[:1]
                 with trial:
                     trial._write_blank()
         except OSError as problem:
@@ -123,13 +115,19 @@ class FrameWriter:
         check_target(self.path)
         folder = self.path.parent
         try:
-            self._temporary.touch(exist_ok=False)
+            self._scratch = ScratchFolder(folder)
         except OSError as problem:
             raise OutputError(f"Can't write into {folder}: {problem.strerror or problem}.") from None
+        self._temporary = self._scratch.path / f"part{self.path.suffix}"
         self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
         try:
             self._process = subprocess.Popen(
-                [ffmpeg_executable(), *(option for option in QUIET if option != "-nostdin"), *self._arguments()],
+                [
+                    ffmpeg_executable(),
+                    *(option for option in QUIET if option != "-nostdin"),
+                    *self._arguments(),
+                    ffmpeg_output(self._temporary),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._messages,
@@ -143,7 +141,7 @@ class FrameWriter:
                 raise
         except BaseException:
             self._messages.close()
-            self._temporary.unlink(missing_ok=True)
+            self._scratch.close()
             raise
         return self
 
@@ -175,7 +173,7 @@ class FrameWriter:
         finally:
             self._end_process()
             self._messages.close()
-            self._temporary.unlink(missing_ok=True)
+            self._scratch.close()
 
     def _finish(self) -> None:
         if self._written < len(self._stamps):
@@ -220,11 +218,13 @@ class FrameWriter:
                 "-avoid_negative_ts",
                 "disabled",
             ]  # sound that begins early (AAC's lead-in) must not move the picture
+            # Else Matroska's ids would be drawn at random. MP4 and MOV, the same every time, would lose their metadata.
+            args += ["-fflags", "+bitexact"]
         else:
             ticks = self._clip.time_base.denominator
             ticks *= ceil(FINEST_MP4_TICK / ticks)
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
-        return [*args, ffmpeg_output(self._temporary)]
+        return args
 
     def _seconds(self) -> float:
         """From the first frame's begin to the last one's end."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from .errors import OutputError
+from .scratch import replacing
 
 FLOAT_FORMAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 LARGEST_RIFF = 0xFFFFFFFF  # bytes; longer files carry their sizes in a "ds64" chunk (EBU Tech 3306, RF64)
@@ -26,13 +25,8 @@ def kept_float_wave(target: Path, rate: int, channels: int, samples: int, blocks
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f"{target.stem}-", suffix=".part", dir=target.parent)
-        os.close(handle)
-        try:
-            write_float_wave(Path(partial), rate, channels, samples, blocks)
-            os.replace(partial, target)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        with replacing(target) as partial:
+            write_float_wave(partial, rate, channels, samples, blocks)
     except OSError as problem:
         raise OutputError(
             f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."

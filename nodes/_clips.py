@@ -15,6 +15,7 @@ from comfy_api.latest import Input, InputImpl
 from ..latentsync_core.clip_audio import clip_audio
 from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.probing import standard_rate
+from ..latentsync_core.scratch import replacing
 from ..latentsync_core.types import Clip
 from ..latentsync_core.video_io import clip_from_images, probe
 from ._comfy import own_folder
@@ -91,7 +92,6 @@ def _kept(stream: bytes_io.BytesIO) -> Path:
     view = stream.getbuffer()
     path = own_folder("clips") / f"{hashlib.sha256(view).hexdigest()[:24]}.mp4"
     if not path.exists():
-        partial = path.with_suffix(".part")
-        partial.write_bytes(view)
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_bytes(view)
     return path

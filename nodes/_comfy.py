@@ -18,6 +18,7 @@ from comfy_api.latest import io
 
 from ..latentsync_core.audio_io import AudioSource
 from ..latentsync_core.models.vae import LatentCodec
+from ..latentsync_core.scratch import sweep
 
 OWN_FOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"
@@ -111,8 +112,12 @@ def own_folder(*parts: str) -> Path:
 
 
 def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
-    """The next free numbered path in the output folder; `prefix` may name sub-folders, but none outside of it."""
+    """The next free numbered path in the output folder; `prefix` may name sub-folders, but none outside of it.
+
+    What a killed ComfyUI left there is swept; in its temp folder it isn't, since ComfyUI empties that by itself.
+    """
     folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory(), *size)
+    sweep(Path(folder))
     return Path(folder) / f"{name}_{counter:05}_{suffix}"
 
 

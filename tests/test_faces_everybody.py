@@ -1,9 +1,16 @@
 """Marked and found faces become one list: the marked ones first, and one person where they are the same face."""
 
+import dataclasses
+import typing
+
 import numpy as np
+import pytest
 
 from latentsync_core.faces.choose import choose
 from latentsync_core.faces.everybody import joined
+from latentsync_core.faces.report import as_data, as_text
+from latentsync_core.faces.tracks_file import read_faces, write_faces
+from latentsync_core.types import PER_FRAME, FaceTrack, Outcome
 from tests.made_faces import empty_clip, made_faces, made_track
 
 HERE, THERE = (10, 10, 40, 44), (100, 10, 130, 44)
@@ -52,6 +59,51 @@ def test_a_track_whose_end_is_marked_ends_before():
     short = joined(marked, found)[0]
     assert (short.start, short.stop) == (0, 30)
     assert short.visible.all()
+
+
+MARKED = {"its start": (0, 20), "its middle": (20, 30), "its end": (30, 50), "both ends": (5, 45)}
+
+
+@pytest.mark.parametrize("where", MARKED)
+def test_a_partly_marked_face_keeps_every_column_up_to_the_path_the_report_and_the_file(where, tmp_path):
+    first, stop = MARKED[where]
+    start, end = (10, 40) if where == "both ends" else (0, 50)  # then nothing is left of it
+    found = [made_track(0, start, end, HERE, person=0, yaw=list(range(end - start)), doubt=0.05)]
+    marked = [made_track(0, first, stop, HERE, person=0, by_hand=True)]
+    faces = choose(made_faces(empty_clip(50), list(joined(marked, found))))
+
+    by_hand = np.arange(50)[(np.arange(50) >= first) & (np.arange(50) < stop)]
+    path = faces.path
+    assert [faces.tracks[number].by_hand for number in path.track[by_hand]] == [True] * len(by_hand)
+    assert path.visible.tolist() == [frame in by_hand or start <= frame < end for frame in range(50)]
+    for track in faces.tracks:
+        if not track.by_hand:
+            assert np.array_equal(track.pose[track.visible, 0], np.flatnonzero(track.visible) + track.start)
+            assert np.isnan(track.doubt[~track.visible]).all()
+    if where == "its start":
+        # Doubtful and turned by 20 degrees and more, as the found face's own columns say of these very frames.
+        assert (path.outcome[30:] == Outcome.TURNED_AWAY).all()
+    assert f"of 50 frames synced; 1 shot, {len(faces.tracks)} track" in as_text(faces)
+    assert len(as_data(faces)["tracks"]) == len(faces.tracks)
+
+    write_faces(faces, tmp_path / "x.npz")
+    again = read_faces(tmp_path / "x.npz", faces.clip, faces.align, faces.limits)
+    for one, other in zip(again.tracks, faces.tracks, strict=True):
+        for name in PER_FRAME:
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_every_array_of_a_track_but_its_portrait_and_its_embedding_is_a_column():
+    types = typing.get_type_hints(FaceTrack)
+    arrays = [field.name for field in dataclasses.fields(FaceTrack) if types[field.name] is np.ndarray]
+    assert list(PER_FRAME) == [name for name in arrays if name != "portrait"]
+
+
+@pytest.mark.parametrize("name", PER_FRAME)
+def test_a_track_with_a_column_of_another_length_is_refused(name):
+    track = made_track(0, 0, 10)
+    with pytest.raises(ValueError, match="frames, but its"):
+        dataclasses.replace(track, **{name: getattr(track, name)[:-1]})
 
 
 def test_without_marks_or_without_found_faces_nothing_is_lost():

@@ -45,6 +45,14 @@ def test_another_key_or_length_starts_empty(tmp_path):
             assert not other.finished.any()
 
 
+def test_a_store_whose_patches_were_removed_starts_empty(tmp_path):
+    with PatchStore("key", 2, (4, 2, 2), folder=tmp_path) as store:
+        store.put(1, torch.ones(4, 2, 2))
+    (tmp_path / "key.patches").unlink()
+    with PatchStore("key", 2, (4, 2, 2), folder=tmp_path) as again:
+        assert not again.finished.any()
+
+
 def test_an_unfinished_frame_is_an_error(tmp_path):
     with PatchStore("key", 2, (4, 2, 2), folder=tmp_path) as store, pytest.raises(KeyError, match="1"):
         store.get([1])

@@ -557,3 +557,21 @@ def test_a_real_clip_leaves_ffv1_as_it_came(tmp_path):
     assert (clip.fps, clip.width, clip.height) == (25, 1080, 1920)
     out = rewrite(clip, tmp_path / "out")
     assert same_planes(read(clip), raw_planes(out.path, "yuv420p", 1080, 1920))
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_the_same_frames_and_sound_give_the_same_bytes(tmp_path, codec):
+    source = make_clip(tmp_path / "in.mp4", audio=("-c:a", "aac"))
+    clip = probe(source)
+    written = []
+    for name in ("a", "b"):
+        with (
+            FrameWriter(
+                tmp_path / name, clip, options=WriterOptions(codec=codec), stamps=clip.stamps, audio=source
+            ) as file,
+            FrameReader(clip) as frames,
+        ):
+            for frame in frames:
+                file.write(frame)
+        written.append(file.path.read_bytes())
+    assert written[0] == written[1]

@@ -89,9 +89,5 @@ def _covered(track: FaceTrack, marked: Sequence[FaceTrack]) -> np.ndarray:
 
 def _without(track: FaceTrack, rest: np.ndarray) -> FaceTrack:
     """The track where `rest` (n,) is True, not visible elsewhere, its ends cut to what is left."""
-    first, last = np.flatnonzero(rest)[[0, -1]]
-    part = slice(int(first), int(last) + 1)
-    arrays = {name: getattr(track, name)[part].copy() for name in ("boxes", "landmarks", "pose", "sharpness")}
-    for values in arrays.values():
-        values[~rest[part]] = np.nan
-    return dataclasses.replace(track, start=track.start + int(first), visible=rest[part], **arrays)
+    first, last = np.flatnonzero(rest)[[0, -1]].tolist()
+    return track.part(track.start + first, track.start + last + 1, rest[first : last + 1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
-from ..types import Clip, FaceTrack, FaceTracks
+from ..scratch import replacing
+from ..types import PER_FRAME, Clip, FaceTrack, FaceTracks
 from .align import AlignOptions
 from .limits import TouchLimits
 
 EDITION = 3  # raised whenever the same clip's faces would be found differently
 SUFFIX = ".faces.npz"
-PER_FRAME = ("boxes", "landmarks", "visible", "pose", "sharpness", "doubt")  # of a track: one row a frame
-PER_TRACK = ("portrait", "embedding")
-SHAPES = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "doubt": (),
-          "portrait": (128, 128, 3), "embedding": (128,)}  # fmt: skip
+PER_TRACK = {"portrait": (128, 128, 3), "embedding": (128,)}  # shapes
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
 
 log = logging.getLogger(__name__)
@@ -70,15 +67,10 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
     arrays = {name: values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
     except OSError as problem:
         raise OutputError(
             f"can't keep the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
@@ -112,7 +104,7 @@ def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limit
         or (shots[:, 0] != edges[:-1]).any() or (np.diff(edges) < 1).any()
     ):  # fmt: skip
         raise ValueError("its frames are not this clip's")
-    for name, shape in SHAPES.items():
+    for name, shape in {**PER_FRAME, **PER_TRACK}.items():
         rows = lengths.sum() if name in PER_FRAME else len(table)
         if arrays[name].shape != (rows, *shape) or arrays[name].dtype != TYPES.get(name, np.float32):
             raise ValueError(f"{name} has another shape")

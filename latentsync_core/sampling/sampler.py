@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 Preview = Callable[[torch.Tensor], None]
 """Called with (f, 4, h, w) float32 scaled latents: the window at hand as the step just taken foresees it."""
 
+EDITION = 1
+"""Part of every store's key. Raise it whenever the same job comes to other latents, through cropping, masks, encoding,
+noise, denoising or the joining of windows: then no result mixes patches of two editions. Versions of PyTorch and
+diffusers are no part of the key. They differ by rounding, far below an 8-bit level, and updating one of them must not
+discard hours of sampling; a result that has to be the same in every byte needs the same versions anyway."""
 LATENT_CHANNELS = 4
 PIXELS_PER_LATENT = 8
 
@@ -255,7 +260,7 @@ def _content_key(
 ) -> str:
     """A digest of all that the patches are made from, so that a store never serves another run's."""
     clip = faces.clip
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"edition {EDITION} ".encode())
     if clip.identity:
         digest.update(f"{clip.identity.digest} {clip.identity.mtime_ns}".encode())
     else:

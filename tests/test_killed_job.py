@@ -1,0 +1,71 @@
+"""A job killed with SIGKILL again and again ends, once it is let be, in the very bytes of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.killable_job import FRAMES, STEPS, WINDOWS, Folders, run_job
+
+MUXING = ("compositing", FRAMES)  # the last frame is with ffmpeg, which ends the file now
+FEW = (("faces", 9), ("sampling", 3), ("sampling", 5), ("compositing", 8), MUXING)
+TWENTY = (
+    *(("faces", frame) for frame in (1, 6, FRAMES)),
+    ("voice", 1),
+    *(("sampling", step) for step in range(1, STEPS * WINDOWS + 1)),
+    *(("compositing", frame) for frame in (1, 3, 5, 7, 9, 12, FRAMES - 1)),
+    *[MUXING] * 3,
+)
+TWO_DAYS = 48 * 3600
+
+
+def drawn(folders: Folders) -> int:
+    """How many frames an interrupted job has finished faces of."""
+    return sum(sum(path.read_bytes()) for path in folders.work.glob("*.finished"))
+
+
+def set_back(path: Path, seconds: float) -> None:
+    """Makes a file or folder, and all in it, older."""
+    when = time.time() - seconds
+    for one in (*path.rglob("*"), path):
+        os.utime(one, (when, when))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> bytes:
+    folders = Folders.below(tmp_path_factory.mktemp("undisturbed"))
+    assert run_job(folders) == 0
+    assert not folders.leftovers()
+    return folders.result.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("moments", [FEW, pytest.param(TWENTY, marks=pytest.mark.slow)], ids=["few", "twenty"])
+def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(undisturbed, tmp_path, moments):
+    folders = Folders.below(tmp_path)
+    finished = []
+    for moment in moments:
+        code = run_job(folders, kill_at=moment)
+        finished.append(drawn(folders))
+        assert code == -signal.SIGKILL or moment == MUXING, moment
+        assert not folders.result.exists() or folders.result.read_bytes() == undisturbed, "half a file is none"
+    assert finished == sorted(finished), "nothing that was finished is lost"
+    assert len(set(finished)) > 2, "some kills hit between the first face that was finished and the last"
+
+    left = folders.leftovers()
+    print(f"{len(moments)} kills left {len(left)} folders")
+    assert len(left) >= sum(phase == "compositing" for phase, _ in moments[:-1])
+    assert run_job(folders) == 0
+    assert folders.result.read_bytes() == undisturbed
+    assert set(folders.leftovers()) == set(left), "what is a few minutes old may still be in use"
+
+    for path in left:
+        set_back(path, TWO_DAYS)
+    assert run_job(folders) == 0
+    assert folders.result.read_bytes() == undisturbed
+    assert not folders.leftovers()
