@@ -13,9 +13,10 @@ from .weights_file import read_content, shown
 SHOWN_KEYS = 3
 MAPPED_AT_ONCE = 512 * 2**20  # bytes of a file that may count as this process's memory while its tensors are cast
 OFFICIAL = "get the official file with `python -m latentsync_core download latentsync-1.6`"
-FLOATS = {  # kinds that PyTorch can cast into the one that a network runs in
-    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2,
-}  # fmt: skip
+FLOATS = {  # kinds that PyTorch can cast into the one that a network runs in; old ones lack the last two
+    getattr(torch, name, torch.float32)
+    for name in ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+}
 WRAPPERS = ("state_dict", "model", "module")  # keys that training programs put the weights under
 
 
