@@ -15,8 +15,8 @@ from ..latentsync_core.models.download import DownloadOptions, download
 from ..latentsync_core.models.known import KNOWN_MODELS
 from ..latentsync_core.models.model import PRECISIONS, LoadOptions, chosen_dtype
 from ..latentsync_core.models.models_folder import installed_models, installed_places
+from ..latentsync_core.models.names import shown
 from ..latentsync_core.models.weights import load_model
-from ..latentsync_core.models.weights_file import shown
 from ._comfy import Progress, models_folders, schema
 from ._inputs import checked
 from ._managed_model import ManagedModel, Operations

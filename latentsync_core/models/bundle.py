@@ -21,9 +21,9 @@ import torch
 from ..errors import ModelError, OutputError
 from .model import LatentSyncModel
 from .models_folder import BUNDLE_FILE
+from .names import check_name, first_line, shown
 from .settings_file import read_settings
 from .vae import DiffusersCodec
-from .weights_file import check_name, first_line, shown
 
 FORMAT = "latentsync-dub-bundle"
 FIELDS = {"name": str, "resolution": int, "demonstration": bool, "unet": dict, "vae": dict, "whisper": dict}

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from ..errors import ModelError
-from .weights_file import read_content, shown
+from .names import shown
+from .weights_file import read_content
 
 SHOWN_KEYS = 3
 MAPPED_AT_ONCE = 512 * 2**20  # bytes of a file that may count as this process's memory while its tensors are cast

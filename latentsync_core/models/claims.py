@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import torch
 
 from ..errors import ModelError
+from .names import first_line, shown
 from .unet_config import UNetConfig
-from .weights_file import first_line, shown
 
 MOST_LEVELS = 16  # of a network that halves pictures; the released ones have 4
 FREE_SIZES = ("sample_size",)  # settings of pictures, not of weights

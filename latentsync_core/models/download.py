@@ -19,7 +19,7 @@ from .hub_http import NETWORK_ERRORS, UnwantedAnswer, check_endpoint, stream
 from .identity import checked_sha256, file_sha256, note_sha256
 from .known import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, KnownModel, known_model
 from .models_folder import models_folder
-from .weights_file import check_name, first_line
+from .names import check_name, first_line
 
 HUB = "https://huggingface.co"
 PART_SUFFIX = ".part"
@@ -92,6 +92,7 @@ def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_pr
         if on_progress:
             on_progress(done, 2 * file.size)
 
+    check_name(destination)
     if _is_installed(file, destination, tell):
         return
     address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or HUB)
@@ -186,7 +187,6 @@ def _alone(destination: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """The folder of `destination`, made where it is missing, to one process and thread at a time."""
     from filelock import FileLock, Timeout
 
-    check_name(destination)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(str(destination.with_name(LOCK_FILE)))
@@ -245,7 +245,7 @@ def _identity(path: Path) -> tuple[int, int]:
     """Changes when another file takes a file's place."""
     try:
         facts = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return 0, 0
     return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else (0, 0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from .known import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS
+from .names import check_name
 
 VARIABLE = "LATENTSYNC_MODELS"
 UNET_FILE = "latentsync_unet.pt"
@@ -52,6 +53,7 @@ def find_vae(unet: Path, folder: Path, chosen: Path | None = None) -> tuple[Path
     """
     if chosen is not None:
         chosen = Path(chosen)
+        check_name(chosen)
         if chosen.is_file():
             return None, chosen
         places = [chosen]
@@ -76,6 +78,7 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
     Raises ModelError saying where it goes.
     """
     if chosen is not None:
+        check_name(Path(chosen))
         if not Path(chosen).exists():
             raise ModelError(f"There is no Whisper model at {chosen}; give OpenAI's tiny.pt.")
         return Path(chosen)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ModelError
-from .weights_file import check_name, first_line
+from .names import check_name, first_line
 
 MOST_BYTES = 2**20  # the longest in use has 2 KB
 

@@ -18,6 +18,7 @@ from .identity import checked_sha256, file_sha256, note_sha256, quick_digest
 from .known import KNOWN_MODELS, KnownModel
 from .model import PRECISIONS, LatentSyncModel, LoadOptions, chosen_device, chosen_dtype
 from .models_folder import BUNDLE_FILE, UNET_FILE, find_vae, find_whisper, installed_places, models_folder
+from .names import check_name, shown
 from .offload import offload
 from .settings_file import read_settings
 from .unet import UNet
@@ -26,7 +27,6 @@ from .untrained import NAME as UNTRAINED
 from .untrained import RESOLUTION as UNTRAINED_RESOLUTION
 from .untrained import untrained_model
 from .vae import SD_VAE_CONFIG, DiffusersCodec, current_keys
-from .weights_file import check_name, shown
 from .whisper import WhisperEncoder
 
 __all__ = ["LatentSyncModel", "LoadOptions", "convert", "load_model", "save_bundle"]

@@ -20,12 +20,11 @@ from typing import BinaryIO
 import torch
 
 from ..errors import ModelError
+from .names import check_name, first_line, shown
 from .pickle_scan import ForeignPickle, OversizedPickle, Storage, scan
 
 SAFE_RELEASE = (2, 6)  # PyTorch before this one runs code from a .pt file in spite of weights_only (CVE-2025-32434)
 HEAD = 512  # bytes that tell what a file is
-LONGEST_PATH, LONGEST_NAME = 4096, 255  # characters, of any file system
-SHOWN = 80  # characters of a name from a file that a message repeats
 MOST_DIRECTORY = 16 * 2**20  # bytes of an archive's list of files, or of a safetensors file's list of tensors
 MOST_PICKLE = 16 * 2**20  # bytes; LatentSync's own has 0.3 million
 LEGACY_PICKLES = 5  # magic number, version, system, content, keys of the storages that follow
@@ -88,32 +87,6 @@ def read_metadata(path: Path) -> dict[str, str]:
         return _open_safetensors(path, lambda file: dict(file.metadata() or {}))
     except UNREADABLE:
         return {}
-
-
-def check_name(path: Path) -> None:
-    """ModelError for a name that no file can have, or that PyTorch can't open."""
-    text = str(path)
-    if len(text) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in path.parts):
-        raise ModelError(f"{shown(repr(text))} has {len(text)} characters, more than a file's name can; give another.")
-    if "\0" in text:
-        raise ModelError(f"{text[:SHOWN]!r} has a null character in it, which no file name can have; give another.")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ModelError(
-            f"The name {text[-SHOWN:]!r} has bytes that are no text in UTF-8; rename the file or folder."
-        ) from None
-
-
-def shown(text: object) -> str:
-    """A name or value out of a file as a message may repeat it: on one line, and not too long."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in str(text)[: SHOWN + 1])
-    return line if len(line) <= SHOWN else f"{line[: SHOWN - 3]}..."
-
-
-def first_line(problem: BaseException) -> str:
-    """The first line of an error's text, or its kind."""
-    return shown((str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip("."))
 
 
 def torch_release() -> tuple[int, int]:

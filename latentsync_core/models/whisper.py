@@ -13,8 +13,9 @@ from ..errors import ModelError
 from ..log_mel import normalised_mel, scan
 from .checkpoint import is_plain, read_tensors
 from .claims import built, check_whisper
+from .names import shown
 from .settings_file import read_settings
-from .weights_file import read_content, shown
+from .weights_file import read_content
 
 REMEDY = "give OpenAI's own tiny.pt or small.pt"
 ROWS_PER_SECOND = 50  # of the features: the second convolution halves the 100 mel frames a second
