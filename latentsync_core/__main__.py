@@ -23,6 +23,7 @@ from .url_inputs import FetchedInput, UrlText, local_path, media, no_url, urls_a
 
 EXIT_ERROR = 2  # bad input, said in one sentence
 EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
+NOTHING = "nothing was written"
 
 
 def main(arguments: list[str] | None = None, network: Network | None = None) -> int:
@@ -36,9 +37,15 @@ def main(arguments: list[str] | None = None, network: Network | None = None) -> 
         _say_error(str(error), options.json)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        _say_error("cancelled; nothing was written", options.json)
+        _say_error(f"cancelled; {options.left(options)}", options.json)
         return EXIT_CANCELLED
     return 0
+
+
+def _left_in_work_folder(options: argparse.Namespace) -> str:
+    if options.work_folder is None:
+        return NOTHING
+    return f"no result was written; what is finished stays in {options.work_folder}, and the same command continues"
 
 
 def _sync(options: argparse.Namespace) -> None:
@@ -123,6 +130,13 @@ def _download(options: argparse.Namespace) -> None:
     print(json.dumps({"folder": str(folder)}) if options.json else f"installed in {folder}")
 
 
+def _left_by_download(options: argparse.Namespace) -> str:
+    from .models.download import DownloadOptions, kept
+
+    left = kept(options.model, DownloadOptions(models_folder=options.models_folder))
+    return f"{left}; run it again to continue" if left else NOTHING
+
+
 def _convert(options: argparse.Namespace) -> None:
     from .models.weights import LoadOptions, convert
 
@@ -142,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_sync(commands)
 
-    faces = _add_command(commands, "faces", _faces, "say who is seen in a clip and when, with pictures")
+    faces = _add_command(
+        commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _left_in_work_folder
+    )
     faces.add_argument("video", type=media)
     faces.add_argument("--out", type=local_path, help="folder for people.png, timeline.png and faces.json")
     faces.add_argument(
@@ -158,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
     demo.add_argument("--out", type=no_url, default="demo/out.mp4")
 
-    download = _add_command(commands, "download", _download, "download a model and check it")
+    download = _add_command(commands, "download", _download, "download a model and check it", _left_by_download)
     download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
     download.add_argument("--models-folder", type=Path, help="where models live (default: LATENTSYNC_MODELS)")
     download.add_argument("--endpoint", help="address of a mirror of the model hub (default: HF_ENDPOINT)")
@@ -173,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_sync(commands: argparse._SubParsersAction) -> None:
-    sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice")
+    sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _left_in_work_folder)
     sync.add_argument(
         "--video", required=True, type=media, help="the clip, file or https: URL; a single picture is a one-frame clip"
     )
@@ -264,10 +280,15 @@ def _add_download_limit(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_command(
-    commands: argparse._SubParsersAction, name: str, command: Callable[[argparse.Namespace], None], text: str
+    commands: argparse._SubParsersAction,
+    name: str,
+    command: Callable[[argparse.Namespace], None],
+    text: str,
+    left: Callable[[argparse.Namespace], str] = lambda _options: NOTHING,
 ) -> argparse.ArgumentParser:
+    """Adds a command; `left` says what is there after it was cancelled."""
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, left=left)
     parser.add_argument("--json", action="store_true", help="print one JSON object, no bars: for machines")
     return parser
 
@@ -451,5 +472,6 @@ def _say_error(sentence: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name that isn't text must not end a finished job
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
     sys.exit(main())

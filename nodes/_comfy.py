@@ -17,6 +17,8 @@ import torch
 from comfy_api.latest import io
 
 from ..latentsync_core.audio_io import AudioSource
+from ..latentsync_core.errors import OutputError
+from ..latentsync_core.file_prefix import file_prefix
 from ..latentsync_core.models.vae import LatentCodec
 from ..latentsync_core.scratch import sweep
 
@@ -115,15 +117,24 @@ def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
     """The next free numbered path in the output folder; `prefix` may name sub-folders, but none outside of it.
 
     What a killed ComfyUI left there is swept; in its temp folder it isn't, since ComfyUI empties that by itself.
+
+    Raises OptionError for another prefix, OutputError where its folder can't be made.
     """
-    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory(), *size)
+    prefix, output = file_prefix(prefix), folder_paths.get_output_directory()
+    try:
+        folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, output, *size)
+    except OSError as problem:
+        raise OutputError(
+            f"There can't be a folder for {prefix!r} below the output folder ({problem.strerror}); give another "
+            "filename_prefix."
+        ) from None
     sweep(Path(folder))
     return Path(folder) / f"{name}_{counter:05}_{suffix}"
 
 
 def temporary_file(prefix: str, suffix: str, _size: tuple[int, int]) -> Path:
     """A new path in our folder below the temp folder, called as the last part of `prefix`."""
-    return own_folder("results") / f"{Path(prefix).name or 'dub'}-{uuid.uuid4().hex[:12]}{suffix}"
+    return own_folder("results") / f"{Path(file_prefix(prefix)).name or 'dub'}-{uuid.uuid4().hex[:12]}{suffix}"
 
 
 def shown(path: Path) -> dict[str, str]:

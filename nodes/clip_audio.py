@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..latentsync_core.channels import Channels, mixed_down
 from ._clips import sound_of
 from ._comfy import schema
+from ._inputs import checked
 
 
 class ClipAudio(io.ComfyNode):
@@ -34,6 +35,7 @@ class ClipAudio(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, video: Any, channels: str) -> io.NodeOutput:
         sound, notes = sound_of(video)
         audio = {**sound, "waveform": mixed_down(sound["waveform"], Channels(channels))}

@@ -15,6 +15,7 @@ from ..latentsync_core.mixing import mixed_file
 from ..latentsync_core.types import SyncedFaces
 from ..latentsync_core.video_io import Codec, WriterOptions
 from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
+from ._inputs import checked
 from ._results import PREFIX, Patch, Wanted, play, write_result
 from ._sockets import Held, Synced
 
@@ -138,6 +139,7 @@ class Composite(io.ComfyNode):
         return str([sorted(_on_demand(prompt, each)) for each in (alike if node is None else [node])])
 
     @classmethod
+    @checked
     def execute(
         cls,
         synced: Held,

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..latentsync_core.errors import FaceError
 from ..latentsync_core.face_crops import decode_faces
 from ._comfy import Progress, schema
+from ._inputs import checked
 from ._sockets import Held, Synced
 
 
@@ -29,6 +30,7 @@ class DecodeFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, synced: Held) -> io.NodeOutput:
         crops = [crop for _, crop in decode_faces(synced.value, Progress().phase())]
         if not crops:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..latentsync_core.audio_features import embed_audio
 from ..latentsync_core.audio_io import load_audio
 from ._comfy import Progress, own_folder, schema, shown
+from ._inputs import checked
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Model
 
@@ -35,6 +36,7 @@ class EmbedAudio(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model: ManagedModel, audio: Any) -> io.NodeOutput:
         voice = load_audio(audio)
         whisper = model.ready_to_hear().whisper

@@ -14,6 +14,7 @@ from ..latentsync_core.sampling.sampler import SamplerOptions
 from ..latentsync_core.timeline import LengthRule
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, schema
+from ._inputs import checked
 from ._results import play, try_result, write_result
 from .load_model import managed_model, model_choice
 from .prepare_faces import clip_input, fps_input, refuse_slices
@@ -52,6 +53,7 @@ class LipSync(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         clip: torch.Tensor | Any,

@@ -9,13 +9,16 @@ from typing import Any
 import comfy.model_management
 from comfy_api.latest import io
 
+from ..latentsync_core.errors import ModelError
 from ..latentsync_core.models.demonstration import demonstration_models
 from ..latentsync_core.models.download import DownloadOptions, download
 from ..latentsync_core.models.known import KNOWN_MODELS
 from ..latentsync_core.models.model import PRECISIONS, LoadOptions, chosen_dtype
 from ..latentsync_core.models.models_folder import installed_models, installed_places
+from ..latentsync_core.models.names import shown
 from ..latentsync_core.models.weights import load_model
 from ._comfy import Progress, models_folders, schema
+from ._inputs import checked
 from ._managed_model import ManagedModel, Operations
 from ._sockets import Model
 
@@ -58,6 +61,7 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model: str, precision: str, download_if_missing: bool, vae: Any = None) -> io.NodeOutput:
         progress = Progress(download=9, load=1)
         loaded = managed_model(
@@ -79,7 +83,7 @@ def model_choice() -> io.Combo.Input:
 
 
 def managed_model(name: str, precision: str, may_download: bool, on_download: Any, on_load: Any) -> ManagedModel:
-    """The model of that name in the list, loaded or, if any graph has it already, shared."""
+    """The model of that name in the list, loaded or, if any graph has it already, shared. ModelError for any other."""
     device = comfy.model_management.get_torch_device()
     dtype = chosen_dtype(precision, device)
     folders = models_folders()
@@ -91,8 +95,11 @@ def managed_model(name: str, precision: str, may_download: bool, on_download: An
     elif name in demonstration_models():
         spec, at = demonstration_models()[name], None
     else:
-        at = next((folder for folder in folders if (folder / name).exists()), None)
-        spec = name if at is None else at / name
+        # Only what lies in a models folder, by its very name in the list: a prompt may hold any other path.
+        at = next((folder for folder in folders if name in installed_models(folder)), None)
+        if at is None:
+            raise ModelError(f"There is no model called {shown(repr(name))} in {folders[0]}; choose one of the list.")
+        spec = at / name
     key = (str(spec), _version(spec), str(at), dtype, str(device))
     managed = _loaded.get(key)
     if managed is None:

@@ -16,6 +16,7 @@ from ..latentsync_core.pipeline import find_faces
 from ..latentsync_core.types import Clip, FaceTracks
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, preview_image, schema, upstream_classes
+from ._inputs import checked
 from ._sockets import Faces, Held
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
@@ -91,6 +92,7 @@ class PrepareFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         clip: Any,

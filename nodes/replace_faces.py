@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ..latentsync_core.face_crops import replace_faces
 from ._comfy import Progress, own_folder, schema
+from ._inputs import checked
 from ._sockets import Held, Synced
 
 
@@ -28,6 +29,7 @@ class ReplaceFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, synced: Held, crops: torch.Tensor) -> io.NodeOutput:
         replaced = replace_faces(synced.value, crops, own_folder("faces"), Progress().phase())
         return io.NodeOutput(Held(replaced, synced.tensors))

@@ -13,6 +13,7 @@ from ..latentsync_core.sampling.sampler import SamplerOptions
 from ..latentsync_core.timeline import LengthRule
 from ..latentsync_core.types import FaceTracks, SyncedFaces
 from ._comfy import Progress, own_folder, schema
+from ._inputs import checked
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Faces, Held, Model, Synced, Trepa
 
@@ -49,6 +50,7 @@ class Sampler(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model: ManagedModel,

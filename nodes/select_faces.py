@@ -13,6 +13,7 @@ from ..latentsync_core.faces.choose import ChooseBy, FaceChoice, choose, read_tr
 from ..latentsync_core.faces.preview import people_sheet
 from ..latentsync_core.faces.report import as_data, as_text, timeline_picture
 from ._comfy import preview_image, schema
+from ._inputs import checked
 from ._sockets import Faces, Held
 
 CHOICE = FaceChoice()
@@ -72,6 +73,7 @@ class SelectFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         faces: Held,

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..latentsync_core.sampling.sampler import SamplerOptions
 from ..latentsync_core.sampling.windows import MAX_WINDOW, WindowOptions
 from ._comfy import schema
+from ._inputs import checked
 from ._sockets import Trepa
 
 DEFAULTS = SamplerOptions()
@@ -53,5 +54,6 @@ class TrepaSettings(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, window: int, overlap: int, noise_sharing: float) -> io.NodeOutput:
         return io.NodeOutput(SamplerOptions(noise_sharing=noise_sharing, windows=WindowOptions(window, overlap)))

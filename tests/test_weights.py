@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -419,3 +423,88 @@ def test_the_full_models_config_is_read_off_its_shapes():
     full = json.loads(gzip.decompress(packed.read_bytes()))
     config = weights.UNetConfig.from_shapes({key: tuple(shape) for key, shape in full["keys"].items()})
     assert config == weights.UNetConfig.from_dict(full["config"])
+
+
+# --- a bundle is there whole or not at all
+
+CONVERT = """
+import resource, signal, sys
+from latentsync_core.__main__ import main
+most = int(sys.argv.pop(1))
+if most:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+sys.exit(main(["convert", *sys.argv[1:]]))
+"""
+
+
+def converting(destination: Path, most: int = 0) -> subprocess.Popen:
+    """The command, in a process whose files can't exceed `most` bytes, as on a full disk; 0 sets no limit."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CONVERT, str(most), "nano", str(destination)],
+        cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size to play a full disk with")
+def test_a_conversion_that_finds_no_room_leaves_nothing(tmp_path):
+    running = converting(tmp_path / "new/deep/bundle", most=100_000)
+    _, told = running.communicate(timeout=120)
+    assert running.returncode == 2, told
+    assert "can't be written" in told
+    assert "nothing of it is kept" in told
+    assert "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there can't be sent Ctrl-C alone")
+def test_a_cancelled_conversion_leaves_nothing_and_says_so(tmp_path):
+    running = converting(tmp_path / "bundle")
+    while running.poll() is None and not list(tmp_path.iterdir()):
+        time.sleep(0.001)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=120)
+    if running.returncode == 0:  # the last file was written already
+        assert (tmp_path / "bundle/model.json").exists()
+    else:
+        assert running.returncode == 130, told
+        assert "cancelled; nothing was written" in told
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_that_fails_half_way_leaves_nothing(model, tmp_path, monkeypatch):
+    """Whatever stops it, here after the first of three files: ComfyUI's cancel, a lost drive, a bug."""
+    written = []
+
+    class Stop(BaseException):
+        pass
+
+    def copymode(_source, target):
+        written.append(target)
+        raise Stop
+
+    monkeypatch.setattr(shutil, "copymode", copymode)
+    with pytest.raises(Stop):
+        save_bundle(model, tmp_path / "bundle")
+    assert written
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["nul\0", "undecodable\udcff", "a" * 300])
+def test_a_bundle_needs_a_name_that_a_folder_can_have(name, model, tmp_path):
+    with pytest.raises(OutputError) as error:
+        save_bundle(model, tmp_path / name)
+    assert str(error.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_bundle_goes_is_looked_at_before_a_model_is_loaded(tmp_path):
+    (tmp_path / "keep.txt").write_text("mine")
+    with pytest.raises(OutputError, match="already there"):
+        convert("no such model", tmp_path)
+
+
+def test_an_empty_folder_becomes_the_bundle(model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert load_model(save_bundle(model, tmp_path / "empty"), LoadOptions(device="cpu")).name == "untrained"
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]

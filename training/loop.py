@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from latentsync_core.errors import OptionError
+from latentsync_core.models.weights_file import read_content
 
 RUNS = Path(__file__).parent / "runs"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -138,7 +139,7 @@ def averaged_in(run: Path) -> dict[str, Tensor]:
     path = run / "checkpoint" / "custom_checkpoint_0.pkl"
     if not path.exists():
         raise OptionError(f"{run} has no checkpoint.")
-    return torch.load(path, map_location="cpu", weights_only=True)["averaged"]
+    return read_content(path, "train again")["averaged"]
 
 
 def reporter() -> Callable[[float, dict[str, float]], None]:

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from latentsync_core.models.weights_file import read_content
+
 from .backdrop import backdrop
 from .crops import RESOLUTION, aligned_crop
 from .disturb import at_random
@@ -135,7 +137,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     if options.cache and options.cache.exists():
-        crops, openings = torch.load(options.cache, weights_only=True)
+        crops, openings = read_content(options.cache, "remove it, and the crops are drawn again")
     else:
         crops, openings = collect(options.people, options.each)
         if options.cache:

@@ -17,6 +17,7 @@ from ..types import FaceTrack, FaceTracks
 FRONTAL = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
 NEAR = 1.0  # boxes: how far beside a face a point may lie that still means it
 MOST_TRACKS = 100_000  # that a list may name
+LONGEST_LIST = 10_000  # characters
 
 
 class ChooseBy(str, Enum):
@@ -103,14 +104,18 @@ def read_track_list(text: str) -> tuple[int, ...]:
     Raises:
         OptionError: anything else.
     """
+    if len(text) > LONGEST_LIST:
+        raise OptionError(f"the list of tracks has {len(text)} characters; write at most {LONGEST_LIST}")
     numbers: list[int] = []
     for part in filter(None, re.split(r"[\s,;]+", text.strip())):
-        span = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part)
+        span = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
         if not span:
-            raise OptionError(f"{part!r} is no track number; write numbers and ranges such as 3, 5-7")
+            raise OptionError(f"{part[:40]!r} is no track number; write numbers and ranges such as 3, 5-7")
         first, last = int(span[1]), int(span[2] or span[1])
-        if last < first or len(numbers) + last - first >= MOST_TRACKS:
+        if last < first:
             raise OptionError(f"{part!r} is no range of tracks; write the smaller number first")
+        if len(numbers) + last - first >= MOST_TRACKS:
+            raise OptionError(f"{part!r} makes more than {MOST_TRACKS} tracks; write those that the sheet shows")
         numbers += range(first, last + 1)
     return tuple(dict.fromkeys(numbers))
 

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +21,15 @@ import torch
 from ..errors import ModelError, OutputError
 from .model import LatentSyncModel
 from .models_folder import BUNDLE_FILE
+from .names import check_name, first_line, shown
+from .settings_file import read_settings
 from .vae import DiffusersCodec
 
 FORMAT = "latentsync-dub-bundle"
 FIELDS = {"name": str, "resolution": int, "demonstration": bool, "unet": dict, "vae": dict, "whisper": dict}
 PARTS = ("unet", "vae", "whisper")
+RESOLUTIONS = range(64, 4096 + 1, 64)  # pixels, of crops
+LONGEST_NAME = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -46,17 +52,22 @@ class Bundle:
 def read_bundle(folder: Path) -> Bundle:
     """Reads a bundle's model.json. Raises ModelError naming what is missing or of the wrong kind."""
     path = folder / BUNDLE_FILE
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"The folder {folder} holds no model: it has no {BUNDLE_FILE}.") from None
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} can't be read ({problem}); write the bundle again.") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not path.is_file():
+        raise ModelError(f"The folder {folder} holds no model: it has no {BUNDLE_FILE}.")
+    content = read_settings(path, "write the bundle again")
+    if content.get("format") != FORMAT:
         raise ModelError(f"{path} is no description of a model bundle: its format is not {FORMAT!r}.")
     for field, kind in FIELDS.items():
-        if not isinstance(content.get(field), kind):
-            raise ModelError(f"{path} gives {content.get(field)!r} for {field}, not a {kind.__name__}; write it again.")
+        value = content.get(field)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ModelError(f"{path} gives {shown(repr(value))} for {field}, not a {kind.__name__}; write it again.")
+    if content["resolution"] not in RESOLUTIONS:
+        raise ModelError(
+            f"{path} gives {shown(content['resolution'])} for resolution, not a multiple of {RESOLUTIONS.step} from "
+            f"{RESOLUTIONS[0]} to {RESOLUTIONS[-1]} pixels; write it again."
+        )
+    if not content["name"].isprintable() or len(content["name"]) > LONGEST_NAME:
+        raise ModelError(f"{path} gives {shown(repr(content['name']))} for name; write one short line.")
     bundle = Bundle(folder, **{field: content[field] for field in FIELDS})
     for part in PARTS:
         if not bundle.weights(part).is_file():
@@ -64,14 +75,25 @@ def read_bundle(folder: Path) -> Bundle:
     return bundle
 
 
+def check_free(folder: Path) -> None:
+    """OutputError unless a bundle could become `folder`: a good name, and nothing there but an empty folder."""
+    try:
+        check_name(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise OutputError(f"{folder} is already there; give a new folder for the bundle.")
+    except ModelError as problem:
+        raise OutputError(str(problem)) from None
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
+
+
 def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
     """Writes a loaded model as a bundle, in the precision that it has; returns `folder`.
 
-    `folder` must not exist or be empty (OutputError). The model.json comes last, so that half a bundle is none.
-    ModelError for a model whose VAE isn't diffusers', or whose weights are offloaded.
+    `folder` must not exist or be empty (OutputError). It appears when all of the bundle is written: until then the
+    files lie in a folder of their own beside it, which goes when anything fails or the work is cancelled. ModelError
+    for a model whose VAE isn't diffusers', or whose weights are offloaded.
     """
-    from safetensors.torch import save_file
-
     if not isinstance(model.codec, DiffusersCodec):
         raise ModelError(
             f"The VAE of {model.name} is a {type(model.codec).__name__}, which can't be saved in a bundle."
@@ -79,8 +101,8 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
     if any(parameter.is_meta for parameter in model.unet.parameters()):
         raise ModelError(f"The weights of {model.name} are offloaded; load it without offload to save it.")
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} is already there; give a new folder for the bundle.")
+    check_free(folder)
+    target = folder.resolve()
     description = {
         "format": FORMAT,
         "name": model.name,
@@ -95,18 +117,49 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
         "vae": model.codec.vae.state_dict(),
         "whisper": whisper_state(model.whisper),
     }
+    parents = [parent for parent in target.parents if not parent.exists()]  # the innermost first
+    partial = target.parent / f".latentsync-bundle-{uuid.uuid4().hex[:12]}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(parents=True)
         for part, state in states.items():
-            target = folder / f"{part}.safetensors"
-            save_file({key: tensor.contiguous() for key, tensor in state.items()}, target.with_suffix(".part"))
-            os.replace(target.with_suffix(".part"), target)
-        (folder / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+            _write_tensors(state, partial / f"{part}.safetensors")
+        (partial / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
         for part in PARTS:  # safetensors writes files that nobody else may read
-            shutil.copymode(folder / BUNDLE_FILE, folder / f"{part}.safetensors")
-    except OSError as problem:
-        raise OutputError(f"The bundle {folder} can't be written ({problem.strerror}); free some room.") from None
+            shutil.copymode(partial / BUNDLE_FILE, partial / f"{part}.safetensors")
+        if target.exists():
+            target.rmdir()  # empty; Windows renames over nothing
+        partial.rename(target)
+    except BaseException as problem:
+        shutil.rmtree(partial, ignore_errors=True)
+        for parent in parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        if isinstance(problem, OSError):
+            raise _unwritable(folder, problem) from None
+        raise
     return folder
+
+
+def _write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Writes a file of weights. OSError where there is no room, too, which the library says in its own way."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+    needed = sum(tensor.nbytes for tensor in tensors.values())
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, f"{needed >> 20} MiB are needed")
+    try:
+        save_file(tensors, path)
+    except SafetensorError as problem:
+        raise OSError(first_line(problem)) from None
+
+
+def _unwritable(folder: Path, problem: OSError) -> OutputError:
+    return OutputError(
+        f"The bundle {folder} can't be written ({problem.strerror or first_line(problem)}), and nothing of it is kept; "
+        "free some room or give another folder."
+    )
 
 
 def whisper_dims(whisper: Any) -> dict[str, int]:

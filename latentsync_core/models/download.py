@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
+import errno
+import logging
 import os
 import shutil
-from collections.abc import Callable
+import stat
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError, OutputError
 from ..types import Progress
+from .hub_http import NETWORK_ERRORS, UnwantedAnswer, check_endpoint, stream
 from .identity import checked_sha256, file_sha256, note_sha256
-from .known import VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, known_model
+from .known import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, KnownModel, known_model
 from .models_folder import models_folder
+from .names import check_name, first_line
 
+HUB = "https://huggingface.co"
 PART_SUFFIX = ".part"
+LOCK_FILE = ".download.lock"  # in the folder of the file; left there, since removing it would let two in
+LOOK_AGAIN = 0.2  # seconds between two tries to get the lock
+RETRIES = 5  # in a row that bring nothing, once something came
+RETRY_SECONDS = 1.0  # before the first of them; twice as long before each further one
+TRUE_WORDS = ("1", "on", "yes", "true")  # in environment variables, as the hub's own library reads them
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,12 +52,7 @@ def download(name: str, options: DownloadOptions | None = None, on_progress: Pro
     options = options or DownloadOptions()
     model = known_model(name)
     folder = models_folder(options.models_folder)
-    wanted = [
-        (VAE_CONFIG, folder / VAE_FOLDER / VAE_CONFIG.path),
-        (VAE_WEIGHTS, folder / VAE_FOLDER / VAE_WEIGHTS.path),
-        (model.whisper, folder / name / model.whisper.path),
-        (model.unet, folder / name / model.unet.path),
-    ]
+    wanted = _wanted(model, folder)
     done, total = 0, 2 * sum(file.size for file, _ in wanted)
 
     for file, destination in wanted:
@@ -58,122 +67,194 @@ def download(name: str, options: DownloadOptions | None = None, on_progress: Pro
     return folder / name
 
 
+def kept(name: str, options: DownloadOptions | None = None) -> str:
+    """What a cancelled download of a released model left, for a message; empty where it left nothing."""
+    if name not in KNOWN_MODELS:
+        return ""
+    wanted = _wanted(known_model(name), models_folder((options or DownloadOptions()).models_folder))
+    installed = [file.path for file, place in wanted if place.is_file()]
+    begun = [(file.path, _size(_part_of(place))) for file, place in wanted if not place.is_file()]
+    parts = [f"{_megabytes(size)} of {path}" for path, size in begun if size]
+    words = [f"{' and '.join(parts)} are kept"] if parts else []
+    if installed:
+        words.insert(0, f"{', '.join(installed)} {'is' if len(installed) == 1 else 'are'} installed")
+    return "; ".join(words)
+
+
 def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_progress: Progress | None = None) -> None:
     """Brings one published file to `destination`, which appears only when its hash is right.
 
-    What an interrupted call has fetched lies beside it under ".part" and is gone on with. Raises as `download`.
+    What an interrupted call has fetched lies beside it under ".part" and is gone on with. Where another process or
+    thread is fetching into the same folder, waits for it, and finds the file installed. Raises as `download`.
     """
 
     def tell(done: int) -> None:
         if on_progress:
             on_progress(done, 2 * file.size)
 
-    def check(path: Path) -> bool:
-        return file_sha256(path, lambda done, _: tell(file.size + done)) == file.sha256
+    check_name(destination)
+    if _is_installed(file, destination, tell):
+        return
+    address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or HUB)
+    before = _identity(destination)
+    part = _part_of(destination)
+    with _alone(destination, lambda: tell(_size(part))):
+        if _identity(destination) != before and _is_installed(file, destination, tell):
+            return
+        _install(file, destination, part, address, tell)
 
-    if destination.is_file() and destination.stat().st_size == file.size:
-        if checked_sha256(destination) == file.sha256:
-            return
-        if check(destination):
-            note_sha256(destination, file.sha256)
-            return
-    part = destination.with_name(destination.name + PART_SUFFIX)
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        kept = part.stat().st_size if part.exists() else 0
-        free = shutil.disk_usage(part.parent).free
-    except OSError as problem:
-        raise OutputError(
-            f"{destination} can't be written ({problem.strerror}); choose another models folder."
-        ) from None
-    if free < file.size - kept:
-        raise OutputError(
-            f"{part.parent} has {free >> 20} MiB free, but {file.path} needs {file.size - kept >> 20} more."
-        )
-    if kept != file.size:
-        _fetch_part(file, part, endpoint, tell)
-    if not check(part):
+
+def _install(file: KnownFile, destination: Path, part: Path, address: str, tell: Callable[[int], None]) -> None:
+    have = _size(part)
+    if have != file.size:
+        _check_room(file, part.parent, have)
+        _fetch_part(file, part, address, tell)
+    if file_sha256(part, lambda done, _: tell(file.size + done)) != file.sha256:
         part.unlink()
         raise ModelError(
             f"{file.path} of {file.repository} came with another hash than the published one, {file.sha256[:8]}..., "
             "and was removed; try again, or use another mirror."
         )
-    os.replace(part, destination)
+    try:
+        os.replace(part, destination)
+    except OSError as problem:
+        raise _unwritable(destination, problem) from None
     note_sha256(destination, file.sha256)
 
 
-def _fetch_part(file: KnownFile, part: Path, endpoint: str | None, tell: Callable[[int], None]) -> None:
-    """Fetches what `part` still lacks."""
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
-
-    if constants.HF_HUB_OFFLINE:
+def _fetch_part(file: KnownFile, part: Path, address: str, tell: Callable[[int], None]) -> None:
+    """Fetches what `part` still lacks; goes on by itself where a connection breaks off that brought something."""
+    if any(os.environ.get(name, "").lower() in TRUE_WORDS for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         raise ModelError(
             f"{file.path} of {file.repository} is not here and HF_HUB_OFFLINE forbids fetching it; unset it."
         )
-    url = hf_hub_url(file.repository, file.path, revision=file.revision, endpoint=endpoint)
-    # The newest hub libraries no longer resume between calls by themselves, so the part file is ours. Their own
-    # progress bar would come on top of the caller's; older ones can't be told so.
-    bar = {"tqdm_class": _no_bar()} if "tqdm_class" in inspect.signature(http_get).parameters else {}
-    with _Part(part, tell) as target:
-        if target.size > file.size:
-            target.truncate(0)
+    url = f"{address}/{file.repository}/resolve/{file.revision}/{file.path}"
+    fruitless, came = 0, False
+    while True:
+        before = _size(part)
         try:
-            http_get(url, target, resume_size=target.size, headers=build_hf_headers(), expected_size=file.size, **bar)
-        except (OSError, *HfHubHTTPError.__bases__) as problem:  # the second: whatever HTTP library the hub's uses
-            raise ModelError(
-                f"{file.path} of {file.repository} could not be fetched ({_first_line(problem)}); what has come is "
-                "kept: try again, or use a mirror (--endpoint or HF_ENDPOINT)."
-            ) from None
+            target = part.open("ab")
+        except OSError as problem:
+            raise _unwritable(part, problem) from None
+        try:
+            with target:
+                if before > file.size:
+                    target.truncate(0)
+                stream(url, target, target.seek(0, os.SEEK_END), file.size, tell)
+            return
+        except (UnwantedAnswer, *NETWORK_ERRORS) as problem:
+            came = came or _size(part) > before
+            fruitless = 0 if _size(part) > before else fruitless + 1
+            if isinstance(problem, UnwantedAnswer) or not came or fruitless > RETRIES or _is_of_the_disk(problem):
+                raise _failed(file, part, problem) from None
+            log.info("%s: %s; trying again", file.path, first_line(problem))
+        _pause(RETRY_SECONDS * 2**fruitless, lambda: tell(_size(part)))
 
 
-class _Part:
-    """The part file as the hub's library sees it: counts what is written, and lets it start over."""
-
-    def __init__(self, path: Path, tell: Callable[[int], None]) -> None:
-        self._file = path.open("ab")
-        self._file.seek(0, os.SEEK_END)
-        self._tell = tell
-        self.size = self._file.tell()
-
-    def write(self, data: bytes) -> int:
-        self._file.write(data)
-        self.size += len(data)
-        self._tell(self.size)
-        return len(data)
-
-    def tell(self) -> int:
-        return self.size
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def truncate(self, size: int | None = None) -> int:
-        self._file.flush()
-        self.size = self._file.truncate(size)
-        return self.size
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def __enter__(self) -> _Part:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
+def _failed(file: KnownFile, part: Path, problem: BaseException) -> ModelError | OutputError:
+    have = _size(part)
+    left = f"{_megabytes(have)} of it are kept" if have else "nothing of it is kept"
+    if _is_of_the_disk(problem):
+        return OutputError(f"{part} can't be written ({first_line(problem)}), {left}; free some room.")
+    return ModelError(
+        f"{file.path} of {file.repository} could not be fetched ({first_line(problem)}), {left}; try again, or use a "
+        "mirror (--endpoint or HF_ENDPOINT)."
+    )
 
 
-def _no_bar() -> type:
-    from tqdm import tqdm
-
-    class Silent(tqdm):
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
-
-    return Silent
+def _is_of_the_disk(problem: BaseException) -> bool:
+    """Whether a failure is one of writing: no room, or a file that has become too large."""
+    return isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
 
 
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
+def _is_installed(file: KnownFile, destination: Path, tell: Callable[[int], None]) -> bool:
+    """Whether the file is there and intact; one that was never checked is read through, and noted."""
+    try:
+        if _size(destination) != file.size:
+            return False
+        if checked_sha256(destination) == file.sha256:
+            return True
+        if file_sha256(destination, lambda done, _: tell(file.size + done)) != file.sha256:
+            return False
+    except OSError as problem:
+        raise ModelError(f"{destination} can't be read ({problem.strerror}); check its permissions.") from None
+    note_sha256(destination, file.sha256)
+    return True
+
+
+@contextlib.contextmanager
+def _alone(destination: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """The folder of `destination`, made where it is missing, to one process and thread at a time."""
+    from filelock import FileLock, Timeout
+
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(destination.with_name(LOCK_FILE)))
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                _pause(LOOK_AGAIN, on_wait)
+    except NotImplementedError:  # a file system without locks
+        lock = contextlib.nullcontext()
+    except OSError as problem:
+        raise _unwritable(destination, problem) from None
+    try:
+        yield
+    finally:
+        if isinstance(lock, FileLock):
+            lock.release()
+
+
+def _pause(seconds: float, on_wait: Callable[[], None]) -> None:
+    """Waits, calling `on_wait`, which may cancel, several times a second."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        on_wait()
+        time.sleep(min(left, LOOK_AGAIN))
+
+
+def _check_room(file: KnownFile, folder: Path, have: int) -> None:
+    free = shutil.disk_usage(folder).free
+    missing = file.size - (have if have < file.size else 0)
+    if free < missing:
+        raise OutputError(f"{folder} has {free >> 20} MiB free, but {file.path} needs {missing >> 20} more.")
+
+
+def _wanted(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
+    """The files of a released model and where they belong."""
+    return [
+        (VAE_CONFIG, folder / VAE_FOLDER / VAE_CONFIG.path),
+        (VAE_WEIGHTS, folder / VAE_FOLDER / VAE_WEIGHTS.path),
+        (model.whisper, folder / model.name / model.whisper.path),
+        (model.unet, folder / model.name / model.unet.path),
+    ]
+
+
+def _part_of(destination: Path) -> Path:
+    return destination.with_name(destination.name + PART_SUFFIX)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    return _identity(path)[0]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Changes when another file takes a file's place."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else (0, 0)
+
+
+def _megabytes(size: int) -> str:
+    if size < 1e6:
+        return f"{size / 1e3:.0f} KB" if size >= 1e3 else f"{size} bytes"
+    return f"{size / 1e6:.0f} MB"
+
+
+def _unwritable(destination: Path, problem: OSError) -> OutputError:
+    return OutputError(f"{destination} can't be written ({problem.strerror}); choose another models folder.")

@@ -13,6 +13,7 @@ from ..types import Progress
 BLOCK = 4 * 2**20  # bytes read at once
 EDGE = 2**20  # bytes of a file's head and tail in its quick digest
 SAMPLES, SAMPLE = 256, 4096  # evenly spread pieces between head and tail: how many, and bytes of each
+MOST_NOTE = 4096  # bytes
 NOTE_SUFFIX = ".checked.json"
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,12 @@ def quick_digest(path: Path) -> str:
 def checked_sha256(path: Path) -> str | None:
     """The SHA-256 noted beside `path`, if the file still has the size and time that it had when it was hashed."""
     try:
-        note = json.loads(_note(path).read_text("utf-8"))
+        with _note(path).open("rb") as file:
+            note = json.loads(file.read(MOST_NOTE))
         facts = path.stat()
         unchanged = note["size"] == facts.st_size and note["mtime_ns"] == facts.st_mtime_ns
         return str(note["sha256"]) if unchanged else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # no note, or none that we wrote: the file counts as unchecked
 
 

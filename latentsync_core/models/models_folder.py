@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from .known import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS
+from .names import check_name
 
 VARIABLE = "LATENTSYNC_MODELS"
 UNET_FILE = "latentsync_unet.pt"
@@ -52,6 +53,7 @@ def find_vae(unet: Path, folder: Path, chosen: Path | None = None) -> tuple[Path
     """
     if chosen is not None:
         chosen = Path(chosen)
+        check_name(chosen)
         if chosen.is_file():
             return None, chosen
         places = [chosen]
@@ -76,6 +78,7 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
     Raises ModelError saying where it goes.
     """
     if chosen is not None:
+        check_name(Path(chosen))
         if not Path(chosen).exists():
             raise ModelError(f"There is no Whisper model at {chosen}; give OpenAI's tiny.pt.")
         return Path(chosen)
@@ -97,12 +100,25 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
 def installed_models(folder: Path) -> list[str]:
     """What `load_model` could load from `folder` and its sub-folders, as paths below it with forward slashes, sorted.
 
-    Bundle folders, and checkpoint files that may be a U-Net: which of them are is known only when one is loaded.
+    Bundle folders, and checkpoint files that may be a U-Net: which of them are is known only when one is loaded. Links
+    to files and folders elsewhere count, as large models often lie on another disk.
     """
-    bundles = {path.parent for path in folder.rglob(BUNDLE_FILE)}
-    files = (path for path in folder.rglob("*") if path.suffix in CHECKPOINT_SUFFIXES)
-    checkpoints = [path for path in files if not bundles & set(path.parents) and not _is_companion(path)]
-    return sorted(path.relative_to(folder).as_posix() for path in (*bundles, *checkpoints) if path != folder)
+    bundles, checkpoints, seen = [], [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place)
+        real = os.path.realpath(place)
+        if real in seen or BUNDLE_FILE in files:  # a link in a circle, or a bundle, whose parts are no models
+            folders.clear()
+        if real in seen:
+            continue
+        seen.add(real)
+        if BUNDLE_FILE in files:
+            bundles.append(here)
+        else:
+            paths = (here / name for name in files if name.endswith(CHECKPOINT_SUFFIXES))
+            checkpoints += [path for path in paths if path.is_file() and not _is_companion(path)]
+    names = (path.relative_to(folder).as_posix() for path in (*bundles, *checkpoints) if path != folder)
+    return sorted(name for name in names if name.isprintable())
 
 
 def _is_companion(path: Path) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from ..errors import ModelError, OutputError
+from .settings_file import MOST_BYTES
+from .weights_file import read_metadata
 
 KEY = "config"  # of the file's metadata
 
@@ -34,18 +36,12 @@ def save_network(module: torch.nn.Module, config: Mapping[str, Any], path: str |
 
 def config_in(path: Path) -> dict[str, Any] | None:
     """The config that a file of weights carries; None where it carries none. Raises ModelError for one that is none."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-    except (SafetensorError, OSError):  # a .pt file, a damaged one or none: reading its tensors will tell
-        return None
+    text = read_metadata(path).get(KEY)  # a .pt file, a damaged one or none has nothing: reading its tensors will tell
     if text is None:
         return None
     try:
-        config = json.loads(text)
-    except ValueError:
+        config = json.loads(text) if len(text) <= MOST_BYTES else None
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise ModelError(f"{path} carries a config that can't be read, {text[:40]!r}; save it again.")

@@ -20,6 +20,7 @@ from ..errors import ModelError
 from ..sync_mel import BANDS, window_columns
 from .attention import FeedForward
 from .checkpoint import fill, read_tensors
+from .claims import built, check_vae
 from .layers import Layers
 from .network_file import config_in, save_network
 from .syncnet_config import NORM_GROUPS, EncoderConfig, SyncNetConfig
@@ -171,7 +172,10 @@ def load_syncnet(path: str | Path, device: torch.device | str = "cpu", dtype: to
     Raises ModelError for any other file.
     """
     path = Path(path)
-    net = SyncNet.from_config(config_in(path) or SyncNetConfig(), device="meta")
+    config = config_in(path)
+    if config is not None:
+        check_vae(config, read_tensors(path, REMEDY), str(path), REMEDY)
+    net = built(lambda: SyncNet.from_config(config or SyncNetConfig(), device="meta"), str(path), REMEDY)
     fill(
         net,
         lambda: read_tensors(path, REMEDY),

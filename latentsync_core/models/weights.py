@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 
@@ -11,14 +10,17 @@ import torch
 
 from ..errors import ModelError, OptionError
 from ..types import Progress
-from .bundle import read_bundle, save_bundle
-from .checkpoint import check_fit, fill, read_tensors
+from .bundle import check_free, read_bundle, save_bundle
+from .checkpoint import OFFICIAL, check_fit, fill, read_tensors
+from .claims import built, check_unet, check_vae
 from .demonstration import NANO, NANO_FOLDER
 from .identity import checked_sha256, file_sha256, note_sha256, quick_digest
 from .known import KNOWN_MODELS, KnownModel
 from .model import PRECISIONS, LatentSyncModel, LoadOptions, chosen_device, chosen_dtype
 from .models_folder import BUNDLE_FILE, UNET_FILE, find_vae, find_whisper, installed_places, models_folder
+from .names import check_name, shown
 from .offload import offload
+from .settings_file import read_settings
 from .unet import UNet
 from .unet_config import UNetConfig
 from .untrained import NAME as UNTRAINED
@@ -29,6 +31,11 @@ from .whisper import WhisperEncoder
 
 __all__ = ["LatentSyncModel", "LoadOptions", "convert", "load_model", "save_bundle"]
 
+REMEDY = (
+    f"give {', '.join(KNOWN_MODELS)}, a bundle folder, a U-Net checkpoint, or {NANO} (the small demonstration model "
+    "that is carried with the pack)"
+)
+AGAIN = "write the bundle again"
 UNFIT = "{} does not fit LatentSync's U-Net"
 
 log = logging.getLogger(__name__)
@@ -52,6 +59,7 @@ def load_model(
     """
     options = options or LoadOptions()
     path = Path(spec)
+    check_name(path)
     if str(spec) == UNTRAINED:
         return untrained_model(
             options.resolution or UNTRAINED_RESOLUTION,
@@ -63,16 +71,16 @@ def load_model(
         return _load_bundle(NANO_FOLDER, options, on_progress)
     if str(spec) in KNOWN_MODELS:
         return _load_installed(KNOWN_MODELS[str(spec)], options, on_progress)
-    if path.is_dir():
-        if not (path / BUNDLE_FILE).is_file() and (path / UNET_FILE).is_file():
-            return _load_checkpoint(path / UNET_FILE, None, options, on_progress)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+        is_bundle = is_folder and ((path / BUNDLE_FILE).is_file() or not (path / UNET_FILE).is_file())
+    except OSError as problem:  # a name that is too long, or a folder that can't be looked into
+        raise ModelError(f"There is no model to be read at {shown(spec)} ({problem.strerror}); {REMEDY}.") from None
+    if is_bundle:
         return _load_bundle(path, options, on_progress)
-    if path.is_file():
-        return _load_checkpoint(path, None, options, on_progress)
-    raise ModelError(
-        f"There is no model called {str(spec)!r} and no file or folder there; give {', '.join(KNOWN_MODELS)}, a bundle "
-        f"folder, a U-Net checkpoint, or {NANO} (the small demonstration model that is carried with the pack)."
-    )
+    if is_folder or is_file:
+        return _load_checkpoint(path / UNET_FILE if is_folder else path, None, options, on_progress)
+    raise ModelError(f"There is no model called {shown(repr(str(spec)))} and no file or folder there; {REMEDY}.")
 
 
 def convert(
@@ -89,6 +97,7 @@ def convert(
     """
     if precision not in PRECISIONS:
         raise OptionError(f"precision is {precision!r}; use {', '.join(PRECISIONS)}.")
+    check_free(Path(destination))
     given = options or LoadOptions()
     on_cpu = LoadOptions(
         device="cpu",
@@ -118,12 +127,15 @@ def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progre
 def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
     bundle = read_bundle(folder)
     _refuse_other_resolution(bundle.name, bundle.resolution, options)
+    what = f"{folder / BUNDLE_FILE}"
+    unet_config = built(lambda: UNetConfig.from_dict(bundle.unet), what, AGAIN)
+    check_unet(unet_config, read_tensors(bundle.weights("unet")), what, AGAIN)
     dims, state = bundle.whisper, read_tensors(bundle.weights("whisper"))
     return _assemble(
         name=bundle.name,
         resolution=bundle.resolution,
         demonstration=bundle.demonstration,
-        unet_config=UNetConfig.from_dict(bundle.unet),
+        unet_config=unet_config,
         unet_file=bundle.weights("unet"),
         vae_config=dict(bundle.vae),
         vae_file=bundle.weights("vae"),
@@ -137,14 +149,17 @@ def _load_checkpoint(
     path: Path, known: KnownModel | None, options: LoadOptions, on_progress: Progress | None
 ) -> LatentSyncModel:
     tensors = read_tensors(path)
-    config = UNetConfig.from_shapes({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    config = built(lambda: UNetConfig.from_shapes(shapes), str(path), OFFICIAL)
     if config is None:
-        first = ", ".join(list(tensors)[:3])
+        first = ", ".join(map(shown, list(tensors)[:3]))
         raise ModelError(
             f"{path} is no LatentSync U-Net: it holds {len(tensors)} tensors, {first}, ...; give latentsync_unet.pt, "
             "or run `python -m latentsync_core download latentsync-1.6`."
         )
-    check_fit(UNet.from_config(config, device="meta").state_dict(), tensors, UNFIT.format(path))
+    check_unet(config, tensors, str(path), OFFICIAL)
+    empty = built(lambda: UNet.from_config(config, device="meta").state_dict(), str(path), OFFICIAL)
+    check_fit(empty, tensors, UNFIT.format(path))
     del tensors  # and with them the mapping of the file
     known = known or _recognise(path, on_progress)
     if known:
@@ -163,7 +178,7 @@ def _load_checkpoint(
         demonstration=False,
         unet_config=config,
         unet_file=path,
-        vae_config=_read_json(vae_config) if vae_config else SD_VAE_CONFIG,
+        vae_config=read_settings(vae_config, "download it again") if vae_config else SD_VAE_CONFIG,
         vae_file=vae_file,
         whisper=WhisperEncoder.from_pretrained(whisper_file),
         options=options,
@@ -191,8 +206,12 @@ def _assemble(
             f"The Whisper model is {whisper.width} wide, but {unet_file} listens to one of {unet_config.audio_width}; "
             "give the one that it was trained with (384 is tiny, 768 small)."
         )
-    unet = UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta")
-    codec = DiffusersCodec.from_config(vae_config, device="meta")
+    unet = built(
+        lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"), str(unet_file), OFFICIAL
+    )
+    what = f"The config of {vae_file}"
+    check_vae(vae_config, read_tensors(vae_file), what, OFFICIAL)
+    codec = built(lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, OFFICIAL)
     total = len(unet.state_dict()) + len(codec.vae.state_dict())
     done = 0
 
@@ -207,7 +226,7 @@ def _assemble(
     fill(unet, lambda: read_tensors(unet_file), UNFIT.format(unet_file), home, dtype, count)
     fill(
         codec.vae,
-        lambda: current_keys(read_tensors(vae_file)),
+        lambda: built(lambda: current_keys(read_tensors(vae_file)), str(vae_file), OFFICIAL),
         f"{vae_file} does not fit the VAE",
         device,
         dtype,
@@ -250,13 +269,3 @@ def _recognise(path: Path, on_progress: Progress | None) -> KnownModel | None:
 def _refuse_other_resolution(name: str, resolution: int, options: LoadOptions) -> None:
     if options.resolution not in (None, resolution):
         raise OptionError(f"{name} works at {resolution} px, not at {options.resolution}; leave the resolution out.")
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as problem:
-        raise ModelError(f"{path} can't be read ({problem}); download it again.") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}, not a config; download it again.")
-    return content

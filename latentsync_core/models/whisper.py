@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import pickle
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +11,13 @@ import torch
 
 from ..errors import ModelError
 from ..log_mel import normalised_mel, scan
+from .checkpoint import is_plain, read_tensors
+from .claims import built, check_whisper
+from .names import shown
+from .settings_file import read_settings
+from .weights_file import read_content
 
+REMEDY = "give OpenAI's own tiny.pt or small.pt"
 ROWS_PER_SECOND = 50  # of the features: the second convolution halves the 100 mel frames a second
 DIMS = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")  # OpenAI's names
 HUGGING_FACE_DIMS = {  # of config.json, in the order of DIMS
@@ -67,10 +70,12 @@ class WhisperEncoder(torch.nn.Module):
         """
         missing = [part for part in ("dims", "model_state_dict") if not isinstance(checkpoint.get(part), Mapping)]
         if missing:
+            held = ", ".join(repr(shown(key)) for key in list(checkpoint)[:5] if isinstance(key, str)) or "nothing"
             raise ModelError(
-                f"The Whisper checkpoint has no {' and no '.join(map(repr, missing))} (it holds "
-                f"{', '.join(map(repr, list(checkpoint)[:5])) or 'nothing'}): give OpenAI's own tiny.pt or small.pt."
+                f"The Whisper checkpoint has no {' and no '.join(map(repr, missing))} (it holds {held}); {REMEDY}."
             )
+        if not all(map(is_plain, checkpoint["model_state_dict"].items())):
+            raise ModelError(f"The Whisper checkpoint holds other things than named arrays of numbers; {REMEDY}.")
         state = {
             _hugging_face_name(key.removeprefix("encoder.")): tensor
             for key, tensor in checkpoint["model_state_dict"].items()
@@ -174,8 +179,13 @@ class WhisperEncoder(torch.nn.Module):
             dropout=0.0,
             attn_implementation="sdpa",
         )
-        with torch.device("meta"):  # no second copy of the weights, and no time spent drawing random ones
-            encoder = Encoder(config)
+        check_whisper((mels, context, width), layers, state, what)
+
+        def build() -> Encoder:
+            with torch.device("meta"):  # no second copy of the weights, and no time spent drawing random ones
+                return Encoder(config)
+
+        encoder = built(build, what, REMEDY)
         _check_fit(encoder.state_dict(), state, what)
         state = {key: tensor.detach().to("cpu", torch.float32, copy=True).contiguous() for key, tensor in state.items()}
         encoder.load_state_dict(state, strict=True, assign=True)
@@ -184,39 +194,26 @@ class WhisperEncoder(torch.nn.Module):
 
 def _read_openai(path: Path) -> Mapping:
     """The dictionary in a .pt file; its tensors stay in the file until they are used."""
-    if not path.is_file():
-        raise ModelError(f"There is no Whisper model at {path}: give a .pt file or a folder with config.json.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as problem:
-        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise ModelError(f"{path} is no Whisper checkpoint that can be read ({reason}): download it again.") from None
+    checkpoint = read_content(path, REMEDY)
     if not isinstance(checkpoint, Mapping):
-        raise ModelError(
-            f"{path} holds a {type(checkpoint).__name__}, not a Whisper checkpoint: give OpenAI's tiny.pt."
-        )
+        raise ModelError(f"{path} holds a {type(checkpoint).__name__}, not a Whisper checkpoint; {REMEDY}.")
     return checkpoint
 
 
 def _read_hugging_face(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
     """The dimensions under OpenAI's names and the encoder's tensors of a folder."""
-    from safetensors import SafetensorError, safe_open
-
     config_file, weights_file = folder / "config.json", folder / "model.safetensors"
     for file in (config_file, weights_file):
         if not file.is_file():
             raise ModelError(f"The folder {folder} has no {file.name}: give one in Hugging Face's Whisper layout.")
-    try:
-        config = json.loads(config_file.read_text("utf-8"))
-        with safe_open(weights_file, framework="pt") as file:
-            keys = list(file.keys())
-            prefix = next((p for p in HUGGING_FACE_PREFIXES if f"{p}conv1.weight" in keys), "")
-            names = [k for k in keys if k.startswith(prefix) and not k.startswith("decoder.")]
-            state = {key.removeprefix(prefix): file.get_tensor(key) for key in names}
-    except (ValueError, SafetensorError) as problem:
-        raise ModelError(f"The Whisper model in {folder} can't be read ({problem}): download it again.") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"{config_file} holds a {type(config).__name__}, not a model's settings: download it again.")
+    config = read_settings(config_file, "download it again")
+    tensors = read_tensors(weights_file, "download it again")
+    prefix = next((p for p in HUGGING_FACE_PREFIXES if f"{p}conv1.weight" in tensors), "")
+    state = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix) and not key.startswith("decoder.")
+    }
     return {ours: config.get(theirs) for theirs, ours in HUGGING_FACE_DIMS.items()}, state
 
 
@@ -234,8 +231,10 @@ def _hugging_face_name(key: str) -> str:
 
 def _dimension(dims: Mapping, name: str, what: str) -> int:
     value = dims.get(name)
-    if not isinstance(value, int) or value < 1:
-        raise ModelError(f"{what} gives {value!r} for {name}, not a whole number above 0: it is no Whisper model.")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ModelError(
+            f"{what} gives {shown(repr(value))} for {name}, not a whole number above 0: it is no Whisper model."
+        )
     return value
 
 
@@ -248,9 +247,10 @@ def _check_fit(expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.T
         for key, tensor in expected.items()
         if key in state and state[key].shape != tensor.shape
     ]
+    faults += [f"{key} is of {tensor.dtype}" for key, tensor in state.items() if not tensor.is_floating_point()]
     if faults:
-        shown = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
-        raise ModelError(f"{what} does not fit a Whisper encoder ({shown}): give an unchanged tiny or small model.")
+        named = "; ".join(map(shown, faults[:3])) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+        raise ModelError(f"{what} does not fit a Whisper encoder ({named}): give an unchanged tiny or small model.")
 
 
 def _digest(state: Mapping[str, torch.Tensor]) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 REMEDY = "give VideoMAE-v2's vit_g_hybrid_pt_1200e_ssv2_ft.pth or a file of save_video_encoder"
+MOST_SIZE = 8192  # of anything in a config; ViT-g is 1408 wide
 LONGEST_PERIOD = 10000  # of the slowest position sinusoid, in tubes over 2 pi
 # transformers' parts of a block that have the same shape as ours; queries, keys and values are one matrix with us
 BLOCK_PARTS = {
@@ -271,8 +272,8 @@ def _block_state(theirs: Mapping[str, torch.Tensor], index: int) -> dict[str, to
 def _check_sizes(config: VideoEncoderConfig) -> None:
     for field in ("width", "blocks", "heads", "inner", "patch", "tubelet", "frames", "size"):
         value = getattr(config, field)
-        if not isinstance(value, int) or value < 1:
-            raise ModelError(f"The video encoder's config has {field} {value!r}, not a whole number above 0.")
+        if not isinstance(value, int) or not 1 <= value <= MOST_SIZE:
+            raise ModelError(f"The video encoder's config has {field} {value!r}; use a whole number up to {MOST_SIZE}.")
     for whole, part in (("width", "heads"), ("frames", "tubelet"), ("size", "patch")):
         if getattr(config, whole) % getattr(config, part):
             raise ModelError(

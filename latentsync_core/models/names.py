@@ -1,0 +1,36 @@
+"""Names of models and their files: which ones no file can have, and how a message repeats what a stranger wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ModelError
+
+LONGEST_PATH, LONGEST_NAME = 4096, 255  # characters, of any file system
+SHOWN = 80  # characters that a message repeats
+
+
+def check_name(path: Path) -> None:
+    """ModelError for a name that no file can have, or that PyTorch can't open. Nothing is looked up."""
+    text = str(path)
+    if len(text) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in path.parts):
+        raise ModelError(f"{shown(repr(text))} has {len(text)} characters, more than a file's name can; give another.")
+    if "\0" in text:
+        raise ModelError(f"{text[:SHOWN]!r} has a null character in it, which no file name can have; give another.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ModelError(
+            f"The name {text[-SHOWN:]!r} has bytes that are no text in UTF-8; rename the file or folder."
+        ) from None
+
+
+def shown(text: object) -> str:
+    """A name or value out of a file as a message may repeat it: on one line, and not too long."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in str(text)[: SHOWN + 1])
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 3]}..."
+
+
+def first_line(problem: BaseException) -> str:
+    """The first line of an error's text, or its kind."""
+    return shown((str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip("."))
