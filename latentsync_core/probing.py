@@ -19,6 +19,7 @@ from .cut_short import is_cut_short
 from .errors import ClipChangedError, VideoError
 from .ffmpeg import ffmpeg_executable
 from .pixels import IN_MEMORY, SITINGS, Layout, planar_name
+from .required_packages import importing
 from .types import Clip, ColorTags, FileIdentity
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def probe(path: str | Path) -> Clip:
     if path.suffix.lower() in PICTURES:
         return _picture(path)
     identity = _identity(path)
-    import av
+    with importing("av"):
+        import av
 
     try:
         with av.open(str(path)) as container:
@@ -110,7 +112,8 @@ def check_identity(clip: Clip) -> None:
 def video_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:
     """The first video stream that is not cover art."""
     for stream in container.streams.video:
-        if not int(getattr(stream, "disposition", 0)) & ATTACHED_PICTURE:
+        flags = getattr(stream, "disposition", 0)
+        if not getattr(flags, "value", flags) & ATTACHED_PICTURE:  # PyAV 14's flags aren't numbers
             return stream
     return None
 

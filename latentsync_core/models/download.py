@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError, OutputError
+from ..required_packages import importing
 from ..types import Progress
 from .identity import checked_sha256, file_sha256, note_sha256
 from .known import VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, known_model
@@ -104,10 +105,11 @@ def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_pr
 
 def _fetch_part(file: KnownFile, part: Path, endpoint: str | None, tell: Callable[[int], None]) -> None:
     """Fetches what `part` still lacks."""
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    with importing("huggingface-hub"):
+        from huggingface_hub import constants, hf_hub_url
+        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers
 
     if constants.HF_HUB_OFFLINE:
         raise ModelError(

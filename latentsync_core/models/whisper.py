@@ -14,6 +14,7 @@ import torch
 
 from ..errors import ModelError
 from ..log_mel import normalised_mel, scan
+from ..required_packages import importing
 
 ROWS_PER_SECOND = 50  # of the features: the second convolution halves the 100 mel frames a second
 DIMS = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")  # OpenAI's names
@@ -158,8 +159,9 @@ class WhisperEncoder(torch.nn.Module):
 
     @classmethod
     def _build(cls, dims: Mapping, state: dict[str, torch.Tensor], what: str) -> WhisperEncoder:
-        from transformers import WhisperConfig
-        from transformers.models.whisper.modeling_whisper import WhisperEncoder as Encoder
+        with importing("transformers"):
+            from transformers.models.whisper.configuration_whisper import WhisperConfig
+            from transformers.models.whisper.modeling_whisper import WhisperEncoder as Encoder
 
         mels, context, width, heads, layers = (_dimension(dims, name, what) for name in DIMS)
         if width % heads:
