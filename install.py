@@ -215,6 +215,7 @@ def _add(requirements: list[str], installed: Mapping[str, str], movable: Collect
     limits = constraints(installed, movable)
     plan = installer.plan(requirements, limits)
     if plan is None:
+        say(f"installing {', '.join(requirements)} and what they need; what is installed stays as it is.")
         with tempfile.TemporaryDirectory() as folder:
             done = run(installer.install(["-c", _written(limits, folder), *requirements]))
     elif plan:
@@ -267,13 +268,14 @@ def _runs(installer: Pip | Uv | None) -> bool:
         print("   ", line)
     names = sorted(set(ours.values()) - {"torch"})
     if names:
-        say(f"to exchange {', '.join(names)} for what fits the other packages, run: {command(*names)}")
+        say(f"to exchange {', '.join(names)} for releases that fit the others, run: {command(*names)}")
     return False
 
 
 def _reasons(words: str) -> list[str]:
     """The lines of pip's or uv's output that name what is in the way."""
-    lines = [line.strip() for line in words.splitlines() if REASON.search(line)]
+    lines = list(dict.fromkeys(line.strip() for line in words.splitlines() if REASON.search(line)))
+    lines.sort(key=lambda line: "(constraint)" not in line)  # pip names what is installed last
     return lines[:REASON_LINES] or words.strip().splitlines()[-REASON_LINES:]
 
 

@@ -1,6 +1,6 @@
 """Installs the pack into environments of several ages, and shows that nothing moves and that the engine then runs.
 
-    python -m benchmarks.installations [--only TEXT] [--pack FOLDER] [--work FOLDER]
+    python -m benchmarks.installations [--only TEXT ...] [--pack FOLDER] [--work FOLDER]
 
 Each row is a real environment with real packages from the index that pip is set up for. torch, the only large one, is
 hard-linked from the environment that this runs in, with its metadata, so that pip and uv see it as installed. Ways of
@@ -232,7 +232,7 @@ def measure(age: str, beforehand: str, base: Environment, way: str, work: Path, 
 def main() -> None:
     """Prints the table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="rows whose environment has this text in its name")
+    parser.add_argument("--only", nargs="+", default=[""], help="rows whose environment has such a text in its name")
     parser.add_argument("--pack", type=Path, default=PACK, help="another checkout of the pack")
     parser.add_argument("--work", type=Path, help="folder for the environments; a temporary one by default")
     options = parser.parse_args()
@@ -245,7 +245,7 @@ def main() -> None:
         for number, (age, packages, with_both) in enumerate(
             [*rows, ("lowest versions", (*OLD_COMFYUI[:3], *LOWEST), True)]
         ):
-            if options.only not in age:
+            if not any(text in age for text in options.only):
                 continue
             more, shared = (["diffusers"], ["torch", "torchaudio"]) if with_both else ([], ["torch"])
             base = Environment.create(work / f"base-{number}", [*packages, *more], shared)
