@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -102,6 +102,7 @@ class FrameWriter:
         self._temporary = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
         self._command = self._arguments(options, audio, audio_args, first)
         self._written = 0
+        self._pipe = None  # the container that frames go into
 
     def __enter__(self) -> FrameWriter:
         check_target(self.path)
@@ -248,6 +249,13 @@ class FrameWriter:
         return OutputError(f"Can't write {self.path}: {useful_line(messages, code)}.")
 
     def _end_process(self) -> None:
+        import av
+
         self._process.kill()
         self._process.wait()
+        # PyAV 17 and older write the trailer of a container that was left open when it is collected; its file is closed
+        # by then, and the whole program ends. Here the pipe is merely broken.
+        if self._pipe is not None:
+            with suppress(OSError, ValueError, av.FFmpegError):
+                self._pipe.close()
         self._process.stdin.close()
