@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from .errors import LatentSyncError, ToolError
+from .required_packages import command, importing
 
 OLDEST_VERSION = 7  # major; the first whose frame-rate options are the ones used here
 OLDEST_LIBAVUTIL = 59  # major, of ffmpeg 7.0: tells the age of builds whose version is a commit ("N-118000-g...")
@@ -24,12 +25,13 @@ def ffmpeg_executable() -> str:
     Raises:
         ToolError: there is none, it does not run, or it is older than ffmpeg 7.
     """
-    try:
+    with importing("imageio-ffmpeg", any_version=True):  # what counts is the version of the ffmpeg that it finds
         import imageio_ffmpeg
 
+    try:
         path = imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as problem:
-        raise ToolError(f"No ffmpeg was found ({problem}): install it with 'pip install -U imageio-ffmpeg'.") from None
+    except RuntimeError as problem:
+        raise ToolError(f"No ffmpeg was found ({problem}); to install one, run: {command('imageio-ffmpeg')}") from None
     try:
         shown = subprocess.run([path, "-version"], capture_output=True, check=True, creationflags=_NO_WINDOW)
     except (OSError, subprocess.CalledProcessError) as problem:
@@ -49,8 +51,8 @@ def check_version(text: str, path: str) -> None:
         recent = bool(library) and int(library.group(1)) >= OLDEST_LIBAVUTIL
     if not recent:
         raise ToolError(
-            f"ffmpeg {version.group(1) if version else 'of unknown version'} at {path} is too old: version "
-            f"{OLDEST_VERSION} or newer is needed, 'pip install -U imageio-ffmpeg' (0.6 or newer) brings one."
+            f"ffmpeg {version.group(1) if version else 'of unknown version'} at {path} is too old, version "
+            f"{OLDEST_VERSION} or newer is needed; to install one, run: {command('imageio-ffmpeg')}"
         )
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from .cut_short import is_cut_short
 from .errors import AudioError, LatentSyncError, VideoError
+from .required_packages import importing
 
 if TYPE_CHECKING:
     import av
@@ -83,7 +84,8 @@ def open_container(path: Path, error: type[LatentSyncError]) -> av.container.Inp
     Raises:
         error: no such file, a playlist, an address, or nothing that can be read; its message is a whole sentence.
     """
-    import av
+    with importing("av"):
+        import av
 
     demuxer = _checked_demuxer(path, error)
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
@@ -107,7 +109,8 @@ def ffmpeg_output(path: Path) -> str:
 
 def open_frame_pipe(stream: IO[bytes]) -> av.container.OutputContainer:
     """PyAV's writer of raw frames into a pipe, in NUT: the one simple container with any time base and every stamp."""
-    import av
+    with importing("av"):
+        import av
 
     return av.open(stream, "w", format="nut", buffer_size=PIPE_BUFFER)
 
@@ -119,7 +122,8 @@ def open_picture(path: Path) -> Image.Image:
         VideoError: no such file, not one of PICTURE_FORMATS, or more than MOST_PICTURE_PIXELS.
         OSError, SyntaxError, ValueError: what else Pillow finds wrong with it.
     """
-    from PIL import Image, UnidentifiedImageError
+    with importing("pillow"):
+        from PIL import Image, UnidentifiedImageError
 
     check_file(path, VideoError)
     refuse_playlist(path, VideoError)

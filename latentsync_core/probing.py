@@ -22,6 +22,7 @@ from .errors import ClipChangedError, VideoError
 from .ffmpeg import ffmpeg_executable
 from .opening import MOST_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_picture, unreadable
 from .pixels import IN_MEMORY, SITINGS, Layout, planar_name
+from .required_packages import importing
 from .streams import audio_note, audio_stream, has_video, video_stream
 from .types import Clip, ColorTags, FileIdentity
 
@@ -65,7 +66,8 @@ def probe(path: str | Path) -> Clip:
     if path.suffix.lower() in PICTURES:
         return _picture(path)
     identity = _identity(path)
-    import av
+    with importing("av"):
+        import av
 
     try:
         with open_container(path, VideoError) as container:

@@ -39,7 +39,8 @@ def audio_note(container: av.container.InputContainer) -> str | None:
 
 
 def _is_cover(stream: av.video.stream.VideoStream) -> bool:
-    return bool(int(getattr(stream, "disposition", 0)) & ATTACHED_PICTURE)
+    flags = getattr(stream, "disposition", 0)
+    return bool(getattr(flags, "value", flags) & ATTACHED_PICTURE)  # PyAV 14's flags aren't numbers
 
 
 def _is_decodable(stream: av.stream.Stream) -> bool:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -93,6 +93,7 @@ class FrameWriter:
             self._stamps, first = self._stamps - self._stamps[0], Fraction(0)
         self._first = first
         self._written = 0
+        self._pipe = None  # the container that frames go into
 
     def try_out(self) -> None:
         """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
@@ -267,6 +268,13 @@ class FrameWriter:
         return OutputError(f"Can't write {self.path}: {useful_line(messages, code)}.")
 
     def _end_process(self) -> None:
+        import av
+
         self._process.kill()
         self._process.wait()
+        # PyAV 17 and older write the trailer of a container that was left open when it is collected; its file is closed
+        # by then, and the whole program ends. Here the pipe is merely broken.
+        if self._pipe is not None:
+            with suppress(OSError, ValueError, av.FFmpegError):
+                self._pipe.close()
         self._process.stdin.close()

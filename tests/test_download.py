@@ -272,7 +272,7 @@ def test_no_token_and_no_password_is_ever_sent(hub, tmp_path, monkeypatch, redir
     ("endpoint", "word"),
     [
         ("http://example.com", "https"),
-        ("http://huggingface.co/", "https"),
+        ("http://hub.example/", "https"),
         ("http://127.0.0.1.example.com", "https"),
         ("http://169.254.169.254", "https"),
         ("ftp://127.0.0.1", "https"),

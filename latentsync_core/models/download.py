@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError, OutputError
+from ..required_packages import importing
 from ..types import Progress
 from .hub_http import NETWORK_ERRORS, UnwantedAnswer, check_endpoint, stream
 from .identity import checked_sha256, file_sha256, note_sha256
@@ -21,7 +22,6 @@ from .known import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile,
 from .models_folder import models_folder
 from .names import check_name, first_line
 
-HUB = "https://huggingface.co"
 PART_SUFFIX = ".part"
 LOCK_FILE = ".download.lock"  # in the folder of the file; left there, since removing it would let two in
 LOOK_AGAIN = 0.2  # seconds between two tries to get the lock
@@ -95,7 +95,7 @@ def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_pr
     check_name(destination)
     if _is_installed(file, destination, tell):
         return
-    address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or HUB)
+    address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or _hub())
     before = _identity(destination)
     part = _part_of(destination)
     with _alone(destination, lambda: tell(_size(part))):
@@ -230,6 +230,13 @@ def _wanted(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
         (model.whisper, folder / model.name / model.whisper.path),
         (model.unet, folder / model.name / model.unet.path),
     ]
+
+
+def _hub() -> str:
+    """The address of the model hub, which its own library knows."""
+    with importing("huggingface-hub"):
+        from huggingface_hub import constants
+    return constants.ENDPOINT
 
 
 def _part_of(destination: Path) -> Path:

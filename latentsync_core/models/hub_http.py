@@ -36,7 +36,7 @@ def check_endpoint(endpoint: str) -> str:
     except ValueError:
         host = None
     if not host or not endpoint.isprintable() or " " in endpoint or not endpoint.isascii():
-        raise ModelError(f"{endpoint[:80]!r} is no address of a model hub; write it like https://huggingface.co.")
+        raise ModelError(f"{endpoint[:80]!r} is no address of a model hub; write it like https://mirror.example.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ModelError(
             f"The address of the model hub at {host} has a name, a password or a query in it; leave them out."

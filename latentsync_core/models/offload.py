@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..required_packages import importing
 from .attention import SpatialTransformer
 from .motion import MotionModule
 from .unet import UNet
@@ -19,7 +20,8 @@ def offload(unet: UNet, device: torch.device) -> UNet:
 
     The first and last layers move there for good, so that its first parameter still tells device and dtype.
     """
-    from accelerate import cpu_offload
+    with importing("accelerate"):
+        from accelerate import cpu_offload
 
     for layer in (unet.conv_in, unet.time_embedding, unet.conv_norm_out, unet.conv_out):
         layer.to(device)

@@ -5,12 +5,14 @@ The autoencoder is Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/ab
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
 from ..errors import ModelError
+from ..required_packages import importing
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -60,14 +62,18 @@ class DiffusersCodec:
     def from_config(cls, config: Mapping[str, Any], device: torch.device | str | None = None) -> DiffusersCodec:
         """Builds it from a diffusers config, `device="meta"` without any memory. Raises ModelError for another class or
         another number of latent channels."""
-        from diffusers import AutoencoderKL
+        with importing("diffusers"):
+            from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
         if config.get("_class_name") != "AutoencoderKL" or config.get("latent_channels", 4) != 4:
             raise ModelError(
                 f"The VAE's config is of {config.get('_class_name')!r} with {config.get('latent_channels', 4)} latent "
                 "channels; LatentSync works with sd-vae-ft-mse, an 'AutoencoderKL' with 4."
             )
-        settings = {key: value for key, value in config.items() if not key.startswith("_")}
+        known = inspect.signature(
+            AutoencoderKL.__init__
+        ).parameters  # older diffusers lack settings that newer ones write
+        settings = {key: value for key, value in config.items() if key in known}
         with torch.device(device or "cpu"):
             return cls(AutoencoderKL(**settings))
 

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import ModelError
 from ..log_mel import normalised_mel, scan
+from ..required_packages import importing
 from .checkpoint import is_plain, read_tensors
 from .claims import built, check_whisper
 from .names import shown
@@ -163,8 +164,9 @@ class WhisperEncoder(torch.nn.Module):
 
     @classmethod
     def _build(cls, dims: Mapping, state: dict[str, torch.Tensor], what: str) -> WhisperEncoder:
-        from transformers import WhisperConfig
-        from transformers.models.whisper.modeling_whisper import WhisperEncoder as Encoder
+        with importing("transformers"):
+            from transformers.models.whisper.configuration_whisper import WhisperConfig
+            from transformers.models.whisper.modeling_whisper import WhisperEncoder as Encoder
 
         mels, context, width, heads, layers = (_dimension(dims, name, what) for name in DIMS)
         if width % heads:

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import Any
 
 import torch
-from einops import rearrange
+
+from ..required_packages import importing
 
 # The schedule the networks were trained with, as upstream's scheduler configuration has it.
 NOISE_SCHEDULE = {
@@ -66,11 +67,14 @@ def denoise_window(
     Returns:
         (f, 4, h, w) float32 on `device`.
     """
+    with importing("einops"):
+        from einops import rearrange
+
     weight = next(unet.parameters())
     device = weight.device if device is None else torch.device(device)
     frames = len(noise)
     guided = cfg > 1.0
-    stepper = _stepper(Scheduler(scheduler))
+    stepper = make_stepper(Scheduler(scheduler))
     stepper.set_timesteps(steps)
 
     condition = torch.cat([mask.expand(frames, 1, *mask.shape), masked, reference], dim=1)  # (f, 9, h, w)
@@ -96,13 +100,16 @@ def denoise_window(
     return rearrange(latents, "1 c f h w -> f c h w")
 
 
-def _stepper(scheduler: Scheduler) -> Any:
+def make_stepper(scheduler: Scheduler) -> Any:
     """diffusers' class for it, on our schedule; every one keeps the variance, so latents mean the same to all."""
-    import diffusers
+    with importing("diffusers"):
+        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+        from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+        from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     if scheduler is Scheduler.DDIM:
-        return diffusers.DDIMScheduler(**NOISE_SCHEDULE)
+        return DDIMScheduler(**NOISE_SCHEDULE)
     schedule = {key: value for key, value in NOISE_SCHEDULE.items() if key not in ("clip_sample", "set_alpha_to_one")}
     if scheduler is Scheduler.DPM_PLUS_PLUS_2M:
-        return diffusers.DPMSolverMultistepScheduler(**schedule)
-    return diffusers.UniPCMultistepScheduler(**schedule)
+        return DPMSolverMultistepScheduler(**schedule)
+    return UniPCMultistepScheduler(**schedule)

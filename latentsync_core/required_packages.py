@@ -1,0 +1,128 @@
+"""Which packages the engine uses and from which version on; one sentence for each that is missing, too old or broken.
+
+The lowest versions stand here and are repeated in pyproject.toml. They are the oldest ones that lip-synced the carried
+sample (`python -m benchmarks.installations`). Nothing heavy is imported here: install.py reads this list before any
+package is there.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ToolError
+
+INSTALLER = Path(__file__).resolve().parents[1] / "install.py"
+# What an import raises where two packages don't fit each other, or a package its own compiled parts.
+FAILED_IMPORT = (ImportError, AttributeError, NameError, OSError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that the engine imports."""
+
+    name: str  # as pip knows it
+    purpose: str
+    lowest: str | None = None  # the oldest version that works; None: every one that is still around
+    optional: bool = False  # the engine does without it, or only one option needs it
+
+    @property
+    def requirement(self) -> str:
+        """As pip takes it, such as "diffusers>=0.25.0"."""
+        return f"{self.name}>={self.lowest}" if self.lowest else self.name
+
+    def allows(self, version: str) -> bool:
+        """Whether `version`, as an installed package states it, is recent enough."""
+        return self.lowest is None or not _release(version) or _release(version) >= _release(self.lowest)
+
+
+PACKAGES = (
+    Package("torch", "runs the networks"),
+    Package("numpy", "holds frames and sound"),
+    Package("diffusers", "the image autoencoder and the schedulers", "0.25.0"),
+    Package("transformers", "Whisper's encoder", "4.25.1"),
+    Package("huggingface-hub", "downloads models", "0.25.0"),
+    Package("safetensors", "reads and writes weights", "0.3.1"),
+    Package("einops", "reorders tensors"),
+    Package("imageio-ffmpeg", "carries ffmpeg 7 or newer", "0.6.0"),
+    Package("av", "reads clips and sound", "14.2.0"),
+    Package("pillow", "reads and draws pictures"),
+    Package("tqdm", "progress on the command line"),
+    Package("accelerate", "--offload, for small cards", "0.21.0", optional=True),
+    Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
+)
+BY_NAME = {package.name: package for package in PACKAGES}
+
+
+@contextmanager
+def importing(name: str, *, any_version: bool = False) -> Iterator[None]:
+    """Put around the imports of one package, and around nothing else: makes every failure one sentence.
+
+    Args:
+        name: one of `PACKAGES`.
+        any_version: leaves out the look at the version, where the caller checks better.
+
+    Raises:
+        ToolError: the package is missing, too old, or can't be imported beside the others.
+    """
+    package = BY_NAME[name]
+    version = installed_version(name)
+    needed = f"version {package.lowest} or newer" if package.lowest else "any version"
+    if version and not any_version and not package.allows(version):
+        raise ToolError(
+            f"{name} {version} is too old, {needed} is needed; to exchange it for one that fits the other packages, "
+            f"run: {command(name)}"
+        )
+    try:
+        yield
+    except FAILED_IMPORT as problem:
+        if version is None:
+            raise ToolError(
+                f"{name} is not installed ({needed} will do); to add it and leave every installed package as it is, "
+                f"run: {command()}"
+            ) from problem
+        raise ToolError(
+            f"{name} {version} is installed but can't be imported ({_reason(problem)}); to find out which packages "
+            f"don't fit each other, run: {command()}"
+        ) from problem
+
+
+def installed_version(name: str) -> str | None:
+    """What the installed package states as its version; None where it isn't installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def command(*names: str) -> str:
+    """The command line that runs install.py with this Python."""
+    return quoted([sys.executable or "python", str(INSTALLER), *names])
+
+
+def quoted(arguments: Sequence[str]) -> str:
+    """A command as it is typed into this system's shell."""
+    return subprocess.list2cmdline(arguments) if sys.platform == "win32" else shlex.join(arguments)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """A version's numbers, (0, 42, 1) of "0.42.1", "0.42.1.dev0" and "0.42.1+cu128"; without zeros at their end."""
+    release = re.match(r"v?(?:\d+!)?(\d+(?:\.\d+)*)?", version)[1] or ""
+    numbers = [int(number) for number in release.split(".") if number]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _reason(problem: BaseException) -> str:
+    """The first line of the first cause: libraries wrap it in "Failed to import ..., look up to see its traceback"."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
