@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from .errors import AudioError
 from .ffmpeg import FfmpegStream
 from .opening import check_file, ffmpeg_input, open_container
+from .required_packages import importing
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
 from .scratch import ScratchFolder
 from .streams import audio_note, audio_stream
@@ -26,6 +28,9 @@ BLOCK_SAMPLES = 1 << 18  # per channel, read at a time
 HASH_BYTES = 1 << 22  # read at a time
 # Silence where a stream starts late or has a hole, so that a sample's place tells its time. Other samples stay as is.
 KEEP_TIME = "aresample=async=1:first_pts=0"
+# Bytes of silence in one hole, which ffmpeg holds at once: 23 minutes of stereo at 48 kHz. A damaged stamp may ask for
+# days. What goes beyond it ffmpeg leaves out without a word, so that the sound is shorter than the file says.
+LARGEST_HOLE = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +142,8 @@ def load_audio(source: str | os.PathLike | Mapping | None) -> AudioSource:
 
 def _load_file(path: Path) -> AudioSource:
     stat = _stat(path)
+    with importing("av"):
+        import av
     with open_container(path, AudioError) as container:
         stream, note = audio_stream(container), audio_note(container)
         if stream is None and container.streams.audio:
@@ -144,6 +151,7 @@ def _load_file(path: Path) -> AudioSource:
         if stream is None:
             raise AudioError(f"{path} has no audio stream: choose a file with sound.")
         index = stream.index
+        stated = float((stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, av.time_base))
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -156,6 +164,11 @@ def _load_file(path: Path) -> AudioSource:
         rate, channels = decoder.rate, decoder.channels
     if channels > MOST_CHANNELS:
         raise AudioError(f"{path} has {channels} channels, more than {MOST_CHANNELS}: mix it down first.")
+    if (stated - samples / rate) * rate * channels * 4 > LARGEST_HOLE:
+        raise AudioError(
+            f"{path} says that its sound lasts {stated:.0f} s, but only {samples / rate:.0f} s could be read: repair it, "
+            f"or convert it to WAV first."
+        )
     notes = (note,) if note else ()
     return AudioSource(path, None, rate, channels, samples, digest.hexdigest(), stat, index, notes)
 
@@ -244,7 +257,7 @@ class _Decoder:
         output = ("-map", f"0:{stream}", "-af", chain, "-c:a", "pcm_f32be", "-f", "au", "pipe:1")
         self._path = path
         self._stream = FfmpegStream(
-            [*ffmpeg_input(path, AudioError), *output],
+            ["-max_alloc", str(LARGEST_HOLE), *ffmpeg_input(path, AudioError), *output],
             error=AudioError,
             what=f"{path} can't be read as a sound, choose another file or convert it",
         )
