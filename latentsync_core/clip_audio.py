@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREROLL = Fraction(1)  # seconds decoded ahead of the clip, more than any codec needs to find its feet
 HOLE = Fraction(1, 100)  # seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time
+BLOCK_SAMPLES = 1 << 18  # per channel, of silence at a time
+MOST_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo, or a stamp that lies
 SAME_START = Fraction(1, 1000)  # seconds, as fine as any container keeps time
 
 
@@ -34,10 +36,16 @@ def clip_audio(clip: Clip) -> tuple[torch.Tensor, int]:
     times that finely (mp4, mov), within half a millisecond in Matroska.
 
     Raises:
-        AudioError: the clip is no file's, its file has no sound, or that can't be decoded.
+        AudioError: the clip is no file's, its file has no sound, that can't be decoded, or it is too long to be held.
         ClipChangedError: the file is not the one that was probed.
     """
     with _ClipSound(clip) as sound:
+        size = sound.samples * sound.channels * 4
+        if size > MOST_BYTES:
+            raise AudioError(
+                f"The sound of {clip.name} would take {size / 1e9:.0f} GB of memory ({clip.duration:.0f} s of "
+                f"{sound.channels} channels): use a shorter part of the clip."
+            )
         return torch.cat(list(sound), dim=1), sound.rate
 
 
@@ -112,12 +120,14 @@ class _ClipSound:
                 if place >= self.samples:
                     break
                 continue
-            if place > done:
-                yield torch.zeros(self.channels, place - done)
+            yield from self._silence(place - done)
             yield block
             done = place + block.shape[1]
-        if done < self.samples:
-            yield torch.zeros(self.channels, self.samples - done)
+        yield from self._silence(self.samples - done)
+
+    def _silence(self, samples: int) -> Iterator[torch.Tensor]:
+        for start in range(0, samples, BLOCK_SAMPLES):
+            yield torch.zeros(self.channels, min(BLOCK_SAMPLES, samples - start))
 
     def _decoded(self) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
         """Yields (seconds on the file's clock, (channels, n) float32) from the clip's begin or some time ahead."""
