@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 PREROLL = Fraction(1)  # seconds decoded ahead of the clip, more than any codec needs to find its feet
 HOLE = Fraction(1, 100)  # seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time
 BLOCK_SAMPLES = 1 << 18  # per channel, of silence at a time
-MOST_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo, or a stamp that lies
+MOST_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo
+# A stamp that lies makes a clip of days out of a few bytes, nearly all of it silence: a sound may take this many times
+# the bytes of its whole file, and this many more. Speech at 16 kbit/s takes 200 times as many.
+MOST_EXPANSION, LEAST_LIMIT = 1000, 256 << 20
 SAME_START = Fraction(1, 1000)  # seconds, as fine as any container keeps time
 
 
@@ -40,12 +43,6 @@ def clip_audio(clip: Clip) -> tuple[torch.Tensor, int]:
         ClipChangedError: the file is not the one that was probed.
     """
     with _ClipSound(clip) as sound:
-        size = sound.samples * sound.channels * 4
-        if size > MOST_BYTES:
-            raise AudioError(
-                f"The sound of {clip.name} would take {size / 1e9:.0f} GB of memory ({clip.duration:.0f} s of "
-                f"{sound.channels} channels): use a shorter part of the clip."
-            )
         return torch.cat(list(sound), dim=1), sound.rate
 
 
@@ -89,6 +86,13 @@ class _ClipSound:
         last = int(self._clip.stamps[-1] - self._clip.stamps[0]) * self._clip.time_base
         self.samples: int = max(1, round((last + 1 / self._clip.fps) * self.rate))
         self._stream = stream
+        size = self.samples * self.channels * 4
+        if size > min(MOST_BYTES, MOST_EXPANSION * self._clip.identity.size + LEAST_LIMIT):
+            self._container.close()
+            raise AudioError(
+                f"The sound of {path} would take {size / 1e9:.1f} GB of memory ({self._clip.duration:.0f} s of "
+                f"{self.channels} channels): use a shorter part of the clip, or repair its times."
+            )
         return self
 
     def __exit__(self, *problem: object) -> None:

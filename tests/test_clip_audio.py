@@ -186,5 +186,7 @@ def test_a_clip_whose_last_frame_is_said_to_be_days_later_is_refused(tmp_path):
     clip, _ = clip_with_ramp(tmp_path / "a.mkv", seconds=1, frames=25)
     stamps = clip.stamps.copy()
     stamps[-1] += int(3e6 / clip.time_base)
-    with pytest.raises(AudioError, match="GB of memory"):
-        clip_audio(dataclasses.replace(clip, stamps=stamps))
+    lasting = dataclasses.replace(clip, stamps=stamps)
+    for read in (clip_audio, lambda clip: clip_sound_file(clip, tmp_path)):
+        with pytest.raises(AudioError, match="GB of memory"):
+            read(lasting)
