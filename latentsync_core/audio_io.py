@@ -23,6 +23,7 @@ from .streams import audio_note, audio_stream
 from .wave_file import kept_float_wave
 
 MOST_CHANNELS = 8
+LOWEST_RATE = 1000  # Hz; a rate of 1 Hz would make hours out of a few kilobytes
 HIGHEST_RATE = 2**31 - 1  # Hz, what a WAV header and ffmpeg can hold
 BLOCK_SAMPLES = 1 << 18  # per channel, read at a time
 HASH_BYTES = 1 << 22  # read at a time
@@ -164,8 +165,10 @@ def _load_file(path: Path) -> AudioSource:
     except OSError as problem:
         raise AudioError(f"{path} can't be read ({problem.strerror}): check its permissions.") from None
     with _Decoder(path, index) as decoder:
-        samples = _check_finite(decoder, decoder.rate, str(path))
         rate, channels = decoder.rate, decoder.channels
+        if rate < LOWEST_RATE:
+            raise AudioError(f"{path} has a sample rate of {rate} Hz, below {LOWEST_RATE}: give a recording of speech.")
+        samples = _check_finite(decoder, rate, str(path))
     if channels > MOST_CHANNELS:
         raise AudioError(f"{path} has {channels} channels, more than {MOST_CHANNELS}: mix it down first.")
     is_long = stated * rate * channels * 4 > LARGEST_HOLE
@@ -211,8 +214,10 @@ def _whole_rate(rate: object) -> int:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
         whole = 0
-    if not 0 < whole <= HIGHEST_RATE or whole != rate:
-        raise AudioError(f"The sound's sample_rate is {rate!r}: give a whole number of Hz above 0, such as 44100.")
+    if not LOWEST_RATE <= whole <= HIGHEST_RATE or whole != rate:
+        raise AudioError(
+            f"The sound's sample_rate is {rate!r}: give a whole number of Hz from {LOWEST_RATE} on, such as 44100."
+        )
     return whole
 
 

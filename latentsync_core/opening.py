@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 from .cut_short import is_cut_short
 from .errors import AudioError, LatentSyncError, VideoError
 from .required_packages import importing
+from .sample_tables import claims_too_many_samples
 
 if TYPE_CHECKING:
     import av
@@ -157,6 +158,8 @@ def _checked_demuxer(path: Path, error: type[LatentSyncError]) -> str | None:
     """The demuxer of a file that names its format itself, None where ffmpeg is to find out; raises what is refused."""
     check_file(path, error)
     refuse_playlist(path, error)
+    if claims_too_many_samples(path):
+        raise error(f"{path} is damaged: its tables list more samples than it can hold. Copy or export it again.")
     head = _head(path, error)
     return next((name for name, begins, then in MAGIC if head.startswith(begins) and head[8:].startswith(then)), None)
 

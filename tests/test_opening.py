@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import http.server
 import os
+import struct
 import sys
 import threading
 import tracemalloc
@@ -172,8 +173,6 @@ def test_nothing_but_the_door_opens_media():
 
 def png(width: int, height: int) -> bytes:
     """A small file of a grey picture however large."""
-    import struct
-
     row = zlib.compressobj(9)
     data = b"".join(row.compress(bytes(1 + width)) for _ in range(height)) + row.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -201,6 +200,31 @@ def test_a_film_of_too_many_pixels_is_refused_before_it_is_decoded(here):
     assert MOST_FRAME_PIXELS < 16000 * 16000
     with pytest.raises(VideoError, match="16000×16000"):
         probe(path)
+
+
+@pytest.mark.parametrize("way", ["samples of one size", "a fragment of samples without fields"])
+def test_a_table_that_claims_more_samples_than_bytes_is_refused_before_it_is_read(here, film, way):
+    """FFmpeg would take gigabytes for the index."""
+    data = bytearray(film)
+    if way == "samples of one size":
+        at = data.index(b"stsz") + 8
+        data[at : at + 8] = struct.pack(">2I", 1, 60_000_000)
+    else:
+        run = struct.pack(">I4s2I", 16, b"trun", 0, 60_000_000)
+        traf = struct.pack(">I4s", 8 + len(run), b"traf") + run
+        data += struct.pack(">I4s", 8 + len(traf), b"moof") + traf
+    Path("lying.mp4").write_bytes(data)
+    for read in (probe, load_audio):
+        with pytest.raises(LatentSyncError, match="more samples than it can hold"):
+            read("lying.mp4")
+
+
+def test_honest_tables_are_read(here):
+    """Samples of one size, one a byte, as 8-bit mono PCM has them; and fragments."""
+    sound = make_sound(here / "plain.mov", "-c:a", "pcm_u8", seconds=0.5)
+    assert load_audio(sound).samples == 22050
+    fragments = make_clip(here / "fragments.mp4", encoder=("-c:v", "libx264", "-movflags", "frag_keyframe+empty_moov"))
+    assert probe(fragments).frame_count == 10
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PDF", "GIF", "ICO", "PPM", "TGA"])
