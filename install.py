@@ -4,8 +4,10 @@
     python install.py diffusers   # may also exchange the packages named, for releases that fit all the others
 
 Everything installed, at the version it has, constrains what pip or uv may choose. A dry run comes first; where nothing
-fits, nothing is changed, and what is in the way is printed with the command that would install it nonetheless. torch is
-never installed from here: which build suits the machine is ComfyUI's choice.
+fits, nothing is changed, and what is in the way is printed with the command that would install it nonetheless.
+
+torch and torchaudio are never installed from here: which builds suit the machine, and each other, is ComfyUI's choice,
+and beside a torchaudio of another build transformers can't be imported.
 
 Exit code 0: the pack can run. 1: something that it needs is missing or doesn't fit.
 """
@@ -30,6 +32,7 @@ sys.path.insert(0, str(PACK))  # Windows' portable Python looks for modules in i
 
 from latentsync_core.required_packages import BY_NAME, PACKAGES, Package, command, quoted  # noqa: E402
 
+LEFT_ALONE = ("torch", "torchaudio")
 PIP_WITH_DRY_RUN = (22, 2)
 REASON = re.compile(
     r"^ERROR: |^error: | depends on | requested \(constraint\) |Because |we can conclude", re.IGNORECASE
@@ -65,14 +68,15 @@ def main(names: Collection[str] = ()) -> int:
     """Installs what is missing, and exchanges the packages `names` where they don't fit; returns the exit code."""
     installed = installed_versions()
     for name in names:
-        if name not in BY_NAME or name == "torch":
-            say(f"{name!r} can't be named here; these can: {', '.join(sorted(BY_NAME.keys() - {'torch'}))}.")
+        if name not in BY_NAME or name in LEFT_ALONE:
+            say(f"{name!r} can't be named here; these can: {', '.join(sorted(BY_NAME.keys() - set(LEFT_ALONE)))}.")
             return 1
     if "torch" not in installed:
         say(f"{sys.executable} has no torch; run this with ComfyUI's own Python, or install torch first.")
         return 1
     installer = find_installer()
-    wanted = [package for package in PACKAGES if package.name not in installed or package.name in names]
+    absent = [package for package in PACKAGES if package.name not in installed or package.name in names]
+    wanted = [package for package in absent if package.name not in LEFT_ALONE]
     needed = [package for package in wanted if not package.optional]
     if needed and installer is None:
         missing = ", ".join(package.name for package in needed)
@@ -198,16 +202,10 @@ def _add_optional(
     package: Package, installed: Mapping[str, str], movable: Collection[str], installer: Pip | Uv
 ) -> None:
     """Installs a package that the pack can do without, if one fits."""
-    requirement = package.requirement
-    if package.name == "torchaudio":
-        # Built for one release of torch. Which index torch's other builds ("2.9.1+cu128") came from isn't known here.
-        if "+" in installed["torch"]:
-            return
-        requirement = f"torchaudio=={installed['torch']}"
     try:
-        _add([requirement], installed, movable, installer)
+        _add([package.requirement], installed, movable, installer)
     except NothingFits:
-        say(f"no {requirement} fits the packages that are installed; only this needs it: {package.purpose}.")
+        say(f"no {package.requirement} fits the packages that are installed; only this needs it: {package.purpose}.")
 
 
 def _add(requirements: list[str], installed: Mapping[str, str], movable: Collection[str], installer: Pip | Uv) -> None:
@@ -266,7 +264,7 @@ def _runs(installer: Pip | Uv | None) -> bool:
     ours = {line: name for line, name in unmet.items() if name in BY_NAME and not BY_NAME[name].optional}
     for line in ours:
         print("   ", line)
-    names = sorted(set(ours.values()) - {"torch"})
+    names = sorted(set(ours.values()) - set(LEFT_ALONE))
     if names:
         say(f"to exchange {', '.join(names)} for releases that fit the others, run: {command(*names)}")
     return False

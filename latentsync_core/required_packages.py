@@ -31,7 +31,7 @@ class Package:
     name: str  # as pip knows it
     purpose: str
     lowest: str | None = None  # the oldest version that works; None: every one that is still around
-    optional: bool = False  # the engine does without it, or only one option needs it
+    optional: bool = False  # only one option needs it, or the engine has another way
 
     @property
     def requirement(self) -> str:
