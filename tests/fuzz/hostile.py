@@ -18,6 +18,7 @@ from tests.fuzz.media_mutations import boxes_in
 from tests.fuzz.picture_mutations import png_chunk
 
 LARGE = 100_000_000
+MOST = 60_000_000  # samples; of more, ffmpeg refuses the list by itself
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,6 @@ def _tags(mp3: bytes) -> bytes:
 def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     """Tables that claim samples by the hundred million, and codecs that nobody knows."""
     film, short = seeds["b_frames.mp4"], seeds["fragments.mp4"]
-    sizes = struct.pack(">III", 0, 1, LARGE)  # every sample has one byte
-    chunks = struct.pack(">IIIII", 0, 1, 1, LARGE, 1)  # all of them lie in one chunk
-    times = struct.pack(">IIII", 0, 1, LARGE, 1)
-    many = film
-    for kind, content in ((b"stsz", sizes), (b"stsc", chunks), (b"stts", times)):
-        many = _with_table(many, kind, content)
     entries = 300_000
     long_times = struct.pack(">II", 0, entries) + struct.pack(">II", 1, 1) * entries
     lasting = struct.pack(">IIII", 0, 1, 40, 0x7FFFFFFF)
@@ -165,12 +160,27 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     flood = bytearray(short)
     flood[runs[0].at + 8 : runs[0].at + 16] = struct.pack(">II", 0, LARGE)
     return {
-        "samples.mp4": many,
+        "samples.mp4": _many_samples(film),
         "no_codec.mp4": film[: film.index(b"stsd")] + film[film.index(b"stsd") :].replace(b"avc1", b"xq7z", 1),
         "times.mp4": _with_table(film, b"stts", long_times)[: len(film) // 2],
         "lasting.mp4": _with_table(film, b"stts", lasting),
         "flood.mp4": bytes(flood),
     }
+
+
+def _many_samples(film: bytes) -> bytes:
+    """A film whose tables claim MOST samples of one byte, one a tick, all of them in its first chunk."""
+    tables = {
+        b"stsz": struct.pack(">III", 0, 1, MOST),
+        b"stsc": struct.pack(">IIIII", 0, 1, 1, MOST, 1),
+        b"stts": struct.pack(">IIII", 0, 1, MOST, 1),
+        b"stco": struct.pack(">III", 0, 1, 48),
+        b"ctts": struct.pack(">II", 0, 0),
+        b"stss": struct.pack(">III", 0, 1, 1),
+    }
+    for kind, content in tables.items():
+        film = _with_table(film, kind, content)
+    return film
 
 
 def _with_table(data: bytes, kind: bytes, content: bytes) -> bytes:

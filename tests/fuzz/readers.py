@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,14 +17,18 @@ from latentsync_core.faces.align import AlignOptions
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.marks import read_marks
 from latentsync_core.faces.tracks_file import read_faces
+from latentsync_core.log_mel import scan
 from latentsync_core.mixing import mixed_file
 from latentsync_core.models.checkpoint import read_tensors
 from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.weights import load_model
 from latentsync_core.models.whisper import WhisperEncoder
 from latentsync_core.patches import PatchStore
+from latentsync_core.resample import TARGET_RATE
 from latentsync_core.video_io import FrameReader, FrameWriter, clip_from_images, probe
 from tests.fuzz.seeds import PATCHES, faces_clip
+
+MEL_BANDS = 80
 
 
 def reader_of(path: Path) -> Callable[[Path], None]:
@@ -64,12 +68,20 @@ def _read_clip_sound(path: Path) -> None:
 
 
 def _read_voice(path: Path) -> None:
+    """As 16 kHz mono with the silence that follows a voice, up to the spectrum that Whisper reads."""
     sound = load_audio(path)
     samples = 0
-    for block in sound.mono16k_blocks():
-        assert block.isfinite().all()
-        samples += len(block)
-    assert abs(samples / 16000 - sound.duration) < 0.1
+
+    def blocks() -> Iterator[torch.Tensor]:
+        nonlocal samples
+        for block in sound.mono16k_blocks():
+            samples += len(block)
+            yield block
+        yield torch.zeros(TARGET_RATE)
+
+    peak, _ = scan(blocks(), MEL_BANDS)
+    assert np.isfinite(peak)
+    assert abs(samples / TARGET_RATE - sound.duration) < 0.1
 
 
 def _read_sound(path: Path) -> None:
