@@ -405,7 +405,7 @@ def _positive(text: str) -> float:
 def _seconds(text: str) -> float:
     """Reads "90.5", "1:30.5" or "00:01:30.5"."""
     parts = text.split(":")
-    if len(parts) > 3 or not all(re.fullmatch(r"\d{1,9}(\.\d{0,9})?", part) for part in parts):
+    if len(parts) > 3 or not all(re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", part) for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write seconds (90.5) or HH:MM:SS.s (00:01:30.5)")
     return float(sum(Fraction(part) * 60**place for place, part in enumerate(reversed(parts))))
 

@@ -31,6 +31,8 @@ KEEP_TIME = "aresample=async=1:first_pts=0"
 # Bytes of silence in one hole, which ffmpeg holds at once: 23 minutes of stereo at 48 kHz. A damaged stamp may ask for
 # days. What goes beyond it ffmpeg leaves out without a word, so that the sound is shorter than the file says.
 LARGEST_HOLE = 1 << 29
+LOST_SECONDS = 5  # between what a file says and what can be read, from which on a hole must have been left out
+WITH_STAMPS = {"mov", "matroska", "mpegts", "avi", "asf", "mxf"}  # the formats in which a sound may have holes
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,9 @@ def _load_file(path: Path) -> AudioSource:
         if stream is None:
             raise AudioError(f"{path} has no audio stream: choose a file with sound.")
         index = stream.index
-        stated = float((stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, av.time_base))
+        stated = 0.0
+        if WITH_STAMPS & set(container.format.name.split(",")):
+            stated = float((stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, av.time_base))
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -164,10 +168,11 @@ def _load_file(path: Path) -> AudioSource:
         rate, channels = decoder.rate, decoder.channels
     if channels > MOST_CHANNELS:
         raise AudioError(f"{path} has {channels} channels, more than {MOST_CHANNELS}: mix it down first.")
-    if (stated - samples / rate) * rate * channels * 4 > LARGEST_HOLE:
+    is_long = stated * rate * channels * 4 > LARGEST_HOLE
+    if is_long and stated - samples / rate > LOST_SECONDS:
         raise AudioError(
-            f"{path} says that its sound lasts {stated:.0f} s, but only {samples / rate:.0f} s could be read: repair it, "
-            f"or convert it to WAV first."
+            f"{path} says that its sound lasts {stated:.0f} s, but {samples / rate:.0f} s could be read: it has a hole "
+            f"of many minutes, or is damaged; convert it to WAV first."
         )
     notes = (note,) if note else ()
     return AudioSource(path, None, rate, channels, samples, digest.hexdigest(), stat, index, notes)

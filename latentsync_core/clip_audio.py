@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 PREROLL = Fraction(1)  # seconds decoded ahead of the clip, more than any codec needs to find its feet
 HOLE = Fraction(1, 100)  # seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time
+BLOCK_SAMPLES = 1 << 18  # per channel, of silence at a time
+MOST_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo
+# A stamp that lies makes a clip of days out of a few bytes, nearly all of it silence: a sound may take this many times
+# the bytes of its whole file, and this many more. Speech at 16 kbit/s takes 200 times as many.
+MOST_EXPANSION, LEAST_LIMIT = 1000, 256 << 20
 SAME_START = Fraction(1, 1000)  # seconds, as fine as any container keeps time
 
 
@@ -34,7 +39,7 @@ def clip_audio(clip: Clip) -> tuple[torch.Tensor, int]:
     times that finely (mp4, mov), within half a millisecond in Matroska.
 
     Raises:
-        AudioError: the clip is no file's, its file has no sound, or that can't be decoded.
+        AudioError: the clip is no file's, its file has no sound, that can't be decoded, or it is too long to be held.
         ClipChangedError: the file is not the one that was probed.
     """
     with _ClipSound(clip) as sound:
@@ -81,6 +86,13 @@ class _ClipSound:
         last = int(self._clip.stamps[-1] - self._clip.stamps[0]) * self._clip.time_base
         self.samples: int = max(1, round((last + 1 / self._clip.fps) * self.rate))
         self._stream = stream
+        size = self.samples * self.channels * 4
+        if size > min(MOST_BYTES, MOST_EXPANSION * self._clip.identity.size + LEAST_LIMIT):
+            self._container.close()
+            raise AudioError(
+                f"The sound of {path} would take {size / 1e9:.1f} GB of memory ({self._clip.duration:.0f} s of "
+                f"{self.channels} channels): use a shorter part of the clip, or repair its times."
+            )
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -112,12 +124,14 @@ class _ClipSound:
                 if place >= self.samples:
                     break
                 continue
-            if place > done:
-                yield torch.zeros(self.channels, place - done)
+            yield from self._silence(place - done)
             yield block
             done = place + block.shape[1]
-        if done < self.samples:
-            yield torch.zeros(self.channels, self.samples - done)
+        yield from self._silence(self.samples - done)
+
+    def _silence(self, samples: int) -> Iterator[torch.Tensor]:
+        for start in range(0, samples, BLOCK_SAMPLES):
+            yield torch.zeros(self.channels, min(BLOCK_SAMPLES, samples - start))
 
     def _decoded(self) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
         """Yields (seconds on the file's clock, (channels, n) float32) from the clip's begin or some time ahead."""

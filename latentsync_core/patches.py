@@ -74,7 +74,8 @@ class PatchStore:
                 if not _has_size(self._folder / f"{key}.patches", frames * self._slot_bytes):
                     (self._folder / f"{key}.finished").unlink(missing_ok=True)  # the patches that it tells of are gone
                 self._folder.mkdir(parents=True, exist_ok=True)
-                check_room(self._folder, self._missing_bytes(f"{key}.patches"), "the finished faces")
+                kept = allocated_bytes(self._folder / f"{key}.patches")
+                check_room(self._folder, frames * self._slot_bytes - kept, "the finished faces")
                 self._data, self._flags = (
                     opened.enter_context(open(_at_size(self._folder / name, size), "r+b", buffering=0))
                     for name, size in sizes.items()
@@ -85,15 +86,6 @@ class PatchStore:
             opened.pop_all()
         self._fate = _Fate(remove_on_close)
         self._end = weakref.finalize(self, _end, (self._data, self._flags), temporary, self._fate)
-
-    def _missing_bytes(self, name: str) -> int:
-        """What the store will still take on disk, an earlier run's part being there already."""
-        whole = self.frames * self._slot_bytes
-        try:
-            facts = (self._folder / name).stat()
-        except OSError:
-            return whole
-        return max(whole - getattr(facts, "st_blocks", facts.st_size // 512) * 512, 0)  # a sparse file: what it takes
 
     def put(self, frame: int, patch: torch.Tensor) -> None:
         """Writes one patch; it counts as finished only once all of it is written."""
@@ -135,6 +127,15 @@ class PatchStore:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def allocated_bytes(path: Path) -> int:
+    """What a file takes on disk, less than its size where it is sparse; 0 where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0
+    return getattr(facts, "st_blocks", facts.st_size // 512) * 512
 
 
 class _Fate:

@@ -28,7 +28,7 @@ from .mixing import mixed_file
 from .models.weights import LatentSyncModel, LoadOptions, load_model
 from .output_checks import check_overwrites_nothing, check_target
 from .rendering import render
-from .sampling.sampler import Preview, SamplerOptions, sample_faces
+from .sampling.sampler import Preview, SamplerOptions, check_room_for_patches, sample_faces
 from .sampling.windows import runs
 from .scratch import ScratchFolder, sweep
 from .timeline import LengthRule, plan_timeline
@@ -130,6 +130,7 @@ def sync(
                 if isinstance(options.model, LatentSyncModel)
                 else load_model(options.model, options.load, tell)
             )
+        check_room_for_patches(model.resolution, len(stamps), len(speakers), options.work_folder)
         with clock.phase("faces") as tell:
             found = find_faces(
                 clip, options.faces, options.align, options.limits, options.marks, options.work_folder, tell

@@ -289,3 +289,23 @@ def pcm_file(path: Path, samples: torch.Tensor, rate: int) -> Path:
         file.setframerate(rate)
         file.writeframes(np.ascontiguousarray(samples.T.numpy().astype("<i2")).tobytes())
     return path
+
+
+def with_hole(path, seconds):
+    """A second of a tone, silence that the file doesn't hold, a second of a tone."""
+    tone = f"sine=d={seconds + 2}:r=48000"
+    gap = f"aselect='lt(t,1)+gt(t,{seconds + 1})'"
+    run_ffmpeg(["-f", "lavfi", "-i", tone, "-af", gap, "-c:a", "aac", str(path)], error=AudioError, what="A hole")
+    return path
+
+
+def test_a_hole_of_minutes_is_silence_and_one_of_hours_is_refused(tmp_path):
+    """ffmpeg holds the silence of a hole at once, so a stamp that lies asks for any amount of memory."""
+    sound = load_audio(with_hole(tmp_path / "minutes.mp4", 300))
+    assert sound.duration == pytest.approx(302, abs=0.1)
+    whole = sound.whole()[0]
+    assert float(whole[: 48000 // 2].abs().max()) > 0.05
+    assert float(whole[2 * 48000 : 300 * 48000].abs().max()) < 1e-3
+    assert float(whole[-48000 // 2 :].abs().max()) > 0.05
+    with pytest.raises(AudioError, match="hole of many minutes"):
+        load_audio(with_hole(tmp_path / "hours.mp4", 5000))

@@ -198,6 +198,14 @@ def test_options_outside_their_range(refused, option, value):
     assert str(value) in refused(**{option: value})
 
 
+@pytest.mark.parametrize("text", ["1e3000000", "1/3", "-1", "nan", "inf", "1:2:3:4", "9" * 5000, "", "1e3", "٣"])
+def test_a_time_that_is_none(text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["sync", "--video", "a.mp4", "--audio", "a.wav", "--out", "o.mp4", f"--start={text}"])
+    assert ended.value.code == EXIT_ERROR
+    assert "is no time; write seconds" in capsys.readouterr().err
+
+
 def test_a_start_after_the_end(refused):
     assert "7" in refused(start=7)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 
 import av
@@ -179,3 +180,13 @@ def test_every_codec_and_layout_gives_what_ffmpeg_decodes(tmp_path, codec, layou
     assert rate == RATE
     assert count > 0.19 * RATE
     assert torch.allclose(waveform[:, :count], expected[:, :count], atol=2e-6)
+
+
+def test_a_clip_whose_last_frame_is_said_to_be_days_later_is_refused(tmp_path):
+    clip, _ = clip_with_ramp(tmp_path / "a.mkv", seconds=1, frames=25)
+    stamps = clip.stamps.copy()
+    stamps[-1] += int(3e6 / clip.time_base)
+    lasting = dataclasses.replace(clip, stamps=stamps)
+    for read in (clip_audio, lambda clip: clip_sound_file(clip, tmp_path)):
+        with pytest.raises(AudioError, match="GB of memory"):
+            read(lasting)

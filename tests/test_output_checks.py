@@ -24,6 +24,7 @@ from latentsync_core.output_checks import check_overwrites_nothing, check_room, 
 from latentsync_core.patches import PatchStore
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.png_layers import PngLayerWriter
+from latentsync_core.sampling.sampler import check_room_for_patches
 from latentsync_core.video_io import (
     Codec,
     FrameReader,
@@ -254,6 +255,10 @@ def test_room_is_asked_of_the_folder_or_the_one_that_it_will_lie_in(tmp_path):
     check_room(tmp_path / "new" / "folder", 1, "it")
     with pytest.raises(OutputError, match=r"needs 1000000\.0 GB or more"):
         check_room(tmp_path / "new" / "folder", 1e15, "it")
+    for folder in (tmp_path, tmp_path / "new", None):
+        check_room_for_patches(512, 100, 2, folder)
+        with pytest.raises(OutputError, match="no room for the finished faces"):
+            check_room_for_patches(512, 10**10, 2, folder)
     with pytest.raises(OutputError, match="no room for the finished faces"):
         PatchStore("key", frames=10**9, shape=(4, 512, 512), folder=tmp_path)
 

@@ -14,6 +14,9 @@ from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.types import FaceTracks
 from latentsync_core.video_io import probe
 from tests.made_faces import made_faces, made_track
+from tests.one_thread import one_thread  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
 
 FRAMES = 3
 

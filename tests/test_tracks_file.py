@@ -1,6 +1,8 @@
 """Faces kept on disk come back as they were, belong to one content of a clip, and a spoilt file is looked for again."""
 
 import dataclasses
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -89,3 +91,18 @@ def test_a_folder_that_cannot_be_written_to_is_said(faces, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="can't keep the faces"):
         write_faces(faces, tmp_path / "file" / "x.npz")
+
+
+def test_a_file_that_claims_more_than_it_holds_is_looked_for_again(faces, clip, tmp_path):
+    path = tmp_path / "x.npz"
+    for shape in ((10**13,), (3 * 10**9, 4), (2**62, 2**62)):
+        write_faces(faces, path)
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename: archive.read(member) for member in archive.infolist()}
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        members["boxes.npy"] = header.getvalue()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        assert read_faces(path, clip, ALIGN, LIMITS) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
+from ..models.weights_file import UNREADABLE
 from ..scratch import replacing
 from ..types import PER_FRAME, Clip, FaceTrack, FaceTracks
 from .align import AlignOptions
@@ -81,14 +83,29 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
 def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks | None:
     """What `write_faces` wrote for this clip; None where there is nothing, or nothing that fits it."""
     try:
+        _check_claims(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("tracks", "shots", *PER_FRAME, *PER_TRACK)}
         return _faces(arrays, clip, align, limits)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+    except UNREADABLE as problem:
         log.warning("%s can't be used (%s): the faces are looked for again", path, problem)
         return None
+
+
+def _check_claims(path: Path) -> None:
+    """ValueError where an array claims to be larger than the whole file, which a few hostile bytes can say."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as data:
+                version = np.lib.format.read_magic(data)
+                shape, _, dtype = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )(data)
+            if math.prod(shape) * dtype.itemsize > size or member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename} claims more than the file holds")
 
 
 def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 from ..errors import ModelError, OutputError
+from ..scratch import ScratchFolder, sweep
 from .model import LatentSyncModel
 from .models_folder import BUNDLE_FILE
 from .names import check_name, first_line, shown
@@ -118,19 +118,21 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
         "whisper": whisper_state(model.whisper),
     }
     parents = [parent for parent in target.parents if not parent.exists()]  # the innermost first
-    partial = target.parent / f".latentsync-bundle-{uuid.uuid4().hex[:12]}.part"
     try:
-        partial.mkdir(parents=True)
-        for part, state in states.items():
-            _write_tensors(state, partial / f"{part}.safetensors")
-        (partial / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
-        for part in PARTS:  # safetensors writes files that nobody else may read
-            shutil.copymode(partial / BUNDLE_FILE, partial / f"{part}.safetensors")
-        if target.exists():
-            target.rmdir()  # empty; Windows renames over nothing
-        partial.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent)
+        with ScratchFolder(target.parent) as scratch:
+            partial = scratch / "bundle"
+            partial.mkdir()
+            for part, state in states.items():
+                _write_tensors(state, partial / f"{part}.safetensors")
+            (partial / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+            for part in PARTS:  # safetensors writes files that nobody else may read
+                shutil.copymode(partial / BUNDLE_FILE, partial / f"{part}.safetensors")
+            if target.exists():
+                target.rmdir()  # empty; Windows renames over nothing
+            partial.rename(target)
     except BaseException as problem:
-        shutil.rmtree(partial, ignore_errors=True)
         for parent in parents:
             with contextlib.suppress(OSError):
                 parent.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from ..errors import OptionError
 from ..faces.align import crop_face
 from ..faces.masks import latent_mask, mouth_mask
 from ..frame_sequence import FrameSequence
-from ..patches import PatchStore
+from ..output_checks import check_room
+from ..patches import PatchStore, allocated_bytes
 from ..timeline import Timeline
 from ..types import Clip, FaceTracks, Progress, SyncedFaces
 from .denoise import Scheduler, denoise_window
@@ -64,6 +66,18 @@ class SamplerOptions:
     def like_reference(cls, **changes: object) -> SamplerOptions:
         """The preset that reproduces upstream's numbers: draws, windows and all."""
         return cls(reference=True, windows=WindowOptions(full_last=False), **changes)
+
+
+def check_room_for_patches(resolution: int, frames: int, speakers: int, folder: Path | None) -> None:
+    """OutputError where `folder`, or the system's temporary one, can't hold the latents of so many output frames.
+
+    What earlier runs keep there counts as room, since this may be one of them resumed.
+    """
+    place = Path(folder or tempfile.gettempdir())
+    side = resolution // PIXELS_PER_LATENT
+    needed = speakers * frames * LATENT_CHANNELS * side**2 * torch.float16.itemsize
+    kept = sum(map(allocated_bytes, place.glob("*.patches"))) if folder else 0
+    check_room(place, needed - kept, "the finished faces")
 
 
 @torch.inference_mode()

@@ -99,7 +99,7 @@ class Graph:
         """Core's Save Video, its choices on auto."""
         return self.add("SaveVideo", "save", video=video)
 
-    def run(self, timeout: float = 120) -> Run:
+    def run(self, timeout: float = 600) -> Run:
         """Runs it; see ComfyServer.run."""
         return self.server.run(self.prompt, timeout)
 

@@ -251,7 +251,7 @@ class ComfyServer:
             raise PromptRefused(answer)
         return answer["prompt_id"]
 
-    def wait(self, prompt_id: str, timeout: float = 120) -> Run:
+    def wait(self, prompt_id: str, timeout: float = 600) -> Run:
         """Waits for a queued prompt to end, in success or not. Raises TimeoutError, having interrupted it."""
         give_up = time.monotonic() + timeout
         while not (history := self._get(f"/history/{prompt_id}").get(prompt_id)):
@@ -265,7 +265,7 @@ class ComfyServer:
         status = "interrupted" if "execution_interrupted" in kinds else history["status"]["status_str"]
         return Run(prompt_id, status, history, self._listener.of(prompt_id))
 
-    def run(self, prompt: Mapping[str, dict], timeout: float = 120) -> Run:
+    def run(self, prompt: Mapping[str, dict], timeout: float = 600) -> Run:
         """Queues a prompt and waits; raises PromptRefused, RunFailed or TimeoutError unless it succeeds."""
         run = self.wait(self.queue(prompt), timeout)
         if run.status != "success":
@@ -276,7 +276,7 @@ class ComfyServer:
         """Stops the running prompt, or the one named if it is running."""
         self._post("/interrupt", {"prompt_id": prompt_id} if prompt_id else {})
 
-    def wait_for(self, prompt_id: str, kind: str, timeout: float = 60, *, node: str | None = None) -> Message:
+    def wait_for(self, prompt_id: str, kind: str, timeout: float = 300, *, node: str | None = None) -> Message:
         """The first message of a kind ("executing", "progress", "preview", ...) of a running prompt, as it comes."""
         give_up = time.monotonic() + timeout
         while time.monotonic() < give_up:

@@ -27,6 +27,12 @@ def video_of_bytes(file: str) -> Any:
     return InputImpl.VideoFromFile(io.BytesIO(in_inputs(file).read_bytes()))
 
 
+@node("VIDEO", place="STRING")
+def video_at(place: str) -> Any:
+    """A VIDEO of any path or address, as a pack that downloads may hand it on."""
+    return InputImpl.VideoFromFile(place)
+
+
 @node("VIDEO", file="STRING", edited="STRING")
 def edited_video(file: str, edited: str) -> Any:
     """A VIDEO with pending edits and a trim, as ComfyUI 0.38 makes them: its stream source is the file of before, and
