@@ -16,7 +16,7 @@ import torch
 from tests.fuzz.children import Ending, Outcome, run_in_child
 from tests.fuzz.hostile import hostile_files
 from tests.fuzz.mutations import mutated
-from tests.fuzz.readers import reader_of
+from tests.fuzz.readers import BY_FOLDER, reader_of
 from tests.fuzz.seeds import make_seeds
 
 
@@ -140,7 +140,7 @@ class _Trials:
         path = folder / name
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-        for other in self._seeds.glob(f"{path.parent.name}/*") if Path(name).parent.name else ():
+        for other in self._seeds.glob(f"{path.parent.name}/*") if path.parent.name in BY_FOLDER else ():
             if other.name != path.name:
                 shutil.copy(other, path.parent)
         return path

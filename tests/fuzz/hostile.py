@@ -17,8 +17,7 @@ from tests.fuzz.children import Outcome
 from tests.fuzz.media_mutations import boxes_in
 from tests.fuzz.picture_mutations import png_chunk
 
-LARGE = 100_000_000
-MOST = 60_000_000  # samples; of more, ffmpeg refuses the list by itself
+LARGE = 60_000_000  # samples; of more, ffmpeg refuses the list by itself
 
 
 @dataclass(frozen=True)
@@ -169,11 +168,11 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _many_samples(film: bytes) -> bytes:
-    """A film whose tables claim MOST samples of one byte, one a tick, all of them in its first chunk."""
+    """A film whose tables claim LARGE samples of one byte, one a tick, all of them in its first chunk."""
     tables = {
-        b"stsz": struct.pack(">III", 0, 1, MOST),
-        b"stsc": struct.pack(">IIIII", 0, 1, 1, MOST, 1),
-        b"stts": struct.pack(">IIII", 0, 1, MOST, 1),
+        b"stsz": struct.pack(">III", 0, 1, LARGE),
+        b"stsc": struct.pack(">IIIII", 0, 1, 1, LARGE, 1),
+        b"stts": struct.pack(">IIII", 0, 1, LARGE, 1),
         b"stco": struct.pack(">III", 0, 1, 48),
         b"ctts": struct.pack(">II", 0, 0),
         b"stss": struct.pack(">III", 0, 1, 1),

@@ -70,9 +70,12 @@ def lie(data: bytearray, chance: random.Random) -> bytearray:
 OF_FORMAT: dict[str, Mutation] = {
     ".mp4": media_mutations.mp4_boxes,
     ".mov": media_mutations.mp4_boxes,
+    ".m4a": media_mutations.mp4_boxes,
     ".mkv": media_mutations.ebml_elements,
+    ".webm": media_mutations.ebml_elements,
     ".ts": media_mutations.ts_packets,
     ".wav": media_mutations.riff_fields,
+    ".avi": media_mutations.riff_fields,
     ".mp3": media_mutations.mp3_headers,
     ".flac": media_mutations.flac_blocks,
     ".png": picture_mutations.png_chunks,

@@ -165,8 +165,8 @@ BY_FOLDER = {
     "patches": _read_patches,
 }
 BY_SUFFIX = {
-    **dict.fromkeys((".mp4", ".mov", ".mkv", ".ts"), _read_film),
-    **dict.fromkeys((".wav", ".mp3", ".flac"), _read_sound),
+    **dict.fromkeys((".mp4", ".mov", ".mkv", ".ts", ".avi", ".mxf", ".webm", ".ogv", ".flv", ".wmv"), _read_film),
+    **dict.fromkeys((".wav", ".mp3", ".flac", ".m4a", ".ogg", ".aiff", ".ac3"), _read_sound),
     **dict.fromkeys((".png", ".jpg", ".webp", ".tif"), _read_picture),
     **dict.fromkeys((".safetensors", ".pt"), _read_weights),
     ".json": _read_marks,

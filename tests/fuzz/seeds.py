@@ -40,6 +40,12 @@ FILMS = {  # name: ffmpeg's encoder arguments
     "vp9.mkv": (*SHORT, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-c:a", "libvorbis"),
     "h264.ts": (*SHORT, *X264, "-c:a", "mp2"),
     "mpeg2.ts": (*SHORT, "-c:v", "mpeg2video", "-bf", "2", "-c:a", "aac"),
+    "others/mpeg4.avi": (*SHORT, "-c:v", "mpeg4", "-bf", "2", "-c:a", "libmp3lame"),
+    "others/mpeg2.mxf": (*SHORT, "-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
+    "others/vp8.webm": (*SHORT, "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"),
+    "others/theora.ogv": (*SHORT, "-c:v", "libtheora", "-c:a", "libvorbis"),
+    "others/h264.flv": (*SHORT, *X264, "-c:a", "aac"),
+    "others/wmv2.wmv": (*SHORT, "-c:v", "wmv2", "-c:a", "wmav2"),
 }
 SOUNDS = {
     "s16.wav": ("-c:a", "pcm_s16le"),
@@ -52,6 +58,10 @@ SOUNDS = {
     "variable.mp3": ("-q:a", "5", "-id3v2_version", "3"),
     "s16.flac": (),
     "s24.flac": ("-sample_fmt", "s32", "-ac", "2"),
+    "others/aac.m4a": ("-c:a", "aac"),
+    "others/vorbis.ogg": ("-c:a", "libvorbis"),
+    "others/s24.aiff": ("-c:a", "pcm_s24be"),
+    "others/surround.ac3": ("-c:a", "ac3", "-af", "aformat=channel_layouts=5.1"),
 }
 COVER = ("-map", "0", "-map", "1", "-c:v", "mjpeg", "-disposition:v", "attached_pic")
 MARKS = [
@@ -65,7 +75,9 @@ WIDTHS = (32,)  # channels of each level of the smallest U-Net and autoencoder
 
 
 def make_seeds(folder: Path) -> list[Path]:
-    """Writes a file of each kind. What is made of several files (a bundle) lies in a folder of its kind."""
+    """Writes a file of each kind. What is made of several files (a bundle) lies in a folder of its kind, and so do the
+    formats that a sample of is enough."""
+    (folder / "others").mkdir()
     for name, encoder in FILMS.items():
         run_ffmpeg(["-y", *PICTURE, *TONE, *encoder, str(folder / name)], error=VideoError, what=name)
     for name, encoder in SOUNDS.items():

@@ -15,7 +15,7 @@ from tests.fuzz.mutations import OF_FORMAT, mutated
 ROOT = Path(__file__).parents[2]
 KINDS = {
     "mp4", "mov", "mkv", "ts", "wav", "mp3", "flac", "png", "jpg", "webp", "tif", "safetensors", "pt", "json",
-    "whisper", "hugging_face", "bundle", "faces", "patches",
+    "whisper", "hugging_face", "bundle", "faces", "patches", "others",
 }  # fmt: skip
 
 
