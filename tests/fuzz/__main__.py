@@ -16,23 +16,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=3000, help="mutated inputs (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=Path, help="a folder of seed files; made where there is none")
     parser.add_argument("--kept", type=Path, default=Path("fuzz"), help="where inputs that did harm go")
     parser.add_argument("--report", type=Path, help="a JSON file for every input's outcome")
-    parser.add_argument("--replay", type=Path, help="read this one input instead; its name ends as the seed file's")
+    parser.add_argument("--replay", type=Path, help="read this one kept input instead, without a limit")
     options = parser.parse_args()
     if options.replay:
-        reader_of(options.replay)(options.replay)
+        reader_of(options.replay.resolve())(options.replay.resolve())
         return 0
     tried = []
-    for one in campaign(options.count, options.seed, options.kept):
+    for one in campaign(options.count, options.seed, options.kept, options.seeds):
         tried.append(one)
-        if not one.ending.outcome.is_harmless:
+        if not one.is_good:
             last = (one.ending.words.strip().splitlines() or [""])[-1]
             print(f"{one.ending.outcome.value}: {one.name} mutation {one.seed}: {last}", file=sys.stderr, flush=True)
     if options.report:
         options.report.write_text(json.dumps([one.data for one in tried]), "utf-8")
     print(table(tried))
-    return int(not all(one.ending.outcome.is_harmless for one in tried))
+    return int(not all(one.is_good for one in tried))
 
 
 if __name__ == "__main__":

@@ -14,57 +14,75 @@ from tempfile import TemporaryDirectory
 import torch
 
 from tests.fuzz.children import Ending, Outcome, run_in_child
+from tests.fuzz.hostile import hostile_files
 from tests.fuzz.mutations import mutated
-from tests.fuzz.readers import reader_of
-from tests.fuzz.seeds import hostile_files, make_seeds
+from tests.fuzz.readers import BY_FOLDER, reader_of
+from tests.fuzz.seeds import make_seeds
 
 
 @dataclass(frozen=True)
 class Tried:
     """One input and how reading it ended."""
 
-    name: str  # of the seed file, below its folder
+    name: str  # of the seed file or the file made on purpose, below its folder
     seed: int | None  # of the mutation; None for a file as it is
+    expected: tuple[Outcome, ...]
     ending: Ending
 
     @property
     def kind(self) -> str:
         """The row of the table that it belongs to."""
-        path = Path(self.name)
-        return path.parent.name if path.parent.name else path.suffix[1:]
+        return kind_of(self.name)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it did no harm, and ended as it was to."""
+        return self.ending.outcome in self.expected
 
     @property
     def data(self) -> dict:
         """For a JSON report."""
-        outcome, words = self.ending.outcome.value, self.ending.words
-        return {"name": self.name, "seed": self.seed, "outcome": outcome, "words": words}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "seed": self.seed,
+            "expected": [outcome.value for outcome in self.expected],
+            "outcome": self.ending.outcome.value,
+            "words": self.ending.words,
+            "seconds": round(self.ending.seconds, 2),
+        }
 
 
-def campaign(count: int, seed: int, kept: Path | None = None) -> Iterator[Tried]:
-    """Tries every seed file as it is, the hostile files, and `count` mutations, the kinds taking turns.
+def kind_of(name: str) -> str:
+    """The folder of a file that belongs to others, the suffix of any other file."""
+    path = Path(name)
+    return path.parent.name or path.suffix[1:]
 
-    What did harm is written into the folder `kept`, its traceback beside it.
+
+def campaign(count: int, seed: int, kept: Path | None = None, seeds: Path | None = None) -> Iterator[Tried]:
+    """Tries every seed file as it is, the files made on purpose, and `count` mutations, the kinds taking turns.
+
+    Args:
+        kept: a folder for each input that ended otherwise than it was to, its traceback beside it.
+        seeds: a folder with seed files; made where there is none.
     """
     torch.set_num_threads(1)  # threads don't live on in a forked child
     with TemporaryDirectory(prefix="latentsync_fuzz_") as place:
-        folder = Path(place) / "seeds"
-        folder.mkdir()
-        seeds = make_seeds(folder)
-        _warm_up(seeds, Path(place))
-        chance = random.Random(seed)
-        inputs = [(path.relative_to(folder).as_posix(), None, path.read_bytes()) for path in seeds]
-        for name, number, data in [*inputs, *((name, None, data) for name, data in hostile_files().items())]:
-            yield _try(name, number, data, Path(place), kept)
+        trials = _Trials(seeds or Path(place) / "seeds", Path(place), kept)
+        trials.warm_up()
+        for name, data in trials.contents.items():
+            yield trials.run(name, None, data, (Outcome.RIGHT,))
+        for name, file in hostile_files(trials.contents).items():
+            yield trials.run(name, None, file.data, file.expected)
         by_kind: dict[str, list[str]] = defaultdict(list)
-        for name, _, _ in inputs:
-            by_kind[Tried(name, None, Ending(Outcome.RIGHT, "")).kind].append(name)
-        kinds = sorted(by_kind)
-        contents = {name: data for name, _, data in inputs}
+        for name in trials.contents:
+            by_kind[kind_of(name)].append(name)
+        chance, kinds = random.Random(seed), sorted(by_kind)
         for number in range(count):
             name = chance.choice(by_kind[kinds[number % len(kinds)]])
             mutation = chance.randrange(2**31)
-            data = mutated(contents[name], Path(name).suffix, mutation)
-            yield _try(name, mutation, data, Path(place), kept)
+            data = mutated(trials.contents[name], Path(name).suffix, mutation)
+            yield trials.run(name, mutation, data, (Outcome.RIGHT, Outcome.REFUSED))
 
 
 def table(tried: list[Tried]) -> str:
@@ -80,21 +98,52 @@ def table(tried: list[Tried]) -> str:
     return "\n".join(lines)
 
 
-def _try(name: str, number: int | None, data: bytes, place: Path, kept: Path | None) -> Tried:
-    trial = place / "trial"
-    path = trial / name
-    path.parent.mkdir(parents=True)
-    path.write_bytes(data)
-    try:
-        ending = run_in_child(lambda: _read(path))
-    finally:
-        shutil.rmtree(trial)
-    if kept is not None and not ending.outcome.is_harmless:
-        kept.mkdir(parents=True, exist_ok=True)
-        stem = f"{ending.outcome.value.replace(' ', '_')}-{number}-{name.replace('/', '-')}"
-        (kept / stem).write_bytes(data)
-        (kept / f"{stem}.txt").write_text(ending.words, "utf-8")
-    return Tried(name, number, ending)
+class _Trials:
+    """The seed files, and a place where one input after the other is read."""
+
+    def __init__(self, seeds: Path, place: Path, kept: Path | None) -> None:
+        self._seeds, self._place, self._kept = seeds, place, kept
+        if not seeds.is_dir():
+            seeds.mkdir(parents=True)
+            make_seeds(seeds)
+        files = sorted(path for path in seeds.rglob("*") if path.is_file())
+        self.contents = {path.relative_to(seeds).as_posix(): path.read_bytes() for path in files}
+
+    def run(self, name: str, number: int | None, data: bytes, expected: tuple[Outcome, ...]) -> Tried:
+        """Reads `data` as a file of that name in a child."""
+        path = self._laid_out(self._place / "trial", name, data)
+        try:
+            tried = Tried(name, number, expected, run_in_child(lambda: _read(path)))
+        finally:
+            shutil.rmtree(self._place / "trial")
+        if self._kept is not None and not tried.is_good:
+            outcome = tried.ending.outcome.value.replace(" ", "-")
+            folder = self._kept / f"{outcome}-{number}-{name.replace('/', '-')}"
+            shutil.rmtree(folder, ignore_errors=True)
+            self._laid_out(folder, name, data)
+            (folder / "words.txt").write_text(tried.ending.words, "utf-8")
+        return tried
+
+    def warm_up(self) -> None:
+        """Imports here, once, what every child would import."""
+        import av  # noqa: F401
+        import torchaudio  # noqa: F401
+
+        for name, data in self.contents.items():
+            if Path(name).suffix in (".png", ".safetensors", ".pt", ".json", ".npz", ".patches"):
+                path = self._laid_out(self._place / "warm", name, data)
+                reader_of(path)(path)
+                shutil.rmtree(self._place / "warm")
+
+    def _laid_out(self, folder: Path, name: str, data: bytes) -> Path:
+        """Writes the file, with those that it belongs to beside it."""
+        path = folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+        for other in self._seeds.glob(f"{path.parent.name}/*") if path.parent.name in BY_FOLDER else ():
+            if other.name != path.name:
+                shutil.copy(other, path.parent)
+        return path
 
 
 def _read(path: Path) -> None:
@@ -102,15 +151,3 @@ def _read(path: Path) -> None:
     os.environ["TMPDIR"] = str(path.parent)  # what a killed child leaves goes with the trial's folder
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders complain at length
     reader_of(path)(path)
-
-
-def _warm_up(seeds: list[Path], place: Path) -> None:
-    """Imports here, once, what every child would import."""
-    for path in seeds:
-        copy = place / "warm" / path.parent.name / path.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-        if path.suffix in (".png", ".safetensors", ".pt", ".json"):
-            reader_of(path)(copy)
-    import av  # noqa: F401
-    import torchaudio  # noqa: F401

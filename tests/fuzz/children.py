@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -18,17 +19,18 @@ import psutil
 from latentsync_core.errors import LatentSyncError
 
 MEMORY = 1_500_000_000  # bytes beyond the parent's, with ffmpeg's
-PROCESSOR_SECONDS = 30  # of one process; a busy machine doesn't use them up
+PROCESSOR_SECONDS = 30  # of the child and its ffmpegs together; a busy machine doesn't use them up
 WALL_SECONDS = 300
 ADDRESSES = 32 << 30  # bytes of address space, should memory grow faster than anybody looks
-LOOK = 0.02  # seconds between two looks
+LOOK = 0.05  # seconds between two looks
+LONGEST_SENTENCE = 1000  # characters of a refusal
 
 
 class Outcome(Enum):
     """How reading one input ended."""
 
     RIGHT = "right"
-    REFUSED = "refused"  # by a LatentSyncError
+    REFUSED = "refused"  # by a LatentSyncError with one sentence
     RAW_ERROR = "raw error"  # by any other exception
     CRASH = "crash"  # by a signal
     HANG = "hang"
@@ -45,10 +47,12 @@ class Ending:
 
     outcome: Outcome
     words: str
+    seconds: float = 0.0  # of wall clock
 
 
 def run_in_child(work: Callable[[], None]) -> Ending:
     """Forks; the child does `work`. Its process group, ffmpeg included, is gone when this returns."""
+    begun = time.monotonic()
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -57,49 +61,73 @@ def run_in_child(work: Callable[[], None]) -> Ending:
         os.close(reading)
         _in_child(work, writing)
     os.close(writing)
-    with open(reading, "rb") as pipe:
-        limit = psutil.Process().memory_info().rss + MEMORY
-        exceeded = _watch(child, limit)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        told = pipe.read().decode("utf-8", "replace")
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpgid(child, child)  # the child does so too; whoever comes first
+    with open(reading, "rb", buffering=0) as pipe:
+        exceeded, told = _watch(child, pipe, psutil.Process().memory_info().rss + MEMORY)
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    seconds = time.monotonic() - begun
     if exceeded:
-        return Ending(exceeded, "")
-    if os.WIFSIGNALED(status):
-        number = signal.Signals(os.WTERMSIG(status))
-        return Ending(Outcome.HANG if number is signal.SIGXCPU else Outcome.CRASH, number.name)
-    name, _, words = told.partition("\n")
-    return Ending(Outcome(name), words)
+        return Ending(exceeded, "", seconds)
+    if not told:
+        number = signal.Signals(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
+        words = f"exit code {os.WEXITSTATUS(status)}" if number is None else number.name
+        return Ending(Outcome.HANG if number is signal.SIGXCPU else Outcome.CRASH, words, seconds)
+    name, _, words = told.decode("utf-8", "replace").partition("\n")
+    return Ending(Outcome(name), words, seconds)
 
 
 def _in_child(work: Callable[[], None], writing: int) -> None:
     """Does the work, writes how it ended, and leaves without any clean-up of the parent's."""
     os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    # Should nobody look: beyond the other limit, so that an ffmpeg isn't ended by this one and its refusal believed.
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * PROCESSOR_SECONDS, 2 * PROCESSOR_SECONDS + 5))
+    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         work()
         told = "right\n"
     except LatentSyncError as refusal:
         told = f"refused\n{refusal}"
+        if not str(refusal).isprintable() or len(str(refusal)) > LONGEST_SENTENCE:
+            told = f"raw error\nThe refusal is no single line of a readable length:\n{traceback.format_exc()}"
     except BaseException:
         told = f"raw error\n{traceback.format_exc()}"
-    os.write(writing, told.encode("utf-8", "backslashreplace")[:60_000])  # what a pipe holds unread
+    with open(writing, "wb") as pipe:
+        pipe.write(told.encode("utf-8", "backslashreplace"))
     os._exit(0)
 
 
-def _watch(child: int, limit: int) -> Outcome | None:
-    """Waits for the child to end, its status unread; what it exceeded, if anything."""
+def _watch(child: int, pipe, most_memory: int) -> tuple[Outcome | None, bytes]:
+    """Reads what the child writes until it has ended; what it exceeded, if anything, and what it wrote."""
     process = psutil.Process(child)
     give_up = time.monotonic() + WALL_SECONDS
-    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+    told = b""
+    while True:
+        if select.select([pipe], [], [], LOOK)[0]:
+            data = pipe.read(1 << 16)
+            told += data
+            if not data:  # the child's end of the pipe is closed
+                return None, told
+        memory, seconds = 0, 0.0
+        for one in _family(process):
+            with contextlib.suppress(psutil.Error):
+                memory += one.memory_info().rss
+                times = one.cpu_times()
+                seconds += times.user + times.system
         with contextlib.suppress(psutil.Error):
-            family = [process, *process.children(recursive=True)]
-            if sum(one.memory_info().rss for one in family) > limit:
-                return Outcome.MEMORY
-        if time.monotonic() > give_up:
-            return Outcome.HANG
-        time.sleep(LOOK)
-    return None
+            ended = process.cpu_times()
+            seconds += ended.children_user + ended.children_system
+        if memory > most_memory:
+            return Outcome.MEMORY, told
+        if seconds > PROCESSOR_SECONDS or time.monotonic() > give_up:
+            return Outcome.HANG, told
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return [process, *process.children(recursive=True)]
+    return []

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from latentsync_core.audio_io import load_audio
-from latentsync_core.audio_plan import plan_audio
 from latentsync_core.clip_audio import clip_audio
-from latentsync_core.encoding import Codec
-from latentsync_core.errors import LatentSyncError
+from latentsync_core.encoding import WriterOptions
+from latentsync_core.errors import FaceError, LatentSyncError
+from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.marks import read_marks
+from latentsync_core.faces.tracks_file import read_faces
+from latentsync_core.log_mel import scan
 from latentsync_core.mixing import mixed_file
 from latentsync_core.models.checkpoint import read_tensors
-from latentsync_core.models.demonstration import NANO_FOLDER
+from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.weights import load_model
 from latentsync_core.models.whisper import WhisperEncoder
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.patches import PatchStore
+from latentsync_core.resample import TARGET_RATE
+from latentsync_core.video_io import FrameReader, FrameWriter, clip_from_images, probe
+from tests.fuzz.seeds import PATCHES, faces_clip
+
+MEL_BANDS = 80
 
 
 def reader_of(path: Path) -> Callable[[Path], None]:
-    """The function that reads a file of this name; it returns where all is right."""
-    if path.parent.name == "whisper":
-        return _read_whisper
-    if path.parent.name == "bundle":
-        return _read_bundle
-    return BY_SUFFIX[path.suffix]
+    """The function that reads a file of this folder or suffix; it returns where all is right."""
+    return BY_FOLDER.get(path.parent.name) or BY_SUFFIX[path.suffix]
 
 
 def _read_film(path: Path) -> None:
@@ -44,11 +49,15 @@ def _read_film(path: Path) -> None:
 
 
 def _read_frames(path: Path) -> None:
+    """All frames, and from the middle on."""
     clip = probe(path)
-    with FrameReader(clip) as frames:
-        count = sum(1 for _ in frames)
-    assert count == clip.frame_count
     assert clip.fps > 0
+    assert len(clip.stamps) == clip.frame_count
+    assert (np.diff(clip.stamps) > 0).all()
+    for start in {0, clip.frame_count // 2}:
+        with FrameReader(clip, start) as frames:
+            stamps = [frame.stamp for frame in frames]
+        assert stamps == clip.stamps[start:].tolist()
 
 
 def _read_clip_sound(path: Path) -> None:
@@ -59,16 +68,34 @@ def _read_clip_sound(path: Path) -> None:
 
 
 def _read_voice(path: Path) -> None:
+    """As 16 kHz mono with the silence that follows a voice, up to the spectrum that Whisper reads."""
     sound = load_audio(path)
-    samples = sum(len(block) for block in sound.mono16k_blocks())
-    assert abs(samples / 16000 - sound.duration) < 0.1
+    samples = 0
+
+    def blocks() -> Iterator[torch.Tensor]:
+        nonlocal samples
+        for block in sound.mono16k_blocks():
+            samples += len(block)
+            yield block
+        yield torch.zeros(TARGET_RATE)
+
+    peak, _ = scan(blocks(), MEL_BANDS)
+    assert np.isfinite(peak)
+    assert abs(samples / TARGET_RATE - sound.duration) < 0.1
 
 
 def _read_sound(path: Path) -> None:
+    """As a voice, mixed with itself, and beside a picture."""
     _read_voice(path)
-    plan_audio(path, Codec.H264)
     sound = load_audio(path)
     mixed_file([sound, sound], path.parent)
+    clip = clip_from_images(torch.zeros(3, 32, 32, 3), Fraction(25))
+    options = WriterOptions(preset="ultrafast")
+    writing = FrameWriter(path.parent / "out.mp4", clip, options=options, stamps=clip.stamps, audio=path)
+    with writing as writer, FrameReader(clip) as frames:
+        for frame in frames:
+            writer.write(frame)
+    assert probe(path.parent / "out.mp4").frame_count == 3
 
 
 def _read_picture(path: Path) -> None:
@@ -83,14 +110,27 @@ def _read_weights(path: Path) -> None:
 
 
 def _read_whisper(path: Path) -> None:
-    WhisperEncoder.from_pretrained(path)
+    _check_whisper(WhisperEncoder.from_pretrained(path))
+
+
+def _read_whisper_folder(path: Path) -> None:
+    _check_whisper(WhisperEncoder.from_pretrained(path.parent))
+
+
+def _check_whisper(encoder: WhisperEncoder) -> None:
+    mel = torch.zeros(1, encoder.n_mels, 2 * encoder.context)
+    assert encoder(mel).shape == (1, encoder.context, encoder.levels, encoder.width)
 
 
 def _read_bundle(path: Path) -> None:
-    """Its description is the file at hand; the weights beside it are the carried model's."""
-    for weights in NANO_FOLDER.glob("*.safetensors"):
-        (path.parent / weights.name).symlink_to(weights)
-    load_model(path.parent)
+    """Loads the model and runs its U-Net and its autoencoder once."""
+    model = load_model(path.parent, LoadOptions(device="cpu"))
+    latents = torch.zeros(1, 13, 2, 8, 8)
+    with torch.inference_mode():
+        noise = model.unet(latents, 501, torch.zeros(2, model.audio_tokens, model.whisper.width))
+        assert noise.shape == (1, 4, 2, 8, 8)
+        picture = model.codec.decode(torch.zeros(1, 4, 8, 8))
+        assert picture.shape[:2] == (1, 3)
 
 
 def _read_marks(path: Path) -> None:
@@ -99,9 +139,34 @@ def _read_marks(path: Path) -> None:
     read_marks(_marks(path), clip_from_images(torch.zeros(10, 64, 96, 3), Fraction(25)))
 
 
+def _read_faces(path: Path) -> None:
+    """Faces that a work folder keeps; what can't be used is looked for again, which is a refusal here."""
+    faces = read_faces(path, faces_clip(), AlignOptions(), TouchLimits())
+    if faces is None:
+        raise FaceError(f"{path} is not used.")
+    faces.path  # noqa: B018 (computed here)
+
+
+def _read_patches(path: Path) -> None:
+    """Patches that a work folder keeps, those that its flags call finished."""
+    key, frames, shape = PATCHES
+    with PatchStore(key, frames, shape, folder=path.parent) as store:
+        finished = np.flatnonzero(store.finished).tolist()
+        if finished:
+            assert store.get(finished).shape == (len(finished), *shape)
+        store.put(0, torch.zeros(shape))
+
+
+BY_FOLDER = {
+    "whisper": _read_whisper,
+    "hugging_face": _read_whisper_folder,
+    "bundle": _read_bundle,
+    "faces": _read_faces,
+    "patches": _read_patches,
+}
 BY_SUFFIX = {
-    **dict.fromkeys((".mp4", ".mov", ".mkv", ".ts"), _read_film),
-    **dict.fromkeys((".wav", ".mp3", ".flac"), _read_sound),
+    **dict.fromkeys((".mp4", ".mov", ".mkv", ".ts", ".avi", ".mxf", ".webm", ".ogv", ".flv", ".wmv"), _read_film),
+    **dict.fromkeys((".wav", ".mp3", ".flac", ".m4a", ".ogg", ".aiff", ".ac3"), _read_sound),
     **dict.fromkeys((".png", ".jpg", ".webp", ".tif"), _read_picture),
     **dict.fromkeys((".safetensors", ".pt"), _read_weights),
     ".json": _read_marks,
