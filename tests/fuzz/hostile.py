@@ -32,7 +32,7 @@ def hostile_files(seeds: Mapping[str, bytes]) -> dict[str, Hostile]:
     """Every file by its name, whose end says its kind, made out of `seeds` where it must be right but for one thing."""
     refused = {**_pictures(), **_no_media(), **_sounds(), **_films(seeds), **_weights(seeds), **_texts()}
     right = {"tags.mp3": _tags(seeds["constant.mp3"]), "followed.mp4": seeds["b_frames.mp4"] + bytes(100)}
-    either = {"text.png": _text_bomb(), "fast.wav": _wav(rate=2**31 - 1), "slow.wav": _wav(rate=1, samples=bytes(80))}
+    either = {"text.png": _text_bomb(), "fast.wav": _wav(rate=2**31 - 1)}
     return {
         **{name: Hostile(data, (Outcome.REFUSED,)) for name, data in refused.items()},
         **{name: Hostile(data, (Outcome.RIGHT,)) for name, data in right.items()},
@@ -123,6 +123,7 @@ def _sounds() -> dict[str, bytes]:
     not_numbers = struct.pack("<4f", 0.0, float("nan"), float("inf"), 0.0) * 500
     return {
         "channels.wav": _wav(channels=65535, rate=2**32 - 1, block=0),
+        "slow.wav": _wav(rate=2, samples=bytes(100_000)),  # seven hours
         "nan.wav": _wav(coding=3, bits=32, samples=not_numbers),
         "random.mp3": bytes((i * 7919) % 251 for i in range(5000)),
     }
