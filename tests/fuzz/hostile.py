@@ -152,7 +152,7 @@ def _tags(mp3: bytes) -> bytes:
 
 def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     """Tables that claim samples by the hundred million, and codecs that nobody knows."""
-    film, short = seeds["b_frames.mp4"], seeds["fragments.mp4"]
+    film, short, matroska = (seeds[name] for name in ("b_frames.mp4", "fragments.mp4", "h264.mkv"))
     entries = 300_000
     long_times = struct.pack(">II", 0, entries) + struct.pack(">II", 1, 1) * entries
     lasting = struct.pack(">IIII", 0, 1, 40, 0x7FFFFFFF)
@@ -165,6 +165,7 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
         "times.mp4": _with_table(film, b"stts", long_times)[: len(film) // 2],
         "lasting.mp4": _with_table(film, b"stts", lasting),
         "flood.mp4": bytes(flood),
+        "header.mkv": matroska[:4] + (1 << 56 | 1 << 54).to_bytes(8, "big") + matroska[5:],
     }
 
 
