@@ -153,6 +153,7 @@ def _tags(mp3: bytes) -> bytes:
 def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     """Tables that claim samples by the hundred million, and codecs that nobody knows."""
     film, short, matroska = (seeds[name] for name in ("b_frames.mp4", "fragments.mp4", "h264.mkv"))
+    many = _many_samples(film)
     entries = 300_000
     long_times = struct.pack(">II", 0, entries) + struct.pack(">II", 1, 1) * entries
     lasting = struct.pack(">IIII", 0, 1, 40, 0x7FFFFFFF)
@@ -160,7 +161,8 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     flood = bytearray(short)
     flood[runs[0].at + 8 : runs[0].at + 16] = struct.pack(">II", 0, LARGE)
     return {
-        "samples.mp4": _many_samples(film),
+        "samples.mp4": many,
+        **{f"{way}.mp4": data for way, data in _hidden_samples(many).items()},
         "no_codec.mp4": film[: film.index(b"stsd")] + film[film.index(b"stsd") :].replace(b"avc1", b"xq7z", 1),
         "times.mp4": _with_table(film, b"stts", long_times)[: len(film) // 2],
         "lasting.mp4": _with_table(film, b"stts", lasting),
@@ -182,6 +184,26 @@ def _many_samples(film: bytes) -> bytes:
     for kind, content in tables.items():
         film = _with_table(film, kind, content)
     return film
+
+
+def _hidden_samples(film: bytes) -> dict[str, bytes]:
+    """The same film with its tables where a reader finds them all the same, by the way in which they are hidden."""
+    other_first = struct.pack(">I", 16) + b"zzzz" + bytes(8) + film
+    table = next(box for box in boxes_in(film) if box.kind == b"stbl")
+    wrapped = bytearray(film)
+    wrapped[table.at : table.at] = struct.pack(">I", table.size + 8) + b"udta"
+    for parent in table.parents:
+        size = int.from_bytes(wrapped[parent : parent + 4], "big") + 8
+        wrapped[parent : parent + 4] = struct.pack(">I", size)
+    movie = next(box for box in boxes_in(film) if box.kind == b"moov")
+    packed = zlib.compress(film[movie.at : movie.at + movie.size])
+    parts = _box(b"dcom", b"zlib") + _box(b"cmvd", struct.pack(">I", movie.size) + packed)
+    compressed = film[: movie.at] + _box(b"moov", _box(b"cmov", parts)) + film[movie.at + movie.size :]
+    return {"other_first": other_first, "wrapped": bytes(wrapped), "compressed": compressed}
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
 
 
 def _with_table(data: bytes, kind: bytes, content: bytes) -> bytes:
