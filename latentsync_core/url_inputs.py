@@ -74,7 +74,7 @@ def urls_as_files(
 ) -> Iterator[list[FetchedInput]]:
     """Fetches every URL in `options` and puts the file's path in its place; yields what was fetched.
 
-    Files come into `options.work_folder`, else into a folder that goes when the context ends. Progress is told in bytes
+    Files come into `options.work_folder`, else into a folder that goes when the context ends. Progress is reported in bytes
     as phase "download", and "download 2" ... for further files.
 
     Raises:
