@@ -16,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=3000, help="mutated inputs (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", default=(), help="of the table's rows, all by default")
     parser.add_argument("--seeds", type=Path, help="a folder of seed files; made where there is none")
     parser.add_argument("--kept", type=Path, default=Path("fuzz"), help="where inputs that did harm go")
     parser.add_argument("--report", type=Path, help="a JSON file for every input's outcome")
@@ -25,7 +26,7 @@ def main() -> int:
         reader_of(options.replay.resolve())(options.replay.resolve())
         return 0
     tried = []
-    for one in campaign(options.count, options.seed, options.kept, options.seeds):
+    for one in campaign(options.count, options.seed, options.kept, options.seeds, options.kinds):
         tried.append(one)
         if not one.is_good:
             last = (one.ending.words.strip().splitlines() or [""])[-1]

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,24 +59,28 @@ def kind_of(name: str) -> str:
     return path.parent.name or path.suffix[1:]
 
 
-def campaign(count: int, seed: int, kept: Path | None = None, seeds: Path | None = None) -> Iterator[Tried]:
+def campaign(
+    count: int, seed: int, kept: Path | None = None, seeds: Path | None = None, only: Collection[str] = ()
+) -> Iterator[Tried]:
     """Tries every seed file as it is, the files made on purpose, and `count` mutations, the kinds taking turns.
 
     Args:
         kept: a folder for each input that ended otherwise than it was to, its traceback beside it.
         seeds: a folder with seed files; made where there is none.
+        only: the kinds to try; all where empty.
     """
     torch.set_num_threads(1)  # threads don't live on in a forked child
     with TemporaryDirectory(prefix="latentsync_fuzz_") as place:
         trials = _Trials(seeds or Path(place) / "seeds", Path(place), kept)
         trials.warm_up()
-        for name, data in trials.contents.items():
-            yield trials.run(name, None, data, (Outcome.RIGHT,))
-        for name, file in hostile_files(trials.contents).items():
-            yield trials.run(name, None, file.data, file.expected)
         by_kind: dict[str, list[str]] = defaultdict(list)
-        for name in trials.contents:
-            by_kind[kind_of(name)].append(name)
+        for name, data in trials.contents.items():
+            if not only or kind_of(name) in only:
+                by_kind[kind_of(name)].append(name)
+                yield trials.run(name, None, data, (Outcome.RIGHT,))
+        for name, file in hostile_files(trials.contents).items():
+            if not only or kind_of(name) in only:
+                yield trials.run(name, None, file.data, file.expected)
         chance, kinds = random.Random(seed), sorted(by_kind)
         for number in range(count):
             name = chance.choice(by_kind[kinds[number % len(kinds)]])

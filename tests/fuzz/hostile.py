@@ -32,7 +32,7 @@ def hostile_files(seeds: Mapping[str, bytes]) -> dict[str, Hostile]:
     """Every file by its name, whose end says its kind, made out of `seeds` where it must be right but for one thing."""
     refused = {**_pictures(), **_no_media(), **_sounds(), **_films(seeds), **_weights(seeds), **_texts()}
     right = {"tags.mp3": _tags(seeds["constant.mp3"]), "followed.mp4": seeds["b_frames.mp4"] + bytes(100)}
-    either = {"text.png": _text_bomb(), "fast.wav": _wav(rate=2**31 - 1), "slow.wav": _wav(rate=1, samples=bytes(80))}
+    either = {"text.png": _text_bomb(), "fast.wav": _wav(rate=2**31 - 1)}
     return {
         **{name: Hostile(data, (Outcome.REFUSED,)) for name, data in refused.items()},
         **{name: Hostile(data, (Outcome.RIGHT,)) for name, data in right.items()},
@@ -123,6 +123,7 @@ def _sounds() -> dict[str, bytes]:
     not_numbers = struct.pack("<4f", 0.0, float("nan"), float("inf"), 0.0) * 500
     return {
         "channels.wav": _wav(channels=65535, rate=2**32 - 1, block=0),
+        "slow.wav": _wav(rate=2, samples=bytes(100_000)),  # seven hours
         "nan.wav": _wav(coding=3, bits=32, samples=not_numbers),
         "random.mp3": bytes((i * 7919) % 251 for i in range(5000)),
     }
@@ -151,7 +152,8 @@ def _tags(mp3: bytes) -> bytes:
 
 def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     """Tables that claim samples by the hundred million, and codecs that nobody knows."""
-    film, short = seeds["b_frames.mp4"], seeds["fragments.mp4"]
+    film, short, matroska = (seeds[name] for name in ("b_frames.mp4", "fragments.mp4", "h264.mkv"))
+    many = _many_samples(film)
     entries = 300_000
     long_times = struct.pack(">II", 0, entries) + struct.pack(">II", 1, 1) * entries
     lasting = struct.pack(">IIII", 0, 1, 40, 0x7FFFFFFF)
@@ -159,11 +161,13 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     flood = bytearray(short)
     flood[runs[0].at + 8 : runs[0].at + 16] = struct.pack(">II", 0, LARGE)
     return {
-        "samples.mp4": _many_samples(film),
+        "samples.mp4": many,
+        **{f"{way}.mp4": data for way, data in _hidden_samples(many).items()},
         "no_codec.mp4": film[: film.index(b"stsd")] + film[film.index(b"stsd") :].replace(b"avc1", b"xq7z", 1),
         "times.mp4": _with_table(film, b"stts", long_times)[: len(film) // 2],
         "lasting.mp4": _with_table(film, b"stts", lasting),
         "flood.mp4": bytes(flood),
+        "header.mkv": matroska[:4] + (1 << 56 | 1 << 54).to_bytes(8, "big") + matroska[5:],
     }
 
 
@@ -180,6 +184,26 @@ def _many_samples(film: bytes) -> bytes:
     for kind, content in tables.items():
         film = _with_table(film, kind, content)
     return film
+
+
+def _hidden_samples(film: bytes) -> dict[str, bytes]:
+    """The same film with its tables where a reader finds them all the same, by the way in which they are hidden."""
+    other_first = struct.pack(">I", 16) + b"zzzz" + bytes(8) + film
+    table = next(box for box in boxes_in(film) if box.kind == b"stbl")
+    wrapped = bytearray(film)
+    wrapped[table.at : table.at] = struct.pack(">I", table.size + 8) + b"udta"
+    for parent in table.parents:
+        size = int.from_bytes(wrapped[parent : parent + 4], "big") + 8
+        wrapped[parent : parent + 4] = struct.pack(">I", size)
+    movie = next(box for box in boxes_in(film) if box.kind == b"moov")
+    packed = zlib.compress(film[movie.at : movie.at + movie.size])
+    parts = _box(b"dcom", b"zlib") + _box(b"cmvd", struct.pack(">I", movie.size) + packed)
+    compressed = film[: movie.at] + _box(b"moov", _box(b"cmov", parts)) + film[movie.at + movie.size :]
+    return {"other_first": other_first, "wrapped": bytes(wrapped), "compressed": compressed}
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
 
 
 def _with_table(data: bytes, kind: bytes, content: bytes) -> bytes:
