@@ -213,7 +213,7 @@ def _add(requirements: list[str], installed: Mapping[str, str], movable: Collect
     limits = constraints(installed, movable)
     plan = installer.plan(requirements, limits)
     if plan is None:
-        say(f"installing {', '.join(requirements)} and what they need; what is installed stays as it is.")
+        say(f"installing {', '.join(requirements)} and what they need; installed packages are not changed.")
         with tempfile.TemporaryDirectory() as folder:
             done = run(installer.install(["-c", _written(limits, folder), *requirements]))
     elif plan:
@@ -221,7 +221,7 @@ def _add(requirements: list[str], installed: Mapping[str, str], movable: Collect
         if touched:  # for instance a version that no constraint can name
             raise NothingFits(f"ERROR: it would exchange {', '.join(f'{name} {installed[name]}' for name in touched)}")
         chosen = [f"{name}=={version}" for name, version in plan.items()]
-        say(f"installing {', '.join(chosen)}; what is installed stays as it is.")
+        say(f"installing {', '.join(chosen)}; installed packages are not changed.")
         done = run(installer.install(["--no-deps", *chosen]))  # exactly what the dry run found
     else:
         return

@@ -374,7 +374,7 @@ def _face(text: str):
     if kind == "picture" and rest:
         return Speaker("", FaceChoice(ChooseBy.PICTURE), media(rest))
     raise argparse.ArgumentTypeError(
-        f"{without_secrets(text)!r} is nobody; write largest, frontal, left, person:1, point:640,210@48 or "
+        f"{without_secrets(text)!r} names no face; write largest, frontal, left, person:1, point:640,210@48 or "
         "picture:anna.png"
     )
 

@@ -73,7 +73,7 @@ def plan_audio(path: Path, codec: Codec) -> AudioPlan:
 
 
 def audio_clock(path: Path) -> Fraction:
-    """What a file's clock shows at its beginning, in seconds; a sound in it that begins later is heard later."""
+    """What a file's clock shows at its beginning, in seconds; a sound in it that begins later plays later."""
     import av
 
     with open_container(path, AudioError) as container:

@@ -38,6 +38,8 @@ def _boxes_overrun(file: BinaryIO, size: int) -> bool:
 def _segment_overruns(file: BinaryIO, size: int) -> bool:
     at = 0
     for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # EBML header, segment
+        if at > size:
+            return True
         file.seek(at)
         head = file.read(12)
         if head[:4] != identifier:

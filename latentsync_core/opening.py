@@ -159,7 +159,9 @@ def _checked_demuxer(path: Path, error: type[LatentSyncError]) -> str | None:
     check_file(path, error)
     refuse_playlist(path, error)
     if claims_too_many_samples(path):
-        raise error(f"{path} is damaged: its tables list more samples than it can hold. Copy or export it again.")
+        raise error(
+            f"{path} is damaged: its tables list more samples than it can hold, or hide them: copy or export it again."
+        )
     head = _head(path, error)
     return next((name for name, begins, then in MAGIC if head.startswith(begins) and head[8:].startswith(then)), None)
 

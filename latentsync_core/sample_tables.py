@@ -1,49 +1,69 @@
 """Tells an MP4 or MOV whose tables claim more samples than its bytes could hold, before a reader indexes them.
 
-A table can give one size for all samples, so that a few bytes claim billions; FFmpeg keeps 24 bytes or more of each.
+A table can give one size for all samples, so that a few bytes claim billions; FFmpeg keeps 24 bytes or more of each. It
+also reads boxes in places where the format has none, so tables are searched for in all bytes but those of the media.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import BinaryIO
 
-CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}  # boxes of which samples' tables are parts
-BEGINNINGS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof", b"sidx", b"pnot")
 MOST_PER_BYTE = 8  # of samples; ADPCM has two in a byte
 FIELDS_OF_EACH = 0xF00  # of a fragment's flags: each sample has a field of its own, of four bytes
+MEDIA = (b"mdat", b"free", b"skip")  # boxes in which FFmpeg looks for no others
+BLOCK = 8 << 20  # bytes searched at a time
+LONGEST_TABLE_HEAD = 16  # bytes from a table's name to its count
+# A table of sizes: its name, version, the size of all samples, their count. A fragment: name, version, flags, count.
+TABLE = re.compile(rb"(?=stsz....(?P<size>....)(?P<count>....)|trun.(?P<flags>...)(?P<run>....))", re.DOTALL)
 
 
 def claims_too_many_samples(path: Path) -> bool:
-    """Whether samples that take no bytes in the tables outnumber what the file could hold."""
+    """Whether samples that take no bytes in the tables outnumber what the file could hold.
+
+    Also True for a movie header that is compressed, as none has been for twenty years: its tables can't be seen.
+    """
     size = path.stat().st_size
+    claimed, at = 0, 0
     with path.open("rb") as file:
-        if file.read(8)[4:] not in BEGINNINGS:
-            return False
-        return sum(_claimed(file, 0, size)) > MOST_PER_BYTE * size
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            elif length == 0:
+                length = size - at
+            if length < 8 or not kind.isascii():
+                break  # no box: another format, or what follows the last one
+            if kind not in MEDIA:
+                found = _claimed(file, at, min(length, size - at))
+                if found is None:
+                    return True
+                claimed += found
+            at += length
+    return claimed > MOST_PER_BYTE * size
 
 
-def _claimed(file: BinaryIO, at: int, stop: int, depth: int = 0) -> Iterator[int]:
-    """The samples that each table between two places claims without a field for each."""
-    while at + 8 <= stop:
-        file.seek(at)
-        head = file.read(20)
-        length, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if length == 1:
-            length, begin = int.from_bytes(head[8:16], "big"), 16
-        elif length == 0:
-            length = stop - at
-        if length < begin:
-            return
-        if kind in CONTAINERS and depth < len(CONTAINERS):
-            yield from _claimed(file, at + begin, min(at + length, stop), depth + 1)
-        elif kind in (b"stsz", b"trun"):
-            file.seek(at + begin)
-            flags_or_version, second, third = struct.unpack(">3I", file.read(12).ljust(12, b"\0"))
-            if kind == b"stsz":  # the size of all, then their count
-                yield third if second else 0
-            elif not flags_or_version & FIELDS_OF_EACH:
-                yield second
-        at += length
+def _claimed(file: BinaryIO, at: int, length: int) -> int | None:
+    """The samples that tables in a stretch of the file claim without a field for each; None for a compressed header."""
+    claimed = 0
+    file.seek(at)
+    held = b""
+    while length > 0 and (block := file.read(min(BLOCK, length))):
+        length -= len(block)
+        held += block
+        if re.search(rb"cmov....dcom", held, re.DOTALL):
+            return None
+        # A table at the end of the block is read with the next one, or now if there is none.
+        whole = len(held) if length <= 0 else len(held) - LONGEST_TABLE_HEAD
+        for table in TABLE.finditer(held):
+            if table.start() >= whole:
+                break
+            if table["count"] is not None:
+                claimed += int.from_bytes(table["count"], "big") if any(table["size"]) else 0
+            elif not int.from_bytes(table["flags"], "big") & FIELDS_OF_EACH:
+                claimed += int.from_bytes(table["run"], "big")
+        held = held[whole:]
+    return claimed

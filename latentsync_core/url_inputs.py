@@ -74,8 +74,8 @@ def urls_as_files(
 ) -> Iterator[list[FetchedInput]]:
     """Fetches every URL in `options` and puts the file's path in its place; yields what was fetched.
 
-    Files come into `options.work_folder`, else into a folder that goes when the context ends. Progress is told in bytes
-    as phase "download", and "download 2" ... for further files.
+    Files come into `options.work_folder`, else into a folder that goes when the context ends. Progress is reported in
+    bytes as phase "download", and "download 2" ... for further files.
 
     Raises:
         DownloadError, OutputError: see url_download.download_url; before anything is fetched if a URL is refused.

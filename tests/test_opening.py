@@ -202,13 +202,16 @@ def test_a_film_of_too_many_pixels_is_refused_before_it_is_decoded(here):
         probe(path)
 
 
-@pytest.mark.parametrize("way", ["samples of one size", "a fragment of samples without fields"])
+@pytest.mark.parametrize("way", ["one size", "behind another box", "fragment", "compressed"])
 def test_a_table_that_claims_more_samples_than_bytes_is_refused_before_it_is_read(here, film, way):
     """FFmpeg would take gigabytes for the index."""
     data = bytearray(film)
-    if way == "samples of one size":
+    if way in ("one size", "behind another box"):
         at = data.index(b"stsz") + 8
         data[at : at + 8] = struct.pack(">2I", 1, 60_000_000)
+        data[:0] = b"" if way == "one size" else struct.pack(">I4s", 8, b"zzzz")
+    elif way == "compressed":
+        data += struct.pack(">I4sI4sI4s4s", 28, b"moov", 20, b"cmov", 12, b"dcom", b"zlib")
     else:
         run = struct.pack(">I4s2I", 16, b"trun", 0, 60_000_000)
         traf = struct.pack(">I4s", 8 + len(run), b"traf") + run

@@ -112,7 +112,7 @@ def test_the_command_line_lists_faces_and_takes_speakers(tmp_path, capsys):
     assert "there is no person 7; the clip has persons 0 to 1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["sync", *files, "--face", "nobody"])
-    assert "'nobody' is nobody; write largest, frontal, left" in capsys.readouterr().err
+    assert "'nobody' names no face; write largest, frontal, left" in capsys.readouterr().err
 
 
 def test_a_picture_of_one_of_them_chooses_that_one():
