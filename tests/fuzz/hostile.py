@@ -197,7 +197,7 @@ def _with_ages_between(film: bytes) -> bytes:
 
 def _hidden_samples(film: bytes) -> dict[str, bytes]:
     """The same film with its tables where a reader finds them all the same, by the way in which they are hidden."""
-    other_first = struct.pack(">I", 16) + b"zzzz" + bytes(8) + film
+    other_first, other_kind = (struct.pack(">I", 16) + kind + bytes(8) + film for kind in (b"zzzz", b"\xa9zz\xff"))
     table = next(box for box in boxes_in(film) if box.kind == b"stbl")
     wrapped = bytearray(film)
     wrapped[table.at : table.at] = struct.pack(">I", table.size + 8) + b"udta"
@@ -208,7 +208,14 @@ def _hidden_samples(film: bytes) -> dict[str, bytes]:
     packed = zlib.compress(film[movie.at : movie.at + movie.size])
     parts = _box(b"dcom", b"zlib") + _box(b"cmvd", struct.pack(">I", movie.size) + packed)
     compressed = film[: movie.at] + _box(b"moov", _box(b"cmov", parts)) + film[movie.at + movie.size :]
-    return {"other_first": other_first, "wrapped": bytes(wrapped), "compressed": compressed}
+    freed = film[: movie.at] + _box(b"free", film[movie.at + 8 : movie.at + movie.size])  # read if there is no other
+    return {
+        "other_first": other_first,
+        "other_kind": other_kind,
+        "wrapped": bytes(wrapped),
+        "compressed": compressed,
+        "freed": freed,
+    }
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
