@@ -34,6 +34,7 @@ PICTURE_FPS = Fraction(25)
 # What Pillow raises on bytes that aren't what their header says; it states no complete list.
 DAMAGED_PICTURE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
 DIGEST_SPAN = 1 << 20  # bytes of a file's head and of its tail that tell it from another
+SLOWEST = Fraction(1, 3600)  # frames a second, on average: slower than any time-lapse
 STANDARD_RATES = tuple(
     Fraction(base * thousand, divisor)
     for base in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120)
@@ -159,6 +160,11 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
     else:  # nothing says when: evenly, at the rate that the format tells
         fps = standard_rate(stream.guessed_rate or PICTURE_FPS)
         stamps, time_base = np.arange(len(stamps), dtype=np.int64), 1 / fps
+    if fps < SLOWEST:
+        raise VideoError(
+            f"{path} shows a frame every {float(1 / fps) / 3600 if fps else float('inf'):.0f} hours: its times are "
+            f"damaged. Export it again."
+        )
     clip = Clip(
         identity=identity,
         images=None,

@@ -12,7 +12,12 @@ from typing import BinaryIO
 
 MOST_PER_BYTE = 8  # of samples; ADPCM has two in a byte
 FIELDS_OF_EACH = 0xF00  # of a fragment's flags: each sample has a field of its own, of four bytes
-MEDIA = (b"mdat", b"free", b"skip")  # boxes in which FFmpeg looks for no others
+MEDIA = (b"mdat", b"skip")  # boxes in which FFmpeg looks for no others; in a "free" one it may find a movie's header
+OTHER_FORMATS = (  # what files of other containers begin with: nothing is searched for in these
+    b"\x1a\x45\xdf\xa3", b"RIFF", b"RF64", b"FORM", b"OggS", b"fLaC", b"ID3", b"FLV", b"\x30\x26\xb2\x75",
+    b"\x06\x0e\x2b\x34", b"\x00\x00\x01\xba",
+)  # fmt: skip
+TS_PACKET, TS_SYNC = 188, 0x47
 BLOCK = 8 << 20  # bytes searched at a time
 LONGEST_TABLE_HEAD = 16  # bytes from a table's name to its count
 # A table of sizes: its name, version, the size of all samples, their count. A fragment: name, version, flags, count.
@@ -27,6 +32,10 @@ def claims_too_many_samples(path: Path) -> bool:
     size = path.stat().st_size
     claimed, at = 0, 0
     with path.open("rb") as file:
+        begin = file.read(TS_PACKET + 1)
+        is_ts = len(begin) > TS_PACKET and begin[0] == begin[TS_PACKET] == TS_SYNC
+        if is_ts or begin.startswith(OTHER_FORMATS):
+            return False
         while at + 8 <= size:
             file.seek(at)
             head = file.read(16)
@@ -35,7 +44,7 @@ def claims_too_many_samples(path: Path) -> bool:
                 length = int.from_bytes(head[8:16], "big")
             elif length == 0:
                 length = size - at
-            if length < 8 or not kind.isascii():
+            if length < 8:
                 break  # no box: another format, or what follows the last one
             if kind not in MEDIA:
                 found = _claimed(file, at, min(length, size - at))
