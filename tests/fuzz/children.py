@@ -22,7 +22,7 @@ MEMORY = 1_500_000_000  # bytes beyond the parent's, with ffmpeg's
 PROCESSOR_SECONDS = 30  # of the child and its ffmpegs together; a busy machine doesn't use them up
 WALL_SECONDS = 300
 ADDRESSES = 32 << 30  # bytes of address space, should memory grow faster than anybody looks
-LOOK = 0.05  # seconds between two looks
+LOOK = 0.1  # seconds between two looks
 LONGEST_SENTENCE = 1000  # characters of a refusal
 
 

