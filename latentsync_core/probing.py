@@ -161,10 +161,7 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
         fps = standard_rate(stream.guessed_rate or PICTURE_FPS)
         stamps, time_base = np.arange(len(stamps), dtype=np.int64), 1 / fps
     if fps < SLOWEST:
-        raise VideoError(
-            f"{path} shows a frame every {float(1 / fps) / 3600 if fps else float('inf'):.0f} hours: its times are "
-            f"damaged. Export it again."
-        )
+        raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
     clip = Clip(
         identity=identity,
         images=None,

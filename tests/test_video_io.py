@@ -575,3 +575,9 @@ def test_the_same_frames_and_sound_give_the_same_bytes(tmp_path, codec):
                 file.write(frame)
         written.append(file.path.read_bytes())
     assert written[0] == written[1]
+
+
+def test_frames_that_lie_days_apart_are_refused(tmp_path):
+    path = make_clip(tmp_path / "in.mkv", frames=3, stamps="N*N*4000000000", time_base="1/1000")
+    with pytest.raises(VideoError, match="less than a frame an hour"):
+        probe(path)
