@@ -44,6 +44,8 @@ def _segment_overruns(file: BinaryIO, size: int) -> bool:
         head = file.read(12)
         if head[:4] != identifier:
             return False
+        if len(head) == len(identifier):
+            return True
         length_bytes = 9 - head[4].bit_length()
         if length_bytes > 8:
             return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError
+from .names import shown
 
 ATTENTION_BY_BLOCK_TYPE = {
     "CrossAttnDownBlock3D": True,
@@ -201,10 +202,14 @@ def _attention(config: Mapping[str, Any], key: str, levels: int) -> tuple[bool, 
 def _check(config: Mapping, path: str, needed: tuple[str, ...], fixed: Mapping, optional: tuple[str, ...]) -> None:
     for key in config:
         if key not in needed and key not in fixed and key not in optional:
-            raise ModelError(f"The U-Net's config has an unknown key, {path}{key}; remove it or use a newer version.")
+            raise ModelError(
+                f"The U-Net's config has an unknown key, {path}{shown(key)}; remove it or use a newer version."
+            )
     for key in needed:
         if key not in config:
             raise ModelError(f"The U-Net's config lacks {path}{key}; take the model section of LatentSync's config.")
     for key, value in fixed.items():
         if config.get(key, value) != value:
-            raise ModelError(f"The U-Net's config sets {path}{key} to {config[key]!r}; only {value!r} is supported.")
+            raise ModelError(
+                f"The U-Net's config sets {path}{key} to {shown(config[key])}; only {value!r} is supported."
+            )

@@ -36,7 +36,7 @@ def comfy(pytestconfig: pytest.Config) -> ComfyServer:
     return shared_server(pytestconfig)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # closed before the other tests: an open page draws all the time
 def browser(pytestconfig: pytest.Config) -> Iterator[object]:
     """A headless chromium: the one that CHROMIUM names, else the first of the usual names on the path."""
     try:
@@ -55,9 +55,9 @@ def browser(pytestconfig: pytest.Config) -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def open_page(pytestconfig: pytest.Config, browser: object, comfy: ComfyServer) -> Iterator[object]:
-    """The session's one page; tests take `page`, which empties it first."""
+    """The one page of all these tests; they take `page`, which empties it first."""
     from tests.browser.page import ComfyPage
 
     if tuple(map(int, comfy.comfy.version.split("."))) < FIRST_KNOWN:
