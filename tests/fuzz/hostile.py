@@ -30,7 +30,7 @@ class Hostile:
 
 def hostile_files(seeds: Mapping[str, bytes]) -> dict[str, Hostile]:
     """Every file by its name, whose end says its kind, made out of `seeds` where it must be right but for one thing."""
-    refused = {**_pictures(), **_no_media(), **_sounds(), **_films(seeds), **_weights(seeds), **_texts()}
+    refused = {**_pictures(), **_no_media(), **_sounds(), **_films(seeds), **_weights(seeds), **_texts(seeds)}
     right = {"tags.mp3": _tags(seeds["constant.mp3"]), "followed.mp4": seeds["b_frames.mp4"] + bytes(100)}
     either = {"text.png": _text_bomb(), "fast.wav": _wav(rate=2**31 - 1)}
     return {
@@ -168,6 +168,8 @@ def _films(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
         "lasting.mp4": _with_table(film, b"stts", lasting),
         "flood.mp4": bytes(flood),
         "months.mp4": _with_months_between(film),
+        "beginning.mkv": matroska[:4],
+        "segment.mkv": matroska[: matroska.index(b"\x18\x53\x80\x67") + 4],
         "header.mkv": matroska[:4] + (1 << 56 | 1 << 54).to_bytes(8, "big") + matroska[5:],
     }
 
@@ -300,15 +302,18 @@ def _lying_safetensors(shape: list[int]) -> bytes:
     return struct.pack("<Q", len(header)) + header + bytes(64)
 
 
-def _texts() -> dict[str, bytes]:
+def _texts(seeds: Mapping[str, bytes]) -> dict[str, bytes]:
     deep = b"[" * 100_000 + b"]" * 100_000
     number = b'[{"frame": ' + b"9" * 50_000 + b', "gone": true}]'
     config = b'{"format": "latentsync-dub-bundle", "name": '
+    bundle = json.loads(seeds["bundle/model.json"])
+    bundle["unet"]["\ud800\n"] = 1
     return {
         "deep.json": deep,
         "number.json": number,
         "half_a_pair.json": b'[{"frame": 0, "box": "\\ud800\\n"}]',
         "twice.json": b'[{"frame": 0, "frame": 1, "gone": true}]',
+        "half_a_pair/bundle/model.json": json.dumps(bundle).encode(),
         "deep/bundle/model.json": config + deep + b"}",
         "deep/hugging_face/config.json": b'{"d_model": ' + deep + b"}",
     }

@@ -108,7 +108,7 @@ def ebml_elements(data: bytearray, chance: random.Random) -> bytearray | None:
     element = chance.choice(rare if rare and chance.random() < 0.8 else elements)
     other = chance.choice(elements)
     content = data[element.at : element.stop]
-    way = chance.choice(("size", "size", "wide size", "gone", "twice", "moved", "value", "value", "value", "id"))
+    way = chance.choice(("size", "size", "wide size", "gone", "twice", "moved", "value", "value", "value", "id", "end"))
     if way == "size":
         data[element.size_at] = chance.choice((0x80, 0xFF, 0x01, 0x08, 0x40, 0x00, chance.randrange(256)))
     elif way == "wide size":
@@ -124,6 +124,8 @@ def ebml_elements(data: bytearray, chance: random.Random) -> bytearray | None:
             data[place:place] = content
         else:
             data[other.at : other.at] = content
+    elif way == "end":
+        del data[chance.choice((element.size_at, element.content_at)) :]
     elif way == "id":
         data[element.at : element.size_at] = data[other.at : other.size_at]
     elif element.stop > element.content_at:

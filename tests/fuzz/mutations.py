@@ -35,7 +35,9 @@ def flip(data: bytearray, chance: random.Random) -> bytearray:
 
 
 def cut(data: bytearray, chance: random.Random) -> bytearray:
-    """The end, the beginning, or a piece in the middle is missing."""
+    """The end, the beginning, or a piece in the middle is missing; or nothing is left but a few bytes."""
+    if chance.random() < 0.1:
+        return data[: chance.randrange(64)]
     first, last = sorted(chance.randrange(len(data) + 1) for _ in range(2))
     return chance.choice((data[:first], data[first:], data[:first] + data[last:]))
 
