@@ -211,5 +211,5 @@ def _check(config: Mapping, path: str, needed: tuple[str, ...], fixed: Mapping, 
     for key, value in fixed.items():
         if config.get(key, value) != value:
             raise ModelError(
-                f"The U-Net's config sets {path}{key} to {shown(config[key])}; only {value!r} is supported."
+                f"The U-Net's config sets {path}{key} to {shown(repr(config[key]))}; only {value!r} is supported."
             )
