@@ -49,7 +49,7 @@ TRIAL = f"""
 import sys
 sys.path.insert(0, {str(PACK)!r})
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.sampling.denoise import Scheduler, make_stepper
 try:
     untrained_model(device="cpu")

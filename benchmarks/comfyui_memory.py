@@ -16,15 +16,15 @@ from pathlib import Path
 
 import torch
 
-from latentsync_core.demo import SCENE, VOICE
+from latentsync_core.cli.demo import SCENE, VOICE
 from latentsync_core.errors import VideoError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.unet import UNet
-from latentsync_core.models.unet_config import UNetConfig
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.models.loading.bundle import save_bundle
+from latentsync_core.models.loading.untrained import untrained_model
+from latentsync_core.models.unet.config import UNetConfig
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.probing import probe
 from tests.comfyui.graphs import Graph
 from tests.comfyui.server import ComfyServer
 

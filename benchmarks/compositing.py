@@ -14,13 +14,13 @@ from functools import partial
 import numpy as np
 import torch
 
-from latentsync_core.compositor import CompositeOptions, mouth_region, paste_face
-from latentsync_core.faces.align import crop_face, crop_size
-from latentsync_core.faces.masks import mouth_mask
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout
-from latentsync_core.rendering import blend_mouth
+from latentsync_core.compositing.compositor import CompositeOptions, mouth_region, paste_face
+from latentsync_core.compositing.rendering import blend_mouth
+from latentsync_core.faces.alignment.align import crop_face, crop_size
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.types import Clip
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout
 
 WIDTH, HEIGHT = 3840, 2160
 FACE = 600  # pixels, the width of the crop in the frame

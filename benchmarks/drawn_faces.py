@@ -19,15 +19,16 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from latentsync_core.faces.detect import Detection, detection_passes, overlap
-from latentsync_core.faces.follow import FaceOptions, meshes_of
-from latentsync_core.faces.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.marked_faces import follow_marks
-from latentsync_core.faces.marks import IN_DETECTED_BOX, Mark, points_of_box
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout
+from latentsync_core.faces.detection.blazeface import Detection, detection_passes, overlap
+from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.keyframes.interpolate import follow_marks
+from latentsync_core.faces.keyframes.marks import IN_DETECTED_BOX, Mark, points_of_box
+from latentsync_core.faces.tracking.redetect import FaceOptions, meshes_of
 from latentsync_core.types import Clip
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
 from training.scenes import render, talking_head
 
 STYLES = ("real", "cartoon", "anime")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latentsync_core.faces.path import path_transforms
-from latentsync_core.faces.steady import steady_landmarks
+from latentsync_core.faces.alignment.smoothing import steady_landmarks
+from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.types import FaceTracks, Outcome
 
 NEARBY = 1  # frames by which a boundary may be off

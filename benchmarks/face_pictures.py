@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from latentsync_core.types import FaceTracks
-from latentsync_core.video_io import FrameReader
+from latentsync_core.video.reading.reader import FrameReader
 
 from . import face_figures as figures
 

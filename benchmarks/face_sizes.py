@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from latentsync_core.faces.detect import search
-from latentsync_core.faces.follow import FaceOptions, box_of, meshes_of
-from latentsync_core.faces.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.mesh import MeshLook
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.faces.detection.blazeface import search
+from latentsync_core.faces.detection.face_mesh import MeshLook
+from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.tracking.redetect import FaceOptions, box_of, meshes_of
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
 
 CANVAS = (1280, 720)
 GREY = (90, 100, 110)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.video_io import probe
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.video.reading.probing import probe
 from training.film import DISSOLVE
 from training.film_file import FilmFacts, film_file
 

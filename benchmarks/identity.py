@@ -20,13 +20,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from latentsync_core.faces.detect import detection_passes
-from latentsync_core.faces.identity import CHIP, embed_faces, face_chip
-from latentsync_core.faces.mesh import FaceRegion, face_mesh
-from latentsync_core.faces.people import PeopleOptions, Sighting, name_people
-from latentsync_core.faces.pose import head_pose
-from latentsync_core.frame import Frame
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.faces.detection.blazeface import detection_passes
+from latentsync_core.faces.detection.face_mesh import face_mesh
+from latentsync_core.faces.detection.head_pose import head_pose
+from latentsync_core.faces.detection.region import FaceRegion
+from latentsync_core.faces.identity.clustering import PeopleOptions, Sighting, name_people
+from latentsync_core.faces.identity.embedding import CHIP, embed_faces, face_chip
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
 from tests.astronaut import frame_of
 from training.backdrop import backdrop
 from training.identity import STYLES

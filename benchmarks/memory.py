@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from latentsync_core.ffmpeg import ffmpeg_executable
+from latentsync_core.media.ffmpeg import ffmpeg_executable
 
 CASES = {  # name: (seconds, size or None for the clip's own)
     "1080p 60 s": (60, None),
@@ -55,12 +55,12 @@ def main() -> None:
 
 def run_job(video: str, audio: str, out: str) -> None:
     """One job, in a process of its own."""
-    from latentsync_core.models.unet import UNet
-    from latentsync_core.models.unet_config import UNetConfig
-    from latentsync_core.models.untrained import untrained_model
+    from latentsync_core.models.loading.untrained import untrained_model
+    from latentsync_core.models.unet.config import UNetConfig
+    from latentsync_core.models.unet.unet import UNet
     from latentsync_core.pipeline import SyncOptions, sync
     from latentsync_core.sampling.sampler import SamplerOptions
-    from latentsync_core.video_io import WriterOptions
+    from latentsync_core.video.writing.encoding import WriterOptions
 
     narrow_unet = UNetConfig(  # attention at the third level alone: at 64 × 64 it would take most of the hour
         block_channels=(32,) * 4,

@@ -30,14 +30,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from latentsync_core.compositor import face_layer, mouth_region
-from latentsync_core.faces import warp
-from latentsync_core.faces.align import align_track, crop_face, crop_size, template
+from latentsync_core.compositing.compositor import face_layer, mouth_region
+from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size, template
 from latentsync_core.faces.occlusion import occlusion
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.frame import Frame
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.imaging import affine
 from latentsync_core.types import FaceTracks
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
 from training.crops import aligned_crop, engine_frame
 from training.occluders import HAND_GESTURES, KINDS, paint_before, sample_occluder
 from training.scenes import render, talking_head
@@ -66,7 +67,7 @@ class Face:
 
     @property
     def mouth(self) -> tuple[float, float]:
-        x, y = warp.map_points(warp.invert(self.transform), MOUTH * crop_size(RESOLUTION))
+        x, y = affine.map_points(affine.invert(self.transform), MOUTH * crop_size(RESOLUTION))
         return float(x), float(y)
 
     @property
@@ -293,7 +294,7 @@ def source_of(frames: Iterable[Frame], landmarks: np.ndarray, portrait: Tensor, 
 
 
 def three_points(face: Face) -> np.ndarray:
-    return warp.map_points(warp.invert(face.transform), template(RESOLUTION)).astype(np.float32)
+    return affine.map_points(affine.invert(face.transform), template(RESOLUTION)).astype(np.float32)
 
 
 def levels(frame: Frame) -> Picture:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from latentsync_core.ffmpeg import ffmpeg_executable
+from latentsync_core.media.ffmpeg import ffmpeg_executable
 
 CASES = {  # name: (seconds, width, height, encoder)
     "1080p H.264": (6, 1920, 1080, "libx264"),
@@ -68,8 +68,8 @@ def enlarge(video: Path, target: Path, seconds: float, size: tuple[int, int], en
 
 def run_job(path: Path, threads: int | None) -> None:
     """Prepares one clip, in a process of its own."""
-    from latentsync_core.faces.track import prepare_faces
-    from latentsync_core.video_io import probe
+    from latentsync_core.faces.tracking.find_tracks import prepare_faces
+    from latentsync_core.video.reading.probing import probe
 
     if threads:
         torch.set_num_threads(threads)

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from latentsync_core.compositor import soft_mask
+from latentsync_core.compositing.compositor import soft_mask
 from latentsync_core.errors import VideoError
-from latentsync_core.faces.align import crop_size
-from latentsync_core.faces.path import path_transforms
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.ffmpeg import FfmpegStream, run_ffmpeg
-from latentsync_core.pixels import PixelFormat
+from latentsync_core.faces.alignment.align import crop_size
+from latentsync_core.faces.crop_path import path_transforms
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.media.ffmpeg import FfmpegStream, run_ffmpeg
 from latentsync_core.types import Clip
-from latentsync_core.video_io import probe
+from latentsync_core.video.pixel_format import PixelFormat
+from latentsync_core.video.reading.probing import probe
 
 RESOLUTION = 256
 EDITS = "select='not(eq(mod(n\\,7)\\,3))',settb=1/12800,setpts='PTS+mod(N\\,3)*77'"

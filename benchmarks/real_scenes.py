@@ -27,8 +27,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
 from training.scenes import write_frames
 
 from . import face_figures as figures

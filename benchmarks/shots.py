@@ -26,11 +26,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from latentsync_core.faces.shots import ShotFinder
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout
+from latentsync_core.faces.tracking.shots import ShotFinder
 from latentsync_core.types import Clip
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
 from training.backdrop import backdrop
 from training.scenes import Scene, Shot, leaving, render, side_by_side, talking_head
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from benchmarks.steady_clips import OTHERS, TAKES, Take, write_take
-from latentsync_core.faces.align import AlignOptions, align_track, crop_size
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.video_io import probe
+from latentsync_core.faces.alignment.align import AlignOptions, align_track, crop_size
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.video.reading.probing import probe
 
 RESOLUTION = 256
 MOST_FRAMES = 100

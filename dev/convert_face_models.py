@@ -6,7 +6,7 @@
 The two packages are the unpacked npm packages `@mediapipe/face_detection` 0.4.1657300184 (short and full range) and
 `@mediapipe/face_mesh` 0.4.1657299874 (whose packed assets hold the mesh network), both Apache-2.0. Weights keep their
 stored precision (half) and go from TensorFlow's layout to torch's; the graph becomes a list of layers, JSON in the
-file's metadata under "layers", which `latentsync_core/faces/network.py` runs.
+file's metadata under "layers", which `latentsync_core/faces/detection/layer_list.py` runs.
 """
 
 import json

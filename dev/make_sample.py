@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from dev.sample_sound import RATE, music_and_effects, resampled, room
-from latentsync_core.ffmpeg import QUIET, ffmpeg_executable
+from latentsync_core.media.ffmpeg import QUIET, ffmpeg_executable
 from training.backdrop import backdrop
 from training.espeak import RATE as FRENCH_RATE
 from training.espeak import Phoneme, speak

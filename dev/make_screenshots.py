@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from dev.make_workflows import FOLDER, RUN_SECONDS, opened_page, picture_of_graph
-from latentsync_core.models.demonstration import demonstration_models
+from latentsync_core.models.loading.demonstration import demonstration_models
 from tests.browser.page import ComfyPage
 
 MEDIA = Path(__file__).parents[1] / "media"

@@ -18,7 +18,7 @@ import numpy as np
 from dev.make_sample import EVENING, lay, leveled, write_scene, write_sound
 from dev.sample_sound import RATE, resampled, room
 from latentsync_core.errors import AudioError
-from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.media.ffmpeg import run_ffmpeg
 from training.espeak import RATE as FRENCH_RATE
 from training.espeak import Phoneme, speak
 from training.identity import sample_identity

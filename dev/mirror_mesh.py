@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from latentsync_core.faces.detect import search
-from latentsync_core.faces.network import ASSETS, load_network
-from latentsync_core.faces.region import FaceRegion, level_picture
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.faces.detection.blazeface import search
+from latentsync_core.faces.detection.layer_list import ASSETS, load_network
+from latentsync_core.faces.detection.region import FaceRegion, level_picture
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
 
 EVERY = 5  # frames
 SCORE, SMALLEST = 0.5, 60  # of a detection; pixels of a face

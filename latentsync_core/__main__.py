@@ -15,11 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from .errors import LatentSyncError, OptionError
-from .public_https import Network
-from .timeline import LengthRule
-from .url import without_secrets
-from .url_download import DownloadLimits
-from .url_inputs import FetchedInput, UrlText, local_path, media, no_url, urls_as_files
+from .remote.fetch import DownloadLimits
+from .remote.inputs import FetchedInput, UrlText, local_path, media, no_url, urls_as_files
+from .remote.public_https import Network
+from .remote.url import without_secrets
+from .sampling.timeline import LengthRule
 
 EXIT_ERROR = 2  # bad input, said in one sentence
 EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
@@ -49,9 +49,9 @@ def _left_in_work_folder(options: argparse.Namespace) -> str:
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from .output_checks import check_overwrites_nothing, check_target
+    from .files.output_checks import check_overwrites_nothing, check_target
     from .pipeline import sync
-    from .video_io import Codec, output_path
+    from .video.writing.encoding import Codec, output_path
 
     out = output_path(options.out, Codec(options.codec))  # checked before a download, too
     check_target(out)
@@ -62,7 +62,7 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _faces(options: argparse.Namespace) -> None:
-    from .face_listing import list_faces
+    from .cli.faces_report import list_faces
 
     with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
         listing = list_faces(
@@ -84,7 +84,7 @@ def _faces(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from .demo import run_demo
+    from .cli.demo import run_demo
 
     with _bars(quiet=options.json) as on_progress:
         report, sheet = run_demo(options.out, on_progress)
@@ -94,7 +94,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _probe(options: argparse.Namespace) -> None:
-    from .video_io import probe
+    from .video.reading.probing import probe
 
     with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
         clip = probe(options.video)
@@ -119,7 +119,7 @@ def _probe(options: argparse.Namespace) -> None:
 
 
 def _download(options: argparse.Namespace) -> None:
-    from .models.download import DownloadOptions, download
+    from .models.loading.download import DownloadOptions, download
 
     with _bars(quiet=options.json) as on_progress:
         folder = download(
@@ -131,14 +131,15 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _left_by_download(options: argparse.Namespace) -> str:
-    from .models.download import DownloadOptions, kept
+    from .models.loading.download import DownloadOptions, kept
 
     left = kept(options.model, DownloadOptions(models_folder=options.models_folder))
     return f"{left}; run it again to continue" if left else NOTHING
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from .models.weights import LoadOptions, convert
+    from .models.loading.weights import convert
+    from .models.model import LoadOptions
 
     with _bars(quiet=options.json) as on_progress:
         written = convert(
@@ -294,16 +295,16 @@ def _add_command(
 
 
 def _sync_options(options: argparse.Namespace):
-    from .compositor import CompositeOptions
-    from .faces.align import AlignOptions
-    from .faces.choose import read_track_list
+    from .compositing.compositor import CompositeOptions
+    from .faces.alignment.align import AlignOptions
     from .faces.limits import TouchLimits
-    from .models.weights import LoadOptions
+    from .faces.selection import read_track_list
+    from .models.model import LoadOptions
     from .pipeline import SyncOptions
     from .sampling.denoise import Scheduler
     from .sampling.sampler import SamplerOptions
     from .sampling.windows import WindowOptions
-    from .video_io import Codec, WriterOptions
+    from .video.writing.encoding import Codec, WriterOptions
 
     return SyncOptions(
         model=options.model,
@@ -341,7 +342,7 @@ def _sync_options(options: argparse.Namespace):
 
 
 def _face_options(options: argparse.Namespace):
-    from .faces.track import FaceOptions
+    from .faces.tracking.redetect import FaceOptions
 
     return FaceOptions(detector_score=options.detector_score)
 
@@ -358,7 +359,7 @@ def _marks(path: Path | None) -> str:
 
 def _face(text: str):
     """Reads "left", "person:2", "point:640,210@48" or "picture:anna.png" as a Speaker without a voice."""
-    from .faces.choose import ChooseBy, FaceChoice
+    from .faces.selection import ChooseBy, FaceChoice
     from .pipeline import Speaker
 
     kind, _, rest = text.partition(":")

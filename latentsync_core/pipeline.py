@@ -11,29 +11,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .audio_features import AudioEmbedding, embed_audio
-from .audio_io import AudioSource, load_audio
-from .compositor import CompositeOptions
+from .audio.features import AudioEmbedding, embed_audio
+from .audio.mix import mixed_file
+from .audio.source import AudioSource, load_audio
+from .compositing.compositor import CompositeOptions
+from .compositing.rendering import render
 from .errors import VideoError
-from .faces.align import AlignOptions
-from .faces.choose import FaceChoice, check_apart, choose
-from .faces.everybody import everybody
-from .faces.follow import FaceOptions
+from .faces.alignment.align import AlignOptions
+from .faces.cache import found_before
+from .faces.crop_path import path_transforms
+from .faces.find import everybody
+from .faces.keyframes.marks import read_marks
 from .faces.limits import TouchLimits
-from .faces.marks import read_marks
-from .faces.path import path_transforms
 from .faces.report import as_data
-from .faces.tracks_file import found_before
-from .mixing import mixed_file
-from .models.weights import LatentSyncModel, LoadOptions, load_model
-from .output_checks import check_overwrites_nothing, check_target
-from .rendering import render
+from .faces.selection import FaceChoice, check_apart, choose
+from .faces.tracking.redetect import FaceOptions
+from .files.output_checks import check_overwrites_nothing, check_target
+from .files.scratch import ScratchFolder, sweep
+from .models.loading.weights import load_model
+from .models.model import LatentSyncModel, LoadOptions
 from .sampling.sampler import Preview, SamplerOptions, check_room_for_patches, sample_faces
+from .sampling.timeline import LengthRule, plan_timeline
 from .sampling.windows import runs
-from .scratch import ScratchFolder, sweep
-from .timeline import LengthRule, plan_timeline
 from .types import Clip, FaceTracks, Progress, SyncedFaces
-from .video_io import FrameWriter, WriterOptions, output_path, probe
+from .video.reading.probing import probe
+from .video.writing.encoding import WriterOptions, output_path
+from .video.writing.writer import FrameWriter
 
 STEPS_OF_PARTS = 1000  # that progress is told in where a phase has several parts
 
@@ -58,7 +61,7 @@ class SyncOptions:
     model: str | Path | LatentSyncModel  # a known name, a bundle folder, a checkpoint file, or a loaded model
     load: LoadOptions = field(default_factory=LoadOptions)
     faces: FaceOptions = field(default_factory=FaceOptions)
-    marks: str = ""  # faces marked by hand, as JSON text; see faces/marks.py
+    marks: str = ""  # faces marked by hand, as JSON text; see faces/keyframes/marks.py
     choice: FaceChoice = field(default_factory=FaceChoice)  # who speaks with the voice
     picture: str | Path | None = None  # of that person, where the choice is by picture
     others: tuple[Speaker, ...] = ()  # who speaks besides, each with a voice of their own

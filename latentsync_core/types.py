@@ -18,11 +18,11 @@ from .errors import OptionError
 if TYPE_CHECKING:
     import torch
 
-    from .audio_features import AudioEmbedding
-    from .faces.align import AlignOptions
+    from .audio.features import AudioEmbedding
+    from .faces.alignment.align import AlignOptions
     from .faces.limits import TouchLimits
     from .models.vae import LatentCodec
-    from .patches import PatchStore
+    from .sampling.patch_store import PatchStore
 
 Progress = Callable[[int, int], None]
 """Called as ``on_progress(done, total)``; whatever it raises cancels the stage at once."""
@@ -155,10 +155,14 @@ class FaceTrack:
     )  # (n, 3, 2) float32, x y in displayed pixels: left brow, right brow, nose (image left and right)
     visible: np.ndarray  # (n,) bool
     pose: np.ndarray  # (n, 3) float32 degrees: yaw > 0 looks to the picture's right, pitch > 0 down, roll > 0 clockwise
-    sharpness: np.ndarray  # (n,) float32: how much fine detail the face shows, 0 to about 1; see faces/sharpness.py
+    sharpness: (
+        np.ndarray
+    )  # (n,) float32: how much fine detail the face shows, 0 to about 1; see faces/detection/sharpness.py
     doubt: np.ndarray  # (n,) float32 face widths: how far the mesh is from that of the mirror image, 0.01 mostly
     portrait: np.ndarray  # (128, 128, 3) uint8 RGB: the aligned crop of its best frame, sharp and from the front
-    embedding: np.ndarray | None = None  # (128,) float32: its appearance, see faces/identity.py; None where unknown
+    embedding: np.ndarray | None = (
+        None  # (128,) float32: its appearance, see faces/identity/embedding.py; None where unknown
+    )
     person: int = 0  # tracks of one number are taken for the same person; 0 is the one seen most
     by_hand: bool = False  # follows marks that the user set: never thought turned away, small or blurred
 

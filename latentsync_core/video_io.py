@@ -1,10 +1,10 @@
 """The engine's door to clips: what one is (`probe`), its frames (`FrameReader`), and a new file (`FrameWriter`)."""
 
-from .encoding import Codec, WriterOptions, output_path
-from .output_checks import check_target
-from .probing import check_identity, clip_from_images, probe
-from .video_read import FrameReader
-from .video_write import FrameWriter
+from .files.output_checks import check_target
+from .video.reading.probing import check_identity, clip_from_images, probe
+from .video.reading.reader import FrameReader
+from .video.writing.encoding import Codec, WriterOptions, output_path
+from .video.writing.writer import FrameWriter
 
 __all__ = [
     "Codec",

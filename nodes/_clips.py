@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from comfy_api.latest import Input, InputImpl
 
-from ..latentsync_core.clip_audio import clip_audio
+from ..latentsync_core.audio.clip_audio import clip_audio
 from ..latentsync_core.errors import AudioError, VideoError
-from ..latentsync_core.probing import standard_rate
-from ..latentsync_core.scratch import replacing
+from ..latentsync_core.files.scratch import replacing
 from ..latentsync_core.types import Clip
-from ..latentsync_core.video_io import clip_from_images, probe
+from ..latentsync_core.video.reading.probing import clip_from_images, probe, standard_rate
 from ._comfy import own_folder
 
 MOMENT = 1e-6  # seconds; core's trims are sums of floats, and a frame at their very edge must fall on its right side

@@ -16,11 +16,11 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..latentsync_core.audio_io import AudioSource
+from ..latentsync_core.audio.source import AudioSource
 from ..latentsync_core.errors import OutputError
-from ..latentsync_core.file_prefix import file_prefix
+from ..latentsync_core.files.prefix import file_prefix
+from ..latentsync_core.files.scratch import sweep
 from ..latentsync_core.models.vae import LatentCodec
-from ..latentsync_core.scratch import sweep
 
 OWN_FOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..latentsync_core.audio_features import AudioEmbedding
+from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.errors import AudioError, OptionError
 from ..latentsync_core.sampling.sampler import SamplerOptions
 from ..latentsync_core.types import FaceTracks, SyncedFaces

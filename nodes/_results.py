@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..latentsync_core.compositor import CompositeOptions
-from ..latentsync_core.frame import Frame
-from ..latentsync_core.layer_files import LayerWriter, MatteWriter
-from ..latentsync_core.output_checks import check_overwrites_nothing
-from ..latentsync_core.png_layers import PngLayerWriter
-from ..latentsync_core.proxy import page_can_play, write_proxy
-from ..latentsync_core.rendering import render, together
+from ..latentsync_core.compositing.compositor import CompositeOptions
+from ..latentsync_core.compositing.png_layers import PngLayerWriter
+from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
+from ..latentsync_core.compositing.rendering import render, together
+from ..latentsync_core.files.output_checks import check_overwrites_nothing
+from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.sampling.windows import runs
-from ..latentsync_core.timeline import LengthRule, plan_timeline
 from ..latentsync_core.types import Clip, Progress, SyncedFaces
-from ..latentsync_core.video_io import Codec, FrameWriter, WriterOptions
+from ..latentsync_core.video.frame import Frame
+from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
+from ..latentsync_core.video.writing.proxy import page_can_play, write_proxy
+from ..latentsync_core.video.writing.writer import FrameWriter
 from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
 
 PREFIX = "LatentSync/dub"

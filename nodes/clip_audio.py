@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..latentsync_core.channels import Channels, mixed_down
+from ..latentsync_core.media.downmix import Channels, mixed_down
 from ._clips import sound_of
 from ._comfy import schema
 from ._inputs import checked

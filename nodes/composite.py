@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io
 
-from ..latentsync_core.audio_io import load_audio
-from ..latentsync_core.clip_audio import clip_sound_file
-from ..latentsync_core.compositor import CompositeOptions, Region
-from ..latentsync_core.mixing import mixed_file
+from ..latentsync_core.audio.clip_audio import clip_sound_file
+from ..latentsync_core.audio.mix import mixed_file
+from ..latentsync_core.audio.source import load_audio
+from ..latentsync_core.compositing.compositor import CompositeOptions, Region
 from ..latentsync_core.types import SyncedFaces
-from ..latentsync_core.video_io import Codec, WriterOptions
+from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
 from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
 from ._inputs import checked
 from ._results import PREFIX, Patch, Wanted, play, write_result

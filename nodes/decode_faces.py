@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
+from ..latentsync_core.compositing.face_crops import decode_faces
 from ..latentsync_core.errors import FaceError
-from ..latentsync_core.face_crops import decode_faces
 from ._comfy import Progress, schema
 from ._inputs import checked
 from ._sockets import Held, Synced

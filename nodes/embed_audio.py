@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..latentsync_core.audio_features import embed_audio
-from ..latentsync_core.audio_io import load_audio
+from ..latentsync_core.audio.features import embed_audio
+from ..latentsync_core.audio.source import load_audio
 from ._comfy import Progress, own_folder, schema, shown
 from ._inputs import checked
 from ._managed_model import ManagedModel

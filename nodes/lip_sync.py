@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io
 
-from ..latentsync_core.audio_features import embed_audio
-from ..latentsync_core.audio_io import load_audio
+from ..latentsync_core.audio.features import embed_audio
+from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.pipeline import find_faces
 from ..latentsync_core.sampling.sampler import SamplerOptions
-from ..latentsync_core.timeline import LengthRule
+from ..latentsync_core.sampling.timeline import LengthRule
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, schema
 from ._inputs import checked

@@ -10,13 +10,13 @@ import comfy.model_management
 from comfy_api.latest import io
 
 from ..latentsync_core.errors import ModelError
-from ..latentsync_core.models.demonstration import demonstration_models
-from ..latentsync_core.models.download import DownloadOptions, download
-from ..latentsync_core.models.known import KNOWN_MODELS
+from ..latentsync_core.models.loading.demonstration import demonstration_models
+from ..latentsync_core.models.loading.download import DownloadOptions, download
+from ..latentsync_core.models.loading.models_folder import installed_models, installed_places
+from ..latentsync_core.models.loading.registry import KNOWN_MODELS
+from ..latentsync_core.models.loading.weights import load_model
 from ..latentsync_core.models.model import PRECISIONS, LoadOptions, chosen_dtype
-from ..latentsync_core.models.models_folder import installed_models, installed_places
 from ..latentsync_core.models.names import shown
-from ..latentsync_core.models.weights import load_model
 from ._comfy import Progress, models_folders, schema
 from ._inputs import checked
 from ._managed_model import ManagedModel, Operations

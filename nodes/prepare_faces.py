@@ -7,11 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..latentsync_core.errors import OptionError
-from ..latentsync_core.faces.align import AlignOptions
+from ..latentsync_core.faces.alignment.align import AlignOptions
+from ..latentsync_core.faces.contact_sheets import face_sheet
 from ..latentsync_core.faces.limits import TouchLimits
-from ..latentsync_core.faces.preview import face_sheet
 from ..latentsync_core.faces.report import as_text
-from ..latentsync_core.faces.track import FaceOptions
+from ..latentsync_core.faces.tracking.redetect import FaceOptions
 from ..latentsync_core.pipeline import find_faces
 from ..latentsync_core.types import Clip, FaceTracks
 from ._clips import clip_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..latentsync_core.face_crops import replace_faces
+from ..latentsync_core.compositing.face_crops import replace_faces
 from ._comfy import Progress, own_folder, schema
 from ._inputs import checked
 from ._sockets import Held, Synced

@@ -6,11 +6,11 @@ import dataclasses
 
 from comfy_api.latest import io
 
-from ..latentsync_core.audio_features import AudioEmbedding
+from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.pipeline import sample
 from ..latentsync_core.sampling.denoise import Scheduler
 from ..latentsync_core.sampling.sampler import SamplerOptions
-from ..latentsync_core.timeline import LengthRule
+from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.types import FaceTracks, SyncedFaces
 from ._comfy import Progress, own_folder, schema
 from ._inputs import checked

@@ -9,9 +9,9 @@ import torch
 from comfy_api.latest import io
 
 from ..latentsync_core.errors import OptionError
-from ..latentsync_core.faces.choose import ChooseBy, FaceChoice, choose, read_track_list
-from ..latentsync_core.faces.preview import people_sheet
+from ..latentsync_core.faces.contact_sheets import people_sheet
 from ..latentsync_core.faces.report import as_data, as_text, timeline_picture
+from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, choose, read_track_list
 from ._comfy import preview_image, schema
 from ._inputs import checked
 from ._sockets import Faces, Held

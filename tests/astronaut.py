@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout
 from latentsync_core.types import Clip
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout
 
 PATH = Path(__file__).parent / "data" / "astronaut.png"
 # What one sees: the eyes' centres and the nose's tip in the 512x512 picture, x y

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from latentsync_core.errors import VideoError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.pixels import PixelFormat
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.video.pixel_format import PixelFormat
 
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", "-bf", "2")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from latentsync_core.public_https import Network
+from latentsync_core.remote.public_https import Network
 
 CERTIFICATES = Path(__file__).parent / "data" / "https"
 PUBLIC = "93.184.216.34"  # where the test network has all its hosts; nothing is ever sent there

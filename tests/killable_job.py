@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from latentsync_core.demo import SCENE, VOICE
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.cli.demo import SCENE, VOICE
+from latentsync_core.files.scratch import PREFIX
+from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.sampling.windows import WindowOptions
-from latentsync_core.scratch import PREFIX
-from latentsync_core.video_io import Codec, WriterOptions
+from latentsync_core.video.writing.encoding import Codec, WriterOptions
 
 FRAMES, STEPS, WINDOWS = 16, 2, 3  # of eight frames, half of them shared
 PRELOADED = [__name__, "diffusers.models.autoencoders.autoencoder_kl"]  # what takes long to import is imported once

@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.alignment.align import AlignOptions
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.types import Clip, FaceTrack, FaceTracks
-from latentsync_core.video_io import clip_from_images
+from latentsync_core.video.reading.probing import clip_from_images
 
 
 def empty_clip(frames: int, size: tuple[int, int] = (64, 48)) -> Clip:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.alignment.align import AlignOptions
 from latentsync_core.faces.limits import TouchLimits
-from latentsync_core.patches import PatchStore
+from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.types import Clip, FaceTracks, SyncedFaces
 
 RESOLUTION = 64

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core import audio_features
-from latentsync_core.audio_features import (
+from latentsync_core.audio import features as audio_features
+from latentsync_core.audio.features import (
     AudioEmbedding,
     FeatureFile,
     WindowRule,
@@ -20,10 +20,10 @@ from latentsync_core.audio_features import (
     frame_windows,
     window_centres,
 )
-from latentsync_core.audio_io import AudioSource, load_audio
+from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.errors import AudioError, OptionError, OutputError
-from latentsync_core.log_mel import log_mel, mel_filters, normalised_mel, scan
-from latentsync_core.models.whisper import WhisperEncoder
+from latentsync_core.models.whisper.encoder import WhisperEncoder
+from latentsync_core.models.whisper.log_mel import log_mel, mel_filters, normalised_mel, scan
 from tests.shared_reference import SHARED, needs_shared
 from tests.whisper_by_rule import openai_checkpoint
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core import resample, wave_file
-from latentsync_core.audio_io import load_audio
+from latentsync_core.audio import resample, wav
+from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, OutputError
-from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.media.ffmpeg import run_ffmpeg
 from tests.shared_reference import SHARED, needs_shared
 
 
@@ -138,10 +138,10 @@ def test_a_mapping_is_written_for_the_mux_without_loss_and_once(channels, tmp_pa
 
 
 def test_a_wave_file_over_4_gib_is_written_as_rf64(tmp_path, monkeypatch):
-    monkeypatch.setattr(wave_file, "LARGEST_RIFF", 1000)
+    monkeypatch.setattr(wav, "LARGEST_RIFF", 1000)
     waveform = noise(2, 500)
     path = tmp_path / "long.wav"
-    wave_file.write_float_wave(path, 48000, 2, 500, [waveform])
+    wav.write_float_wave(path, 48000, 2, 500, [waveform])
     data = path.read_bytes()
     assert data[:4] == b"RF64"
     # ffmpeg needs the real mark in the sizes that "ds64" replaces
@@ -227,7 +227,7 @@ def test_a_sample_that_is_not_finite_is_refused_with_its_time(bad, tmp_path):
     waveform[1, 36000] = bad
     with pytest.raises(AudioError, match=r"The sound .* at 0\.750 s"):
         load_audio(in_memory(waveform, 48000))
-    wave_file.write_float_wave(tmp_path / "bad.wav", 48000, 2, 48000, [waveform])
+    wav.write_float_wave(tmp_path / "bad.wav", 48000, 2, 48000, [waveform])
     with pytest.raises(AudioError, match=r"bad\.wav .* at 0\.750 s"):
         load_audio(tmp_path / "bad.wav")
 

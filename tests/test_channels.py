@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from latentsync_core.channels import SHARES, Channels, mixed_down
+from latentsync_core.media.downmix import SHARES, Channels, mixed_down
 
 
 def one_channel(count: int, which: int) -> torch.Tensor:

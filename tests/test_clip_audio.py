@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.audio_io import load_audio
-from latentsync_core.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.audio.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, ClipChangedError, VideoError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.video_io import FrameReader, FrameWriter, WriterOptions, clip_from_images, probe
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.encoding import WriterOptions
+from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import make_clip
 
 RATE = 48000

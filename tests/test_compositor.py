@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core.compositor import (
+from latentsync_core.compositing.compositor import (
     CompositeOptions,
     _gaussian,
     _gaussian_blur,
@@ -19,9 +19,9 @@ from latentsync_core.compositor import (
     soft_mask,
 )
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.align import align_track, crop_face, crop_size
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout, PixelFormat
+from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout, PixelFormat
 from tests import astronaut
 
 UPRIGHT = np.array([[1.1, 0.0, -60.0], [0.0, 1.1, -30.0]])

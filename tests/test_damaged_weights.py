@@ -20,17 +20,17 @@ import torch
 from safetensors.torch import save_file
 
 from latentsync_core.errors import ModelError
-from latentsync_core.models import weights_file
-from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.checkpoint import read_tensors
-from latentsync_core.models.identity import checked_sha256
+from latentsync_core.evaluation.syncnet import load_syncnet
+from latentsync_core.models.checkpoints import weights_file
+from latentsync_core.models.checkpoints.network_file import config_in
+from latentsync_core.models.checkpoints.settings_file import MOST_BYTES, read_settings
+from latentsync_core.models.checkpoints.tensors import read_tensors
+from latentsync_core.models.loading.bundle import save_bundle
+from latentsync_core.models.loading.digests import checked_sha256
+from latentsync_core.models.loading.untrained import untrained_model
+from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LoadOptions
-from latentsync_core.models.network_file import config_in
-from latentsync_core.models.settings_file import MOST_BYTES, read_settings
-from latentsync_core.models.syncnet import load_syncnet
-from latentsync_core.models.untrained import untrained_model
-from latentsync_core.models.weights import load_model
-from latentsync_core.models.whisper import WhisperEncoder
+from latentsync_core.models.whisper.encoder import WhisperEncoder
 from tests.shared_reference import ROOT
 from tests.whisper_by_rule import openai_checkpoint
 
@@ -541,5 +541,5 @@ def test_pickles_are_loaded_in_one_place_and_as_data_only():
                     "pickle.loads",
                 ):
                     loads[path.relative_to(ROOT).as_posix()] = ast.unparse(call)
-    assert list(loads) == ["latentsync_core/models/weights_file.py"]
-    assert "weights_only=True" in loads["latentsync_core/models/weights_file.py"]
+    assert list(loads) == ["latentsync_core/models/checkpoints/weights_file.py"]
+    assert "weights_only=True" in loads["latentsync_core/models/checkpoints/weights_file.py"]

@@ -19,11 +19,11 @@ import psutil
 import pytest
 
 from latentsync_core.errors import ModelError, OutputError
-from latentsync_core.models import download as module
-from latentsync_core.models import hub_http, known
-from latentsync_core.models.download import DownloadOptions, download, fetch
-from latentsync_core.models.identity import checked_sha256
-from latentsync_core.models.known import KnownFile
+from latentsync_core.models.loading import download as module
+from latentsync_core.models.loading import hub_http, registry
+from latentsync_core.models.loading.digests import checked_sha256
+from latentsync_core.models.loading.download import DownloadOptions, download, fetch
+from latentsync_core.models.loading.registry import KnownFile
 from tests.shared_reference import ROOT
 
 CONTENT = hashlib.shake_256(b"weights").digest(300_000)
@@ -213,11 +213,11 @@ def test_a_released_model_comes_with_its_whisper_and_vae(hub, tmp_path, monkeypa
         hub.files[f"/{file.repository}/resolve/{file.revision}/{file.path}"] = content
         return replace(file, size=1000, sha256=hashlib.sha256(content).hexdigest())
 
-    real = known.KNOWN_MODELS["latentsync-1.5"]
+    real = registry.KNOWN_MODELS["latentsync-1.5"]
     small = replace(real, unet=served(real.unet), whisper=served(real.whisper))
-    monkeypatch.setitem(known.KNOWN_MODELS, "latentsync-1.5", small)
-    monkeypatch.setattr(module, "VAE_CONFIG", served(known.VAE_CONFIG))
-    monkeypatch.setattr(module, "VAE_WEIGHTS", served(known.VAE_WEIGHTS))
+    monkeypatch.setitem(registry.KNOWN_MODELS, "latentsync-1.5", small)
+    monkeypatch.setattr(module, "VAE_CONFIG", served(registry.VAE_CONFIG))
+    monkeypatch.setattr(module, "VAE_WEIGHTS", served(registry.VAE_WEIGHTS))
     told = []
     options = DownloadOptions(tmp_path, hub.address)
     folder = download("latentsync-1.5", options, lambda *done: told.append(done))
@@ -425,8 +425,8 @@ def test_one_that_waits_can_be_cancelled(hub, tmp_path):
 FETCH = """
 import sys
 from pathlib import Path
-from latentsync_core.models.download import fetch
-from latentsync_core.models.known import KnownFile
+from latentsync_core.models.loading.download import fetch
+from latentsync_core.models.loading.registry import KnownFile
 fetch(KnownFile(*sys.argv[1:4], int(sys.argv[4]), sys.argv[5]), Path(sys.argv[6]), sys.argv[7])
 """
 
@@ -475,9 +475,13 @@ def wait_until(happened, what: str = "") -> None:
 def small_release(hub, tmp_path):
     """A folder from which a child takes a small model for the released one: `run(*arguments)` starts the command."""
     hub.files.clear()
-    real = known.KNOWN_MODELS["latentsync-1.5"]
-    lines = ["import sys", "from dataclasses import replace", "from latentsync_core.models import download, known"]
-    sizes = {known.VAE_CONFIG: 1000, known.VAE_WEIGHTS: 200_000, real.whisper: 1000, real.unet: 2_000_000}
+    real = registry.KNOWN_MODELS["latentsync-1.5"]
+    lines = [
+        "import sys",
+        "from dataclasses import replace",
+        "from latentsync_core.models.loading import download, registry",
+    ]
+    sizes = {registry.VAE_CONFIG: 1000, registry.VAE_WEIGHTS: 200_000, real.whisper: 1000, real.unet: 2_000_000}
     for file, size in sizes.items():
         content = hashlib.shake_256(file.path.encode()).digest(size)
         hub.files[f"/{file.repository}/resolve/{file.revision}/{file.path}"] = content
@@ -485,9 +489,10 @@ def small_release(hub, tmp_path):
                      f"{hashlib.sha256(content).hexdigest()!r})")  # fmt: skip
     lines += [
         "small = lambda file: replace(file, size=sizes[file.path][0], sha256=sizes[file.path][1])",
-        "download.VAE_CONFIG, download.VAE_WEIGHTS = small(known.VAE_CONFIG), small(known.VAE_WEIGHTS)",
-        "model = known.KNOWN_MODELS['latentsync-1.5']",
-        "known.KNOWN_MODELS['latentsync-1.5'] = replace(model, unet=small(model.unet), whisper=small(model.whisper))",
+        "download.VAE_CONFIG, download.VAE_WEIGHTS = small(registry.VAE_CONFIG), small(registry.VAE_WEIGHTS)",
+        "model = registry.KNOWN_MODELS['latentsync-1.5']",
+        "small_model = replace(model, unet=small(model.unet), whisper=small(model.whisper))",
+        "registry.KNOWN_MODELS['latentsync-1.5'] = small_model",
         "from latentsync_core.__main__ import main",
         "sys.exit(main(sys.argv[1:]))",
     ]

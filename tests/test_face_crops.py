@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.compositor import CompositeOptions, Region, useful_patch_size
+from latentsync_core.compositing.compositor import CompositeOptions, Region, useful_patch_size
+from latentsync_core.compositing.face_crops import decode_faces, replace_faces
+from latentsync_core.compositing.rendering import frames_with_face, render, render_frames
 from latentsync_core.errors import OptionError
-from latentsync_core.face_crops import decode_faces, replace_faces
-from latentsync_core.rendering import frames_with_face, render, render_frames
 from tests import astronaut
 from tests.synced_faces import RESOLUTION, synced_faces
 

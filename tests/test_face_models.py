@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.faces import network
-from latentsync_core.faces.network import ASSETS, load_network
+from latentsync_core.faces.detection import layer_list
+from latentsync_core.faces.detection.layer_list import ASSETS, load_network
 from tests.parity.make_face_model_data import KEPT, TESTS, network_inputs
 
 NETWORKS = ("blazeface_short", "blazeface_full", "mesh468")
@@ -39,7 +39,7 @@ def test_bands_of_a_large_picture_give_the_same_bits(name, size, monkeypatch):
     untouched = picture.clone()
     in_bands = load_network(name)(picture)
     assert torch.equal(picture, untouched)
-    monkeypatch.setattr(network, "BAND", 10_000)
+    monkeypatch.setattr(layer_list, "BAND", 10_000)
     for whole, part in zip(load_network(name)(picture), in_bands, strict=True):
         assert torch.equal(whole, part)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.align import AlignOptions, align_track, crop_face, crop_size, template
-from latentsync_core.faces.lanczos import lanczos4, lanczos4_levels
-from latentsync_core.faces.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.warp import map_points
+from latentsync_core.faces.alignment.align import AlignOptions, align_track, crop_face, crop_size, template
+from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.imaging.affine import map_points
+from latentsync_core.imaging.lanczos import lanczos4, lanczos4_levels
 from tests import astronaut
 
 POINTS = np.array([[200.0, 100.0], [260.0, 104.0], [229.0, 135.0]], np.float32)

@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import FaceError
-from latentsync_core.faces.detect import overlap
-from latentsync_core.faces.track import FaceOptions, prepare_faces
-from latentsync_core.ffmpeg import run_ffmpeg
+from latentsync_core.faces.detection.blazeface import overlap
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.redetect import FaceOptions
+from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.types import Clip, FaceTracks
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
 from tests import astronaut
 
 MOST_COMMON = 0.6  # intersection over union that two faces of a frame may have

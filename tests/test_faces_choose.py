@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from latentsync_core.errors import FaceError, LatentSyncError, OptionError
 from latentsync_core.faces import likeness
-from latentsync_core.faces.choose import ChooseBy, FaceChoice, check_apart, choose, read_track_list
+from latentsync_core.faces.selection import ChooseBy, FaceChoice, check_apart, choose, read_track_list
 from tests.made_faces import empty_clip, made_faces, made_track
 
 LEFT, RIGHT, BIG = (5, 10, 25, 34), (70, 12, 90, 36), (40, 5, 90, 65)

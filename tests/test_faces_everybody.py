@@ -6,10 +6,10 @@ import typing
 import numpy as np
 import pytest
 
-from latentsync_core.faces.choose import choose
-from latentsync_core.faces.everybody import joined
+from latentsync_core.faces.cache import read_faces, write_faces
+from latentsync_core.faces.find import joined
 from latentsync_core.faces.report import as_data, as_text
-from latentsync_core.faces.tracks_file import read_faces, write_faces
+from latentsync_core.faces.selection import choose
 from latentsync_core.types import PER_FRAME, FaceTrack, Outcome
 from tests.made_faces import empty_clip, made_faces, made_track
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.compositor import CompositeOptions
-from latentsync_core.faces.path import path_transforms
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.patches import PatchStore
-from latentsync_core.rendering import render
+from latentsync_core.compositing.compositor import CompositeOptions
+from latentsync_core.compositing.rendering import render
+from latentsync_core.faces.crop_path import path_transforms
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.types import SyncedFaces
 from tests import astronaut
 from tests.synced_faces import RESOLUTION, SIDE, PixelCodec

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from latentsync_core.errors import VideoError
-from latentsync_core.faces.lookahead import frames_ahead
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.read_ahead import frames_ahead
+from latentsync_core.video.reading.reader import FrameReader
 from tests import astronaut
 from tests.clips import make_clip
 

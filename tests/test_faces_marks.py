@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.detect import detection_passes
-from latentsync_core.faces.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.marked_faces import follow_marks
-from latentsync_core.faces.marks import IN_DETECTED_BOX, Mark, box_of_points, points_of_box, read_marks
-from latentsync_core.faces.mesh import FaceRegion, face_mesh
+from latentsync_core.faces.detection.blazeface import detection_passes
+from latentsync_core.faces.detection.face_mesh import face_mesh
+from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.detection.region import FaceRegion
+from latentsync_core.faces.keyframes.interpolate import follow_marks
+from latentsync_core.faces.keyframes.marks import IN_DETECTED_BOX, Mark, box_of_points, points_of_box, read_marks
 from tests import astronaut
 
 WIDTH, HEIGHT, FRAMES = 200, 150, 12

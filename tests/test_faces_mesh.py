@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.faces.mesh import face_mesh, face_meshes, mirror_images
-from latentsync_core.faces.network import load_network
-from latentsync_core.faces.pose import PAIRS
-from latentsync_core.faces.region import FaceRegion, level_picture
+from latentsync_core.faces.detection.face_mesh import face_mesh, face_meshes, mirror_images
+from latentsync_core.faces.detection.head_pose import PAIRS
+from latentsync_core.faces.detection.layer_list import load_network
+from latentsync_core.faces.detection.region import FaceRegion, level_picture
 from tests import astronaut
 from training.crops import engine_frame
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositor import mouth_region, paste_face
+from latentsync_core.compositing.compositor import mouth_region, paste_face
 from latentsync_core.errors import OptionError
-from latentsync_core.faces import warp
-from latentsync_core.faces.align import align_track, crop_face, crop_size
+from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size
 from latentsync_core.faces.occlusion import WEIGHTS, OcclusionOptions, load_occlusion, occlusion
+from latentsync_core.imaging import affine
 from tests import astronaut
 from training.crops import aligned_crop, engine_frame
 from training.occluders import paint_before, sample_occluder
@@ -43,7 +43,7 @@ def _with_hand(picture: np.ndarray, points: np.ndarray, seed: int, **more) -> tu
     """The picture with a hand before the mouth, and where that is."""
     covered = picture.copy()
     place = np.array([0.5, 0.61]) * crop_size(RESOLUTION)
-    mouth = warp.map_points(warp.invert(_transform(points)), place)
+    mouth = affine.map_points(affine.invert(_transform(points)), place)
     scale = float(np.linalg.norm(points[1] - points[0])) / 0.8
     alpha = paint_before(covered, sample_occluder(seed, "hand", **more), tuple(mouth), scale, 0.5)
     return covered, alpha

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.identity import EMBEDDING
-from latentsync_core.faces.people import PeopleOptions, Sighting, name_people
+from latentsync_core.faces.identity.clustering import PeopleOptions, Sighting, name_people
+from latentsync_core.faces.identity.embedding import EMBEDDING
 
 APART = 0.85  # distance of two real people's embeddings, on average
 ALIKE = 0.3  # of two tracks of one person

@@ -5,13 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.faces.detect import search
-from latentsync_core.faces.follow import FaceOptions, meshes_of, settled_meshes
+from latentsync_core.faces.detection.blazeface import search
+from latentsync_core.faces.detection.face_mesh import face_meshes
+from latentsync_core.faces.detection.head_pose import head_pose
+from latentsync_core.faces.detection.region import FaceRegion
+from latentsync_core.faces.detection.sharpness import face_sharpness
 from latentsync_core.faces.limits import DOUBTFUL
-from latentsync_core.faces.mesh import face_meshes
-from latentsync_core.faces.pose import head_pose
-from latentsync_core.faces.region import FaceRegion
-from latentsync_core.faces.sharpness import face_sharpness
+from latentsync_core.faces.tracking.redetect import FaceOptions, meshes_of, settled_meshes
 from tests import astronaut
 from training.crops import engine_frame
 from training.head import Pose
@@ -85,16 +85,16 @@ def test_the_further_a_head_is_turned_the_more_the_mesh_and_its_mirror_image_dif
 
 def _mesh(angles, scale=50.0):
     """A made-up face turned by known angles: points of a bowl in front, the vertices that count where they belong."""
-    from latentsync_core.faces import pose
+    from latentsync_core.faces.detection import head_pose
 
     rng = np.random.default_rng(1)
     points = np.zeros((468, 3))
-    for left, right in pose.PAIRS:
+    for left, right in head_pose.PAIRS:
         x, y, z = rng.uniform((0.2, -1, 0), (1, 1, 1))
         points[left], points[right] = (-x, y, z), (x, y, z)
-    lean = np.radians(-pose.LEAN)
-    for number, vertex in enumerate(pose.TOP + pose.BOTTOM):
-        y = -1.0 if number < len(pose.TOP) else 1.0
+    lean = np.radians(-head_pose.LEAN)
+    for number, vertex in enumerate(head_pose.TOP + head_pose.BOTTOM):
+        y = -1.0 if number < len(head_pose.TOP) else 1.0
         points[vertex] = (0, y * np.cos(lean), y * np.sin(lean))
     turned = points @ Pose(0, 0, 1, *np.radians(angles)).rotation.T
     return turned * (scale, scale, -scale) + (300, 200, 0)

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.shots import LAG, ShotFinder, ShotOptions, shots_from
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import Layout
+from latentsync_core.faces.tracking.shots import LAG, ShotFinder, ShotOptions, shots_from
 from latentsync_core.types import ColorTags
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import Layout
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
 from tests import astronaut
 from tests.test_frame import clip_of, frame_of
 from training.backdrop import backdrop

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core.faces.align import align_track, crop_size
-from latentsync_core.faces.steady import steady_landmarks
-from latentsync_core.faces.warp import invert, map_points
+from latentsync_core.faces.alignment.align import align_track, crop_size
+from latentsync_core.faces.alignment.smoothing import steady_landmarks
+from latentsync_core.imaging.affine import invert, map_points
 
 FACE = np.array([[-30.0, -10.0], [30.0, -10.0], [0.0, 20.0]])  # 60 pixels between the brows
 BROWS = 60.0

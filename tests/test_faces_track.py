@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from latentsync_core.errors import FaceError, OptionError
-from latentsync_core.faces.align import align_track, crop_face
-from latentsync_core.faces.lookahead import frames_ahead
-from latentsync_core.faces.marks import read_marks
-from latentsync_core.faces.shots import ShotFinder, ShotOptions
-from latentsync_core.faces.track import FaceFollower, FaceOptions, prepare_faces
+from latentsync_core.faces.alignment.align import align_track, crop_face
+from latentsync_core.faces.keyframes.marks import read_marks
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
+from latentsync_core.faces.tracking.shots import ShotFinder, ShotOptions
+from latentsync_core.video.reading.read_ahead import frames_ahead
 from tests import astronaut
 from training.motion import Path as Track
 from training.scenes import cuts, render, side_by_side
@@ -124,14 +125,14 @@ def test_of_very_large_frames_few_are_held_and_read_ahead_and_nothing_else_chang
                 read.append(weakref.ref(frame))
                 yield frame
 
-        monkeypatch.setattr("latentsync_core.faces.track.frames_ahead", noted)
+        monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.frames_ahead", noted)
         faces = prepare_faces(
             clip, shots=ONE_SHOT, on_progress=lambda *_: held.append(sum(frame() is not None for frame in read))
         )
         return _only(faces), max(held)
 
     usual, most = followed()
-    monkeypatch.setattr("latentsync_core.faces.track.HELD_BYTES", 1)
+    monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.HELD_BYTES", 1)
     few, least = followed()
     assert most > 15
     assert least < 12
@@ -290,7 +291,7 @@ def test_a_boundary_that_is_told_late_splits_what_was_followed_across_it(monkeyp
         def finish(self):
             return [*self.late, *super().finish()]
 
-    monkeypatch.setattr("latentsync_core.faces.track.ShotFinder", Late)
+    monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.ShotFinder", Late)
     frames = _frames([(100, 70)] * 6) + _frames([(101, 70)] * 5, behind=WALL.flip(0, 1) ** 2)
     faces = _faces(frames)
     first, second = faces.tracks

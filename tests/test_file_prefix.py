@@ -5,7 +5,7 @@ import os
 import pytest
 
 from latentsync_core.errors import OptionError
-from latentsync_core.file_prefix import file_prefix
+from latentsync_core.files.prefix import file_prefix
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import VideoError
-from latentsync_core.frame import Frame
-from latentsync_core.pixels import SITINGS, Layout, PixelFormat
 from latentsync_core.types import Clip, ColorTags, Roi
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import SITINGS, Layout, PixelFormat
 
 YUV = [f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le", "12le")]
 ALL = [*YUV, "yuvj420p", "gbrp", "gbrp16le"]

@@ -7,9 +7,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from latentsync_core.frame_sequence import FrameSequence
 from latentsync_core.types import Roi
-from latentsync_core.video_io import clip_from_images
+from latentsync_core.video.reading.frame_sequence import FrameSequence
+from latentsync_core.video.reading.probing import clip_from_images
 
 ORDERS = {
     "forwards": list(range(100)),

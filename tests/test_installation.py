@@ -84,11 +84,11 @@ def test_versions_are_compared_by_their_numbers(version, allowed):
 BROKEN = """
 import torch
 from latentsync_core.errors import ToolError
-from latentsync_core.ffmpeg import ffmpeg_executable
-from latentsync_core.models.offload import offload
+from latentsync_core.media.ffmpeg import ffmpeg_executable
+from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
-from latentsync_core.models.whisper import WhisperEncoder
-from latentsync_core.probing import probe
+from latentsync_core.models.whisper.encoder import WhisperEncoder
+from latentsync_core.video.reading.probing import probe
 from latentsync_core.sampling.denoise import Scheduler, denoise_window, make_stepper
 
 for use in (

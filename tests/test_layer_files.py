@@ -11,16 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositor import Layer
-from latentsync_core.encoding import Codec, WriterOptions
+from latentsync_core.compositing.compositor import Layer
+from latentsync_core.compositing.png_layers import PngLayerWriter, png_bytes
+from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
+from latentsync_core.compositing.rendering import render
 from latentsync_core.errors import OutputError, VideoError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.frame_sequence import FrameSequence
-from latentsync_core.layer_files import LayerWriter, MatteWriter
-from latentsync_core.png_layers import PngLayerWriter, png_bytes
-from latentsync_core.rendering import render
+from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.types import Roi
-from latentsync_core.video_io import FrameReader, clip_from_images, probe
+from latentsync_core.video.reading.frame_sequence import FrameSequence
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.encoding import Codec, WriterOptions
 from tests.clips import make_clip
 from tests.synced_faces import synced_faces
 

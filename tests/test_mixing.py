@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from latentsync_core.audio_io import load_audio
+from latentsync_core.audio.mix import mixed_file
+from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError
-from latentsync_core.mixing import mixed_file
 
 
 def voice(samples, rate=24000):

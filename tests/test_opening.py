@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from latentsync_core.audio_io import load_audio
-from latentsync_core.clip_audio import clip_audio
+from latentsync_core.audio.clip_audio import clip_audio
+from latentsync_core.audio.source import load_audio
+from latentsync_core.compositing.png_layers import SIGNATURE, _chunk
 from latentsync_core.errors import AudioError, LatentSyncError, VideoError
-from latentsync_core.opening import MOST_FRAME_PIXELS, MOST_PICTURE_PIXELS
-from latentsync_core.png_layers import SIGNATURE, _chunk
-from latentsync_core.proxy import write_proxy
-from latentsync_core.video_io import FrameReader, FrameWriter, probe
+from latentsync_core.media.opening import MOST_FRAME_PIXELS, MOST_PICTURE_PIXELS
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.proxy import write_proxy
+from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import make_clip, make_sound
 
 ENGINE = Path(__file__).parents[1] / "latentsync_core"

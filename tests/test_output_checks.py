@@ -13,27 +13,22 @@ import pytest
 import torch
 
 from latentsync_core.__main__ import EXIT_ERROR, main
-from latentsync_core.audio_io import load_audio
-from latentsync_core.audio_plan import plan_audio
-from latentsync_core.demo import PORTRAIT, SCENE, VOICE
+from latentsync_core.audio.mix import mixed_file
+from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.demo import PORTRAIT, SCENE, VOICE
+from latentsync_core.compositing.png_layers import PngLayerWriter
+from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.errors import LatentSyncError, OptionError, OutputError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.layer_files import LayerWriter, MatteWriter
-from latentsync_core.mixing import mixed_file
-from latentsync_core.output_checks import check_overwrites_nothing, check_room, check_target
-from latentsync_core.patches import PatchStore
+from latentsync_core.files.output_checks import check_overwrites_nothing, check_room, check_target
+from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.pipeline import SyncOptions, sync
-from latentsync_core.png_layers import PngLayerWriter
+from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.sampling.sampler import check_room_for_patches
-from latentsync_core.video_io import (
-    Codec,
-    FrameReader,
-    FrameWriter,
-    WriterOptions,
-    clip_from_images,
-    output_path,
-    probe,
-)
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.audio_plan import plan_audio
+from latentsync_core.video.writing.encoding import Codec, WriterOptions, output_path
+from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import make_clip, make_sound, raw_planes
 
 INPUTS = {

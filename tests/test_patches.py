@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentsync_core.errors import OutputError
-from latentsync_core.patches import PatchStore
+from latentsync_core.sampling.patch_store import PatchStore
 
 
 def test_what_was_put_comes_back(tmp_path):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import OutputError, VideoError
-from latentsync_core.proxy import page_can_play, write_proxy
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.proxy import page_can_play, write_proxy
 from tests.clips import make_clip, make_sound, packet_times
 
 LOSSLESS = ("-c:v", "ffv1")

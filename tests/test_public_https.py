@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from latentsync_core.errors import DownloadError, UnavailableError
-from latentsync_core.public_https import REDIRECTS, Answer, Network, get, is_public
-from latentsync_core.url import Url, looks_like_url, without_secrets
+from latentsync_core.remote.public_https import REDIRECTS, Answer, Network, get, is_public
+from latentsync_core.remote.url import Url, looks_like_url, without_secrets
 from tests.https_server import PUBLIC, FilmServer, a_file, film_server, redirect
 
 FILM = "https://films.example/scene.mp4"

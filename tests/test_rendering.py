@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.compositor import CompositeOptions, Region
+from latentsync_core.compositing.compositor import CompositeOptions, Region
+from latentsync_core.compositing.rendering import render, render_frames
 from latentsync_core.errors import OptionError
-from latentsync_core.frame_sequence import FrameSequence
-from latentsync_core.rendering import render, render_frames
 from latentsync_core.types import Roi
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.frame_sequence import FrameSequence
+from latentsync_core.video.reading.probing import probe
 from tests import astronaut
 from tests.clips import make_clip
 from tests.synced_faces import synced_faces

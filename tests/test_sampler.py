@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from latentsync_core.audio_features import AudioEmbedding, embed_audio
-from latentsync_core.audio_io import load_audio
-from latentsync_core.demo import SCENE, VOICE
+from latentsync_core.audio.features import AudioEmbedding, embed_audio
+from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.demo import SCENE, VOICE
+from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.model import LatentSyncModel
-from latentsync_core.models.untrained import untrained_model
 from latentsync_core.pipeline import sample
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.types import FaceTracks
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.probing import probe
 from tests.made_faces import made_faces, made_track
 from tests.one_thread import one_thread  # noqa: F401
 

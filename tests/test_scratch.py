@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.__main__ import main
-from latentsync_core.demo import VOICE
-from latentsync_core.scratch import LOCK, PREFIX, STALE, ScratchFolder, replacing, sweep
+from latentsync_core.cli.demo import VOICE
+from latentsync_core.files.scratch import LOCK, PREFIX, STALE, ScratchFolder, replacing, sweep
 from tests.shared_reference import ROOT
 
 HOLD_ONE = """
 import sys
 from pathlib import Path
-from latentsync_core.scratch import ScratchFolder
+from latentsync_core.files.scratch import ScratchFolder
 folder = ScratchFolder(Path(sys.argv[1]))
 (folder.path / "part.mkv").write_bytes(b"half of a film")
 print(folder.path, flush=True)

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from latentsync_core.__main__ import main
-from latentsync_core.audio_io import load_audio
-from latentsync_core.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
+from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.choose import ChooseBy, FaceChoice, choose
-from latentsync_core.models.weights import load_model
+from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
+from latentsync_core.models.loading.weights import load_model
 from latentsync_core.pipeline import Speaker, SyncOptions, find_faces, sync
 from latentsync_core.sampling.sampler import SamplerOptions
-from latentsync_core.video_io import Codec, FrameReader, WriterOptions, probe
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.encoding import Codec, WriterOptions
 
 START, END, CUT = 4.76, 5.04, 4  # seven frames, the cut before the fifth
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync_core.audio_io import load_audio
-from latentsync_core.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.audio.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, VideoError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.proxy import page_can_play, write_proxy
-from latentsync_core.video_io import Codec, FrameReader, FrameWriter, WriterOptions, probe
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.encoding import Codec, WriterOptions
+from latentsync_core.video.writing.proxy import page_can_play, write_proxy
+from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import make_clip
 
 LOW, HIGH = 300, 3000  # Hz, the tones of the first and second audio track

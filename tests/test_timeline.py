@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.timeline import LengthRule, plan_timeline
-from latentsync_core.video_io import clip_from_images
+from latentsync_core.sampling.timeline import LengthRule, plan_timeline
+from latentsync_core.video.reading.probing import clip_from_images
 
 
 def clip_of(frames: int, fps: Fraction = Fraction(25)):

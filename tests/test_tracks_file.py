@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import OutputError
-from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.cache import SUFFIX, found_before, read_faces, write_faces
 from latentsync_core.faces.limits import TouchLimits
-from latentsync_core.faces.tracks_file import SUFFIX, found_before, read_faces, write_faces
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.probing import probe
 from tests.clips import make_clip
 from tests.made_faces import empty_clip, made_faces, made_track
 

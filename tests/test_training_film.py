@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.probing import probe
 from training.film import BLACK, FADE, PEOPLE, cast_of, film
 from training.film_file import film_file
 from training.film_frames import render_film

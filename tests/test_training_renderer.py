@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from latentsync_core.faces.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.track import FaceFollower, FaceOptions
+from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
 from training.backdrop import backdrop
 from training.crops import engine_frame
 from training.head import Pose

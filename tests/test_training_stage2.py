@@ -7,7 +7,7 @@ import torch
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
 from latentsync_core.models.vae import DiffusersCodec
-from latentsync_core.trepa.representation import VideoEncoder, VideoEncoderConfig
+from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig
 from training import train_syncnet, train_vae
 from training.features import ROWS, Features
 from training.loop import Budget

@@ -6,7 +6,7 @@ import torch
 
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
-from latentsync_core.models.syncnet import load_syncnet
+from latentsync_core.evaluation.syncnet import load_syncnet
 from training.loop import Budget
 from training.measure_syncnet import figures
 from training.sync_data import sync_clips

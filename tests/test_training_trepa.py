@@ -6,14 +6,9 @@ import torch
 
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
-from latentsync_core.faces.masks import mouth_mask
-from latentsync_core.trepa.representation import (
-    VideoEncoder,
-    VideoEncoderConfig,
-    load_video_encoder,
-    save_video_encoder,
-)
-from latentsync_core.trepa.score import temporal_distance
+from latentsync_core.evaluation.scores import temporal_distance
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
+from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig, load_video_encoder, save_video_encoder
 from training.loop import Budget
 from training.measure_trepa_encoder import LADDERS, measured, windows
 from training.spoil import other_mouths

@@ -8,12 +8,12 @@ import torch
 
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
-from latentsync_core.faces.masks import latent_mask, mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
+from latentsync_core.models.checkpoints.network_file import save_network
+from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LoadOptions
-from latentsync_core.models.network_file import save_network
-from latentsync_core.models.unet import UNet
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
-from latentsync_core.models.weights import load_model
 from latentsync_core.sampling.windows import WindowOptions
 from training import train_vae
 from training.contact_sheet import grid
@@ -24,7 +24,7 @@ from training.measure_steps import errors
 from training.measure_unet import Drawing, begun, best_lag, closeness, figures, paused, redrawn, weights_in
 from training.perceptual import Perceptual
 from training.sequences import other_take
-from training.train_unet import (
+from training.train_unet import (  # fmt: skip
     CONFIG,
     WINDOW,
     build,
@@ -36,7 +36,7 @@ from training.train_unet import (
     signal_shares,
     train,
     windows_of,
-)  # fmt: skip
+)
 
 from .one_thread import one_thread  # noqa: F401
 

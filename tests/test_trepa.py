@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.errors import ModelError, OptionError
-from latentsync_core.models.syncnet import SyncNet, load_syncnet, save_syncnet
-from latentsync_core.models.syncnet_config import EncoderConfig, SyncNetConfig
+from latentsync_core.evaluation.scores import sweep, sync_score, temporal_distance
+from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet, save_syncnet
+from latentsync_core.evaluation.syncnet_config import EncoderConfig, SyncNetConfig
 from latentsync_core.trepa.loss import trepa_loss
-from latentsync_core.trepa.representation import (
+from latentsync_core.trepa.video_encoder import (
     VideoEncoder,
     VideoEncoderConfig,
     clip_features,
@@ -22,7 +23,6 @@ from latentsync_core.trepa.representation import (
     load_video_encoder,
     save_video_encoder,
 )
-from latentsync_core.trepa.score import sweep, sync_score, temporal_distance
 from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule
 
@@ -112,7 +112,7 @@ def test_a_saved_encoder_comes_back_the_same(encoder, tmp_path):
 @pytest.mark.parametrize("wrapper", ["model", "module", None])
 def test_the_released_files_wrappings_and_classifier_are_read(encoder, tmp_path, wrapper, monkeypatch):
     sizes = dataclasses.asdict(SMALL)
-    monkeypatch.setattr("latentsync_core.trepa.representation.VideoEncoderConfig", lambda: VideoEncoderConfig(**sizes))
+    monkeypatch.setattr("latentsync_core.trepa.video_encoder.VideoEncoderConfig", lambda: VideoEncoderConfig(**sizes))
     state = encoder.state_dict() | {"head.weight": torch.zeros(10, 48), "head.bias": torch.zeros(10)}
     torch.save({wrapper: state} if wrapper else state, tmp_path / "released.pth")
     loaded = load_video_encoder(tmp_path / "released.pth")

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from latentsync_core.errors import ModelError
-from latentsync_core.models.unet import UNet
-from latentsync_core.models.unet_config import UNetConfig
+from latentsync_core.models.unet.config import UNetConfig
+from latentsync_core.models.unet.unet import UNet
 from tests.parity.rule_weights import fill_by_rule
 
 CONFIG = {

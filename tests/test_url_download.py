@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core import url_download as module
 from latentsync_core.errors import DownloadError, OutputError
-from latentsync_core.url import Url
-from latentsync_core.url_download import DownloadedFile, DownloadLimits, Outcome, download_url
+from latentsync_core.remote import fetch as module
+from latentsync_core.remote.fetch import DownloadedFile, DownloadLimits, Outcome, download_url
+from latentsync_core.remote.url import Url
 from tests.https_server import FilmServer, Page, Request, a_file, film_server, redirect
 
 FILM = Url.parse("https://films.example/rushes/scene.mp4?sig=hunter2")
@@ -501,7 +501,7 @@ def test_a_note_that_is_not_ours_counts_for_nothing(server, tmp_path, note):
 FETCH_AND_TELL = """
 import sys
 from pathlib import Path
-from latentsync_core.url_download import DownloadLimits, download_url
+from latentsync_core.remote.fetch import DownloadLimits, download_url
 from tests.https_server import FilmServer
 from tests.test_url_download import FILM
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentsync_core.errors import ModelError
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.vae import SCALING, SD_VAE_CONFIG, DiffusersCodec, LatentCodec, current_keys
 
 

@@ -13,26 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from latentsync_core.errors import (
-    AudioError,
-    ClipChangedError,
-    OptionError,
-    OutputError,
-    ToolError,
-    VideoError,
-)
-from latentsync_core.ffmpeg import check_version, ffmpeg_executable, run_ffmpeg
+from latentsync_core.errors import AudioError, ClipChangedError, OptionError, OutputError, ToolError, VideoError
+from latentsync_core.media.ffmpeg import check_version, ffmpeg_executable, run_ffmpeg
 from latentsync_core.types import ColorTags
-from latentsync_core.video_io import (
-    Codec,
-    FrameReader,
-    FrameWriter,
-    WriterOptions,
-    check_identity,
-    clip_from_images,
-    output_path,
-    probe,
-)
+from latentsync_core.video.reading.probing import check_identity, clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.encoding import Codec, WriterOptions, output_path
+from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import LOSSLESS, make_clip, make_sound, packet_times, raw_planes
 from tests.shared_reference import SHARED, needs_shared
 

@@ -17,17 +17,17 @@ import torch
 from safetensors.torch import save_file
 
 from latentsync_core.errors import ModelError, OptionError, OutputError
-from latentsync_core.models import known, weights
-from latentsync_core.models.bundle import read_bundle, save_bundle, whisper_dims, whisper_state
-from latentsync_core.models.checkpoint import fill, read_tensors
-from latentsync_core.models.identity import checked_sha256, file_sha256, note_sha256, quick_digest
+from latentsync_core.models.checkpoints.tensors import fill, read_tensors
+from latentsync_core.models.loading import registry, weights
+from latentsync_core.models.loading.bundle import read_bundle, save_bundle, whisper_dims, whisper_state
+from latentsync_core.models.loading.digests import checked_sha256, file_sha256, note_sha256, quick_digest
+from latentsync_core.models.loading.models_folder import models_folder
+from latentsync_core.models.loading.untrained import CHANNELS, untrained_model
+from latentsync_core.models.loading.weights import convert, load_model
 from latentsync_core.models.model import LatentSyncModel, LoadOptions
-from latentsync_core.models.models_folder import models_folder
-from latentsync_core.models.offload import offload
-from latentsync_core.models.unet import UNet
-from latentsync_core.models.untrained import CHANNELS, untrained_model
+from latentsync_core.models.unet.offload import offload
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG
-from latentsync_core.models.weights import convert, load_model
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +127,11 @@ def test_upstreams_own_folder_layout_is_understood(model, release, tmp_path, mon
     shutil.copytree(release / "latentsync-1.6", checkpoints)
     shutil.copytree(release / "sd-vae-ft-mse", checkpoints / "stabilityai/sd-vae-ft-mse")
     unet = checkpoints / "latentsync_unet.pt"
-    published = replace(known.KNOWN_MODELS["latentsync-1.5"].unet, size=unet.stat().st_size, sha256=file_sha256(unet))
-    as_1_5 = replace(known.KNOWN_MODELS["latentsync-1.5"], unet=published)
-    monkeypatch.setitem(known.KNOWN_MODELS, "latentsync-1.5", as_1_5)
+    published = replace(
+        registry.KNOWN_MODELS["latentsync-1.5"].unet, size=unet.stat().st_size, sha256=file_sha256(unet)
+    )
+    as_1_5 = replace(registry.KNOWN_MODELS["latentsync-1.5"], unet=published)
+    monkeypatch.setitem(registry.KNOWN_MODELS, "latentsync-1.5", as_1_5)
     options = LoadOptions(device="cpu", models_folder=tmp_path)
     assert load_model("latentsync-1.5", options).resolution == 256
     assert load_model(unet, options).name == "latentsync-1.5"  # by its hash, wherever it lies
@@ -158,9 +160,9 @@ def test_an_unknown_checkpoint_is_a_question_not_a_guess(release, options, tmp_p
 def test_a_damaged_file_of_a_released_ones_length_is_not_taken_for_it(release, options, monkeypatch, caplog, tmp_path):
     mine = tmp_path / "latentsync_unet.pt"
     shutil.copy(release / "latentsync-1.6/latentsync_unet.pt", mine)
-    published = replace(known.KNOWN_MODELS["latentsync-1.6"].unet, size=mine.stat().st_size)
+    published = replace(registry.KNOWN_MODELS["latentsync-1.6"].unet, size=mine.stat().st_size)
     monkeypatch.setitem(
-        known.KNOWN_MODELS, "latentsync-1.6", replace(known.KNOWN_MODELS["latentsync-1.6"], unet=published)
+        registry.KNOWN_MODELS, "latentsync-1.6", replace(registry.KNOWN_MODELS["latentsync-1.6"], unet=published)
     )
     assert "--resolution" in refusal(mine, options)
     assert "another hash" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from latentsync_core.errors import AudioError, ModelError
-from latentsync_core.models.whisper import WhisperEncoder
+from latentsync_core.models.whisper.encoder import WhisperEncoder
 from tests.whisper_by_rule import SMALL, openai_checkpoint
 
 MEL = torch.randn(1, 80, 3000, generator=torch.Generator().manual_seed(5)) * 0.3

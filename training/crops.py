@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from latentsync_core.faces.align import align_track, crop_face
-from latentsync_core.frame import Frame, Layout
-from latentsync_core.pixels import IN_MEMORY, PixelFormat
+from latentsync_core.faces.alignment.align import align_track, crop_face
+from latentsync_core.video.frame import Frame
+from latentsync_core.video.pixel_format import IN_MEMORY, Layout, PixelFormat
 
 RESOLUTION = 128  # pixels
 

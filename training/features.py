@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.audio_features import ROWS_AFTER, ROWS_BEFORE, frame_windows
+from latentsync_core.audio.features import ROWS_AFTER, ROWS_BEFORE, frame_windows
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.models.vae import DiffusersCodec
-from latentsync_core.models.whisper import WhisperEncoder
+from latentsync_core.models.whisper.encoder import WhisperEncoder
 
 from .crops import RESOLUTION
 from .sequences import FPS, FRAMES, SECONDS, drawn_sequences

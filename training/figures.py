@@ -10,8 +10,8 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from latentsync_core.faces.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.track import FaceFollower, FaceOptions
+from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
 
 from .backdrop import backdrop
 from .crops import aligned_crop, engine_frame

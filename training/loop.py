@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from latentsync_core.errors import OptionError
-from latentsync_core.models.weights_file import read_content
+from latentsync_core.models.checkpoints.weights_file import read_content
 
 RUNS = Path(__file__).parent / "runs"
 WEIGHTS = Path(__file__).parent / "weights"

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from latentsync_core.errors import OutputError
-from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.demonstration import NANO, NANO_FOLDER
+from latentsync_core.models.loading.bundle import save_bundle
+from latentsync_core.models.loading.demonstration import NANO, NANO_FOLDER
 from latentsync_core.models.model import LatentSyncModel
 
 from .crops import RESOLUTION

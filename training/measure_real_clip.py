@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.audio_io import load_audio
-from latentsync_core.contact_sheet import write_sheet
-from latentsync_core.demo import SAMPLER
-from latentsync_core.models.demonstration import NANO
+from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.before_after import write_sheet
+from latentsync_core.cli.demo import SAMPLER
+from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler import SamplerOptions
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
 
 from . import loop
 from .measure_unet import best_lag

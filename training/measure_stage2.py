@@ -29,11 +29,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.faces.masks import mouth_mask
-from latentsync_core.models.syncnet import SyncNet, load_syncnet
+from latentsync_core.evaluation.scores import sync_score, temporal_distance
+from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.models.vae import DiffusersCodec
-from latentsync_core.trepa.representation import VideoEncoder, load_video_encoder
-from latentsync_core.trepa.score import sync_score, temporal_distance
+from latentsync_core.trepa.video_encoder import VideoEncoder, load_video_encoder
 
 from . import loop, train_syncnet, train_trepa
 from .crops import RESOLUTION

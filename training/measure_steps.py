@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.faces.masks import latent_mask
+from latentsync_core.faces.alignment.mouth_mask import latent_mask
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.noise import frame_noise
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.models.syncnet import SyncNet, load_syncnet
+from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet
 
 from .measure_vae import DRAWS
 from .sync_data import SyncClips, held_out_sync

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.trepa.representation import VideoEncoder, clip_features, load_video_encoder
+from latentsync_core.trepa.video_encoder import VideoEncoder, clip_features, load_video_encoder
 
 from .measure_vae import held_out
 from .sequences import drawn_sequences

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.demo import SAMPLER
-from latentsync_core.faces.masks import latent_mask, mouth_mask
-from latentsync_core.models.unet import UNet
+from latentsync_core.cli.demo import SAMPLER
+from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise

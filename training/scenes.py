@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from latentsync_core.errors import OptionError, OutputError
-from latentsync_core.ffmpeg import QUIET, ffmpeg_executable, useful_line
+from latentsync_core.media.ffmpeg import QUIET, ffmpeg_executable, useful_line
 
 from .backdrop import backdrop
 from .head import Pose

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 
 from .crops import RESOLUTION
 

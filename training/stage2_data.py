@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.sync_mel import mel_windows, sync_mel
+from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
 
 from .features import SIDE, Features
 from .sequences import Sequences

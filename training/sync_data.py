@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.models.syncnet import lower_halves
-from latentsync_core.sync_mel import FRAMES as WINDOW
-from latentsync_core.sync_mel import mel_windows, sync_mel
+from latentsync_core.evaluation.sync_mel import FRAMES as WINDOW
+from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
+from latentsync_core.evaluation.syncnet import lower_halves
 
 from .measure_vae import held_out
 from .scenes import talking_head

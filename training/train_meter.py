@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.models.weights_file import read_content
+from latentsync_core.models.checkpoints.weights_file import read_content
 
 from .backdrop import backdrop
 from .crops import RESOLUTION, aligned_crop

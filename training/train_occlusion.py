@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.faces.occlusion import INPUT, SKIPPED, WEIGHTS, OcclusionNet, cues
-from latentsync_core.models.network_file import save_network
+from latentsync_core.models.checkpoints.network_file import save_network
 
 from .loop import RUNS, add_arguments, budget_from, fit, reporter
 from .occlusion_data import HELD_OUT, Batch, batch_of, painted_bank

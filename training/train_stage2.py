@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.models.syncnet import SyncNet, load_syncnet, lower_halves, sync_loss
+from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet, lower_halves, sync_loss
 from latentsync_core.models.vae import SCALING, DiffusersCodec
 from latentsync_core.trepa.loss import trepa_loss
-from latentsync_core.trepa.representation import VideoEncoder, load_video_encoder
+from latentsync_core.trepa.video_encoder import VideoEncoder, load_video_encoder
 
 from . import loop, train_syncnet, train_trepa
 from .features import features

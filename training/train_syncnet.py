@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.models.syncnet import SyncNet, load_syncnet, save_syncnet, sync_loss
+from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet, save_syncnet, sync_loss
 
 from . import loop
 from .sequences import drawn_sequences

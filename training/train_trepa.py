@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentsync_core.trepa.representation import (
+from latentsync_core.trepa.video_encoder import (
     VideoEncoder,
     VideoEncoderConfig,
     from_transformers,

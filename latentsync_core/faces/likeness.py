@@ -10,8 +10,8 @@ import torch
 
 from ..errors import FaceError, OptionError
 from ..types import FaceTrack
-from ..video_io import clip_from_images
-from .track import prepare_faces
+from ..video.reading.probing import clip_from_images
+from .tracking.find_tracks import prepare_faces
 
 FARTHEST = 0.63  # distance of two embeddings beyond which nobody is meant: the equal-error point on photographs
 

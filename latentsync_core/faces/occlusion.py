@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from ..models.checkpoint import fill, read_tensors
-from .masks import mouth_mask
-from .network import ASSETS
+from ..models.checkpoints.tensors import fill, read_tensors
+from .alignment.mouth_mask import mouth_mask
+from .detection.layer_list import ASSETS
 
 WEIGHTS = ASSETS / "occlusion.safetensors"
 REMEDY = "install LatentSync Dub again"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import OptionError
-from .unet import UNet
+from .unet.unet import UNet
 from .vae import LatentCodec
 
 if TYPE_CHECKING:
-    from .whisper import WhisperEncoder
+    from .whisper.encoder import WhisperEncoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ROWS_PER_WINDOW = 10  # Whisper states that one video frame hears, each with all its levels

@@ -13,20 +13,20 @@ import numpy as np
 import torch
 
 from ..errors import OptionError
-from ..faces.align import crop_face
-from ..faces.masks import latent_mask, mouth_mask
-from ..frame_sequence import FrameSequence
-from ..output_checks import check_room
-from ..patches import PatchStore, allocated_bytes
-from ..timeline import Timeline
+from ..faces.alignment.align import crop_face
+from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
+from ..files.output_checks import check_room
 from ..types import Clip, FaceTracks, Progress, SyncedFaces
+from ..video.reading.frame_sequence import FrameSequence
 from .denoise import Scheduler, denoise_window
 from .noise import frame_noise
+from .patch_store import PatchStore, allocated_bytes
+from .timeline import Timeline
 from .windows import Window, WindowOptions, cross_fade, plan_windows
 
 if TYPE_CHECKING:
-    from ..audio_features import AudioEmbedding
-    from ..models.weights import LatentSyncModel
+    from ..audio.features import AudioEmbedding
+    from ..models.model import LatentSyncModel
 
 Preview = Callable[[torch.Tensor], None]
 """Called with (f, 4, h, w) float32 scaled latents: the window at hand as the step just taken foresees it."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ModelError
-from .representation import VideoEncoder, clip_features
+from .video_encoder import VideoEncoder, clip_features
 
 
 def trepa_loss(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.models.loading.bundle import save_bundle
+from latentsync_core.models.loading.untrained import untrained_model
 from tests.comfyui.graphs import make_material
 from tests.comfyui.server import ComfyServer
 from tests.comfyui.shared_server import HELPERS, STAND_INS, shared_server, started, summarise

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.probing import probe
 from tests.comfyui.graphs import Graph
 
 STEPS, WINDOWS = 8, 2

@@ -14,14 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositor import CompositeOptions, face_layer, matte_of, shown_region
+from latentsync_core.compositing.compositor import CompositeOptions, face_layer, matte_of, shown_region
 from latentsync_core.errors import VideoError
-from latentsync_core.faces.path import path_transforms
-from latentsync_core.faces.track import prepare_faces
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.models.untrained import RESOLUTION
+from latentsync_core.faces.crop_path import path_transforms
+from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.models.loading.untrained import RESOLUTION
 from latentsync_core.types import Clip
-from latentsync_core.video_io import probe
+from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times, raw_planes
 from tests.comfyui.find import PACK
 from tests.comfyui.graphs import FRAMES, MODEL, SECONDS, SIZE, Graph, told

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.models.loading.bundle import save_bundle
+from latentsync_core.models.loading.untrained import untrained_model
 from tests.clips import raw_planes
 from tests.comfyui.graphs import MODEL, SIZE, Graph, told
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentsync_core.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
+from latentsync_core.cli.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.errors import VideoError
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.video_io import FrameReader, probe
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
 from tests.comfyui.graphs import Graph, told
 
 START, FRAMES, CUT = 4.76, 7, 4  # of the carried scene: four frames of both, three of her

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.models.bundle import save_bundle
-from latentsync_core.models.untrained import untrained_model
+from latentsync_core.models.loading.bundle import save_bundle
+from latentsync_core.models.loading.untrained import untrained_model
 from tests.comfyui.graphs import Graph
 from tests.comfyui.server import PromptRefused
 

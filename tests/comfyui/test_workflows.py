@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import pytest
 
-from latentsync_core.demo import SCENE, TWO_PEOPLE
-from latentsync_core.video_io import probe
+from latentsync_core.cli.demo import SCENE, TWO_PEOPLE
+from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times
 from tests.comfyui.find import PACK
 from tests.comfyui.graphs import FRAMES, SECONDS

@@ -9,24 +9,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.audio_io import AudioSource, load_audio
-from latentsync_core.clip_audio import clip_audio
-from latentsync_core.encoding import WriterOptions
+from latentsync_core.audio.clip_audio import clip_audio
+from latentsync_core.audio.mix import mixed_file
+from latentsync_core.audio.resample import TARGET_RATE
+from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.errors import FaceError, LatentSyncError
-from latentsync_core.faces.align import AlignOptions
+from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.cache import read_faces
+from latentsync_core.faces.keyframes.marks import read_marks
 from latentsync_core.faces.limits import TouchLimits
-from latentsync_core.faces.marks import read_marks
-from latentsync_core.faces.tracks_file import read_faces
-from latentsync_core.log_mel import scan
-from latentsync_core.mixing import mixed_file
-from latentsync_core.models.checkpoint import read_tensors
+from latentsync_core.models.checkpoints.tensors import read_tensors
+from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LoadOptions
-from latentsync_core.models.weights import load_model
-from latentsync_core.models.whisper import WhisperEncoder
-from latentsync_core.patches import PatchStore
-from latentsync_core.resample import TARGET_RATE
+from latentsync_core.models.whisper.encoder import WhisperEncoder
+from latentsync_core.models.whisper.log_mel import scan
+from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.types import Clip
-from latentsync_core.video_io import FrameReader, FrameWriter, clip_from_images, probe
+from latentsync_core.video.reading.probing import clip_from_images, probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.encoding import WriterOptions
+from latentsync_core.video.writing.writer import FrameWriter
 from tests.fuzz.seeds import PATCHES, faces_clip
 
 MEL_BANDS = 80

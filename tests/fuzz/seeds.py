@@ -12,15 +12,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from latentsync_core.errors import VideoError
-from latentsync_core.faces.tracks_file import SUFFIX, write_faces
-from latentsync_core.ffmpeg import run_ffmpeg
-from latentsync_core.models.bundle import save_bundle, whisper_dims, whisper_state
+from latentsync_core.faces.cache import SUFFIX, write_faces
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.models.loading.bundle import save_bundle, whisper_dims, whisper_state
 from latentsync_core.models.model import LatentSyncModel
-from latentsync_core.models.unet import UNet
-from latentsync_core.models.unet_config import MotionConfig, UNetConfig
+from latentsync_core.models.unet.config import MotionConfig, UNetConfig
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
-from latentsync_core.models.whisper import HUGGING_FACE_DIMS, WhisperEncoder
-from latentsync_core.patches import PatchStore
+from latentsync_core.models.whisper.encoder import HUGGING_FACE_DIMS, WhisperEncoder
+from latentsync_core.sampling.patch_store import PatchStore
 from tests.made_faces import empty_clip, made_faces, made_track
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1.6")

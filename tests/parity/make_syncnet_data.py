@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.models.syncnet import SyncNet, lower_halves
+from latentsync_core.evaluation.syncnet import SyncNet, lower_halves
 from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule
 from tests.shared_reference import SHARED

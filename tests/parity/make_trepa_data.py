@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.trepa.loss import trepa_loss
-from latentsync_core.trepa.representation import VideoEncoder, VideoEncoderConfig, clip_features, prepare_clips
+from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig, clip_features, prepare_clips
 from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule
 from tests.shared_reference import SHARED

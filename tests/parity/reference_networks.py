@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from latentsync_core.models.unet import UNet
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from tests.parity.rule_weights import fill_by_rule
 

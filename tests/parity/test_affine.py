@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositor import CompositeOptions, paste_face, restore_face, soft_mask
-from latentsync_core.faces.align import (
+from latentsync_core.compositing.compositor import CompositeOptions, paste_face, restore_face, soft_mask
+from latentsync_core.faces.alignment.align import (
     AlignOptions,
     align_track,
     crop_face,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync_core.faces.masks import latent_mask, mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
 from tests.shared_reference import SHARED, needs_shared
 
 DATA = Path(__file__).parent / "data"

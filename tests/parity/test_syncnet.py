@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from latentsync_core.errors import AudioError, ModelError
-from latentsync_core.models.syncnet import SyncNet, lower_halves, sync_loss, sync_similarity
-from latentsync_core.models.syncnet_config import SyncNetConfig
-from latentsync_core.sync_mel import mel_windows, sync_mel, window_columns
+from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel, window_columns
+from latentsync_core.evaluation.syncnet import SyncNet, lower_halves, sync_loss, sync_similarity
+from latentsync_core.evaluation.syncnet_config import SyncNetConfig
 from tests.parity.make_syncnet_data import reference_pictures, reference_samples
 from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule, rule_tensor

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from latentsync_core.trepa.loss import trepa_loss
-from latentsync_core.trepa.representation import (
+from latentsync_core.trepa.video_encoder import (
     VideoEncoder,
     VideoEncoderConfig,
     clip_features,

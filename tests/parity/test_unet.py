@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from latentsync_core.models.unet import UNet, step_sinusoids
+from latentsync_core.models.unet.unet import UNet, step_sinusoids
 from tests.parity.make_unet_data import CASES, thinned
 from tests.parity.rule_weights import fill_by_rule, rule_tensor
 from tests.shared_reference import SHARED, needs_shared

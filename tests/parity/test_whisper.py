@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.audio_features import ROWS_AFTER, ROWS_BEFORE, frame_windows, window_centres
-from latentsync_core.audio_io import load_audio
+from latentsync_core.audio.features import ROWS_AFTER, ROWS_BEFORE, frame_windows, window_centres
+from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError
-from latentsync_core.log_mel import log_mel, scan
-from latentsync_core.models.whisper import WhisperEncoder
+from latentsync_core.models.whisper.encoder import WhisperEncoder
+from latentsync_core.models.whisper.log_mel import log_mel, scan
 from tests.shared_reference import SHARED, needs_shared
 from tests.whisper_by_rule import openai_checkpoint
 

@@ -1,0 +1,222 @@
+"""The voice as the network hears it: Whisper's hidden states of a whole recording, gathered per video frame by time."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import AudioError, OptionError, OutputError
+from ..files.scratch import ScratchFolder, replacing
+from ..models.whisper.encoder import ROWS_PER_SECOND, WhisperEncoder
+from ..models.whisper.log_mel import SAMPLE_RATE, scan
+from ..types import Progress
+from .source import AudioSource
+
+ROWS_BEFORE, ROWS_AFTER = 4, 6  # of a frame's window, around its own row: rows c-4 ... c+5
+TOKENS_PER_LEVEL = ROWS_BEFORE + ROWS_AFTER
+# Digital silence added to the voice before its features are made. Frames after its end get the last rows there are,
+# again and again: these must say that the voice is over, not hold its last phoneme. One second fills a window (0.2 s)
+# several times over and is long enough for Whisper's attention to know it as a pause.
+TAIL_SILENCE = 1.0  # seconds
+MEMORY_ROWS = 120 * ROWS_PER_SECOND  # two minutes; more is kept in a file
+TIME_SLACK = 1e-6  # rows; a frame's time in binary may lie just under the row that it falls on
+
+
+class WindowRule(str, Enum):
+    """How frames are mapped to feature rows."""
+
+    VIDEO = "video"  # by exact time, one window per video frame
+    REFERENCE = "reference"  # as upstream does, with its rounding and its two windows more than the audio lasts
+
+
+class FeatureFile:
+    """Feature rows (T, levels, width) float16 in a .npy file, opened only while they are read.
+
+    Nothing stays mapped, so that a process's memory does not grow with the recording's length.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], owned_folder: ScratchFolder | None = None) -> None:
+        self.path, self.shape = path, shape
+        self._owned_folder = owned_folder  # goes when nothing refers to these rows any more
+
+    def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
+        """The rows of an int64 array of any shape, (*rows.shape, levels, width) float16."""
+        try:
+            mapped = np.load(self.path, mmap_mode="r")
+        except OSError as problem:
+            raise AudioError(
+                f"The voice's features at {self.path} are gone ({problem.strerror}): embed the audio again."
+            ) from None
+        return torch.from_numpy(np.array(mapped[rows]))
+
+
+@dataclass(frozen=True, eq=False)
+class AudioEmbedding:
+    """A voice ready to drive a mouth. Made by `embed_audio`."""
+
+    features: torch.Tensor | FeatureFile  # (T, levels, width) on the CPU, float16, 50 rows a second; T > duration * 50
+    duration: float  # seconds of the voice itself, without the silence that the features end with
+    digest: str  # hex SHA-256 over what the features were made from: the sound and the encoder's weights
+    source: AudioSource
+
+    def window(self, times: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """The network's audio tokens for the video frames shown at `times`.
+
+        Args:
+            times: (n,) seconds after the voice's start; before it and after its end the nearest row is heard.
+
+        Returns:
+            (n, 10 * levels, width) float32, time-major: token index = row * levels + level.
+        """
+        times = np.asarray(times, dtype=np.float64)
+        if not np.isfinite(times).all():
+            raise OptionError(f"A frame's time is {times[~np.isfinite(times)][0]}, not a number of seconds.")
+        centres = np.floor(times * ROWS_PER_SECOND + TIME_SLACK)
+        return _gather(self.features, np.clip(centres, -ROWS_AFTER, self.features.shape[0] + ROWS_BEFORE)).float()
+
+
+def embed_audio(
+    audio: AudioSource,
+    encoder: WhisperEncoder,
+    on_progress: Progress | None = None,
+    folder: Path | None = None,
+) -> AudioEmbedding:
+    """Runs the whole voice, and one second of silence after it, through Whisper's encoder, one 30 s segment at a time.
+
+    The result equals ``encoder.features`` of the whole waveform with that silence, rounded to half precision.
+
+    Args:
+        on_progress: called with finished segments and their number; during the first pass, which only finds the
+            recording's loudest value, with 0.
+        folder: where features of more than two minutes go, as a .npy file that stays there; None for a temporary
+            folder that goes with the embedding.
+
+    Raises:
+        AudioError: the sound can't be read, or changed while it was.
+        OutputError: the features can't be written.
+    """
+    report = on_progress or (lambda done, total: None)
+    expected = math.ceil((audio.duration + TAIL_SILENCE) * ROWS_PER_SECOND / encoder.context)
+    peak, frames = scan(_heard(audio, lambda: report(0, expected)), encoder.n_mels)
+    rows = encoder.rows(frames)
+    shape = (rows, encoder.levels, encoder.width)
+    total = math.ceil(frames / (2 * encoder.context))
+    digest = hashlib.sha256(f"{audio.digest} {encoder.digest} {TAIL_SILENCE} {encoder.dtype}".encode()).hexdigest()
+
+    def pieces() -> Iterator[torch.Tensor]:
+        for done, piece in enumerate(encoder.segments(_heard(audio), peak), 1):
+            yield piece.to("cpu", torch.float16)
+            report(min(done, total), total)
+
+    features = torch.cat(list(pieces())) if rows <= MEMORY_ROWS else _write(pieces(), shape, digest, folder)
+    if features.shape != shape:
+        raise AudioError(f"{audio.name} gave {features.shape[0]} rows of features instead of {rows}: load it again.")
+    return AudioEmbedding(features, audio.duration, digest, audio)
+
+
+def frame_windows(
+    features: torch.Tensor, fps: Fraction | float, frames: int | None, rule: WindowRule | str = WindowRule.VIDEO
+) -> torch.Tensor:
+    """The audio tokens of video frames 0, 1, 2 ... at a constant rate, all at once.
+
+    Args:
+        features: (T, levels, width) at 50 rows a second.
+        fps: video frames per second.
+        frames: how many windows; None for as many as the features last, or as upstream would make.
+        rule: "video" maps by exact rational time; "reference" does upstream's float arithmetic.
+
+    Returns:
+        (frames, 10 * levels, width) of the features' dtype, time-major: token index = row * levels + level.
+
+    Raises:
+        AudioError: the features have no row.
+        OptionError: fps or frames is not above 0, or the rule is unknown.
+    """
+    return _gather(features, window_centres(features.shape[0], fps, frames, rule))
+
+
+def window_centres(
+    rows: int, fps: Fraction | float, frames: int | None, rule: WindowRule | str = WindowRule.VIDEO
+) -> np.ndarray:
+    """The row (n,) int64 that each video frame's window lies around, not yet clamped to the `rows` there are.
+
+    Arguments and errors are those of `frame_windows`.
+    """
+    if rule not in list(WindowRule):
+        raise OptionError(f"The window rule is {rule!r}: choose {' or '.join(repr(r.value) for r in WindowRule)}.")
+    if not 0 < fps < math.inf:
+        raise OptionError(f"fps is {fps}: give a number of frames per second above 0.")
+    if frames is not None and frames < 1:
+        raise OptionError(f"frames is {frames}: give a number above 0, or None for as many as the sound lasts.")
+    if WindowRule(rule) is WindowRule.REFERENCE:
+        rate = float(fps)
+        count = _reference_count(rows, rate) if frames is None else frames
+        return np.array([int(v * ROWS_PER_SECOND / rate) for v in range(count)], dtype=np.int64)
+    rate = Fraction(fps)
+    count = math.ceil(rows * rate / ROWS_PER_SECOND) if frames is None else frames
+    return np.array([v * ROWS_PER_SECOND * rate.denominator // rate.numerator for v in range(count)], dtype=np.int64)
+
+
+def _reference_count(rows: int, fps: float) -> int:
+    """Upstream steps until a frame's row lies past the end, and keeps the frame that did."""
+    step = ROWS_PER_SECOND / fps
+    frame = 0
+    while int(frame * step) <= rows:
+        frame += 1
+    return frame + 1
+
+
+def _gather(features: torch.Tensor | FeatureFile, centres: np.ndarray) -> torch.Tensor:
+    """(n, 10 * levels, width) of the rows around `centres`, each row clamped to those there are."""
+    rows, levels, width = features.shape
+    if not rows:
+        raise AudioError("The sound is too short to have a single row of features (1/50 s): give a longer one.")
+    index = centres.astype(np.int64)[:, None] + np.arange(-ROWS_BEFORE, ROWS_AFTER)
+    index = np.clip(index, 0, rows - 1)
+    taken = features[index] if isinstance(features, FeatureFile) else features[torch.from_numpy(index)]
+    return taken.reshape(len(centres), TOKENS_PER_LEVEL * levels, width)  # (n, 10, levels, width) -> tokens
+
+
+def _heard(audio: AudioSource, report: Callable[[], None] | None = None) -> Iterator[torch.Tensor]:
+    """The voice in 30 s blocks of 16 kHz mono, then the silence; `report` is called before each."""
+    silence = torch.zeros(round(TAIL_SILENCE * SAMPLE_RATE))
+    for block in itertools.chain(audio.mono16k_blocks(), [silence]):
+        if report:
+            report()
+        yield block
+
+
+def _write(
+    pieces: Iterable[torch.Tensor], shape: tuple[int, int, int], digest: str, folder: Path | None
+) -> FeatureFile:
+    """Writes (n, levels, width) float16 pieces one after the other as one .npy file; nothing is left of a failure."""
+    name, rows = f"voice-{digest[:16]}.npy", 0
+    try:
+        with ExitStack() as failed:
+            owned = ScratchFolder() if folder is None else None
+            if owned:
+                failed.callback(owned.close)
+            target = (owned.path if owned else Path(folder)) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as partial, partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+                for piece in pieces:
+                    file.write(piece.contiguous().numpy().astype("<f2", copy=False).data)
+                    rows += len(piece)
+            failed.pop_all()
+    except OSError as problem:
+        raise OutputError(
+            f"The voice's features can't be written to {folder or 'the folder for temporary files'} "
+            f"({problem.strerror or problem}): choose a folder with room."
+        ) from None
+    return FeatureFile(target, (rows, *shape[1:]), owned)

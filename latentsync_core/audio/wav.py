@@ -1,0 +1,54 @@
+"""Writes 32-bit float WAV files of any length, so that a sound that is no file can be muxed without loss."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from ..errors import OutputError
+from ..files.scratch import replacing
+
+FLOAT_FORMAT = 3  # WAVE_FORMAT_IEEE_FLOAT
+LARGEST_RIFF = 0xFFFFFFFF  # bytes; longer files carry their sizes in a "ds64" chunk (EBU Tech 3306, RF64)
+
+
+def kept_float_wave(target: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> Path:
+    """The file `target`, called by its content: written as `write_float_wave` does where it isn't there, and whole.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as partial:
+            write_float_wave(partial, rate, channels, samples, blocks)
+    except OSError as problem:
+        raise OutputError(
+            f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
+        ) from None
+    return target
+
+
+def write_float_wave(path: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> None:
+    """Writes `blocks`, (channels, n) float32 each and `samples` long in all, as a WAV file, or RF64 from 4 GiB on."""
+    frame = 4 * channels  # bytes
+    size = samples * frame
+    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, FLOAT_FORMAT, channels, rate, rate * frame, frame, 32, 0)
+    fact = struct.pack("<4sII", b"fact", 4, min(samples, LARGEST_RIFF))
+    body = 4 + len(fmt) + len(fact) + 8 + size
+    if body <= LARGEST_RIFF:
+        head = struct.pack("<4sI4s", b"RIFF", body, b"WAVE")
+        data = struct.pack("<4sI", b"data", size)
+    else:
+        ds64 = struct.pack("<4sIQQQI", b"ds64", 28, body + 36, size, samples, 0)
+        head = struct.pack("<4sI4s", b"RF64", LARGEST_RIFF, b"WAVE") + ds64
+        data = struct.pack("<4sI", b"data", LARGEST_RIFF)
+    with path.open("wb") as file:
+        file.write(head + fmt + fact + data)
+        for block in blocks:
+            file.write(block.T.contiguous().numpy().astype("<f4", copy=False).data)

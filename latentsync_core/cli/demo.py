@@ -1,0 +1,51 @@
+"""The demonstration: a French film scene that speaks English afterwards, and a picture of it before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..audio.source import load_audio
+from ..errors import AudioError
+from ..files.output_checks import check_overwrites_nothing
+from ..files.scratch import ScratchFolder
+from ..media.ffmpeg import run_ffmpeg
+from ..media.opening import ffmpeg_input, ffmpeg_output
+from ..models.loading.demonstration import NANO
+from ..pipeline import PhaseProgress, SyncOptions, SyncReport, sync
+from ..sampling.sampler import SamplerOptions
+from ..video.reading.probing import probe
+from ..video.writing.encoding import Codec, output_path
+from .before_after import write_sheet
+
+SAMPLE = Path(__file__).parents[1] / "assets" / "sample"  # all of it drawn and made by dev/make_sample.py
+SCENE = SAMPLE / "scene.mp4"  # somebody who speaks French
+VOICE = SAMPLE / "voice_en.flac"  # the same in English, as long as the scene
+MUSIC_AND_EFFECTS = SAMPLE / "music_and_effects.ogg"  # what the scene's sound has beside the voice
+PORTRAIT = SAMPLE / "portrait.png"  # somebody to make talk
+TWO_PEOPLE = SAMPLE / "two_people.mp4"  # two who answer each other in French, made by dev/make_two_people.py
+HER_VOICE = SAMPLE / "her_voice_en.flac"  # what each of them says there, in English, as long as the scene
+HIS_VOICE = SAMPLE / "his_voice_en.flac"
+SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
+
+
+def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
+    """Dubs the sample scene into `out`, making its folder; beside it goes a PNG of faces before and after."""
+    out = output_path(out, Codec.H264)
+    sheet = out.with_suffix(".png")
+    check_overwrites_nothing((out, sheet), (("part of the carried sample", file) for file in SAMPLE.iterdir()))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with ScratchFolder() as folder:
+        mix = _mixed(VOICE, MUSIC_AND_EFFECTS, folder / "mix.wav")
+        options = SyncOptions(model=NANO, sampler=SAMPLER, mux_audio=mix)
+        report = sync(SCENE, VOICE, out, options, on_progress)
+    write_sheet(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
+    return report, sheet
+
+
+def _mixed(voice: Path, under: Path, target: Path) -> Path:
+    """A mono voice in the middle over a stereo track, neither made quieter."""
+    graph = "[0:a]aresample=48000,pan=stereo|c0=c0|c1=c0[voice];[voice][1:a]amix=inputs=2:normalize=0:duration=first"
+    inputs = [*ffmpeg_input(voice, AudioError), *ffmpeg_input(under, AudioError)]
+    arguments = [*inputs, "-filter_complex", graph, "-c:a", "pcm_s24le", ffmpeg_output(target)]
+    run_ffmpeg(arguments, error=AudioError, what="Can't mix the sample's sound")
+    return target

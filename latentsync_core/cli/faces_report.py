@@ -1,0 +1,68 @@
+"""Who is seen in a clip and when: text, data and two pictures, before anything is drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import OutputError
+from ..faces.contact_sheets import people_sheet
+from ..faces.report import as_data, as_text, timeline_picture
+from ..faces.tracking.redetect import FaceOptions
+from ..files.output_checks import check_overwrites_nothing
+from ..pipeline import find_faces
+from ..types import Progress
+from ..video.reading.probing import probe
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was found."""
+
+    text: str
+    data: dict  # JSON's own types; see faces/report.py
+    files: tuple[Path, ...]  # what was written
+
+
+def list_faces(
+    video: str | Path,
+    folder: Path | None = None,
+    options: FaceOptions | None = None,
+    marks: str = "",
+    work_folder: Path | None = None,
+    inputs: Sequence[tuple[str, Path | None]] = (),
+    on_progress: Progress | None = None,
+) -> Listing:
+    """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
+    but never over the video or one of `inputs`, each a name for messages and a file.
+
+    Raises:
+        LatentSyncError: the clip can't be read, shows no face, or `folder` can't be written to.
+    """
+    files: tuple[Path, ...] = ()
+    if folder is not None:
+        files = tuple(Path(folder) / name for name in ("people.png", "timeline.png", "faces.json"))
+        check_overwrites_nothing(files, (("the video", video), *inputs))
+    faces = find_faces(probe(video), options, marks=marks, folder=work_folder, on_progress=on_progress)
+    text, data = as_text(faces), as_data(faces)
+    if folder is None:
+        return Listing(text, data, ())
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        _write_picture(people_sheet(faces), files[0])
+        _write_picture(timeline_picture(faces), files[1])
+        files[2].write_text(json.dumps(data, indent=1), "utf-8")
+    except OSError as problem:
+        raise OutputError(f"can't write into {folder}: {problem.strerror or problem}; choose another folder") from None
+    return Listing(text, data, files)
+
+
+def _write_picture(rgb: torch.Tensor, path: Path) -> None:
+    from PIL import Image
+
+    levels = (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+    Image.fromarray(levels.permute(1, 2, 0).numpy()).save(path)

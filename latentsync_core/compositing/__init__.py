@@ -1,0 +1,1 @@
+"""Generated mouths pasted into the clip's own frames, and written as video, layers or crops."""

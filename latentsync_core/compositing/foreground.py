@@ -1,0 +1,51 @@
+"""What of a patch may show in a frame where a hand or a microphone lies before the face."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..faces.alignment.align import crop_face
+from ..faces.occlusion import occlusion
+from ..types import SyncedFaces
+from ..video.frame import Frame
+
+LOOKED_AT = 128  # pixels: the crop in which something is looked for, as large as a track's portrait
+
+
+def without_occlusion(
+    synced: SyncedFaces, index: int, frame: Frame, region: Tensor | None
+) -> tuple[Tensor | None, float]:
+    """The part of the patch that shows, less what lies before the face, and the share of it that is left out.
+
+    A face that follows marks by hand may be no human one; nothing is looked for there.
+
+    Args:
+        index: the output frame.
+        frame: the source's frame that it shows, nothing pasted into it yet.
+        region: (R, R) in [0, 1], what would show otherwise; None: all of it.
+    """
+    number = int(synced.faces.path.track[synced.source_index[index]])
+    if number < 0 or synced.faces.tracks[number].by_hand:
+        return region, 0.0
+    resolution = synced.resolution
+    crop = crop_face(frame, _smaller(synced.transforms[index], LOOKED_AT / resolution), LOOKED_AT, eight_bit=False)
+    portrait = torch.from_numpy(synced.faces.tracks[number].portrait).permute(2, 0, 1).float() / 255
+    before = occlusion(crop, portrait)
+    if not before.any():
+        return region, 0.0
+    if resolution != LOOKED_AT:
+        size = (resolution, resolution)
+        before = F.interpolate(before[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    shown = torch.ones(resolution, resolution) if region is None else region
+    left = shown * (1 - before)
+    return left, 1 - float(left.sum() / shown.sum())
+
+
+def _smaller(transform: np.ndarray, scale: float) -> np.ndarray:
+    """A transform to crop pixels as one to pixels of a crop `scale` times as large; pixel centres are whole numbers."""
+    scaled = transform.astype(np.float64) * scale
+    scaled[:, 2] += (scale - 1) / 2
+    return scaled

@@ -1,0 +1,73 @@
+"""What compositing programs take beside the result: its matte as a grey video, its patch as a video with alpha."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..types import Clip
+from ..video.frame import Frame
+from ..video.pixel_format import Layout
+from ..video.writing.encoding import Codec, WriterOptions, layer_clip, matte_clip, plan_layer
+from ..video.writing.writer import FrameWriter
+from .compositor import Layer
+
+MATTE = WriterOptions(Codec.PRORES)
+
+
+class MatteWriter(FrameWriter):
+    """Writes mattes as a grey video of the clip's size, rate, stamps and rotation; a FrameWriter in all else.
+
+    Grey is BT.709 of video range, as every program expects of such files: 0 is black, 1 is white. ProRes, the default,
+    is what editing and compositing programs read, in 10 bits; FFV1 keeps those without loss; H.264 has 8 and plays
+    everywhere.
+    """
+
+    def __init__(self, path: str | Path, clip: Clip, *, options: WriterOptions = MATTE, stamps: np.ndarray) -> None:
+        grey = matte_clip(clip, options.codec)
+        super().__init__(path, grey, options=options, stamps=stamps)
+        _, *self._chroma = Frame.blank(Layout.of(grey)).planes
+
+    def write(self, matte: torch.Tensor) -> None:
+        """Appends a matte: (H, W) float in [0, 1], of displayed pixels."""
+        black, white = self._layout.luma_scale
+        luma = _stored(matte, self._layout).mul(white).add(black).round()
+        dtype = self._layout.pixel_format.dtype
+        super().write(Frame((luma.numpy().astype(dtype), *self._chroma), 0, 0, self._layout))
+
+    def _write_blank(self) -> None:
+        self.write(torch.zeros(self._clip.height, self._clip.width))
+
+
+class LayerWriter(FrameWriter):
+    """Writes patches with alpha as ProRes 4444 (.mov) of the clip's size, rate, stamps, rotation and colours.
+
+    Colours are straight (not multiplied by alpha): tell the program so where it asks. Laid over the clip with the usual
+    "over" they make the result.
+    """
+
+    def __init__(self, path: str | Path, clip: Clip, *, stamps: np.ndarray) -> None:
+        over = layer_clip(clip)
+        super().__init__(path, over, options=WriterOptions(Codec.PRORES), stamps=stamps, plan=plan_layer(over))
+
+    def write(self, layer: Layer | None) -> None:
+        """Appends a frame with the layer in it, or an empty one."""
+        frame = Frame.blank(self._layout)
+        alpha = np.zeros_like(frame.planes[0])
+        if layer is not None:
+            grown = layer.grown(frame.width, frame.height)
+            frame.paste(grown.roi, grown.rgb, torch.ones_like(grown.alpha))
+            part = self._layout.stored_roi(grown.roi)
+            top = 2**self._layout.pixel_format.bits - 1
+            alpha[part.y0 : part.y1, part.x0 : part.x1] = _stored(grown.alpha, self._layout).mul(top).round().numpy()
+        super().write(Frame((*frame.planes, alpha), 0, 0, self._layout))
+
+    def _write_blank(self) -> None:
+        self.write(None)
+
+
+def _stored(picture: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """Displayed (h, w) → as it is stored."""
+    return torch.rot90(picture, layout.rotation // 90)  # torch's turns are counterclockwise

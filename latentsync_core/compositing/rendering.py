@@ -1,0 +1,234 @@
+"""Rendering: the clip's own frames streamed through, the new faces pasted where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..errors import OptionError
+from ..faces.alignment.align import crop_face
+from ..faces.alignment.mouth_mask import mouth_mask
+from ..faces.selection import check_apart
+from ..sampling.patch_store import PatchKind
+from ..types import Clip, SyncedFaces
+from ..video.frame import Frame
+from ..video.reading.frame_sequence import FrameSequence
+from .compositor import CompositeOptions, Layer, drawn_region, face_layer, matte_of, merged, shown_region
+from .foreground import without_occlusion
+
+DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames are held
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """One output frame, and what was pasted into it."""
+
+    frame: Frame  # the result
+    layers: tuple[Layer, ...]  # a face's each, the undermost first; none where the frame passed through
+    occluded: float = 0.0  # 0 to 1: the largest share of a patch that was left out for what lies before the face
+
+    @property
+    def layer(self) -> Layer | None:
+        """All that was pasted as one layer; None where nothing was."""
+        return merged(self.layers)
+
+    @property
+    def matte(self) -> torch.Tensor:
+        """(H, W) float32 in [0, 1]: the alpha of what was pasted, displayed pixels; 0 where nothing was."""
+        layer = self.layer
+        return matte_of(None if layer is None else (layer.roi, layer.alpha), self.frame.width, self.frame.height)
+
+    @property
+    def rgba(self) -> torch.Tensor:
+        """(4, H, W) float32 in [0, 1]: what was pasted, straight alpha last; all 0 where nothing was."""
+        layer = self.layer
+        if layer is None:
+            return torch.zeros(4, self.frame.height, self.frame.width)
+        return layer.rgba(self.frame.width, self.frame.height)
+
+
+@torch.inference_mode()
+def render(
+    synced: SyncedFaces | Sequence[SyncedFaces],
+    options: CompositeOptions | None = None,
+    foreground: torch.Tensor | None = None,
+) -> Iterator[Rendered]:
+    """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.stamps`.
+
+    A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
+    soft edge: the rest of the face stays the source's own samples. (Like the reference: the whole crop is pasted, the
+    rest of the face being the source's, resampled. `Region.FACE` does so without its flaws.) The layers cost nothing
+    beyond the frames; their full pictures are made when asked for.
+
+    Args:
+        synced: the new faces; several of one clip and of one length are pasted one over the other.
+        foreground: (N, h, w) or (1, h, w) float in [0, 1], of any size, a picture for each frame of the clip or one for
+            all: where it is 1 the source stays, since something lies before the face there.
+
+    Raises:
+        OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
+    """
+    options = options or CompositeOptions()
+    several = together(synced)
+    keep = _Foreground(several[0].faces.clip, foreground)
+    regions = [shown_region(one.resolution, options) for one in several]
+    for index, frame, drawn in _drawn_together(several, range(len(several[0].stamps))):
+        layers, occluded = [], 0.0
+        for one, patch, region in zip(several, drawn, regions, strict=True):
+            if patch is None:
+                continue
+            if options.occlusion:
+                region, share = without_occlusion(one, index, frame, region)
+                occluded = max(occluded, share)
+            layer = _layer(one, index, frame, patch, options, region)
+            if layer is not None:
+                layers.append(keep.cut(layer, int(one.source_index[index])))
+        for layer in layers:  # only now, so that every face was looked at as it was filmed
+            frame.paste(*layer)
+        yield Rendered(frame, tuple(layers), occluded)
+
+
+def render_frames(
+    synced: SyncedFaces | Sequence[SyncedFaces],
+    options: CompositeOptions | None = None,
+    foreground: torch.Tensor | None = None,
+) -> Iterator[Frame]:
+    """The frames of `render` alone."""
+    return (rendered.frame for rendered in render(synced, options, foreground))
+
+
+def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, ...]:
+    """One or more new faces as a tuple, once it is known that they go over the same frames.
+
+    Raises:
+        OptionError: there is none, they are of different clips or lengths, or two are of the same face.
+    """
+    several = (synced,) if isinstance(synced, SyncedFaces) else tuple(synced)
+    if not several:
+        raise OptionError("there are no new faces to paste; give those of at least one sampling")
+    first = several[0]
+    for other in several[1:]:
+        ours, theirs = (one.faces.clip for one in (first, other))
+        same = ours is theirs or (ours.images is theirs.images and ours.identity == theirs.identity)
+        if not same or ours.first_frame != theirs.first_frame:
+            raise OptionError(
+                f"the new faces are of two clips, {ours.name} and {theirs.name}; prepare one clip's faces"
+            )
+        if not np.array_equal(first.source_index, other.source_index):
+            raise OptionError(
+                f"one person's frames are {len(first.source_index)}, another's {len(other.source_index)}, or in "
+                f"another order: choose one length rule for both, and voices of one length unless the video decides"
+            )
+    check_apart([one.faces for one in several])
+    return several
+
+
+def frames_with_face(synced: SyncedFaces) -> list[int]:
+    """The output frames that have a patch, rising."""
+    return np.flatnonzero(np.isfinite(synced.transforms).all(axis=(1, 2))).tolist()
+
+
+def drawn_faces(synced: SyncedFaces, indices: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor | None]]:
+    """Yields for each of the output frames `indices`: its index, the source's frame, and its patch where it has one.
+
+    The patch is (3, P, P) float32 on the CPU, about [0, 1] and not clamped; P is the crops' resolution, or the size of
+    replaced crops. A few frames are decoded together, no more are held.
+    """
+    for index, frame, (patch,) in _drawn_together((synced,), indices):
+        yield index, frame, patch
+
+
+def _drawn_together(
+    several: tuple[SyncedFaces, ...], indices: Sequence[int]
+) -> Iterator[tuple[int, Frame, list[torch.Tensor | None]]]:
+    """`drawn_faces` of several at once, with a patch or None of each."""
+    with_face = [set(frames_with_face(one)) for one in several]
+    source_index = several[0].source_index
+    with FrameSequence(several[0].faces.clip) as sequence:
+        frames = sequence.frames([int(source_index[index]) for index in indices])
+        for first in range(0, len(indices), DECODE_BATCH):
+            batch = indices[first : first + DECODE_BATCH]
+            held = [next(frames) for _ in batch]
+            decoded = [
+                iter(_decoded(one, [index for index in batch if index in own]))
+                for one, own in zip(several, with_face, strict=True)
+            ]
+            for index, frame in zip(batch, held, strict=True):
+                patches = [next(found) if index in own else None for found, own in zip(decoded, with_face, strict=True)]
+                yield index, frame, patches
+
+
+def whole_face(frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolution: int) -> torch.Tensor:
+    """The drawn mouth, softly blended into the source's own crop: (3, R, R) float32 in [0, 1] from such a `drawn`."""
+    source = crop_face(frame, transform, resolution, eight_bit=False)
+    return blend_mouth(drawn.clamp(0, 1), source, 1 - drawn_region(resolution))
+
+
+def blend_mouth(drawn: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The drawn mouth region in the source's crop, (..., 3, R, R) each; `mask` (R, R), 1 = keep the source."""
+    return drawn * (1 - mask) + source * mask
+
+
+def _layer(
+    synced: SyncedFaces,
+    index: int,
+    frame: Frame,
+    drawn: torch.Tensor,
+    options: CompositeOptions,
+    region: torch.Tensor | None,
+) -> Layer | None:
+    """What is pasted of one face into an output frame, as strongly as it may show there."""
+    transform, size, resolution = synced.transforms[index], (frame.width, frame.height), synced.resolution
+    if region is None and synced.patches.kind is PatchKind.LATENTS:
+        drawn = _whole_face(frame, transform, drawn, resolution, options)
+    elif not options.like_reference:
+        drawn = drawn.clamp(0, 1)
+    layer = face_layer(transform, drawn, resolution, size, options, region)
+    blend = float(synced.blend[index])
+    return layer if layer is None or blend == 1 else layer._replace(alpha=layer.alpha * blend)
+
+
+class _Foreground:
+    """What the user says lies before the faces, cut out of the layers."""
+
+    def __init__(self, clip: Clip, mask: torch.Tensor | None) -> None:
+        if mask is not None and (mask.ndim != 3 or len(mask) not in (1, clip.frame_count) or not mask.numel()):
+            raise OptionError(
+                f"the foreground mask has shape {tuple(mask.shape)}; give (frames, height, width) with one picture for "
+                f"all or one for each of the {clip.frame_count} frames"
+            )
+        self._mask = mask
+        self._size = clip.height, clip.width
+
+    def cut(self, layer: Layer, source: int) -> Layer:
+        """`layer`, over the clip's frame `source`, without the foreground."""
+        if self._mask is None:
+            return layer
+        picture = self._mask[source if len(self._mask) > 1 else 0].float()
+        if tuple(picture.shape) != self._size:
+            picture = F.interpolate(picture[None, None], size=self._size, mode="bilinear", align_corners=False)[0, 0]
+        x0, y0, x1, y1 = layer.roi
+        return layer._replace(alpha=layer.alpha * (1 - picture[y0:y1, x0:x1].clamp(0, 1)))
+
+
+def _whole_face(
+    frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolution: int, options: CompositeOptions
+) -> torch.Tensor:
+    if not options.like_reference:
+        return whole_face(frame, transform, drawn, resolution)
+    source = crop_face(frame, transform, resolution) * 2 - 1
+    return blend_mouth(drawn * 2 - 1, source, mouth_mask(resolution).float()) / 2 + 0.5
+
+
+def _decoded(synced: SyncedFaces, indices: list[int]) -> torch.Tensor | tuple[()]:
+    """(n, 3, P, P) patches of some output frames."""
+    if not indices:
+        return ()
+    patches = synced.patches.get(indices)
+    if synced.patches.kind is PatchKind.CROPS:
+        return patches
+    return synced.codec.decode(patches).float().cpu() / 2 + 0.5

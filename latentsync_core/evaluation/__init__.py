@@ -1,0 +1,1 @@
+"""Scores of lip-sync: SyncNet and its mel spectrograms."""

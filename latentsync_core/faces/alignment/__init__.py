@@ -1,0 +1,1 @@
+"""From landmarks to the square crop that the networks take, and its mouth mask."""

@@ -1,0 +1,176 @@
+"""Alignment: the similarity transform from three face points to the networks' template, and the crop that it cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import OptionError
+from ...imaging import affine
+from ...imaging.lanczos import lanczos4, lanczos4_levels
+from ...video.frame import Frame
+from .smoothing import steady_landmarks
+
+BOX = (75, 100)  # the crop's width and height in the template's own units
+TEMPLATE = ((17.0, 20.0), (58.0, 20.0), (37.5, 40.0))  # left brow, right brow, nose in the same units
+UNITS_AT_256 = 2.8  # crop pixels per unit at resolution 256
+SMOOTHING = 0.2  # how much of its previous value the reference's state keeps
+OUTSIDE_LEVEL = 127.0  # of 255: what a crop shows beyond the frame
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """How landmarks become transforms. The defaults steady them over time, as far as the head's movements allow."""
+
+    steadiness: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
+    smoothing: bool = False  # the reference's own state, carried through the clip: moves the crop by under a pixel
+    round_landmarks: bool = False  # to whole pixels, as the reference does
+    scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's
+    shift_y: float = 0.0  # of the face in the crop, in crop heights, down: the same
+
+    @classmethod
+    def reference(cls) -> AlignOptions:
+        """What the reference does."""
+        return cls(steadiness=0.0, smoothing=True, round_landmarks=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.steadiness <= 3:
+            raise OptionError(f"the alignment's steadiness is {self.steadiness}; use 0 (none) to 3")
+        if not 0.25 <= self.scale <= 4:
+            raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
+        if not -0.5 <= self.shift_y <= 0.5:
+            raise OptionError(f"the alignment's shift_y is {self.shift_y} crop heights; use -0.5 to 0.5")
+
+
+def crop_size(resolution: int) -> tuple[int, int]:
+    """Width and height in pixels of the crop before it is squeezed to a square of `resolution` (truncated)."""
+    ratio = resolution / 256 * UNITS_AT_256
+    return int(BOX[0] * ratio), int(BOX[1] * ratio)
+
+
+def template(resolution: int) -> np.ndarray:
+    """Where the three points should lie in the crop: (3, 2) float64, crop pixels."""
+    return np.array(TEMPLATE) * (resolution / 256 * UNITS_AT_256)
+
+
+def similarity_transform(
+    points: np.ndarray, resolution: int, bias: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The reference's smoothed fit of (3, 2) points to the template: M (2, 3) float32 source → crop, and its new state.
+
+    `bias` is the state that the previous frame returned, (1, 2), or None on the first frame.
+
+    Raises:
+        OptionError: the three points fall together or aren't finite.
+    """
+    transform, offset = _fit(points, template(resolution))
+    transform, state = _smoothed(transform, offset, None if bias is None else bias[0])
+    return transform.astype(np.float32), state[None]
+
+
+def align_track(
+    landmarks: np.ndarray,
+    visible: np.ndarray,
+    resolution: int,
+    options: AlignOptions | None = None,
+    sample_aspect: Fraction = Fraction(1),
+    times: np.ndarray | None = None,
+    stretches: Sequence[tuple[int, int]] | None = None,
+) -> np.ndarray:
+    """Transforms of a whole track: (N, 2, 3) float32, displayed source pixels → crop pixels; NaN where not visible.
+
+    `landmarks` (N, 3, 2) in displayed pixels. The fit is made in geometrically square pixels, `sample_aspect` being a
+    source sample's width by its height. Landmarks are steadied only if their `times` (N,), seconds, are given, and then
+    inside each of `stretches`, half-open ranges of frames that show one face without a cut; without these, inside each
+    run of visible frames.
+
+    Raises:
+        OptionError: three visible points fall together or aren't finite.
+    """
+    options = options or AlignOptions()
+    aspect = float(sample_aspect)
+    if times is not None and options.steadiness > 0:
+        if stretches is None:
+            edges = np.flatnonzero(np.diff(np.pad(np.asarray(visible, np.int8), 1)))
+            stretches = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        landmarks = np.where(np.asarray(visible)[:, None, None], landmarks, np.nan)
+        landmarks = steady_landmarks(landmarks * (aspect, 1), stretches, times, options.steadiness) / (aspect, 1)
+    target = _corrected_template(resolution, options)
+    transforms = np.full((len(landmarks), 2, 3), np.nan, np.float32)
+    state: np.ndarray | None = None
+    for index in np.flatnonzero(visible):
+        points = landmarks[index].astype(np.float64)
+        if options.round_landmarks:
+            points = np.round(points)
+        transform, offset = _fit(points * (aspect, 1), target)
+        if options.smoothing:
+            transform, state = _smoothed(transform, offset, state)
+        transform[:, 0] *= aspect
+        transforms[index] = transform
+    return transforms
+
+
+def crop_face(frame: Frame, transform: np.ndarray, resolution: int, *, eight_bit: bool = True) -> Tensor:
+    """Cuts the aligned face out of a frame: (3, R, R) float32 RGB in [0, 1]. Converts only the part that it needs.
+
+    The reference's steps: 8-bit RGB, bilinear warp to `crop_size` with grey beyond the frame, truncated to whole
+    levels, 8-bit Lanczos resize to the square. Truncating darkens by half a level on average; with `eight_bit` false
+    nothing is rounded, which is what belongs back into a frame.
+
+    Raises:
+        OptionError: the transform is not finite (the frame has no face), or squeezes everything into a line.
+    """
+    width, height = crop_size(resolution)
+    inverse = affine.invert(transform)
+    roi = affine.bounds(inverse, (0, 0, width - 1, height - 1), (frame.width, frame.height), margin=1)
+    if roi is None:
+        return torch.full((3, resolution, resolution), OUTSIDE_LEVEL / 255)
+    levels = frame.rgb(roi) * 255
+    return _crop_levels(levels, roi, inverse, resolution, eight_bit=eight_bit) / 255
+
+
+def _crop_levels(levels: Tensor, roi: affine.Roi, inverse: np.ndarray, resolution: int, *, eight_bit: bool) -> Tensor:
+    """The crop of the (3, h, w) part `roi` of a frame, levels 0..255 in and out."""
+    width, height = crop_size(resolution)
+    if eight_bit:
+        levels = levels.round()
+    columns, rows = affine.positions(inverse, affine.Roi(0, 0, width, height))
+    crop = affine.sample(levels - OUTSIDE_LEVEL, columns - roi.x0, rows - roi.y0) + OUTSIDE_LEVEL
+    if eight_bit:
+        return lanczos4_levels(crop.floor(), (resolution, resolution))
+    return lanczos4(crop, (resolution, resolution)).clamp_(0, 255)
+
+
+def _corrected_template(resolution: int, options: AlignOptions) -> np.ndarray:
+    centre = np.array(crop_size(resolution)) / 2
+    return (template(resolution) - centre) * options.scale + centre + (0, options.shift_y * centre[1] * 2)
+
+
+def _smoothed(transform: np.ndarray, offset: np.ndarray, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Adds the running mean of the nose's distance. Normalised units are added to pixels: the reference's own quirk."""
+    state = offset if state is None else SMOOTHING * state + (1 - SMOOTHING) * offset
+    return np.column_stack([transform[:, :2], transform[:, 2] + state]), state
+
+
+def _fit(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares similarity (2, 3) of (3, 2) points to the target, and by how much it misses the nose, normalised.
+
+    The reference computes in float32, which costs its translations 1e-3 of a pixel; float64 costs nothing here.
+    """
+    points = np.asarray(points, np.float64)
+    centre, target_centre = points.mean(0), target.mean(0)
+    normal, target_normal = points - centre, target - target_centre
+    spread, target_spread = normal.std(ddof=1), target_normal.std(ddof=1)  # of all six numbers
+    if not spread > 0:  # NaN too
+        raise OptionError(f"the three face points {points.tolist()} fall together; mark such a frame as not visible")
+    normal, target_normal = normal / spread, target_normal / target_spread
+    left, _, right = np.linalg.svd(normal.T @ target_normal)
+    if np.linalg.det(right.T @ left.T) < 0:
+        right[-1] *= -1  # a rotation, never a mirror image
+    linear = target_spread / spread * (right.T @ left.T)
+    return np.column_stack([linear, target_centre - linear @ centre]), target_normal[2] - normal[2]

@@ -1,0 +1,153 @@
+"""A clip's faces on disk, named by the clip's content and what was asked for: a second run finds them at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import OutputError
+from ..files.scratch import replacing
+from ..models.checkpoints.weights_file import UNREADABLE
+from ..types import PER_FRAME, Clip, FaceTrack, FaceTracks
+from .alignment.align import AlignOptions
+from .limits import TouchLimits
+
+EDITION = 3  # raised whenever the same clip's faces would be found differently
+SUFFIX = ".faces.npz"
+PER_TRACK = {"portrait": (128, 128, 3), "embedding": (128,)}  # shapes
+TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
+
+log = logging.getLogger(__name__)
+
+
+def found_before(
+    clip: Clip,
+    asked: str,
+    folder: Path | None,
+    align: AlignOptions,
+    limits: TouchLimits,
+    prepare: Callable[[], FaceTracks],
+) -> FaceTracks:
+    """The clip's faces out of `folder`, or else what `prepare` finds, which is kept there.
+
+    Only a file's faces are kept, never those of frames in memory. How crops are cut and what is left alone may differ
+    from the first run's: neither changes what is found.
+
+    Args:
+        asked: everything that `prepare` is told, as text.
+        folder: None: nothing is kept.
+
+    Raises:
+        OutputError: `folder` can't be written to.
+    """
+    if folder is None or clip.identity is None:
+        return prepare()
+    path = Path(folder) / f"{_key(clip, asked)}{SUFFIX}"
+    kept = read_faces(path, clip, align, limits)
+    if kept is None:
+        kept = prepare()
+        write_faces(kept, path)
+    return kept
+
+
+def write_faces(faces: FaceTracks, path: Path) -> None:
+    """Writes tracks and shots into one file, whole or not at all.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    tracks = faces.tracks
+    columns = {name: [getattr(track, name) for track in tracks] for name in (*PER_FRAME, "portrait")}
+    columns["embedding"] = [np.full(128, np.nan) if t.embedding is None else t.embedding for t in tracks]
+    table = [(track.start, track.stop, track.person, track.by_hand) for track in tracks]
+    arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
+    arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
+    arrays = {name: values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
+    except OSError as problem:
+        raise OutputError(
+            f"can't keep the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
+            f"another folder, or make room"
+        ) from None
+
+
+def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks | None:
+    """What `write_faces` wrote for this clip; None where there is nothing, or nothing that fits it."""
+    try:
+        _check_claims(path)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("tracks", "shots", *PER_FRAME, *PER_TRACK)}
+        return _faces(arrays, clip, align, limits)
+    except FileNotFoundError:
+        return None
+    except UNREADABLE as problem:
+        log.warning("%s can't be used (%s): the faces are looked for again", path, problem)
+        return None
+
+
+def _check_claims(path: Path) -> None:
+    """ValueError where an array claims to be larger than the whole file, which a few hostile bytes can say."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as data:
+                version = np.lib.format.read_magic(data)
+                shape, _, dtype = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )(data)
+            if math.prod(shape) * dtype.itemsize > size or member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename} claims more than the file holds")
+
+
+def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks:
+    """The values of a file, which may hold anything. ValueError where they are no faces of this clip."""
+    table, shots = arrays["tracks"], arrays["shots"]
+    if table.ndim != 2 or table.shape[1] != 4 or not len(table) or shots.ndim != 2 or shots.shape[1] != 2:
+        raise ValueError("its tables have other shapes")
+    lengths = table[:, 1] - table[:, 0]
+    edges = np.concatenate([shots[:1, 0], shots[:, 1]]) if len(shots) else np.zeros(0)
+    if (
+        (lengths < 1).any() or table[:, 0].min() < 0 or table[:, 1].max() > clip.frame_count
+        or not len(shots) or edges[0] != 0 or edges[-1] != clip.frame_count
+        or (shots[:, 0] != edges[:-1]).any() or (np.diff(edges) < 1).any()
+    ):  # fmt: skip
+        raise ValueError("its frames are not this clip's")
+    for name, shape in {**PER_FRAME, **PER_TRACK}.items():
+        rows = lengths.sum() if name in PER_FRAME else len(table)
+        if arrays[name].shape != (rows, *shape) or arrays[name].dtype != TYPES.get(name, np.float32):
+            raise ValueError(f"{name} has another shape")
+    ends = np.cumsum(lengths)
+    tracks = []
+    for number, (start, _, person, by_hand) in enumerate(table.tolist()):
+        rows = slice(int(ends[number] - lengths[number]), int(ends[number]))
+        own = {name: arrays[name][rows] for name in PER_FRAME}
+        known = np.isfinite(arrays["embedding"][number]).all()
+        tracks.append(
+            FaceTrack(
+                track_id=number,
+                start=start,
+                **own,
+                portrait=arrays["portrait"][number],
+                embedding=arrays["embedding"][number] if known else None,
+                person=person,
+                by_hand=bool(by_hand),
+            )
+        )
+        seen = tracks[-1].visible
+        if not (np.isfinite(own["boxes"][seen]).all() and np.isfinite(own["landmarks"][seen]).all()):
+            raise ValueError("a visible face has no place")
+    return FaceTracks(clip, tuple(tracks), tuple((int(a), int(b)) for a, b in shots), align, limits)
+
+
+def _key(clip: Clip, asked: str) -> str:
+    parts = (EDITION, clip.identity.digest, clip.identity.mtime_ns, clip.first_frame, clip.frame_count, asked)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""One frame's faces: boxes, meshes, landmarks, head pose and sharpness."""

@@ -1,0 +1,198 @@
+"""Face detection with BlazeFace, over whole pictures at several sizes, and again in a square around a known face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...video.frame import Frame
+from ...video.reading.halving import halved
+from .layer_list import STRIDE, load_network
+
+OVERLAP = 0.3  # intersection over union above which two boxes are of one face
+LOGIT_LIMIT = 100.0  # beyond it a score is certain
+LEAST_SEEN = 18.0  # input pixels of a face that the full-range network finds (measured: 14 to 24)
+NEXT_SCALE = 0.25  # of a scale is the next coarser one; both see faces of up to 160 input pixels
+COARSEST = 448  # input pixels of the longer side below which no coarser picture is looked at
+SMALL_PICTURE = 128  # input pixels to which the longer side of a small picture is enlarged
+LARGEST_SCALE = 4.0  # input pixels per pixel; anything larger shows nothing new
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One detected face, in displayed pixels, whole numbers being pixel centres."""
+
+    box: np.ndarray  # (4,) float64: x0, y0, x1, y1
+    points: np.ndarray  # (3, 2) float64: x y of the eye on an upright picture's left, of that on its right, of the nose
+    score: float  # 0 to 1
+
+    @property
+    def eyes(self) -> np.ndarray:
+        """(2, 2)"""
+        return self.points[:2]
+
+    @property
+    def area(self) -> float:
+        return float(np.prod(np.maximum(self.box[2:] - self.box[:2], 0)))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network, and the grids of anchors that its outputs are offsets to. It looks at pictures of any size."""
+
+    network: str
+    grids: tuple[tuple[int, int], ...]  # input pixels per cell, anchors per cell
+
+    def anchors(self, width: int, height: int) -> np.ndarray:
+        """(rows, 2) float64: x y of every output row's anchor, in input pixels."""
+        rows = []
+        for pitch, per_cell in self.grids:
+            y, x = np.meshgrid(*(np.arange(0, length, pitch) + pitch / 2 for length in (height, width)), indexing="ij")
+            rows.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), per_cell, axis=0))
+        return np.concatenate(rows)
+
+
+SHORT_RANGE = Detector("blazeface_short", ((8, 2), (16, 6)))  # cheaper; faces of some 24 to 200 input pixels
+FULL_RANGE = Detector("blazeface_full", ((4, 1),))  # faces of some 16 to 160 input pixels
+
+
+def detection_passes(
+    frame: Frame, score: float, aspect: float = 1.0, smallest: float = 40.0
+) -> Iterator[list[Detection]]:
+    """Looks for faces at finer and finer scales; a caller stops at the first pass that satisfies it.
+
+    Each pass yields its faces, the largest first, and costs only once it is asked for.
+
+    Args:
+        score: the least score of a detection, 0 to 1.
+        aspect: a sample's width divided by its height.
+        smallest: square pixels of the smallest face that the last pass should find.
+    """
+    for scale in reversed(scales(frame, aspect, smallest)):
+        picture = _picture(frame, scale, aspect)
+        for detector in (SHORT_RANGE, FULL_RANGE):
+            yield _largest_first(_merged(_found(detector, picture, frame, score)))
+
+
+def search(
+    frame: Frame, score: float, aspect: float, smallest: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
+) -> list[Detection]:
+    """All faces of a frame at all scales (only the coarsest if `coarse`), one detection each, the largest first.
+
+    Args:
+        turns: quarter turns clockwise by which the picture is turned before it is looked at; upright faces are 0.
+    """
+    chosen = scales(frame, aspect, smallest)
+    found: list[Detection] = []
+    for scale in chosen[-1:] if coarse else chosen:
+        picture = _picture(frame, scale, aspect)
+        detectors = [SHORT_RANGE] if coarse or scale != chosen[0] else [FULL_RANGE]
+        if len(chosen) == 1:
+            detectors = [SHORT_RANGE, FULL_RANGE]
+        for turn in turns:
+            for detector in detectors:
+                found += _found(detector, picture, frame, score, turn)
+    return _largest_first(_merged(found))
+
+
+def scales(frame: Frame, aspect: float, smallest: float) -> list[float]:
+    """Input pixels per square pixel of the frame at which faces of `smallest` pixels and more are looked for, finest
+    first."""
+    longer = max(frame.width * aspect, frame.height)
+    scale = min(max(LEAST_SEEN / smallest, SMALL_PICTURE / longer), LARGEST_SCALE)
+    found = [scale]
+    while longer * scale > COARSEST:
+        scale *= NEXT_SCALE
+        found.append(scale)
+    return found
+
+
+def faces_in_squares(pictures: torch.Tensor, score: float) -> list[list[Detection]]:
+    """What the short-range network sees in (n, 3, 128, 128) pictures in [0, 1]: boxes and points in fractions."""
+    size = pictures.shape[-1]
+    return [
+        [Detection((face.box + 0.5) / size, (face.points + 0.5) / size, face.score) for face in _merged(faces)]
+        for faces in _rows(SHORT_RANGE, pictures, score)
+    ]
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two (4,) boxes."""
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    common = np.prod(np.maximum(high - low, 0))
+    union = np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]) - common
+    return float(common / union) if union > 0 else 0.0
+
+
+def _picture(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
+    """The whole frame in square pixels at `scale`: (3, h, w) in [0, 1]."""
+    width = max(round(frame.width * aspect * scale), 1)
+    height = max(round(frame.height * scale), 1)
+    while frame.width >= 2 * width and frame.height >= 2 * height:
+        frame = halved(frame)
+    picture = frame.rgb()
+    if picture.shape[1:] != (height, width):
+        size = (height, width)
+        picture = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
+    return picture
+
+
+def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float, turn: int = 0) -> list[Detection]:
+    """The faces of a picture of the whole frame, in the frame's displayed pixels."""
+    turned = torch.rot90(picture, -turn, dims=(1, 2)) if turn % 4 else picture
+    height, width = turned.shape[1:]
+    least = load_network(detector.network).size
+    across, down = (max(-(-length // STRIDE) * STRIDE, least) for length in (width, height))
+    padded = F.pad(turned, (0, across - width, 0, down - height))
+    stretch = np.array([frame.width, frame.height]) / (picture.shape[2], picture.shape[1])
+    faces = []
+    for face in _rows(detector, padded[None], score)[0]:
+        height, width = turned.shape[1:]
+        points = np.concatenate([face.box.reshape(2, 2), face.points]) + 0.5  # edges
+        for _ in range(turn % 4):  # back, counterclockwise, by a quarter
+            points = np.column_stack([points[:, 1], width - points[:, 0]])
+            width, height = height, width
+        points = points * stretch - 0.5
+        corners = points[:2]
+        box = np.concatenate([corners.min(0), corners.max(0)])
+        faces.append(Detection(box, points[2:], face.score))
+    return faces
+
+
+def _rows(detector: Detector, pictures: torch.Tensor, score: float) -> list[list[Detection]]:
+    """The likely output rows of each of (n, 3, h, w) pictures in [0, 1], in input pixels; many are of one face."""
+    regressors, logits = load_network(detector.network)((pictures * 2).sub_(1))
+    scores = logits[..., 0].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).sigmoid().numpy()
+    anchors = detector.anchors(pictures.shape[-1], pictures.shape[-2])
+    found: list[list[Detection]] = []
+    for number in range(len(pictures)):
+        likely = np.flatnonzero(scores[number] >= score)
+        # x y pairs: the box's centre and size, then six points of the face
+        points = regressors[number].numpy()[likely].astype(np.float64).reshape(len(likely), 8, 2)
+        centres, sizes = points[:, 0] + anchors[likely], points[:, 1]
+        boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1) - 0.5  # edges to pixel centres
+        places = points[:, 2:5] + anchors[likely, None] - 0.5
+        found.append([Detection(*row) for row in zip(boxes, places, scores[number][likely].tolist(), strict=True)])
+    return found
+
+
+def _merged(faces: list[Detection]) -> list[Detection]:
+    """One detection per face: the average of those that overlap the best one, weighted by score."""
+    merged = []
+    rest = sorted(faces, key=lambda face: face.score, reverse=True)
+    while rest:
+        same = [face for face in rest if overlap(rest[0].box, face.box) > OVERLAP or face is rest[0]]
+        weights = np.array([face.score for face in same])
+        box = np.average([face.box for face in same], axis=0, weights=weights)
+        points = np.average([face.points for face in same], axis=0, weights=weights)
+        merged.append(Detection(box, points, same[0].score))
+        rest = [face for face in rest if not any(face is other for other in same)]
+    return merged
+
+
+def _largest_first(faces: list[Detection]) -> list[Detection]:
+    return sorted(faces, key=lambda face: face.area, reverse=True)

@@ -1,0 +1,1 @@
+"""Who a face belongs to: embeddings, and their clustering into people."""

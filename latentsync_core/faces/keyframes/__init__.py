@@ -1,0 +1,1 @@
+"""Faces that the user marks on key frames, followed between them."""

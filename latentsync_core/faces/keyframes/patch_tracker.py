@@ -1,0 +1,272 @@
+"""Finds a patch of the picture again in the next frame: similarity motion, anchored to where the patch was marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...imaging import affine
+from ...video.frame import Frame
+
+GRID = 64  # samples along the patch's longer side, at the finest octave: about a sub-pixel of a crop at 256
+OCTAVES = 3  # each half as fine as the one before; the coarsest catches motion of about a tenth of the patch
+LEVELS = 6  # of a picture, each half as large as the one before: for patches that are larger or grow
+STEPS = (6, 6, 12)  # most iterations an octave, the finest first
+STILL = 0.02  # grid steps: a smaller correction ends an octave
+REACH = 1.0  # patch sides around the last place that are searched when the patch isn't where it was
+OUTLIER = 2.5  # deviations at which a sample counts a quarter: a mouth that opens, a hand that passes
+LOST = 0.5  # correlation under which the patch isn't there
+SURE = 0.8  # above it nothing else needs to be looked at
+CHANGED = 0.92  # the recent look is taken anew once its correlation falls under this: seldom, as each renewal may drift
+ANCHORED = (0.55, 0.8)  # correlation with the anchor between which its say grows from none to all
+TOGETHER = 0.12  # patch sides by which anchor and recent look may disagree; beyond it the anchor isn't believed
+MOST_TURN = 0.35  # radians a frame
+MOST_GROWTH = 1.25  # times a frame
+LEAST_SHOWN = 0.5  # of the patch must lie inside the picture
+EVEN = 0.004  # of full range: a patch with less contrast than this can't be followed
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """A frame's brightness at halving sizes, addressed in square pixels: x in displayed pixels times the aspect."""
+
+    levels: tuple[Tensor, ...]  # (1, h, w) float32 in about [0, 1], the finest first
+    step: float  # displayed rows that one row of the finest level stands for
+    aspect: float  # a displayed pixel's width by its height
+
+    @classmethod
+    def of(cls, brightness: Tensor, step: int, aspect: float, octaves: int = LEVELS) -> Pyramid:
+        """Of an (h, w) picture made by `small_brightness` with that `step`."""
+        level = _softened(brightness.float()[None])
+        levels = [level]
+        while len(levels) < octaves and min(level.shape[1:]) >= 16:
+            level = F.avg_pool2d(_softened(level), 2, ceil_mode=True, count_include_pad=False)
+            levels.append(level)
+        return cls(tuple(levels), float(step), aspect)
+
+    def sample(self, places: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:
+        """Brightness (rows, columns) at (rows, columns, 2) square pixels `pitch` apart, and where that is inside."""
+        number = int(np.clip(round(np.log2(max(pitch / self.step, 1e-9))), 0, len(self.levels) - 1))
+        level, step = self.levels[number], self.step * 2**number
+        columns = torch.from_numpy(((places[..., 0] / self.aspect + 0.5) / step - 0.5).astype(np.float32))
+        rows = torch.from_numpy(((places[..., 1] + 0.5) / step - 0.5).astype(np.float32))
+        height, width = level.shape[1:]
+        inside = (columns > -0.5) & (columns < width - 0.5) & (rows > -0.5) & (rows < height - 0.5)
+        return affine.sample(level, columns, rows, "border")[0].numpy(), inside.numpy()
+
+
+def small_brightness(frame: Frame, step: int) -> Tensor:
+    """(ceil(H / step), ceil(W / step)) float16: the first plane (luma or green) in blocks' means, about 0 to 1."""
+    if len(frame.planes) == 1:
+        plane = np.nan_to_num(frame.planes[0][:, :, 1].astype(np.float32), posinf=1.0, neginf=0.0).clip(0, 1)
+    else:
+        plane = np.rot90(frame.planes[0], -(frame.layout.rotation // 90))  # rot90 turns counterclockwise
+    level = torch.from_numpy(np.ascontiguousarray(plane.astype(np.float32)))[None]
+    if len(frame.planes) > 1:
+        level = level / (2.0**frame.layout.pixel_format.bits - 1)
+    return F.avg_pool2d(level, step, ceil_mode=True, count_include_pad=False)[0].half() if step > 1 else level[0].half()
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """How a patch looks at one octave, on its own grid; patch coordinates are -1 to 1 along the longer side."""
+
+    values: np.ndarray  # (n,) float64
+    weights: np.ndarray  # (n,) float64: an ellipse, 0 outside of the picture
+    places: np.ndarray  # (rows, columns, 2) patch coordinates
+    descent: np.ndarray  # (n, 4): how the values change with scale, turn, x and y
+
+
+class PatchFollower:
+    """Follows one patch from frame to frame, in either direction of time.
+
+    Each frame is aligned with two looks of the patch: the one that was marked, which can't drift, and a recent one,
+    which still fits once the face has turned or changed its expression. The first one's say grows with how well it
+    fits. Alignment is by inverse compositional Lucas-Kanade over octaves with a robust weight (Baker and Matthews,
+    "Lucas-Kanade 20 Years On", IJCV 2004), brightness and contrast normalised; two looks against drift as in Matthews,
+    Ishikawa and Baker, "The Template Update Problem", PAMI 2004.
+    """
+
+    def __init__(self, picture: Pyramid, box: np.ndarray) -> None:
+        """`box` (4,) x0 y0 x1 y1 in square pixels, of the patch in `picture`."""
+        size = box[2:] - box[:2]
+        self._half = float(size.max()) / 2
+        self._shape = size / size.max()
+        centre = (box[:2] + box[2:]) / 2
+        self.motion = np.column_stack([self._half * np.eye(2), centre])
+        """(2, 3): patch coordinates → square pixels of the last frame in which it was found."""
+        self._first = self.motion
+        self._anchor = self._looks(picture, self.motion)
+        self._recent = self._anchor
+        self._even = _contrast(self._anchor[0]) < EVEN
+
+    @property
+    def moved(self) -> np.ndarray:
+        """(2, 3): square pixels of the marked frame → those of the last frame in which the patch was found."""
+        return _compose(self.motion, affine.invert(self._first))
+
+    def find(self, picture: Pyramid) -> bool:
+        """Looks for the patch in the next picture; False where it isn't seen, and then it stays where it was."""
+        if self._even:
+            return False
+        motion, fit = self._aligned(picture, self._recent, self.motion, OCTAVES)
+        if fit < SURE:
+            for looks in (self._recent, self._anchor):
+                start = self._searched(picture, looks)
+                other, other_fit = self._aligned(picture, looks, start, OCTAVES)
+                if other_fit > fit + 0.02:  # a tie goes to the nearer one
+                    motion, fit = other, other_fit
+        anchored, anchor_fit = motion, fit
+        if self._recent is not self._anchor:
+            anchored, anchor_fit = self._aligned(picture, self._anchor, motion, 2)
+        apart = np.linalg.norm(anchored[:, 2] - motion[:, 2]) / (2 * self._half * _growth(self._first, motion))
+        say = float(np.clip((anchor_fit - ANCHORED[0]) / (ANCHORED[1] - ANCHORED[0]), 0, 1)) * (apart < TOGETHER)
+        motion = motion + say * (anchored - motion)
+        if max(fit, anchor_fit) < LOST or not self._believable(picture, motion):
+            return False
+        self.motion = motion
+        if fit < CHANGED:
+            self._recent = self._looks(picture, motion)
+        return True
+
+    def _looks(self, picture: Pyramid, motion: np.ndarray) -> list[_Look]:
+        return [_look(picture, motion, self._shape, GRID >> octave) for octave in range(OCTAVES)]
+
+    def _aligned(
+        self, picture: Pyramid, looks: list[_Look], motion: np.ndarray, octaves: int
+    ) -> tuple[np.ndarray, float]:
+        for octave in range(octaves - 1, -1, -1):
+            motion = _descend(picture, looks[octave], motion, STEPS[octave])
+        return motion, _correlation(picture, looks[0], motion)
+
+    def _searched(self, picture: Pyramid, looks: list[_Look]) -> np.ndarray:
+        """The shift within REACH at which the coarsest look correlates best."""
+        look = looks[-1]
+        rows, columns = look.places.shape[:2]
+        pitch = 2 * self._shape.max() / max(rows, columns)
+        far = round(REACH * 2 / pitch)
+        x = look.places[0, 0, 0] + pitch * np.arange(-far, columns + far)
+        y = look.places[0, 0, 1] + pitch * np.arange(-far, rows + far)
+        around = np.stack(np.meshgrid(x, y), axis=-1)
+        values, inside = picture.sample(affine.map_points(self.motion, around), pitch * _scale(self.motion))
+        windows = np.lib.stride_tricks.sliding_window_view(values, (rows, columns)).reshape(-1, rows * columns)
+        shown = np.lib.stride_tricks.sliding_window_view(inside, (rows, columns)).reshape(-1, rows * columns)
+        scores = _correlations(windows.astype(np.float64), look.values, look.weights * shown)
+        scores[(shown @ look.weights) < LEAST_SHOWN * look.weights.sum()] = -1
+        best = int(scores.argmax())
+        across = 2 * far + 1
+        shift = pitch * np.array([best % across - far, best // across - far])
+        return _compose(self.motion, np.column_stack([np.eye(2), shift]))
+
+    def _believable(self, picture: Pyramid, motion: np.ndarray) -> bool:
+        """Whether the patch may have moved so in one frame, most of it inside the picture."""
+        change = _compose(affine.invert(self.motion), motion)
+        growth = _scale(change)
+        turn = abs(np.arctan2(change[1, 0], change[0, 0]))
+        if not (1 / MOST_GROWTH < growth < MOST_GROWTH and turn < MOST_TURN):
+            return False
+        look = self._anchor[-1]
+        _, inside = picture.sample(affine.map_points(motion, look.places), 1.0)
+        weights = _ellipse(look.places, self._shape)
+        return float((inside * weights).sum()) >= LEAST_SHOWN * float(weights.sum())
+
+
+def _look(picture: Pyramid, motion: np.ndarray, shape: np.ndarray, grid: int) -> _Look:
+    columns, rows = np.maximum(np.round(shape * grid), 4).astype(int)
+    pitch = 2 / grid
+    x = (np.arange(columns) - (columns - 1) / 2) * pitch
+    y = (np.arange(rows) - (rows - 1) / 2) * pitch
+    places = np.stack(np.meshgrid(x, y), axis=-1)
+    values, inside = picture.sample(affine.map_points(motion, places), pitch * _scale(motion))
+    values = values.astype(np.float64)
+    down, across = np.gradient(values, pitch)
+    turn = places[..., 0] * down - places[..., 1] * across
+    scale = places[..., 0] * across + places[..., 1] * down
+    descent = np.stack([scale, turn, across, down], axis=-1).reshape(-1, 4)
+    weights = (_ellipse(places, shape) * inside).ravel()
+    return _Look(values.ravel(), weights, places, descent)
+
+
+def _descend(picture: Pyramid, look: _Look, motion: np.ndarray, steps: int) -> np.ndarray:
+    """Improves a motion until it stands still or the steps are used up; where it fails the motion is returned as is."""
+    pitch = float(np.abs(np.diff(look.places[0, :2, 0]))[0])
+    for _ in range(steps):
+        values, inside = picture.sample(affine.map_points(motion, look.places), pitch * _scale(motion))
+        weights = look.weights * inside.ravel()
+        level, spread = _moments(values.ravel(), weights)
+        own_level, own_spread = _moments(look.values, weights)
+        if spread < EVEN / 4 or own_spread < EVEN / 4:
+            return motion
+        error = (values.ravel() - level) * (own_spread / spread) + own_level - look.values
+        deviation = 1.4826 * float(np.median(np.abs(error[weights > 0]))) + 1e-6
+        weights = weights / (1 + (error / (OUTLIER * deviation)) ** 2) ** 2
+        weighted = look.descent * weights[:, None]
+        normal = weighted.T @ look.descent
+        normal[np.diag_indices(4)] += 1e-6 * np.trace(normal) + 1e-12
+        growth, turn, x, y = np.linalg.solve(normal, weighted.T @ error)
+        step = np.array([[1 + growth, -turn, x], [turn, 1 + growth, y]])
+        if not 0.5 < _scale(step) < 2:
+            return motion
+        motion = _compose(motion, affine.invert(step))
+        if max(abs(growth), abs(turn), abs(x), abs(y)) < STILL * pitch:
+            break
+    return motion
+
+
+def _correlation(picture: Pyramid, look: _Look, motion: np.ndarray) -> float:
+    pitch = float(np.abs(np.diff(look.places[0, :2, 0]))[0])
+    values, inside = picture.sample(affine.map_points(motion, look.places), pitch * _scale(motion))
+    weights = (look.weights * inside.ravel())[None]
+    return float(_correlations(values.reshape(1, -1).astype(np.float64), look.values, weights)[0])
+
+
+def _correlations(windows: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(k,) weighted normalised correlation of (k, n) windows with (n,) values under (k, n) weights; 0 for even ones."""
+    total = np.maximum(weights.sum(1), 1e-9)
+    mean = (weights * windows).sum(1) / total
+    own = weights @ values / total
+    square = (weights * windows**2).sum(1) / total - mean**2
+    own_square = weights @ values**2 / total - own**2
+    common = (weights * windows) @ values / total - mean * own
+    spread = np.sqrt(np.maximum(square, 0) * np.maximum(own_square, 0))
+    return np.where(spread > (EVEN / 4) ** 2, common / np.maximum(spread, 1e-12), 0.0)
+
+
+def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Weighted mean and standard deviation."""
+    total = max(float(weights.sum()), 1e-9)
+    mean = float(weights @ values) / total
+    return mean, float(np.sqrt(max(float(weights @ values**2) / total - mean**2, 0.0)))
+
+
+def _contrast(look: _Look) -> float:
+    return _moments(look.values, look.weights)[1]
+
+
+def _ellipse(places: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """1 inside the ellipse that fills the patch, falling to 0 over its outermost tenth."""
+    return np.clip((1 - np.sqrt(((places / shape) ** 2).sum(-1))) / 0.1, 0, 1)
+
+
+def _scale(motion: np.ndarray) -> float:
+    return float(np.sqrt(abs(np.linalg.det(motion[:, :2]))))
+
+
+def _growth(before: np.ndarray, after: np.ndarray) -> float:
+    return _scale(after) / _scale(before)
+
+
+def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """(2, 3) of inner, then outer."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def _softened(level: Tensor) -> Tensor:
+    """A [1 2 1] filter both ways: (1, h, w)."""
+    kernel = torch.tensor([0.25, 0.5, 0.25])
+    level = F.conv2d(F.pad(level[None], (1, 1, 0, 0), mode="replicate"), kernel.view(1, 1, 1, 3))
+    return F.conv2d(F.pad(level, (0, 0, 1, 1), mode="replicate"), kernel.view(1, 1, 3, 1))[0]

@@ -1,0 +1,1 @@
+"""A clip's faces through time: shots, tracklets and tracks."""

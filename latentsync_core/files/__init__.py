@@ -1,0 +1,1 @@
+"""Files on disk: scratch folders, atomic writes, checks of outputs before the work."""

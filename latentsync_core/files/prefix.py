@@ -1,0 +1,42 @@
+"""A prefix for the names of files below an output folder, as a user or a stranger's workflow gives it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..errors import OptionError
+
+LONGEST = 200  # characters, sub-folders included: a number and a suffix must still fit
+LONGEST_PART = 180  # bytes of one name, of the 255 that file systems take
+DRIVE = re.compile(r"[A-Za-z]:")
+DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)  # no names on Windows
+NOT_ON_WINDOWS = '<>:"|?*'
+EXAMPLE = "write a name such as LatentSync/dub"
+
+
+def file_prefix(prefix: str, windows: bool = os.name == "nt") -> str:
+    """`prefix` with forward slashes. It stays below its folder, and each of its parts can be a file's name.
+
+    Raises:
+        OptionError: it is absolute, names a drive or a device, leads upwards, is too long, or has characters in it
+            that names can't have.
+    """
+    shown = repr(prefix if len(prefix) <= 60 else f"{prefix[:57]}...")
+    if len(prefix) > LONGEST:
+        raise OptionError(f"filename_prefix has {len(prefix)} characters, more than {LONGEST}; {EXAMPLE}")
+    if not all(letter.isprintable() for letter in prefix):
+        raise OptionError(f"filename_prefix is {shown}, with characters that no file name should have; {EXAMPLE}")
+    path = prefix.replace("\\", "/")
+    if path.startswith("/") or DRIVE.match(path):
+        raise OptionError(f"filename_prefix is {shown}, which doesn't lie below the output folder; {EXAMPLE}")
+    for part in path.split("/"):
+        if part.strip() == ".." or (part != ".." and part.strip(". ") == "" and len(part) > 1):
+            raise OptionError(f"filename_prefix is {shown}, which leads out of the output folder; {EXAMPLE}")
+        if DEVICES.match(part.strip()):
+            raise OptionError(f"filename_prefix is {shown}, but {part!r} is a device on Windows; {EXAMPLE}")
+        if len(part.encode("utf-8")) > LONGEST_PART:
+            raise OptionError(f"filename_prefix is {shown}, a part of which is longer than a file name; {EXAMPLE}")
+        if windows and (set(part) & set(NOT_ON_WINDOWS) or part != part.rstrip(". ")):
+            raise OptionError(f"filename_prefix is {shown}, but Windows knows no name like {part!r}; {EXAMPLE}")
+    return path

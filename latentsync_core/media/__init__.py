@@ -1,0 +1,1 @@
+"""Opening media files and running ffmpeg: the one door for every input."""

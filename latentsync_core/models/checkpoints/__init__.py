@@ -1,0 +1,1 @@
+"""Weights files on disk, read safely."""

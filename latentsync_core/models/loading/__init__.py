@@ -1,0 +1,1 @@
+"""Known models: found, downloaded, checked, loaded and bundled."""

@@ -1,0 +1,193 @@
+"""A bundle: one folder with everything that a model is, in safetensors; how small and converted models are kept.
+
+``model.json`` says what it is and how its networks are built, ``unet.safetensors``, ``vae.safetensors`` and
+``whisper.safetensors`` (OpenAI's names, encoder only) hold the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import ModelError, OutputError
+from ...files.scratch import ScratchFolder, sweep
+from ..checkpoints.settings_file import read_settings
+from ..model import LatentSyncModel
+from ..names import check_name, first_line, shown
+from ..vae import DiffusersCodec
+from .models_folder import BUNDLE_FILE
+
+FORMAT = "latentsync-dub-bundle"
+FIELDS = {"name": str, "resolution": int, "demonstration": bool, "unet": dict, "vae": dict, "whisper": dict}
+PARTS = ("unet", "vae", "whisper")
+RESOLUTIONS = range(64, 4096 + 1, 64)  # pixels, of crops
+LONGEST_NAME = 200  # characters
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle's model.json says; the weights stay on disk."""
+
+    folder: Path
+    name: str
+    resolution: int  # pixels
+    demonstration: bool
+    unet: Mapping[str, Any]  # config as UNetConfig.from_dict reads it
+    vae: Mapping[str, Any]  # config as DiffusersCodec.from_config reads it
+    whisper: Mapping[str, int]  # OpenAI's dims
+
+    def weights(self, part: str) -> Path:
+        """The file of one of PARTS."""
+        return self.folder / f"{part}.safetensors"
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Reads a bundle's model.json. Raises ModelError naming what is missing or of the wrong kind."""
+    path = folder / BUNDLE_FILE
+    if not path.is_file():
+        raise ModelError(f"The folder {folder} holds no model: it has no {BUNDLE_FILE}.")
+    content = read_settings(path, "write the bundle again")
+    if content.get("format") != FORMAT:
+        raise ModelError(f"{path} is no description of a model bundle: its format is not {FORMAT!r}.")
+    for field, kind in FIELDS.items():
+        value = content.get(field)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ModelError(f"{path} gives {shown(repr(value))} for {field}, not a {kind.__name__}; write it again.")
+    if content["resolution"] not in RESOLUTIONS:
+        raise ModelError(
+            f"{path} gives {shown(content['resolution'])} for resolution, not a multiple of {RESOLUTIONS.step} from "
+            f"{RESOLUTIONS[0]} to {RESOLUTIONS[-1]} pixels; write it again."
+        )
+    if not content["name"].isprintable() or len(content["name"]) > LONGEST_NAME:
+        raise ModelError(f"{path} gives {shown(repr(content['name']))} for name; write one short line.")
+    bundle = Bundle(folder, **{field: content[field] for field in FIELDS})
+    for part in PARTS:
+        if not bundle.weights(part).is_file():
+            raise ModelError(f"The bundle {folder} lacks {part}.safetensors; copy the whole folder again.")
+    return bundle
+
+
+def check_free(folder: Path) -> None:
+    """OutputError unless a bundle could become `folder`: a good name, and nothing there but an empty folder."""
+    try:
+        check_name(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise OutputError(f"{folder} is already there; give a new folder for the bundle.")
+    except ModelError as problem:
+        raise OutputError(str(problem)) from None
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
+
+
+def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
+    """Writes a loaded model as a bundle, in the precision that it has; returns `folder`.
+
+    `folder` must not exist or be empty (OutputError). It appears when all of the bundle is written: until then the
+    files lie in a folder of their own beside it, which goes when anything fails or the work is cancelled. ModelError
+    for a model whose VAE isn't diffusers', or whose weights are offloaded.
+    """
+    if not isinstance(model.codec, DiffusersCodec):
+        raise ModelError(
+            f"The VAE of {model.name} is a {type(model.codec).__name__}, which can't be saved in a bundle."
+        )
+    if any(parameter.is_meta for parameter in model.unet.parameters()):
+        raise ModelError(f"The weights of {model.name} are offloaded; load it without offload to save it.")
+    folder = Path(folder)
+    check_free(folder)
+    target = folder.resolve()
+    description = {
+        "format": FORMAT,
+        "name": model.name,
+        "resolution": model.resolution,
+        "demonstration": model.demonstration,
+        "unet": model.unet.config.to_dict(),
+        "vae": model.codec.config,
+        "whisper": whisper_dims(model.whisper),
+    }
+    states = {
+        "unet": model.unet.state_dict(),
+        "vae": model.codec.vae.state_dict(),
+        "whisper": whisper_state(model.whisper),
+    }
+    parents = [parent for parent in target.parents if not parent.exists()]  # the innermost first
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent)
+        with ScratchFolder(target.parent) as scratch:
+            partial = scratch / "bundle"
+            partial.mkdir()
+            for part, state in states.items():
+                _write_tensors(state, partial / f"{part}.safetensors")
+            (partial / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+            for part in PARTS:  # safetensors writes files that nobody else may read
+                shutil.copymode(partial / BUNDLE_FILE, partial / f"{part}.safetensors")
+            if target.exists():
+                target.rmdir()  # empty; Windows renames over nothing
+            partial.rename(target)
+    except BaseException as problem:
+        for parent in parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        if isinstance(problem, OSError):
+            raise _unwritable(folder, problem) from None
+        raise
+    return folder
+
+
+def _write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Writes a file of weights. OSError where there is no room, too, which the library says in its own way."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+    needed = sum(tensor.nbytes for tensor in tensors.values())
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, f"{needed >> 20} MiB are needed")
+    try:
+        save_file(tensors, path)
+    except SafetensorError as problem:
+        raise OSError(first_line(problem)) from None
+
+
+def _unwritable(folder: Path, problem: OSError) -> OutputError:
+    return OutputError(
+        f"The bundle {folder} can't be written ({problem.strerror or first_line(problem)}), and nothing of it is kept; "
+        "free some room or give another folder."
+    )
+
+
+def whisper_dims(whisper: Any) -> dict[str, int]:
+    """OpenAI's dims of a WhisperEncoder, as far as an encoder has them."""
+    config = whisper.encoder.config
+    return {
+        "n_mels": config.num_mel_bins,
+        "n_audio_ctx": config.max_source_positions,
+        "n_audio_state": config.d_model,
+        "n_audio_head": config.encoder_attention_heads,
+        "n_audio_layer": config.encoder_layers,
+    }
+
+
+def whisper_state(whisper: Any) -> dict[str, torch.Tensor]:
+    """The weights of a WhisperEncoder under OpenAI's names, as WhisperEncoder.from_openai reads them."""
+    from ..whisper.encoder import BLOCK_PARTS
+
+    theirs = {"embed_positions.weight": "positional_embedding"}
+    state = {}
+    for key, tensor in whisper.encoder.state_dict().items():
+        name = theirs.get(key, key.replace("layer_norm.", "ln_post.") if key.startswith("layer_norm.") else key)
+        if key.startswith("layers."):
+            _, index, rest = key.split(".", 2)
+            part, kind = rest.rsplit(".", 1)
+            ours = next(openai for openai, hugging_face in BLOCK_PARTS.items() if hugging_face == part)
+            name = f"blocks.{index}.{ours}.{kind}"
+        state[f"encoder.{name}"] = tensor
+    return state

@@ -1,0 +1,267 @@
+"""Downloads released models into the models folder: resumed after an interruption, checked before they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ModelError, OutputError
+from ...required_packages import importing
+from ...types import Progress
+from ..names import check_name, first_line
+from .digests import checked_sha256, file_sha256, note_sha256
+from .hub_http import NETWORK_ERRORS, UnwantedAnswer, check_endpoint, stream
+from .models_folder import models_folder
+from .registry import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, KnownModel, known_model
+
+PART_SUFFIX = ".part"
+LOCK_FILE = ".download.lock"  # in the folder of the file; left there, since removing it would let two in
+LOOK_AGAIN = 0.2  # seconds between two tries to get the lock
+RETRIES = 5  # in a row that bring nothing, once something came
+RETRY_SECONDS = 1.0  # before the first of them; twice as long before each further one
+TRUE_WORDS = ("1", "on", "yes", "true")  # in environment variables, as the hub's own library reads them
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DownloadOptions:
+    """Where to, and from where."""
+
+    models_folder: Path | None = None  # None: see models_folder.models_folder
+    endpoint: str | None = None  # address of a mirror; None: the environment's HF_ENDPOINT, else the hub itself
+
+
+def download(name: str, options: DownloadOptions | None = None, on_progress: Progress | None = None) -> Path:
+    """Installs a released model with the Whisper and VAE that belong to it; returns the model's folder.
+
+    Files already there and intact are left. `on_progress` counts bytes, each once fetched and once checked.
+
+    Raises:
+        ModelError: an unknown name, no network, offline mode, or a file that isn't what was published.
+        OutputError: the folder can't be written to, or has no room.
+    """
+    options = options or DownloadOptions()
+    model = known_model(name)
+    folder = models_folder(options.models_folder)
+    wanted = _wanted(model, folder)
+    done, total = 0, 2 * sum(file.size for file, _ in wanted)
+
+    for file, destination in wanted:
+
+        def tell(bytes_done: int, _total: int, before: int = done) -> None:
+            if on_progress:
+                on_progress(before + bytes_done, total)
+
+        fetch(file, destination, options.endpoint, tell)
+        done += 2 * file.size
+        tell(2 * file.size, total)
+    return folder / name
+
+
+def kept(name: str, options: DownloadOptions | None = None) -> str:
+    """What a cancelled download of a released model left, for a message; empty where it left nothing."""
+    if name not in KNOWN_MODELS:
+        return ""
+    wanted = _wanted(known_model(name), models_folder((options or DownloadOptions()).models_folder))
+    installed = [file.path for file, place in wanted if place.is_file()]
+    begun = [(file.path, _size(_part_of(place))) for file, place in wanted if not place.is_file()]
+    parts = [f"{_megabytes(size)} of {path}" for path, size in begun if size]
+    words = [f"{' and '.join(parts)} are kept"] if parts else []
+    if installed:
+        words.insert(0, f"{', '.join(installed)} {'is' if len(installed) == 1 else 'are'} installed")
+    return "; ".join(words)
+
+
+def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_progress: Progress | None = None) -> None:
+    """Brings one published file to `destination`, which appears only when its hash is right.
+
+    What an interrupted call has fetched lies beside it under ".part" and is gone on with. Where another process or
+    thread is fetching into the same folder, waits for it, and finds the file installed. Raises as `download`.
+    """
+
+    def tell(done: int) -> None:
+        if on_progress:
+            on_progress(done, 2 * file.size)
+
+    check_name(destination)
+    if _is_installed(file, destination, tell):
+        return
+    address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or _hub())
+    before = _identity(destination)
+    part = _part_of(destination)
+    with _alone(destination, lambda: tell(_size(part))):
+        if _identity(destination) != before and _is_installed(file, destination, tell):
+            return
+        _install(file, destination, part, address, tell)
+
+
+def _install(file: KnownFile, destination: Path, part: Path, address: str, tell: Callable[[int], None]) -> None:
+    have = _size(part)
+    if have != file.size:
+        _check_room(file, part.parent, have)
+        _fetch_part(file, part, address, tell)
+    if file_sha256(part, lambda done, _: tell(file.size + done)) != file.sha256:
+        part.unlink()
+        raise ModelError(
+            f"{file.path} of {file.repository} came with another hash than the published one, {file.sha256[:8]}..., "
+            "and was removed; try again, or use another mirror."
+        )
+    try:
+        os.replace(part, destination)
+    except OSError as problem:
+        raise _unwritable(destination, problem) from None
+    note_sha256(destination, file.sha256)
+
+
+def _fetch_part(file: KnownFile, part: Path, address: str, tell: Callable[[int], None]) -> None:
+    """Fetches what `part` still lacks; goes on by itself where a connection breaks off that brought something."""
+    if any(os.environ.get(name, "").lower() in TRUE_WORDS for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
+        raise ModelError(
+            f"{file.path} of {file.repository} is not here and HF_HUB_OFFLINE forbids fetching it; unset it."
+        )
+    url = f"{address}/{file.repository}/resolve/{file.revision}/{file.path}"
+    fruitless, came = 0, False
+    while True:
+        before = _size(part)
+        try:
+            target = part.open("ab")
+        except OSError as problem:
+            raise _unwritable(part, problem) from None
+        try:
+            with target:
+                if before > file.size:
+                    target.truncate(0)
+                stream(url, target, target.seek(0, os.SEEK_END), file.size, tell)
+            return
+        except (UnwantedAnswer, *NETWORK_ERRORS) as problem:
+            came = came or _size(part) > before
+            fruitless = 0 if _size(part) > before else fruitless + 1
+            if isinstance(problem, UnwantedAnswer) or not came or fruitless > RETRIES or _is_of_the_disk(problem):
+                raise _failed(file, part, problem) from None
+            log.info("%s: %s; trying again", file.path, first_line(problem))
+        _pause(RETRY_SECONDS * 2**fruitless, lambda: tell(_size(part)))
+
+
+def _failed(file: KnownFile, part: Path, problem: BaseException) -> ModelError | OutputError:
+    have = _size(part)
+    left = f"{_megabytes(have)} of it are kept" if have else "nothing of it is kept"
+    if _is_of_the_disk(problem):
+        return OutputError(f"{part} can't be written ({first_line(problem)}), {left}; free some room.")
+    return ModelError(
+        f"{file.path} of {file.repository} could not be fetched ({first_line(problem)}), {left}; try again, or use a "
+        "mirror (--endpoint or HF_ENDPOINT)."
+    )
+
+
+def _is_of_the_disk(problem: BaseException) -> bool:
+    """Whether a failure is one of writing: no room, or a file that has become too large."""
+    return isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
+
+
+def _is_installed(file: KnownFile, destination: Path, tell: Callable[[int], None]) -> bool:
+    """Whether the file is there and intact; one that was never checked is read through, and noted."""
+    try:
+        if _size(destination) != file.size:
+            return False
+        if checked_sha256(destination) == file.sha256:
+            return True
+        if file_sha256(destination, lambda done, _: tell(file.size + done)) != file.sha256:
+            return False
+    except OSError as problem:
+        raise ModelError(f"{destination} can't be read ({problem.strerror}); check its permissions.") from None
+    note_sha256(destination, file.sha256)
+    return True
+
+
+@contextlib.contextmanager
+def _alone(destination: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """The folder of `destination`, made where it is missing, to one process and thread at a time."""
+    from filelock import FileLock, Timeout
+
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(destination.with_name(LOCK_FILE)))
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                _pause(LOOK_AGAIN, on_wait)
+    except NotImplementedError:  # a file system without locks
+        lock = contextlib.nullcontext()
+    except OSError as problem:
+        raise _unwritable(destination, problem) from None
+    try:
+        yield
+    finally:
+        if isinstance(lock, FileLock):
+            lock.release()
+
+
+def _pause(seconds: float, on_wait: Callable[[], None]) -> None:
+    """Waits, calling `on_wait`, which may cancel, several times a second."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        on_wait()
+        time.sleep(min(left, LOOK_AGAIN))
+
+
+def _check_room(file: KnownFile, folder: Path, have: int) -> None:
+    free = shutil.disk_usage(folder).free
+    missing = file.size - (have if have < file.size else 0)
+    if free < missing:
+        raise OutputError(f"{folder} has {free >> 20} MiB free, but {file.path} needs {missing >> 20} more.")
+
+
+def _wanted(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
+    """The files of a released model and where they belong."""
+    return [
+        (VAE_CONFIG, folder / VAE_FOLDER / VAE_CONFIG.path),
+        (VAE_WEIGHTS, folder / VAE_FOLDER / VAE_WEIGHTS.path),
+        (model.whisper, folder / model.name / model.whisper.path),
+        (model.unet, folder / model.name / model.unet.path),
+    ]
+
+
+def _hub() -> str:
+    """The address of the model hub, which its own library knows."""
+    with importing("huggingface-hub"):
+        from huggingface_hub import constants
+    return constants.ENDPOINT
+
+
+def _part_of(destination: Path) -> Path:
+    return destination.with_name(destination.name + PART_SUFFIX)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    return _identity(path)[0]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Changes when another file takes a file's place."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else (0, 0)
+
+
+def _megabytes(size: int) -> str:
+    if size < 1e6:
+        return f"{size / 1e3:.0f} KB" if size >= 1e3 else f"{size} bytes"
+    return f"{size / 1e6:.0f} MB"
+
+
+def _unwritable(destination: Path, problem: OSError) -> OutputError:
+    return OutputError(f"{destination} can't be written ({problem.strerror}); choose another models folder.")

@@ -1,0 +1,271 @@
+"""Loads a model by name, bundle or checkpoint, and converts one to half precision; nothing is downloaded here."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import torch
+
+from ...errors import ModelError, OptionError
+from ...types import Progress
+from ..checkpoints.claims import built, check_unet, check_vae
+from ..checkpoints.settings_file import read_settings
+from ..checkpoints.tensors import OFFICIAL, check_fit, fill, read_tensors
+from ..model import PRECISIONS, LatentSyncModel, LoadOptions, chosen_device, chosen_dtype
+from ..names import check_name, shown
+from ..unet.config import UNetConfig
+from ..unet.offload import offload
+from ..unet.unet import UNet
+from ..vae import SD_VAE_CONFIG, DiffusersCodec, current_keys
+from ..whisper.encoder import WhisperEncoder
+from .bundle import check_free, read_bundle, save_bundle
+from .demonstration import NANO, NANO_FOLDER
+from .digests import checked_sha256, file_sha256, note_sha256, quick_digest
+from .models_folder import BUNDLE_FILE, UNET_FILE, find_vae, find_whisper, installed_places, models_folder
+from .registry import KNOWN_MODELS, KnownModel
+from .untrained import NAME as UNTRAINED
+from .untrained import RESOLUTION as UNTRAINED_RESOLUTION
+from .untrained import untrained_model
+
+__all__ = ["LatentSyncModel", "LoadOptions", "convert", "load_model", "save_bundle"]
+
+REMEDY = (
+    f"give {', '.join(KNOWN_MODELS)}, a bundle folder, a U-Net checkpoint, or {NANO} (the small demonstration model "
+    "that is carried with the pack)"
+)
+AGAIN = "write the bundle again"
+UNFIT = "{} does not fit LatentSync's U-Net"
+
+log = logging.getLogger(__name__)
+
+
+def load_model(
+    spec: str | Path, options: LoadOptions | None = None, on_progress: Progress | None = None
+) -> LatentSyncModel:
+    """Loads U-Net, VAE and Whisper, each weight once in memory and cast on the way.
+
+    Args:
+        spec: "latentsync-1.5" or "latentsync-1.6" where it is installed in the models folder, a bundle folder, a U-Net
+            checkpoint (.pt or .safetensors; its VAE and Whisper are found beside it or in the models folder), or
+            "nano" for the small demonstration model that is carried with the pack, or "untrained" for one with random
+            weights. A demonstration model is never chosen by itself.
+        on_progress: counts tensors; before that, bytes, where a checkpoint has to be hashed to know which it is.
+
+    Raises:
+        ModelError: weights are missing, unknown, of the wrong shape or not what their name says.
+        OptionError: no such device or precision, or another resolution than the model's.
+    """
+    options = options or LoadOptions()
+    path = Path(spec)
+    check_name(path)
+    if str(spec) == UNTRAINED:
+        return untrained_model(
+            options.resolution or UNTRAINED_RESOLUTION,
+            device=options.device,
+            precision=options.precision,
+            operations=options.operations,
+        )
+    if str(spec) == NANO:
+        return _load_bundle(NANO_FOLDER, options, on_progress)
+    if str(spec) in KNOWN_MODELS:
+        return _load_installed(KNOWN_MODELS[str(spec)], options, on_progress)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+        is_bundle = is_folder and ((path / BUNDLE_FILE).is_file() or not (path / UNET_FILE).is_file())
+    except OSError as problem:  # a name that is too long, or a folder that can't be looked into
+        raise ModelError(f"There is no model to be read at {shown(spec)} ({problem.strerror}); {REMEDY}.") from None
+    if is_bundle:
+        return _load_bundle(path, options, on_progress)
+    if is_folder or is_file:
+        return _load_checkpoint(path / UNET_FILE if is_folder else path, None, options, on_progress)
+    raise ModelError(f"There is no model called {shown(repr(str(spec)))} and no file or folder there; {REMEDY}.")
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    precision: str = "fp16",
+    on_progress: Progress | None = None,
+    options: LoadOptions | None = None,
+) -> Path:
+    """Writes the model `source` (as load_model takes it) as a bundle folder in `precision`; returns the folder.
+
+    `options` may say the resolution and where to find things; device and precision in them don't count. Raises as
+    load_model and save_bundle.
+    """
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision is {precision!r}; use {', '.join(PRECISIONS)}.")
+    check_free(Path(destination))
+    given = options or LoadOptions()
+    on_cpu = LoadOptions(
+        device="cpu",
+        precision=precision,
+        resolution=given.resolution,
+        models_folder=given.models_folder,
+        vae=given.vae,
+        whisper=given.whisper,
+    )
+    return save_bundle(load_model(source, on_cpu, on_progress), Path(destination))
+
+
+def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
+    folder = models_folder(options.models_folder)
+    for place in installed_places(known.name, folder):
+        if place.is_dir():
+            return _load_bundle(place, options, on_progress)
+        # In a folder of its name it is taken for what it should be; in upstream's it may be the other version.
+        if known.name in place.parts[-3:] or _recognise(place, on_progress) == known:
+            return _load_checkpoint(place, known, options, on_progress)
+    raise ModelError(
+        f"{known.name} is not installed in {folder}; run `python -m latentsync_core download {known.name}`, or try out "
+        f"the rest with `--model {NANO}`, the small demonstration model that is carried with the pack."
+    )
+
+
+def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
+    bundle = read_bundle(folder)
+    _refuse_other_resolution(bundle.name, bundle.resolution, options)
+    what = f"{folder / BUNDLE_FILE}"
+    unet_config = built(lambda: UNetConfig.from_dict(bundle.unet), what, AGAIN)
+    check_unet(unet_config, read_tensors(bundle.weights("unet")), what, AGAIN)
+    dims, state = bundle.whisper, read_tensors(bundle.weights("whisper"))
+    return _assemble(
+        name=bundle.name,
+        resolution=bundle.resolution,
+        demonstration=bundle.demonstration,
+        unet_config=unet_config,
+        unet_file=bundle.weights("unet"),
+        vae_config=dict(bundle.vae),
+        vae_file=bundle.weights("vae"),
+        whisper=WhisperEncoder.from_openai({"dims": dims, "model_state_dict": state}),
+        options=options,
+        on_progress=on_progress,
+    )
+
+
+def _load_checkpoint(
+    path: Path, known: KnownModel | None, options: LoadOptions, on_progress: Progress | None
+) -> LatentSyncModel:
+    tensors = read_tensors(path)
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    config = built(lambda: UNetConfig.from_shapes(shapes), str(path), OFFICIAL)
+    if config is None:
+        first = ", ".join(map(shown, list(tensors)[:3]))
+        raise ModelError(
+            f"{path} is no LatentSync U-Net: it holds {len(tensors)} tensors, {first}, ...; give latentsync_unet.pt, "
+            "or run `python -m latentsync_core download latentsync-1.6`."
+        )
+    check_unet(config, tensors, str(path), OFFICIAL)
+    empty = built(lambda: UNet.from_config(config, device="meta").state_dict(), str(path), OFFICIAL)
+    check_fit(empty, tensors, UNFIT.format(path))
+    del tensors  # and with them the mapping of the file
+    known = known or _recognise(path, on_progress)
+    if known:
+        _refuse_other_resolution(known.name, known.resolution, options)
+    elif options.resolution is None:
+        raise ModelError(
+            f"{path} is a LatentSync U-Net, but neither 1.5's nor 1.6's own file, and its weights don't tell which; "
+            "pass --resolution 256 if it was made from 1.5 or 512 if from 1.6."
+        )
+    folder = models_folder(options.models_folder)
+    vae_config, vae_file = find_vae(path, folder, options.vae)
+    whisper_file = find_whisper(path, folder, config.audio_width, options.whisper)
+    return _assemble(
+        name=known.name if known else path.stem,
+        resolution=known.resolution if known else options.resolution,
+        demonstration=False,
+        unet_config=config,
+        unet_file=path,
+        vae_config=read_settings(vae_config, "download it again") if vae_config else SD_VAE_CONFIG,
+        vae_file=vae_file,
+        whisper=WhisperEncoder.from_pretrained(whisper_file),
+        options=options,
+        on_progress=on_progress,
+    )
+
+
+def _assemble(
+    *,
+    name: str,
+    resolution: int,
+    demonstration: bool,
+    unet_config: UNetConfig,
+    unet_file: Path,
+    vae_config: dict,
+    vae_file: Path,
+    whisper: WhisperEncoder,
+    options: LoadOptions,
+    on_progress: Progress | None,
+) -> LatentSyncModel:
+    device = chosen_device(options.device)
+    dtype = chosen_dtype(options.precision, device)
+    if whisper.width != unet_config.audio_width:
+        raise ModelError(
+            f"The Whisper model is {whisper.width} wide, but {unet_file} listens to one of {unet_config.audio_width}; "
+            "give the one that it was trained with (384 is tiny, 768 small)."
+        )
+    unet = built(
+        lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"), str(unet_file), OFFICIAL
+    )
+    what = f"The config of {vae_file}"
+    check_vae(vae_config, read_tensors(vae_file), what, OFFICIAL)
+    codec = built(lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, OFFICIAL)
+    total = len(unet.state_dict()) + len(codec.vae.state_dict())
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if on_progress:
+            on_progress(done, total)
+
+    offloaded = options.offload and device.type != "cpu"
+    home = torch.device("cpu") if offloaded else device
+    fill(unet, lambda: read_tensors(unet_file), UNFIT.format(unet_file), home, dtype, count)
+    fill(
+        codec.vae,
+        lambda: built(lambda: current_keys(read_tensors(vae_file)), str(vae_file), OFFICIAL),
+        f"{vae_file} does not fit the VAE",
+        device,
+        dtype,
+        count,
+    )
+    if offloaded:
+        offload(unet, device)
+
+    parts = (quick_digest(unet_file), quick_digest(vae_file), whisper.digest, str(resolution), str(dtype))
+    return LatentSyncModel(
+        name=name,
+        unet=unet,
+        codec=codec,
+        whisper=whisper.to(device),
+        resolution=resolution,
+        device=device,
+        dtype=dtype,
+        digest=hashlib.sha256(" ".join(parts).encode()).hexdigest(),
+        demonstration=demonstration,
+    )
+
+
+def _recognise(path: Path, on_progress: Progress | None) -> KnownModel | None:
+    """The released model whose U-Net this very file is. Only a file of the right length is hashed, and only once."""
+    size = path.stat().st_size
+    candidates = [model for model in KNOWN_MODELS.values() if model.unet.size == size]
+    if not candidates:
+        return None
+    sha256 = checked_sha256(path)
+    if sha256 is None:
+        sha256 = file_sha256(path, on_progress)
+        note_sha256(path, sha256)
+    for model in candidates:
+        if model.unet.sha256 == sha256:
+            return model
+    log.warning("%s has the size of %s but another hash: changed, or damaged", path, candidates[0].name)
+    return None
+
+
+def _refuse_other_resolution(name: str, resolution: int, options: LoadOptions) -> None:
+    if options.resolution not in (None, resolution):
+        raise OptionError(f"{name} works at {resolution} px, not at {options.resolution}; leave the resolution out.")

@@ -1,0 +1,130 @@
+"""The U-Net that denoises a window of face latents while it listens to the voice.
+
+The network is LatentSync's (Li et al. 2024, https://arxiv.org/abs/2412.09262): Stable Diffusion 1.5's U-Net with 13
+input channels, cross-attention to Whisper's features instead of text, and AnimateDiff's motion modules. The names of
+its state-dict entries are those of the released checkpoints of 1.5 and 1.6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...errors import ModelError
+from .blocks import Conditions, DownBlock, MidBlock, UpBlock, norm_over_window
+from .config import UNetConfig
+from .layers import Layers
+
+LONGEST_PERIOD = 10000  # of the slowest time sinusoid, in steps over 2 pi
+
+
+class TimeEmbedding(nn.Module):
+    """Two layers from a step's sinusoids (b, channels) to the embedding (b, 4 * channels)."""
+
+    def __init__(self, layers: Layers, channels: int):
+        super().__init__()
+        self.linear_1 = layers.linear(channels, 4 * channels)
+        self.linear_2 = layers.linear(4 * channels, 4 * channels)
+
+    def forward(self, sinusoids: torch.Tensor) -> torch.Tensor:
+        return self.linear_2(F.silu(self.linear_1(sinusoids)))
+
+
+class UNet(nn.Module):
+    """Predicts the noise in a window of latents. Build it with `from_config`; inputs decide the computing dtype."""
+
+    def __init__(self, config: UNetConfig, layers: Layers):
+        super().__init__()
+        self.config = config
+        channels = config.block_channels
+        self.conv_in = layers.conv(config.in_channels, channels[0], kernel=3)
+        self.time_embedding = TimeEmbedding(layers, channels[0])
+
+        self.down_blocks = nn.ModuleList()
+        skips, width = [channels[0]], channels[0]
+        for level, outputs in enumerate(channels):
+            block = DownBlock(layers, width, level, config)
+            self.down_blocks.append(block)
+            skips += [outputs] * (config.resnets_per_block + (block.downsamplers is not None))
+            width = outputs
+        self.mid_block = MidBlock(layers, config)
+        self.up_blocks = nn.ModuleList()
+        for step, outputs in enumerate(reversed(channels)):
+            taken = [skips.pop() for _ in range(config.resnets_per_block + 1)]
+            self.up_blocks.append(UpBlock(layers, width, taken, step, config))
+            width = outputs
+
+        self.conv_norm_out = layers.group_norm(config.norm_groups, channels[0], config.norm_eps)
+        self.conv_out = layers.conv(channels[0], config.out_channels, kernel=3)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Mapping[str, Any] | UNetConfig,
+        operations: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> UNet:
+        """Builds the network of an upstream config's `model` section.
+
+        `operations` brings the layer classes (see `Layers`). With device "meta" no weight takes memory until one is
+        assigned; the position tables are real on every device. Raises ModelError for a config that can't be followed.
+        """
+        if not isinstance(config, UNetConfig):
+            config = UNetConfig.from_dict(config)
+        return cls(config, Layers(operations, dtype, device))
+
+    def forward(
+        self, sample: torch.Tensor, timestep: torch.Tensor | float, encoder_hidden_states: torch.Tensor
+    ) -> torch.Tensor:
+        """The predicted noise (b, 4, f, h, w) in `sample` (b, 13, f, h, w), in the sample's dtype.
+
+        `timestep` is one number for all or (b,) numbers, 0 to 999. `encoder_hidden_states` holds each frame's audio
+        tokens, (b*f, tokens, width) with frames innermost or (b, f, tokens, width). Any h and w will do; f is at most
+        what the position tables cover, 24. Raises ModelError for shapes that don't fit.
+        """
+        audio = encoder_hidden_states.flatten(0, 1) if encoder_hidden_states.ndim == 4 else encoder_hidden_states
+        self._check_shapes(sample, audio)
+        batch, _, frames, height, width = sample.shape
+        steps = step_sinusoids(timestep, self.config.block_channels[0], sample)
+        if len(steps) not in (1, batch):
+            raise ModelError(f"The U-Net got {len(steps)} timesteps for {batch} windows; give one, or one for each.")
+        time = self.time_embedding(steps.expand(batch, -1))
+        conditions = Conditions(F.silu(time), audio.to(sample), frames)
+
+        x = sample.permute(0, 2, 3, 4, 1).reshape(-1, height, width, sample.shape[1])  # b c f h w -> (b f) h w c
+        x = self.conv_in(x.permute(0, 3, 1, 2))  # -> (b f) c h w
+        skips = [x]
+        for block in self.down_blocks:
+            skips += block(skips[-1], conditions)
+        x = self.mid_block(skips[-1], conditions)
+        for block in self.up_blocks:
+            x = block(x, skips, conditions)
+        x = self.conv_out(F.silu(norm_over_window(self.conv_norm_out, x, frames), inplace=True))
+        return x.unflatten(0, (batch, frames)).transpose(1, 2)  # (b f) c h w -> b c f h w
+
+    def _check_shapes(self, sample: torch.Tensor, audio: torch.Tensor) -> None:
+        config = self.config
+        if sample.ndim != 5 or sample.shape[1] != config.in_channels:
+            raise ModelError(
+                f"The U-Net takes samples of shape (b, {config.in_channels}, f, h, w), not {tuple(sample.shape)}."
+            )
+        pictures = sample.shape[0] * sample.shape[2]
+        if audio.ndim != 3 or audio.shape[0] != pictures or audio.shape[2] != config.audio_width:
+            raise ModelError(
+                f"The U-Net takes audio of shape ({pictures}, tokens, {config.audio_width}) for this sample, "
+                f"not {tuple(audio.shape)}; use the Whisper model that it was trained with."
+            )
+
+
+def step_sinusoids(timestep: torch.Tensor | float, channels: int, like: torch.Tensor) -> torch.Tensor:
+    """(1 or b, channels) cosines, then sines, of the diffusion steps, computed in float32 and given as `like` is."""
+    steps = torch.as_tensor(timestep, dtype=torch.float32, device=like.device).reshape(-1, 1)
+    half = channels // 2
+    rates = torch.exp(torch.arange(half, device=like.device) * (-math.log(LONGEST_PERIOD) / half))
+    return torch.cat([(steps * rates).cos(), (steps * rates).sin()], dim=1).to(like.dtype)

@@ -1,0 +1,1 @@
+"""Inputs given as https addresses: fetched, checked and kept."""

@@ -1,0 +1,65 @@
+"""The output timeline: which source frame each output frame shows, and when, whatever clip and voice last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from ..types import Clip
+
+TIME_SLACK = 1e-3  # seconds: a voice that outlasts a frame by less needs no frame more
+
+
+class LengthRule(str, Enum):
+    """What happens where clip and voice differ in length."""
+
+    VIDEO = "video"  # the clip decides: silence after a shorter voice, a longer one is cut
+    HOLD = "hold"  # a longer voice holds the last frame
+    PING_PONG = "ping-pong"  # a longer voice plays the clip backwards and forwards again
+    CUT = "cut"  # the shorter of the two decides
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """F output frames."""
+
+    source_index: np.ndarray  # (F,) int64: the clip's frame that each output frame shows
+    stamps: np.ndarray  # (F,) int64 ticks of the clip's time base
+    times: np.ndarray  # (F,) float64 seconds after the first output frame
+
+
+def plan_timeline(clip: Clip, voice_seconds: float, rule: LengthRule = LengthRule.VIDEO) -> Timeline:
+    """Lays `clip` out under a voice of `voice_seconds`.
+
+    Frames of the clip keep their own stamps; frames added after its end follow at its nominal rate.
+    """
+    rule = LengthRule(rule)
+    frames = clip.frame_count
+    if rule is LengthRule.CUT:
+        frames = max(1, int(np.searchsorted(clip.times, voice_seconds - TIME_SLACK)))
+    elif rule in (LengthRule.HOLD, LengthRule.PING_PONG):
+        missing = voice_seconds - TIME_SLACK - clip.duration
+        frames += max(0, int(np.ceil(missing * float(clip.fps))))
+    return timeline_of(clip, frames, rule)
+
+
+def timeline_of(clip: Clip, frames: int, rule: LengthRule) -> Timeline:
+    """The timeline of exactly `frames` output frames; those past the clip's end are filled by `rule`.
+
+    Ping-pong repeats the end frames (0 1 2 2 1 0 0 1 ...), as the reference does.
+    """
+    output = np.arange(frames)
+    if rule is LengthRule.PING_PONG:
+        lap, place = np.divmod(output, clip.frame_count)
+        source_index = np.where(lap % 2 == 0, place, clip.frame_count - 1 - place)
+    else:
+        source_index = np.minimum(output, clip.frame_count - 1)
+
+    stamps = clip.stamps[np.minimum(output, clip.frame_count - 1)].copy()
+    ticks_per_frame = 1 / (clip.fps * clip.time_base)
+    for added, at in enumerate(range(clip.frame_count, frames), start=1):
+        stamps[at] += round(added * ticks_per_frame)
+    times = (stamps - stamps[0]) * float(clip.time_base)
+    return Timeline(source_index.astype(np.int64), stamps, times)

@@ -1,0 +1,1 @@
+"""Clips and frames in their own pixel format."""

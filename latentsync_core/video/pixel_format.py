@@ -1,0 +1,179 @@
+"""How a clip's samples are laid out: pixel formats, colour matrices and ranges, chroma siting, rotation."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import VideoError
+from ..types import Clip, ColorTags, Roi
+
+IN_MEMORY = "rgb"  # Clip.pixel_format of a float RGB batch
+HD_HEIGHT = 720  # rows from which players take an untagged picture for bt709 rather than bt601
+
+LUMA_WEIGHTS = {  # matrix: (red's weight, blue's weight) in luma; ITU-R BT.601, BT.709, BT.2020, SMPTE 240M, FCC
+    "smpte170m": (0.299, 0.114),
+    "bt470bg": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020nc": (0.2627, 0.0593),
+    "smpte240m": (0.212, 0.087),
+    "fcc": (0.30, 0.11),
+}
+SITINGS = {  # chroma location: where a chroma sample sits (x, y), in luma samples from its block's first one
+    "left": (0.0, 0.5),
+    "center": (0.5, 0.5),
+    "topleft": (0.0, 0.0),
+    "top": (0.5, 0.0),
+    "bottomleft": (0.0, 1.0),
+    "bottom": (0.5, 1.0),
+}
+PACKED = {"bgr0": (1, 0, 2), "bgr24": (1, 0, 2), "rgb24": (1, 2, 0)}  # where a pixel's G, B and R bytes are
+_CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
+_BITS = {"": 8, "10le": 10, "12le": 12}
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """A planar format: Y, Cb, Cr planes (or G, B, R ones) of 8-bit or little-endian 16-bit samples."""
+
+    name: str  # ffmpeg's, or IN_MEMORY
+    bits: int  # per sample
+    chroma_shift_x: int  # log2 of how many luma samples share a chroma sample, across
+    chroma_shift_y: int  # and down
+    is_rgb: bool = False
+    is_full_range: bool = False  # the old "yuvj" names say full range by themselves
+
+    @classmethod
+    def of(cls, name: str) -> PixelFormat:
+        """The format of ffmpeg's `name`; VideoError names an unsupported one and how to convert."""
+        found = _formats().get(name)
+        if found is None:
+            raise VideoError(
+                f"The pixel format {name} is not supported: convert to 4:2:0, 4:2:2 or 4:4:4 planar YUV of 8, 10 or "
+                f"12 bits first, for example with 'ffmpeg -i input -map 0 -c copy -c:v ffv1 -pix_fmt "
+                f"{nearest_supported(name)} output.mkv'."
+            )
+        return found
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+
+    def plane_shapes(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) of the three planes of a stored picture of `width` by `height`."""
+        chroma = (-(-height >> self.chroma_shift_y), -(-width >> self.chroma_shift_x))
+        return ((height, width), chroma, chroma)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything that turning stored samples into displayed RGB needs, with every guess already made."""
+
+    pixel_format: PixelFormat
+    width: int  # stored
+    height: int  # stored
+    rotation: int  # degrees clockwise from the stored to the displayed picture
+    luma_weights: tuple[float, float] | None  # red's and blue's; None for RGB planes
+    is_full_range: bool
+    siting: tuple[float, float]  # see SITINGS
+    sample_aspect: Fraction = Fraction(1)
+
+    @classmethod
+    def of(cls, clip: Clip) -> Layout:
+        """The layout of a clip's frames; what the file leaves untagged is guessed as players do."""
+        width, height = (clip.width, clip.height) if clip.rotation % 180 == 0 else (clip.height, clip.width)
+        if clip.pixel_format == IN_MEMORY:
+            pixel_format = PixelFormat(IN_MEMORY, 32, 0, 0, is_rgb=True, is_full_range=True)
+        else:
+            pixel_format = PixelFormat.of(clip.pixel_format)
+        return cls(
+            pixel_format=pixel_format,
+            width=width,
+            height=height,
+            rotation=clip.rotation,
+            luma_weights=None if pixel_format.is_rgb else luma_weights(clip.color.matrix, height),
+            is_full_range=pixel_format.is_full_range or is_full_range(clip.color, pixel_format),
+            siting=siting(clip.color.chroma_location, pixel_format),
+            sample_aspect=clip.sample_aspect,
+        )
+
+    @property
+    def luma_scale(self) -> tuple[float, float]:
+        """(black's level, levels from black to white)."""
+        bits = self.pixel_format.bits
+        return (0.0, 2.0**bits - 1) if self.is_full_range else (16.0 * 2 ** (bits - 8), 219.0 * 2 ** (bits - 8))
+
+    @property
+    def chroma_scale(self) -> tuple[float, float]:
+        """(grey's level, levels from one end of the chroma range to the other)."""
+        bits = self.pixel_format.bits
+        return 2.0 ** (bits - 1), (2.0**bits - 1 if self.is_full_range else 224.0 * 2 ** (bits - 8))
+
+    def stored_roi(self, roi: Roi) -> Roi:
+        """Displayed pixels → the same ones in the stored picture."""
+        x0, y0, x1, y1 = roi
+        if self.rotation == 90:
+            return Roi(y0, self.height - x1, y1, self.height - x0)
+        if self.rotation == 180:
+            return Roi(self.width - x1, self.height - y1, self.width - x0, self.height - y0)
+        if self.rotation == 270:
+            return Roi(self.width - y1, x0, self.width - y0, x1)
+        return roi
+
+
+def luma_weights(matrix: str | None, height: int) -> tuple[float, float]:
+    """Red's and blue's weight in luma of a tagged matrix; of an untagged one by the stored picture's height.
+
+    Raises:
+        VideoError: the matrix is not a constant one of Y'CbCr.
+    """
+    if matrix is None:
+        matrix = "bt709" if height >= HD_HEIGHT else "smpte170m"
+    if matrix not in LUMA_WEIGHTS:
+        raise VideoError(
+            f"The colour matrix {matrix} is not supported: convert to one of {', '.join(LUMA_WEIGHTS)} first, for "
+            f"example with ffmpeg's filter 'zscale=matrix=bt709'."
+        )
+    return LUMA_WEIGHTS[matrix]
+
+
+def is_full_range(color: ColorTags, pixel_format: PixelFormat) -> bool:
+    """Whether samples use all levels; untagged YUV does not, untagged RGB does."""
+    if color.range is None:
+        return pixel_format.is_rgb
+    return color.range == "pc"
+
+
+def siting(location: str | None, pixel_format: PixelFormat) -> tuple[float, float]:
+    """Where a chroma sample sits in its block (see SITINGS); untagged as MPEG places it, or JPEG for "yuvj"."""
+    across, down = SITINGS.get(location or "", SITINGS["center" if pixel_format.is_full_range else "left"])
+    return (across if pixel_format.chroma_shift_x else 0.0, down if pixel_format.chroma_shift_y else 0.0)
+
+
+def planar_name(name: str) -> str:
+    """The format that a decoded frame's samples are held in: 8-bit packed RGB is taken apart into planes."""
+    return "gbrp" if name in PACKED else name
+
+
+def nearest_supported(name: str) -> str:
+    """A supported format to suggest for an unsupported one."""
+    deep = any(depth in name for depth in ("9", "10", "12", "14", "16", "32", "48", "64"))
+    chroma = next((kind for kind in ("444", "422", "420") if kind in name), None)
+    if chroma is None:
+        chroma = "444" if "rgb" in name or "bgr" in name or "gbr" in name else "420"
+    return f"yuv{chroma}p{'10le' if deep else ''}"
+
+
+@functools.cache
+def _formats() -> dict[str, PixelFormat]:
+    formats = {}
+    for chroma, shifts in _CHROMA.items():
+        formats[f"yuvj{chroma}p"] = PixelFormat(f"yuvj{chroma}p", 8, *shifts, is_full_range=True)
+        for suffix, bits in _BITS.items():
+            formats[f"yuv{chroma}p{suffix}"] = PixelFormat(f"yuv{chroma}p{suffix}", bits, *shifts)
+    for suffix, bits in {**_BITS, "16le": 16}.items():
+        formats[f"gbrp{suffix}"] = PixelFormat(f"gbrp{suffix}", bits, 0, 0, is_rgb=True)
+    return formats

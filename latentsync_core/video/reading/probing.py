@@ -1,0 +1,301 @@
+"""Looks a clip over without holding it: which stream, how many frames and when, which colours, and whether it is whole.
+
+Counts and stamps come from the packets; names of formats and colours are ffmpeg's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import subprocess
+import zlib
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...errors import ClipChangedError, VideoError
+from ...media.ffmpeg import ffmpeg_executable
+from ...media.opening import MOST_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_picture, unreadable
+from ...media.streams import audio_note, audio_stream, has_video, video_stream
+from ...media.truncation import is_cut_short
+from ...required_packages import importing
+from ...types import Clip, ColorTags, FileIdentity
+from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
+
+if TYPE_CHECKING:
+    import av
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+PICTURE_FPS = Fraction(25)
+# What Pillow raises on bytes that aren't what their header says; it states no complete list.
+DAMAGED_PICTURE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
+DIGEST_SPAN = 1 << 20  # bytes of a file's head and of its tail that tell it from another
+SLOWEST = Fraction(1, 3600)  # frames a second, on average: slower than any time-lapse
+STANDARD_RATES = tuple(
+    Fraction(base * thousand, divisor)
+    for base in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120)
+    for thousand, divisor in ((1, 1), (1000, 1001))
+)
+RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
+WITHOUT_STAMPS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}  # formats whose packets don't tell all times
+
+# ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
+MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}
+MATRICES |= {10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp"}
+PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020"}
+PRIMARIES |= {10: "smpte428", 11: "smpte431", 12: "smpte432"}
+TRANSFERS = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100"}
+TRANSFERS |= {10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10"}
+TRANSFERS |= {15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"}
+RANGES = {1: "tv", 2: "pc"}
+
+
+def probe(path: str | Path) -> Clip:
+    """Every fact about the clip at `path`; a single picture becomes a clip of one frame in memory.
+
+    Reads all packets of the video stream (none is decoded but the first frames).
+
+    Raises:
+        VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported.
+    """
+    path = Path(path)
+    check_file(path, VideoError)
+    if path.suffix.lower() in PICTURES:
+        return _picture(path)
+    identity = _identity(path)
+    with importing("av"):
+        import av
+
+    try:
+        with open_container(path, VideoError) as container:
+            return _probe(path, identity, container)
+    except av.FFmpegError as problem:
+        raise VideoError(unreadable(path, problem, VideoError)) from None
+
+
+def clip_from_images(images: torch.Tensor, fps: Fraction) -> Clip:
+    """A float RGB batch (N, H, W, 3) of any float dtype as a clip; the batch is kept, not copied nor quantised.
+
+    Raises:
+        VideoError: not such a batch, no frames, or no positive rate.
+    """
+    if images.ndim != 4 or images.shape[-1] != 3 or not images.is_floating_point():
+        raise VideoError(
+            f"Images must be a float batch of shape (frames, height, width, 3), not {images.dtype} "
+            f"{tuple(images.shape)}."
+        )
+    if 0 in images.shape:
+        raise VideoError(f"The image batch is empty, its shape being {tuple(images.shape)}: give at least one frame.")
+    if fps <= 0:
+        raise VideoError(f"The frame rate must be above 0, not {fps}.")
+    images = images.detach().to("cpu")
+    if images.dtype == torch.bfloat16:  # numpy has no such dtype; every value fits into float32
+        images = images.to(torch.float32)
+    count, height, width, _ = images.shape
+    fps = Fraction(fps)
+    stamps = np.arange(count, dtype=np.int64)
+    return Clip(None, images, count, 0, fps, 1 / fps, stamps, width, height, IN_MEMORY)
+
+
+def check_identity(clip: Clip) -> None:
+    """Raises ClipChangedError where the clip's file is no longer the one that was probed."""
+    known = clip.identity
+    if known is None:
+        return
+    if not known.path.is_file():
+        raise ClipChangedError(f"The clip {known.path} is gone: put it back, or run Prepare Faces on another one.")
+    if _identity(known.path) != known:
+        raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared: run Prepare Faces again.")
+
+
+def has_stamps(container: av.container.InputContainer) -> bool:
+    """Whether the container's packets carry presentation stamps; otherwise frames go by their order."""
+    return not WITHOUT_STAMPS & set(container.format.name.split(","))
+
+
+def _probe(path: Path, identity: FileIdentity, container: av.container.InputContainer) -> Clip:
+    stream, sound = video_stream(container), audio_stream(container)
+    audio = None if sound is None else sound.codec_context.name
+    if stream is None and has_video(container):
+        raise VideoError(f"The codec of {path}'s video has no decoder here: convert it to ProRes or H.264 first.")
+    if stream is None:
+        found = f"; its audio has the codec {audio}" if audio else ""
+        raise VideoError(f"{path} has no video stream{found}: name a video file.")
+    context = stream.codec_context
+    if context.width * context.height > MOST_FRAME_PIXELS:
+        raise VideoError(
+            f"{path} has frames of {context.width}×{context.height} pixels, more than {MOST_FRAME_PIXELS >> 20} "
+            f"million: scale it down first."
+        )
+    frame = _first_frame(path, container, stream)
+    rotation = round(-getattr(frame, "rotation", 0) / 90) * 90 % 360  # PyAV's is counterclockwise
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    width, height = frame.width, frame.height
+    if rotation % 180:
+        width, height, aspect = height, width, 1 / aspect
+    color = ColorTags(
+        matrix=MATRICES.get(int(frame.colorspace)),
+        range=RANGES.get(int(frame.color_range)),
+        primaries=PRIMARIES.get(int(context.color_primaries)),
+        transfer=TRANSFERS.get(int(context.color_trc)),
+        chroma_location=_chroma_location(path, stream.index),
+    )
+    # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
+    if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
+        color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
+
+    with open_container(path, VideoError) as afresh:  # not every format can be rewound
+        stamps = _packet_stamps(path, afresh, video_stream(afresh))
+    if not len(stamps):
+        raise VideoError(f"{path} has a video stream without frames.")
+    _check_whole(path, len(stamps), stream.frames)
+    time_base = stream.time_base
+    declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
+    if has_stamps(container) or stamps[-1] > stamps[0]:
+        fps = _rate(stamps, time_base, declared)
+    else:  # nothing says when: evenly, at the rate that the format tells
+        fps = standard_rate(stream.guessed_rate or PICTURE_FPS)
+        stamps, time_base = np.arange(len(stamps), dtype=np.int64), 1 / fps
+    if fps < SLOWEST:
+        raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
+    clip = Clip(
+        identity=identity,
+        images=None,
+        frame_count=len(stamps),
+        first_frame=0,
+        fps=fps,
+        time_base=time_base,
+        stamps=stamps,
+        width=width,
+        height=height,
+        pixel_format=planar_name(frame.format.name),
+        rotation=rotation,
+        sample_aspect=aspect,
+        color=color,
+        audio_codec=audio,
+        notes=(note,) if (note := audio_note(container)) else (),
+    )
+    Layout.of(clip)  # refuses formats and matrices that can't be worked on
+    return clip
+
+
+def _first_frame(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream):
+    for frame in container.decode(stream):
+        return frame
+    _check_whole(path, 0, stream.frames)
+    raise VideoError(f"{path} has a video stream without frames.")
+
+
+def _packet_stamps(
+    path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> np.ndarray:
+    """(N,) int64 stamps of every frame that a player shows, rising; all 0 where the packets don't tell them."""
+    stamps: list[int] = []
+    first_key: int | None = None
+    stamped = has_stamps(container)
+    is_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx")) and "vp9" not in stream.codec_context.name
+    for packet in container.demux(stream):
+        if packet.size == 0:  # the demuxer's last word
+            continue
+        if is_vp8 and not bytes(packet)[0] & 0x10:  # a reference picture that is never shown
+            continue
+        if first_key is None:
+            if not packet.is_keyframe:
+                continue  # nothing can be shown before the first complete picture
+            first_key = packet.pts if packet.pts is not None else 0
+        if getattr(packet, "is_discard", False):  # an edit list hides it: decoded, not shown
+            continue
+        if not stamped:  # frames are due in the order, and at the pace, in which they are decoded
+            stamps.append(packet.dts or 0)
+        elif packet.pts is None:
+            raise VideoError(f"{path} doesn't say when its frame {len(stamps)} is shown: {_remux(path)}.")
+        elif packet.pts >= first_key:  # a picture before it leans on one that was cut away
+            stamps.append(packet.pts)
+    found = np.sort(np.array(stamps, np.int64))
+    same = np.flatnonzero(np.diff(found) == 0)
+    if len(same) and not stamped:
+        return np.zeros(len(found), np.int64)
+    if len(same):
+        raise VideoError(f"{path} has two frames at the same time (frame {int(same[0])}): {_remux(path)}.")
+    return found
+
+
+def _rate(stamps: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> Fraction:
+    """The exact rate of evenly spaced stamps (each may be rounded to a tick or a millisecond), else the average one."""
+    if len(stamps) == 1:
+        return standard_rate(declared[0]) if declared else PICTURE_FPS
+    ticks = (stamps - stamps[0]).astype(np.float64)
+    average = (len(stamps) - 1) / (int(stamps[-1] - stamps[0]) * time_base)
+    usual = sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))
+    candidates = [*map(standard_rate, declared), *usual[:2], 1 / (int(stamps[1] - stamps[0]) * time_base)]
+    for rounding in (1.0, max(1.0, float(Fraction(1, 1000) / time_base))):
+        for rate in candidates:
+            drift = ticks - np.arange(len(stamps)) * float(1 / (rate * time_base))
+            if np.ptp(drift) <= rounding + 1e-6:
+                return rate
+    return average.limit_denominator(100_000)
+
+
+def standard_rate(rate: Fraction) -> Fraction:
+    """The usual rate that `rate` approximates, or `rate` itself."""
+    nearest = min(STANDARD_RATES, key=lambda usual: abs(usual - rate))
+    return nearest if abs(nearest - rate) <= RATE_TOLERANCE * nearest else Fraction(rate)
+
+
+def _chroma_location(path: Path, index: int) -> str | None:
+    """What ffmpeg says of the stream's chroma siting (PyAV doesn't)."""
+    shown = subprocess.run(
+        [ffmpeg_executable(), "-hide_banner", "-nostdin", "-loglevel", "verbose", *ffmpeg_input(path, VideoError)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,  # "no output file" is its only complaint here
+    )
+    for line in shown.stderr.decode("utf-8", "replace").splitlines():
+        if re.match(rf"\s*Stream #0:{index}\b.*: Video: ", line):
+            words = set(re.split(r"[(),\s]+", line))
+            return next((name for name in SITINGS if name in words), None)
+    return None
+
+
+def _picture(path: Path) -> Clip:
+    from PIL import ImageOps
+
+    try:
+        with open_picture(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            deep = upright.mode.startswith("I;16")
+            pixels = np.asarray(upright if deep else upright.convert("RGB"), np.float32)
+    except DAMAGED_PICTURE as problem:
+        raise VideoError(f"The picture {path} is damaged ({problem}): export it again.") from None
+    pixels *= np.float32(1 / 65535 if deep else 1 / 255)
+    images = torch.from_numpy(pixels)
+    return clip_from_images((images[..., None].expand(-1, -1, 3) if deep else images)[None], PICTURE_FPS)
+
+
+def _identity(path: Path) -> FileIdentity:
+    try:
+        facts = path.stat()
+        digest = hashlib.sha256(str(facts.st_size).encode())
+        with path.open("rb") as file:
+            digest.update(file.read(DIGEST_SPAN))
+            if facts.st_size > DIGEST_SPAN:
+                file.seek(max(facts.st_size - DIGEST_SPAN, DIGEST_SPAN))
+                digest.update(file.read(DIGEST_SPAN))
+    except OSError as problem:
+        raise VideoError(f"Can't read {path}: {problem.strerror or problem}.") from None
+    return FileIdentity(path, facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+
+
+def _check_whole(path: Path, found: int, listed: int) -> None:
+    """Raises where the file ends before what its own structure announces."""
+    if is_cut_short(path):
+        count = f"{found} of {listed} frames" if listed > found else f"only {found} frames"
+        raise VideoError(f"{path} is cut short, {count} are there: copy or export it again.")
+
+
+def _remux(path: Path) -> str:
+    return f"write it anew first, for example with 'ffmpeg -i {path.name} -c copy -fflags +genpts fixed.mkv'"

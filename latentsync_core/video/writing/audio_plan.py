@@ -1,0 +1,120 @@
+"""Decides how a sound goes beside the picture: copied where the container takes it, else encoded; each way is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from ...errors import AudioError, OutputError
+from ...files.scratch import ScratchFolder
+from ...media.downmix import stereo_filter
+from ...media.ffmpeg import run_ffmpeg
+from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
+from ...media.streams import audio_stream
+from .encoding import Codec
+
+AAC_BIT_RATE = "320k"
+AAC_MAX_SAMPLE_RATE = 96000  # Hz
+COPIED = {  # codecs that the players of a container take; Matroska takes what it can hold
+    Codec.H264: {"aac", "mp3", "ac3"},
+    Codec.PRORES: {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")},
+}
+OTHER_NAMES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
+PCM = {  # encoder: what messages call it
+    "pcm_s24le": "24-bit PCM",
+    "pcm_s32le": "32-bit PCM",
+    "pcm_f32le": "32-bit float PCM",
+    "pcm_f64le": "64-bit float PCM",
+}
+TRIAL_SECONDS = "0.1"
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """How a file's sound reaches the output."""
+
+    stream: int  # of the file
+    args: tuple[str, ...]  # ffmpeg's, for the output
+    filters: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_copy(self) -> bool:
+        return "copy" in self.args
+
+
+@dataclass(frozen=True)
+class _Facts:
+    stream: int
+    codec: str
+    rate: int  # Hz
+    channels: int
+    layout: str
+
+
+def plan_audio(path: Path, codec: Codec) -> AudioPlan:
+    """The first way, from copying to stereo, in which ffmpeg really writes the beginning of the sound of `path`.
+
+    Raises:
+        AudioError: the file can't be read, holds no sound, or there is no way to write it.
+    """
+    facts = _facts(path)
+    problem: OutputError | None = None
+    for plan in _ways(facts, codec):
+        try:
+            _try_out(path, plan, codec)
+        except OutputError as refusal:
+            problem = refusal
+        else:
+            return plan
+    raise AudioError(f"The sound of {path} can't be written beside {codec.label} ({problem}): convert it to WAV first.")
+
+
+def audio_clock(path: Path) -> Fraction:
+    """What a file's clock shows at its beginning, in seconds; a sound in it that begins later plays later."""
+    import av
+
+    with open_container(path, AudioError) as container:
+        return Fraction(container.start_time or 0, av.time_base)
+
+
+def _facts(path: Path) -> _Facts:
+    with open_container(path, AudioError) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise AudioError(f"{path} has no sound in it that can be decoded: name an audio file.")
+        context = stream.codec_context
+        return _Facts(stream.index, context.name, context.sample_rate, context.layout.nb_channels, context.layout.name)
+
+
+def _ways(facts: _Facts, codec: Codec) -> Iterator[AudioPlan]:
+    """What may work, the best first."""
+    name = OTHER_NAMES.get(facts.codec, facts.codec)
+    if codec is Codec.FFV1 or name in COPIED[codec]:
+        yield AudioPlan(facts.stream, ("-c:a", "copy"), (), ())
+    if codec is Codec.H264:
+        slower = ("-ar", str(AAC_MAX_SAMPLE_RATE)) if facts.rate > AAC_MAX_SAMPLE_RATE else ()
+        args = ("-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower)
+        form = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
+    else:
+        # As fine as the source's samples; 24 bits hold all of what isn't PCM. Few programs read floats from a .mov.
+        alike = f"{name[: len('pcm_s32')]}le"
+        encoder = alike if alike in PCM and (codec is Codec.FFV1 or alike == "pcm_s32le") else "pcm_s24le"
+        args, form = ("-c:a", encoder), PCM[encoder]
+    note = f"The audio was re-encoded from {name} to {form}."
+    yield AudioPlan(facts.stream, args, (), (note,))
+    if facts.channels > 2:
+        mixed = f"Its {facts.channels} channels ({facts.layout}) were mixed down to stereo, since {codec.label} files "
+        mixed += "can't hold that layout."
+        yield AudioPlan(facts.stream, args, (stereo_filter(facts.channels, scaled=True),), (note, mixed))
+
+
+def _try_out(path: Path, plan: AudioPlan, codec: Codec) -> None:
+    """Writes the first moment of the sound as `plan` says; OutputError where ffmpeg can't."""
+    filters = ["-af", ",".join(plan.filters)] if plan.filters else []
+    with ScratchFolder() as folder:
+        target = folder / f"trial{codec.suffix}"
+        args = [*ffmpeg_input(path, AudioError), "-map", f"0:{plan.stream}", "-t", TRIAL_SECONDS, "-map_metadata", "-1"]
+        run_ffmpeg(["-y", *args, *filters, *plan.args, ffmpeg_output(target)], error=OutputError, what="ffmpeg")

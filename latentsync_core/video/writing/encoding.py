@@ -1,0 +1,314 @@
+"""Decides how a clip's frames become H.264, ProRes or FFV1: container, pixel format, tags, sound, and what to tell."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...errors import OptionError, OutputError
+from ...types import Clip, ColorTags, Roi
+from ..frame import Frame
+from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
+
+# Suffixes of media that Python's own table lacks on some systems.
+OTHER_SUFFIXES = {
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".avi",
+    ".webm",
+    ".m4v",
+    ".mxf",
+    ".gif",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".wmv",
+    ".flv",
+}
+SMALLEST_SLICED = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
+LAYER_FORMAT = "yuva444p10le"
+PLAYABLE = {"yuv420p", "yuvj420p"}
+
+
+class Codec(Enum):
+    """What the picture is encoded as; each has its one container."""
+
+    H264 = "h264"
+    PRORES = "prores"
+    FFV1 = "ffv1"
+
+    @property
+    def suffix(self) -> str:
+        return {Codec.H264: ".mp4", Codec.PRORES: ".mov", Codec.FFV1: ".mkv"}[self]
+
+    @property
+    def label(self) -> str:
+        return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
+
+
+LEAST_BITS = {Codec.H264: 0.005, Codec.PRORES: 0.5, Codec.FFV1: 1.0}  # a sample
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """How the result is encoded; crf and preset concern H.264 alone."""
+
+    codec: Codec = Codec.H264
+    crf: int = 16  # 0 (largest file) to 51
+    preset: str = "medium"  # one of PRESETS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:
+            raise OptionError(f"crf must be 0 to 51, not {self.crf}; 16 can hardly be told from the source.")
+        if self.preset not in PRESETS:
+            raise OptionError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """How frames reach the encoder."""
+
+    pixel_format: str  # of the planes that go to ffmpeg
+    convert: Callable[[Frame], tuple[np.ndarray, ...]]
+    filters: tuple[str, ...]
+    args: tuple[str, ...]  # ffmpeg's, for the output
+    notes: tuple[str, ...]
+
+
+def output_path(path: str | Path, codec: Codec) -> Path:
+    """`path` with the codec's container as its suffix, where it has no suffix of media.
+
+    Raises:
+        OptionError: `path` has the suffix of another container, of a sound or of a picture, or ends like a folder.
+    """
+    if str(path).endswith(("/", os.sep)) or os.path.isdir(path):
+        example = Path(path) / f"dubbed{codec.suffix}"
+        raise OptionError(f"{path} is a folder: name a file in it for the result, such as {example}.")
+    if not Path(path).name:
+        raise OptionError(f"{str(path)!r} names no file for the result: give one, such as dubbed{codec.suffix}.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OptionError(f"{path} is a device or a pipe: name a file for the result.")
+    path = Path(path)
+    suffix = path.suffix.lower()
+    kind = mimetypes.guess_type(f"name{suffix}")[0] or ""
+    if suffix not in OTHER_SUFFIXES and not kind.startswith(("video/", "audio/", "image/")) and suffix != codec.suffix:
+        return path.with_name(path.name + codec.suffix)
+    if suffix != codec.suffix:
+        raise OptionError(
+            f"{codec.label} is written to a {codec.suffix} file, not to {path.name}: name it "
+            f"{path.stem}{codec.suffix}, or choose another codec."
+        )
+    return path
+
+
+def least_size(layout: Layout, codec: Codec) -> float:
+    """Bytes that a frame takes at the very least, of pictures that people film; mostly it is several times as many."""
+    samples = sum(rows * columns for rows, columns in layout.pixel_format.plane_shapes(layout.width, layout.height))
+    return samples * LEAST_BITS[codec] / 8
+
+
+def plan_picture(clip: Clip, options: WriterOptions) -> PicturePlan:
+    """Keeps the source's own samples wherever the codec can hold them, and says where it can't."""
+    layout = Layout.of(clip)
+    source = layout.pixel_format
+    tags = replace(clip.color, range="pc") if source.is_full_range and not source.is_rgb else clip.color
+    if options.codec is Codec.FFV1:
+        return _ffv1(clip, layout, tags)
+    if options.codec is Codec.PRORES:
+        return _prores(clip, layout, tags)
+    return _h264(clip, layout, tags, options)
+
+
+def plan_layer(clip: Clip) -> PicturePlan:
+    """ProRes 4444 of frames with four planes, 10-bit Y'CbCr 4:4:4 and alpha, laid out as `layer_clip` says.
+
+    Of the codecs that editing and compositing programs read it is the one with alpha (kept without loss).
+    """
+    args = ("-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16", "-vendor", "apl0")
+    plan = _plan(Layout.of(clip), lambda frame: frame.planes, clip.color, clip, (*args, "-pix_fmt", LAYER_FORMAT), [])
+    return replace(plan, pixel_format=LAYER_FORMAT)
+
+
+def layer_clip(clip: Clip) -> Clip:
+    """What a layer over `clip` is as a clip: its size, times, rotation and colours in 10-bit 4:4:4."""
+    color = BT709 if Layout.of(clip).pixel_format.is_rgb else clip.color
+    color = replace(color, range="tv", chroma_location=None)
+    return replace(clip, images=None, pixel_format="yuv444p10le", color=color, audio_codec=None)
+
+
+def matte_clip(clip: Clip, codec: Codec) -> Clip:
+    """What a matte of `clip` is as a clip: its size, times and rotation, grey in the format that `codec` holds best."""
+    whole = clip.width % 2 == 0 and clip.height % 2 == 0
+    formats = {
+        Codec.H264: "yuv420p" if whole else "yuv444p",
+        Codec.PRORES: "yuv422p10le",
+        Codec.FFV1: "yuv444p10le",
+    }
+    color = replace(BT709, chroma_location=None)
+    return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None)
+
+
+def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
+    # Slices that share a chroma sample lose some in ffmpeg 7 and are refused by ffmpeg 9; version 1 has none at all.
+    whole = layout.width % 2 == 0 and layout.height % 2 == 0 and min(layout.width, layout.height) >= SMALLEST_SLICED
+    args = ["-c:v", "ffv1", "-g", "1", *(("-level", "3", "-slicecrc", "1") if whole else ("-level", "1"))]
+    notes = []
+    if any((int(stamp) * clip.time_base * 1000).denominator != 1 for stamp in clip.stamps):
+        notes.append("Matroska keeps times in whole milliseconds: each frame's time is the source's, rounded to that.")
+    if clip.pixel_format == IN_MEMORY:
+        target = _target("gbrp16le", layout, ColorTags(matrix="gbr", range="pc"))
+        notes.append("Images in memory were written as 16-bit RGB (gbrp16le): 8-bit levels stay exact.")
+        return _plan(target, lambda frame: _redrawn(frame, target), ColorTags("gbr", "pc"), clip, args, notes)
+    if layout.pixel_format.is_rgb:
+        tags = replace(tags, matrix="gbr", range=tags.range or "pc")
+    return _plan(layout, lambda frame: frame.planes, tags, clip, args, notes)
+
+
+def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
+    args = ("-c:v", "prores_ks", "-profile:v", "hq", "-vendor", "apl0", "-pix_fmt", "yuv422p10le")
+    source = layout.pixel_format
+    if source.is_rgb:
+        target = _target("yuv422p10le", layout, BT709)
+        notes = ["RGB was converted to bt709 yuv422p10le, which ProRes 422 HQ holds: every sample was computed anew."]
+        return _plan(target, lambda frame: _redrawn(frame, target), BT709, clip, args, notes)
+    if source.name == "yuv422p10le" and not layout.is_full_range:
+        return _plan(layout, lambda frame: frame.planes, tags, clip, args, [])
+    matrix = next(name for name, weights in LUMA_WEIGHTS.items() if weights == layout.luma_weights)
+    matrix = tags.matrix or matrix
+    ranges = f"in_range={'pc' if layout.is_full_range else 'tv'}:out_range=tv"
+    scale = f"scale={ranges}:in_color_matrix={_scale_name(matrix)}:out_color_matrix={_scale_name(matrix)}"
+    notes = [
+        f"ProRes 422 HQ holds yuv422p10le only: the source's {source.name} samples were converted"
+        f"{', from full to video range' if layout.is_full_range else ''}."
+    ]
+    tagged = replace(tags, range="pc" if layout.is_full_range else tags.range)
+    return _plan(
+        layout, lambda frame: frame.planes, tagged, clip, args, notes, after=(f"{scale}:flags=bicubic+accurate_rnd",)
+    )
+
+
+def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -> PicturePlan:
+    args = ("-c:v", "libx264", "-crf", str(options.crf), "-preset", options.preset)
+    source = layout.pixel_format
+    odd = layout.width % (1 << max(source.chroma_shift_x, source.is_rgb)) or layout.height % (
+        1 << max(source.chroma_shift_y, source.is_rgb)
+    )
+    notes = []
+    if source.is_rgb:
+        deep = "10le" if source.bits in (10, 12, 16) else ""
+        chroma = 444 if odd or source.name != IN_MEMORY else 420
+        target = _target(f"yuv{chroma}p{deep}", layout, BT709)
+        notes.append(f"RGB was converted to bt709 {target.pixel_format.name}: every sample was computed anew.")
+        tags = BT709
+
+        def convert(frame: Frame) -> tuple[np.ndarray, ...]:
+            return _redrawn(frame, target)
+
+    else:
+        bits = min(source.bits, 10)
+        chroma = "444" if odd else source.name[3:].lstrip("j")[:3]
+        target = replace(layout, pixel_format=PixelFormat.of(f"yuv{chroma}p{'10le' if bits == 10 else ''}"))
+        if source.bits > bits:
+            notes.append("H.264 is written with 10 bits at most: the source's 12-bit samples were rounded.")
+        if odd:
+            notes.append(
+                f"H.264 can't hold {source.name} of an odd size ({layout.width}×{layout.height}): chroma was "
+                f"interpolated to {target.pixel_format.name}, luma is untouched."
+            )
+            tags = replace(tags, chroma_location=None)
+
+        def convert(frame: Frame) -> tuple[np.ndarray, ...]:
+            planes = frame.without_subsampling() if odd else frame.planes
+            return planes if source.bits == bits else tuple(_rounded(plane, source.bits - bits) for plane in planes)
+
+    if target.pixel_format.name not in PLAYABLE:
+        notes.append(
+            f"The picture keeps {target.pixel_format.name}: editing programs read it, few players and browsers do "
+            f"(they want 8-bit 4:2:0 of an even size)."
+        )
+    return _plan(target, convert, tags, clip, (*args, "-pix_fmt", _pipe_name(target.pixel_format)), notes)
+
+
+def _plan(
+    target: Layout,
+    convert: Callable[[Frame], tuple[np.ndarray, ...]],
+    tags: ColorTags,
+    clip: Clip,
+    args: Sequence[str],
+    notes: list[str],
+    after: tuple[str, ...] = (),
+) -> PicturePlan:
+    named = {
+        "range": tags.range,
+        "colorspace": tags.matrix,
+        "color_primaries": tags.primaries,
+        "color_trc": tags.transfer,
+    }
+    known = [f"{key}={value}" for key, value in named.items() if value]
+    aspect = clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect
+    filters = ([f"setparams={':'.join(known)}"] if known else []) + list(after)
+    filters.append(f"setsar={Fraction(aspect).numerator}/{Fraction(aspect).denominator}")
+    said = [] if after or not tags.range else ["-color_range", tags.range]  # else full range is converted unasked
+    said += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
+    return PicturePlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *said), tuple(notes))
+
+
+def _target(name: str, layout: Layout, tags: ColorTags) -> Layout:
+    """Where RGB frames of `layout` are drawn to."""
+    pixel_format = PixelFormat.of(name)
+    return replace(
+        layout,
+        pixel_format=pixel_format,
+        luma_weights=None if pixel_format.is_rgb else LUMA_WEIGHTS[tags.matrix],
+        is_full_range=is_full_range(tags, pixel_format),
+        siting=siting(tags.chroma_location, pixel_format),
+        rotation=0,
+    )
+
+
+def _redrawn(frame: Frame, target: Layout) -> tuple[np.ndarray, ...]:
+    """The frame's stored picture in the planes of `target`."""
+    stored = Frame(frame.planes, 0, 0, replace(frame.layout, rotation=0))
+    shapes = target.pixel_format.plane_shapes(target.width, target.height)
+    drawn = Frame(tuple(np.zeros(shape, target.pixel_format.dtype) for shape in shapes), 0, 0, target)
+    whole = Roi(0, 0, target.width, target.height)
+    drawn.paste(whole, stored.rgb(), torch.ones(target.height, target.width))
+    return drawn.planes
+
+
+def _rounded(plane: np.ndarray, dropped: int) -> np.ndarray:
+    """Samples with `dropped` bits fewer, to nearest."""
+    top = (1 << 16 if plane.dtype == np.uint16 else 1 << 8) - 1
+    half = 1 << (dropped - 1)
+    return np.minimum((np.minimum(plane, top - half) + half) >> dropped, 1023).astype(np.uint16)
+
+
+def _pipe_name(pixel_format: PixelFormat) -> str:
+    return pixel_format.name.replace("yuvj", "yuv")  # the range is told apart from the format
+
+
+def _scale_name(matrix: str) -> str:
+    return {"bt2020nc": "bt2020", "bt470bg": "smpte170m"}.get(matrix, matrix)
+
+
+def check_stamps(stamps: np.ndarray) -> np.ndarray:
+    """`stamps` as int64, strictly rising and at least one; OutputError otherwise."""
+    stamps = np.asarray(stamps, np.int64)
+    if stamps.ndim != 1 or not len(stamps):
+        raise OutputError("There is no frame to write.")
+    if (np.diff(stamps) <= 0).any():
+        raise OutputError(
+            f"Frame {int(np.argmax(np.diff(stamps) <= 0)) + 1} is to be shown before the one ahead of it."
+        )
+    return stamps

@@ -1,0 +1,134 @@
+"""A small copy of a video that every web page can play: 8-bit 4:2:0 H.264 and AAC in an mp4, for looking at only."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import OutputError, VideoError
+from ...files.scratch import replacing
+from ...media.ffmpeg import FfmpegStream, run_ffmpeg
+from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
+from ...media.streams import audio_stream, video_stream
+from ...types import Progress
+from ..pixel_format import HD_HEIGHT
+from ..reading.probing import MATRICES, TRANSFERS
+
+HEIGHT = 480  # pixels
+HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}  # PQ and HLG
+PAGE_FORMATS = {"yuv420p", "yuvj420p"}
+PAGE_SOUNDS = {"aac", "mp3", "mp3float"}
+PICTURE = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-g", "50")
+SOUND = ("-c:a", "aac", "-b:a", "160k", "-ac", "2")
+
+
+def page_can_play(path: str | Path) -> bool:
+    """Whether web pages play the file as it is: H.264 of 8 bits and 4:2:0, sound they know, in an mp4 or mov.
+
+    Raises:
+        VideoError: the file can't be read, or holds no video.
+    """
+    facts = _facts(Path(path))
+    sounds = facts.sound is None or facts.sound in PAGE_SOUNDS
+    return facts.is_mov and facts.codec == "h264" and facts.pixel_format in PAGE_FORMATS and sounds
+
+
+def write_proxy(
+    video_path: str | Path, out_path: str | Path, height: int = HEIGHT, on_progress: Progress | None = None
+) -> Path:
+    """Writes the proxy and returns its path; it appears, whole, when it is done.
+
+    Upright, with square pixels, no higher than `height` and never enlarged; every frame at its own time. Any range and
+    matrix become BT.709 video range; HDR (PQ, HLG) is brought to the BT.709 range of light by ffmpeg's perceptual
+    mapping from its version 7.1 on, before that it keeps its tags and leaves the mapping to the page. For judging lips,
+    not colours.
+
+    Raises:
+        VideoError: the file can't be read, or holds no video.
+        OutputError: the proxy can't be written.
+    """
+    video_path, out_path = Path(video_path), Path(out_path)
+    facts = _facts(video_path)
+    args = ["-y", "-progress", "pipe:1", "-stats_period", "0.2", *ffmpeg_input(video_path, VideoError)]
+    args += ["-map", f"0:{facts.index}", *facts.sound_map, "-map_metadata", "-1", "-fps_mode", "passthrough"]
+    args += ["-enc_time_base:v", "demux", "-vf", _filters(facts, height), *PICTURE, *SOUND]
+    args += ["-movflags", "+faststart", "-f", "mp4"]
+    what = f"Can't write {out_path}, a copy for the page"
+    try:
+        with (
+            replacing(out_path) as partial,
+            FfmpegStream([*args, ffmpeg_output(partial)], error=OutputError, what=what) as ffmpeg,
+        ):
+            for line in ffmpeg.lines():
+                name, _, value = line.partition("=")
+                if name == "frame" and on_progress:
+                    done = int(value)
+                    on_progress(done, max(done, facts.frames))
+            ffmpeg.finish()
+    except OSError as problem:
+        raise OutputError(f"Can't put {out_path} in place: {problem.strerror or problem}.") from None
+    return out_path
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a file says of its video."""
+
+    index: int  # of the stream
+    is_mov: bool
+    codec: str
+    pixel_format: str | None
+    stored_height: int
+    matrix: str | None
+    transfer: str | None
+    frames: int  # about
+    sound: str | None  # its codec
+    sound_map: tuple[str, ...]  # ffmpeg's arguments that take the sound along
+
+
+def _facts(path: Path) -> _Facts:
+    import av
+
+    try:
+        with open_container(path, VideoError) as container:
+            stream = video_stream(container)
+            if stream is None:
+                raise VideoError(f"{path} has no video stream: name a video file.")
+            context = stream.codec_context
+            seconds = (container.duration or 0) / av.time_base
+            sound = audio_stream(container)
+            return _Facts(
+                index=stream.index,
+                is_mov="mov" in container.format.name.split(","),
+                codec=context.name,
+                pixel_format=context.pix_fmt,
+                stored_height=context.height,
+                matrix=MATRICES.get(int(context.colorspace)),
+                transfer=TRANSFERS.get(int(context.color_trc)),
+                frames=stream.frames or round(seconds * float(stream.average_rate or 0)),
+                sound=None if sound is None else sound.codec_context.name,
+                sound_map=() if sound is None else ("-map", f"0:{sound.index}"),
+            )
+    except (av.FFmpegError, OSError) as problem:
+        raise VideoError(f"Can't read {path} ({problem.strerror or problem}).") from None
+
+
+def _filters(facts: _Facts, height: int) -> str:
+    rows = f"2*max(1\\,trunc(min({height}\\,ih)/2))"
+    options = [f"h={rows}", "w=2*max(1\\,round(oh*dar/2))", "flags=bicubic+accurate_rnd", "out_range=tv"]
+    is_rgb = (facts.pixel_format or "").startswith(("gbr", "rgb", "bgr"))
+    if facts.matrix is None and not is_rgb:  # guessed as players do, and as the rest of the engine does
+        options.append(f"in_color_matrix={'bt709' if facts.stored_height >= HD_HEIGHT else 'smpte170m'}")
+    hdr = facts.transfer in HDR_TRANSFERS
+    if hdr and _maps_light():
+        options += ["out_primaries=bt709", "out_transfer=bt709", "intent=perceptual"]
+    options.append(f"out_color_matrix={'bt2020' if hdr and not _maps_light() else 'bt709'}")
+    return f"scale={':'.join(options)},format=yuv420p,setsar=1"
+
+
+@functools.cache
+def _maps_light() -> bool:
+    """Whether ffmpeg's scale filter converts primaries and transfer."""
+    shown = run_ffmpeg(["-h", "filter=scale"], error=OutputError, what="Can't ask ffmpeg about its filters")
+    return b"out_transfer" in shown

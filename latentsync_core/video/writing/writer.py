@@ -1,0 +1,272 @@
+"""Streams frames into a new file: the source's planes, stamps and tags to an encoder, sound beside them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from ...errors import AudioError, OutputError
+from ...files.output_checks import check_room, check_target
+from ...files.scratch import ScratchFolder
+from ...media.ffmpeg import QUIET, ffmpeg_executable, useful_line
+from ...media.opening import PIPED_FRAMES, ffmpeg_input, ffmpeg_output, open_frame_pipe
+from ...types import Clip
+from ..frame import Frame
+from ..pixel_format import Layout
+from .audio_plan import audio_clock, plan_audio
+from .encoding import Codec, PicturePlan, WriterOptions, check_stamps, least_size, output_path, plan_picture
+
+__all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path"]
+
+DEFAULTS = WriterOptions()
+LATEST_START = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
+FINEST_MP4_TICK = 10_000  # ticks a second at the least, so that sound and edit lists round to little
+
+log = logging.getLogger(__name__)
+
+
+class FrameWriter:
+    """Writes frames to `path`, which appears, whole, when the `with` block ends well; otherwise nothing is left.
+
+    Times are `stamps` exactly where the container can hold them (see `notes`). The sound's file begins with the first
+    frame and is cut where the last one ends (to a packet, where it is copied). A
+    trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin at 0.
+
+    Args:
+        path: gets the codec's suffix where it has none.
+        clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
+        stamps: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
+        audio: a file whose first sound stream goes beside the picture.
+        plan: how frames reach the encoder, where that is not for `plan_picture` to say.
+
+    Attributes:
+        path: where the result will be.
+        notes: sentences for the user: what had to be converted, what players may not take.
+
+    Raises, while opening, writing or leaving:
+        OutputError: the folder is missing, nothing can be written there, or there is no room.
+        OptionError: the suffix is that of another codec's container.
+        AudioError: `audio` can't be read.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        clip: Clip,
+        *,
+        options: WriterOptions = DEFAULTS,
+        stamps: np.ndarray,
+        audio: Path | None = None,
+        plan: PicturePlan | None = None,
+    ) -> None:
+        self.path = output_path(path, options.codec)
+        self._clip, self._layout = clip, Layout.of(clip)
+        self._stamps = check_stamps(stamps)
+        self._plan = plan or plan_picture(clip, options)
+        self.notes = list(self._plan.notes)
+        self._codec = options.codec
+        self._audio = None if audio is None else Path(audio)
+        self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
+        if self._audio_plan is not None:
+            self.notes += self._audio_plan.notes
+        first = int(self._stamps[0]) * clip.time_base
+        if clip.first_frame > 0 or not 0 <= first < LATEST_START:
+            self._stamps, first = self._stamps - self._stamps[0], Fraction(0)
+        self._first = first
+        self._written = 0
+        self._pipe = None  # the container that frames go into
+
+    def try_out(self) -> None:
+        """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
+
+        For asking before long work begins. Raises what opening, writing or leaving the writer would.
+        """
+        check_target(self.path)
+        check_room(self.path.parent, least_size(self._layout, self._codec) * len(self._stamps), self.path.name)
+        try:
+            with ScratchFolder(self.path.parent) as folder:
+                trial = copy.copy(self)
+                trial.path = folder / self.path.name  # the name is tried out too
+                trial._stamps = self._stamps[:1]
+                with trial:
+                    trial._write_blank()
+        except OSError as problem:
+            raise OutputError(f"Can't write into {self.path.parent}: {problem.strerror or problem}.") from None
+
+    def __enter__(self) -> FrameWriter:
+        check_target(self.path)
+        folder = self.path.parent
+        try:
+            self._scratch = ScratchFolder(folder)
+        except OSError as problem:
+            raise OutputError(f"Can't write into {folder}: {problem.strerror or problem}.") from None
+        self._temporary = self._scratch.path / f"part{self.path.suffix}"
+        self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
+        try:
+            self._process = subprocess.Popen(
+                [
+                    ffmpeg_executable(),
+                    *(option for option in QUIET if option != "-nostdin"),
+                    *self._arguments(),
+                    ffmpeg_output(self._temporary),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._messages,
+                bufsize=0,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            try:
+                self._open_pipe()
+            except BaseException:
+                self._end_process()
+                raise
+        except BaseException:
+            self._messages.close()
+            self._scratch.close()
+            raise
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Appends a frame; it is shown at the next of the writer's stamps, whatever its own."""
+        import av
+
+        if self._written == len(self._stamps):
+            raise OutputError(f"{self.path.name} was opened for {len(self._stamps)} frames; one more came.")
+        if frame.layout != self._layout:
+            raise OutputError(
+                f"Frame {self._written} is {frame.width}×{frame.height} {frame.layout.pixel_format.name}, not as "
+                f"{self._clip.name} has them."
+            )
+        planes = self._plan.convert(frame)
+        packet = av.Packet(np.concatenate([np.ascontiguousarray(plane).reshape(-1).view(np.uint8) for plane in planes]))
+        packet.pts = packet.dts = int(self._stamps[self._written])
+        packet.time_base, packet.stream, packet.is_keyframe = self._clip.time_base, self._stream, True
+        with self._telling_why():
+            self._pipe.mux(packet)
+        self._written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._end_process()
+            self._messages.close()
+            self._scratch.close()
+
+    def _finish(self) -> None:
+        if self._written < len(self._stamps):
+            raise OutputError(
+                f"Only {self._written} of {len(self._stamps)} frames were written; {self.path.name} was not made."
+            )
+        with self._telling_why():
+            self._pipe.close()
+            self._process.stdin.close()
+        if self._process.wait():
+            raise self._failure()
+        try:
+            os.replace(self._temporary, self.path)
+        except OSError as problem:
+            raise OutputError(f"Can't put {self.path} in place: {problem.strerror or problem}.") from None
+        for note in self.notes:
+            log.info("%s: %s", self.path.name, note)
+
+    def _write_blank(self) -> None:
+        self.write(Frame.blank(self._layout))
+
+    def _arguments(self) -> list[str]:
+        turn = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
+        args = ["-y", "-copyts", "-noautorotate", *(["-display_rotation", str(turn)] if turn else [])]
+        args += PIPED_FRAMES
+        if self._audio is not None:
+            args += ["-itsoffset", f"{float(self._first - audio_clock(self._audio)):.6f}"]
+            args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
+            # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
+            # copies, but counts from a stream's own begin where it encodes.
+            end = f"{float(self._first) + self._seconds():.6f}"
+            filters = (
+                self._audio_plan.filters
+                if self._audio_plan.is_copy
+                else (f"atrim=end={end}", *self._audio_plan.filters)
+            )
+            args += ["-t", end, *(["-af", ",".join(filters)] if filters else []), *self._audio_plan.args]
+        args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+        args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
+        if self._codec is Codec.FFV1:
+            args += [
+                "-avoid_negative_ts",
+                "disabled",
+            ]  # sound that begins early (AAC's lead-in) must not move the picture
+            # Else Matroska's ids would be drawn at random. MP4 and MOV, the same every time, would lose their metadata.
+            args += ["-fflags", "+bitexact"]
+        else:
+            ticks = self._clip.time_base.denominator
+            ticks *= ceil(FINEST_MP4_TICK / ticks)
+            args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
+        return args
+
+    def _seconds(self) -> float:
+        """From the first frame's begin to the last one's end."""
+        return float(int(self._stamps[-1] - self._stamps[0]) * self._clip.time_base + 1 / self._clip.fps)
+
+    def _open_pipe(self) -> None:
+        rate = self._clip.fps
+        self._pipe = open_frame_pipe(self._process.stdin)
+        self._stream = self._pipe.add_stream(
+            "rawvideo",
+            rate=rate,
+            width=self._layout.width,
+            height=self._layout.height,
+            pix_fmt=self._plan.pixel_format,
+            time_base=self._clip.time_base,
+        )
+        self._stream.time_base = self._clip.time_base
+        self._stream.metadata["r_frame_rate"] = f"{rate.numerator}/{rate.denominator}"  # NUT's own name for it
+
+    @contextmanager
+    def _telling_why(self) -> Iterator[None]:
+        """Turns a pipe broken by ffmpeg's end into what ffmpeg said."""
+        import av
+
+        try:
+            yield
+        except (OSError, av.FFmpegError):
+            raise self._failure() from None
+
+    def _failure(self) -> OutputError:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            code = -1
+        self._messages.seek(0)
+        messages = self._messages.read()
+        log.warning("ffmpeg said: %s", messages.decode("utf-8", "replace"))
+        if b"No space left" in messages or b"File too large" in messages:
+            return OutputError(f"There is no room left in {self.path.parent}: free some, or write to another disk.")
+        return OutputError(f"Can't write {self.path}: {useful_line(messages, code)}.")
+
+    def _end_process(self) -> None:
+        import av
+
+        self._process.kill()
+        self._process.wait()
+        # PyAV 17 and older write the trailer of a container that was left open when it is collected; its file is closed
+        # by then, and the whole program ends. Here the pipe is merely broken.
+        if self._pipe is not None:
+            with suppress(OSError, ValueError, av.FFmpegError):
+                self._pipe.close()
+        self._process.stdin.close()
