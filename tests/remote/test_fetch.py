@@ -503,7 +503,7 @@ import sys
 from pathlib import Path
 from latentsync_core.remote.fetch import DownloadLimits, download_url
 from tests.https_server import FilmServer
-from tests.test_url_download import FILM
+from tests.remote.test_fetch import FILM
 
 server, folder = FilmServer(int(sys.argv[1])), Path(sys.argv[2])
 tell = lambda done, total: print("waiting", flush=True)
@@ -517,7 +517,7 @@ def test_a_second_process_waits_for_the_first_and_then_has_nothing_to_fetch(serv
     def let_the_second_wait(done: int, total: int) -> None:
         if done and not second:
             command = [sys.executable, "-c", FETCH_AND_TELL, str(server.port), str(tmp_path)]
-            root = Path(module.__file__).parents[1]
+            root = Path(module.__file__).parents[2]
             second.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env={**os.environ}))
             assert [second[0].stdout.readline() for _ in range(3)] == ["waiting\n"] * 3
 

@@ -15,7 +15,7 @@ from tests.comfyui.third_party.small_workflow import SERVER, good_workflow, node
 from tests.comfyui.third_party.stand_in_pack import NODE_CLASS_MAPPINGS
 
 PACKS = sorted(FACTS_FOLDER.glob("*.json"))
-WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 FACTS = load_facts()
 
 

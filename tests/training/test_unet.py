@@ -24,7 +24,7 @@ from training.measure_steps import errors
 from training.measure_unet import Drawing, begun, best_lag, closeness, figures, paused, redrawn, weights_in
 from training.perceptual import Perceptual
 from training.sequences import other_take
-from training.train_unet import (  # fmt: skip
+from training.train_unet import (
     CONFIG,
     WINDOW,
     build,
@@ -38,7 +38,7 @@ from training.train_unet import (  # fmt: skip
     windows_of,
 )
 
-from .one_thread import one_thread  # noqa: F401
+from ..one_thread import one_thread  # noqa: F401
 
 FRAMES = 75
 SHUT = slice(20, 40)  # frames of the second clip whose mouth is closed

@@ -16,7 +16,7 @@ from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from tests import astronaut
-from tests.test_frame import clip_of, frame_of
+from tests.video.test_frame import clip_of, frame_of
 from training.backdrop import backdrop
 from training.scenes import cuts, render, side_by_side
 

@@ -21,7 +21,7 @@ from training.stage2_data import Stage2Clips
 from training.train_stage2 import LEARNED, Judges, Weights, clean_estimate, learning, losses_of, train
 from training.train_unet import WINDOW, build, save, signal_shares
 
-from .one_thread import one_thread  # noqa: F401
+from ..one_thread import one_thread  # noqa: F401
 
 ALONE = {name: Weights(**{"perceptual": 0, "sync": 0, "trepa": 0, name: 1}) for name in ("perceptual", "sync", "trepa")}
 

@@ -14,7 +14,7 @@ from training.measure_trepa_encoder import LADDERS, measured, windows
 from training.spoil import other_mouths
 from training.train_trepa import CONFIGS, HIDDEN, WEIGHTS, build, hidden_of, settled, train, windows_of
 
-from .one_thread import one_thread  # noqa: F401
+from ..one_thread import one_thread  # noqa: F401
 
 SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=64)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.comfyui.third_party.node_facts import load_facts
 
-FOLDER = Path(__file__).parents[1] / "workflows"
+FOLDER = Path(__file__).parents[2] / "workflows"
 WORKFLOWS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 OURS, CORE = "comfyui-latentsync-dub", "comfy-core"
 THUMBNAIL_BYTES = 150_000

@@ -16,7 +16,7 @@ from training.mouth_meter import measure
 from training.train_vae import CONFIG, WEIGHTS, build, load, save, train, with_unit_latents
 from training.vae_data import batch_of, drawn_crops
 
-from .one_thread import one_thread  # noqa: F401
+from ..one_thread import one_thread  # noqa: F401
 
 TINY_STEP = 2 * 64 * 64  # pixels
 needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.train_vae")

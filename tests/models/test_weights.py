@@ -421,7 +421,7 @@ def test_a_device_that_is_not_there_is_refused(device):
 def test_the_full_models_config_is_read_off_its_shapes():
     import gzip
 
-    packed = Path(__file__).parent / "parity/data/unet_keys.json.gz"
+    packed = Path(__file__).parents[1] / "parity/data/unet_keys.json.gz"
     full = json.loads(gzip.decompress(packed.read_bytes()))
     config = weights.UNetConfig.from_shapes({key: tuple(shape) for key, shape in full["keys"].items()})
     assert config == weights.UNetConfig.from_dict(full["config"])
@@ -444,7 +444,7 @@ def converting(destination: Path, most: int = 0) -> subprocess.Popen:
     """The command, in a process whose files can't exceed `most` bytes, as on a full disk; 0 sets no limit."""
     return subprocess.Popen(
         [sys.executable, "-c", CONVERT, str(most), "nano", str(destination)],
-        cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 

@@ -7,15 +7,7 @@ import torch
 from latentsync_core.faces.detection.face_mesh import face_mesh
 from latentsync_core.faces.detection.layer_list import ASSETS
 from latentsync_core.faces.detection.region import FaceRegion
-from latentsync_core.faces.identity.embedding import (
-    CHIP,
-    EMBEDDING,
-    MARGIN,
-    PLACES,
-    VERTICES,
-    embed_faces,
-    face_chip,
-)
+from latentsync_core.faces.identity.embedding import CHIP, EMBEDDING, MARGIN, PLACES, VERTICES, embed_faces, face_chip
 from tests import astronaut
 from tests.parity.make_identity_data import TESTS, golden_chips
 from training.head import Pose

@@ -26,7 +26,7 @@ from latentsync_core.video.writing.proxy import write_proxy
 from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import make_clip, make_sound
 
-ENGINE = Path(__file__).parents[1] / "latentsync_core"
+ENGINE = Path(__file__).parents[2] / "latentsync_core"
 NODES = ENGINE.parent / "nodes"
 NAMES = [
     "take:1{}",

@@ -12,7 +12,7 @@ from training.measure_syncnet import figures
 from training.sync_data import sync_clips
 from training.train_syncnet import EACH, LEAST_SHIFT, WEIGHTS, batch_of, build, loss_of, save, train
 
-from .one_thread import one_thread  # noqa: F401
+from ..one_thread import one_thread  # noqa: F401
 
 
 @pytest.fixture(scope="module")
