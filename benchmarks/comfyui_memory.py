@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from latentsync_core.cli.demo import SCENE, VOICE
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.models.loading.bundle import save_bundle
@@ -24,6 +23,7 @@ from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.unet.config import UNetConfig
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
+from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.video.reading.probing import probe
 from tests.comfyui.graphs import Graph
 from tests.comfyui.server import ComfyServer

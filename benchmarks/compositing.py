@@ -18,7 +18,7 @@ from latentsync_core.compositing.compositor import CompositeOptions, mouth_regio
 from latentsync_core.compositing.rendering import blend_mouth
 from latentsync_core.faces.alignment.align import crop_face, crop_size
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask
-from latentsync_core.types import Clip
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 

@@ -24,7 +24,7 @@ from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_poin
 from latentsync_core.faces.keyframes.interpolate import follow_marks
 from latentsync_core.faces.keyframes.marks import IN_DETECTED_BOX, Mark, points_of_box
 from latentsync_core.faces.tracking.redetect import FaceOptions, meshes_of
-from latentsync_core.types import Clip
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe

@@ -10,7 +10,8 @@ import numpy as np
 
 from latentsync_core.faces.alignment.smoothing import steady_landmarks
 from latentsync_core.faces.crop_path import path_transforms
-from latentsync_core.types import FaceTracks, Outcome
+from latentsync_core.faces.face_tracks import FaceTracks
+from latentsync_core.faces.limits import Outcome
 
 NEARBY = 1  # frames by which a boundary may be off
 ON_FACE = 0.6  # eye distances between found and true points up to which a track lies on a person

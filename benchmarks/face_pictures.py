@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from latentsync_core.types import FaceTracks
+from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.video.reading.reader import FrameReader
 
 from . import face_figures as figures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from latentsync_core.types import FaceTracks
+from latentsync_core.faces.face_tracks import FaceTracks
 
 from . import face_figures as figures
 

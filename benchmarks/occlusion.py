@@ -32,10 +32,10 @@ from torch import Tensor
 
 from latentsync_core.compositing.compositor import face_layer, mouth_region
 from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size, template
+from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.occlusion import occlusion
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.imaging import affine
-from latentsync_core.types import FaceTracks
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader

@@ -23,7 +23,7 @@ from latentsync_core.faces.alignment.align import crop_size
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.media.ffmpeg import FfmpegStream, run_ffmpeg
-from latentsync_core.types import Clip
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.pixel_format import PixelFormat
 from latentsync_core.video.reading.probing import probe
 

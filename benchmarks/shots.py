@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 
 from latentsync_core.faces.tracking.shots import ShotFinder
-from latentsync_core.types import Clip
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe

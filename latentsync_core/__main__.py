@@ -463,7 +463,7 @@ def _print_report(report, as_json: bool, fetched: list[FetchedInput] | None = No
                 first, stop = stretch["frames"]
                 print(f"  {who}frames {first} to {stop - 1} passed through: {stretch['outcome']}")
     for start, stop in report.occluded:
-        print(f"  frames {start} to {stop - 1}: what lies before a mouth stayed as it was filmed")
+        print(f"  frames {start} to {stop - 1}: an object in front of a mouth was left unchanged")
     for note in report.notes:
         print(f"  note: {note}")
 

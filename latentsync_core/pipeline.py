@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +17,9 @@ from .compositing.compositor import CompositeOptions
 from .compositing.rendering import render
 from .errors import VideoError
 from .faces.alignment.align import AlignOptions
-from .faces.cache import found_before
 from .faces.crop_path import path_transforms
-from .faces.find import everybody
-from .faces.keyframes.marks import read_marks
+from .faces.face_tracks import FaceTracks
+from .faces.find import find_faces
 from .faces.limits import TouchLimits
 from .faces.report import as_data
 from .faces.selection import FaceChoice, check_apart, choose
@@ -30,19 +28,15 @@ from .files.output_checks import check_overwrites_nothing, check_target
 from .files.scratch import ScratchFolder, sweep
 from .models.loading.weights import load_model
 from .models.model import LatentSyncModel, LoadOptions
+from .progress import PhaseClock, PhaseProgress, Progress, share_of
+from .runs import runs_where
 from .sampling.sampler import Preview, SamplerOptions, check_room_for_patches, sample_faces
+from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, plan_timeline
-from .sampling.windows import runs
-from .types import Clip, FaceTracks, Progress, SyncedFaces
+from .video.clip import Clip
 from .video.reading.probing import probe
 from .video.writing.encoding import WriterOptions, output_path
 from .video.writing.writer import FrameWriter
-
-STEPS_OF_PARTS = 1000  # that progress is told in where a phase has several parts
-
-PhaseProgress = Callable[[str, int, int], None]
-"""Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling or compositing; whatever it
-raises cancels the job and leaves no output file."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ def sync(
     Raises:
         LatentSyncError: one of its kinds, with a sentence for the user.
     """
-    clock = _PhaseClock(on_progress)
+    clock = PhaseClock(on_progress)
     asked, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
     sweep(out.parent, options.work_folder)
@@ -142,7 +136,7 @@ def sync(
             check_apart(faces)
         with clock.phase("voice") as tell:
             heard = [
-                embed_audio(voice, model.whisper, _part(tell, number, len(voices)))
+                embed_audio(voice, model.whisper, share_of(tell, number, len(voices)))
                 for number, voice in enumerate(voices)
             ]
         with clock.phase("sampling") as tell:
@@ -151,7 +145,7 @@ def sync(
                 synced.append(
                     sample(
                         model, chosen, voice, options.sampler, options.length, options.work_folder, longest,
-                        on_progress=_part(tell, number, len(faces)),
+                        on_progress=share_of(tell, number, len(faces)),
                     )
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
@@ -171,8 +165,8 @@ def sync(
         frames=len(present),
         fps=str(clip.fps),
         synced_frames=int(present.sum()),
-        passed_through=tuple(runs(~present)),
-        occluded=tuple(runs(occluded)),
+        passed_through=tuple(runs_where(~present)),
+        occluded=tuple(runs_where(occluded)),
         faces=tuple(as_data(one) for one in faces),
         notes=(
             *(
@@ -186,37 +180,6 @@ def sync(
         ),
         seconds=clock.seconds,
     )
-
-
-def find_faces(
-    clip: Clip,
-    options: FaceOptions | None = None,
-    align: AlignOptions | None = None,
-    limits: TouchLimits | None = None,
-    marks: str = "",
-    folder: Path | None = None,
-    on_progress: Progress | None = None,
-) -> FaceTracks:
-    """Every face of the clip, those marked by hand included; the person seen most is chosen.
-
-    Args:
-        marks: JSON text (`faces.marks.read_marks`).
-        folder: keeps what was found, so that the same clip's faces are there at once the next time; None keeps nothing.
-
-    Raises:
-        FaceError, OptionError, VideoError, OutputError.
-    """
-    options, align, limits = options or FaceOptions(), align or AlignOptions(), limits or TouchLimits()
-    by_hand = read_marks(marks, clip)
-    faces = found_before(
-        clip,
-        repr((options, by_hand)),
-        folder,
-        align,
-        limits,
-        lambda: everybody(clip, options, align, limits, by_hand, on_progress),
-    )
-    return choose(faces)
 
 
 def sample(
@@ -262,13 +225,6 @@ def _picture(source: str | Path) -> torch.Tensor:
     return clip.images[:1]
 
 
-def _part(tell: Progress, number: int, parts: int) -> Progress:
-    """Progress of one of several parts, taken to be equal, as that of the whole."""
-    if parts == 1:
-        return tell
-    return lambda done, total: tell(round(STEPS_OF_PARTS * (number + done / max(total, 1)) / parts), STEPS_OF_PARTS)
-
-
 def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list[str]:
     clip = synced.faces.clip
     written = float((synced.stamps[-1] - synced.stamps[0]) * clip.time_base + 1 / clip.fps)
@@ -276,21 +232,3 @@ def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list
         way_out = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
         return [f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut{way_out}"]
     return []
-
-
-class _PhaseClock:
-    """Names the phase for the caller's progress and measures how long each takes."""
-
-    def __init__(self, on_progress: PhaseProgress | None) -> None:
-        self._on_progress = on_progress
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str):
-        def tell(done: int, total: int) -> None:
-            if self._on_progress:
-                self._on_progress(name, done, total)
-
-        started = time.perf_counter()
-        yield tell
-        self.seconds[name] = time.perf_counter() - started

@@ -15,7 +15,7 @@ from comfy_api.latest import Input, InputImpl
 from ..latentsync_core.audio.clip_audio import clip_audio
 from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import replacing
-from ..latentsync_core.types import Clip
+from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.probing import clip_from_images, probe, standard_rate
 from ._comfy import own_folder
 

@@ -16,8 +16,9 @@ from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.errors import AudioError, OptionError
+from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.sampling.sampler import SamplerOptions
-from ..latentsync_core.types import FaceTracks, SyncedFaces
+from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Faces, Held, Model, Synced, Trepa
 

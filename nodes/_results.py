@@ -18,9 +18,11 @@ from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import render, together
 from ..latentsync_core.files.output_checks import check_overwrites_nothing
+from ..latentsync_core.progress import Progress
+from ..latentsync_core.runs import runs_where
+from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
-from ..latentsync_core.sampling.windows import runs
-from ..latentsync_core.types import Clip, Progress, SyncedFaces
+from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.frame import Frame
 from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
 from ..latentsync_core.video.writing.proxy import page_can_play, write_proxy
@@ -107,7 +109,9 @@ def write_result(
             if on_progress:
                 on_progress(index + 1, frames)
     notes = [note for written in (file, *beside) for note in written.notes]
-    notes += [f"frames {a} to {b - 1}: what lies before a mouth stayed as it was filmed" for a, b in runs(occluded)]
+    notes += [
+        f"frames {a} to {b - 1}: an object in front of a mouth was left unchanged" for a, b in runs_where(occluded)
+    ]
     saved = [written.path for written in ([file] if keep else []) + beside]
     return Result(path, notes + [f"saved: {_below_output(kept)}" for kept in saved], images, masks)
 

@@ -12,7 +12,7 @@ from ..latentsync_core.audio.clip_audio import clip_sound_file
 from ..latentsync_core.audio.mix import mixed_file
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.compositor import CompositeOptions, Region
-from ..latentsync_core.types import SyncedFaces
+from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
 from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
 from ._inputs import checked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio.source import load_audio
-from ..latentsync_core.cli.demo import HER_VOICE, HIS_VOICE, MUSIC_AND_EFFECTS, PORTRAIT, SCENE, TWO_PEOPLE, VOICE
+from ..latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, MUSIC_AND_EFFECTS, PORTRAIT, SCENE, TWO_PEOPLE, VOICE
 from ..latentsync_core.video.reading.probing import probe
 from ._comfy import audio_value, schema
 

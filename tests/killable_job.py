@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from latentsync_core.cli.demo import SCENE, VOICE
 from latentsync_core.files.scratch import PREFIX
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.sampling.windows import WindowOptions
 from latentsync_core.video.writing.encoding import Codec, WriterOptions

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
-from latentsync_core.types import Clip, FaceTrack, FaceTracks
+from latentsync_core.faces.tracks import FaceTrack
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import clip_from_images
 
 

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.sampling.patch_store import PatchStore
-from latentsync_core.types import Clip, FaceTracks, SyncedFaces
+from latentsync_core.sampling.synced_faces import SyncedFaces
+from latentsync_core.video.clip import Clip
 
 RESOLUTION = 64
 SIDE = RESOLUTION // 8

@@ -14,7 +14,7 @@ import torch
 from ..errors import AudioError
 from ..media.opening import open_container
 from ..media.streams import audio_stream
-from ..types import Clip
+from ..video.clip import Clip
 from ..video.reading.probing import check_identity
 from .wav import kept_float_wave
 

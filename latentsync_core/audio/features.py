@@ -19,7 +19,7 @@ from ..errors import AudioError, OptionError, OutputError
 from ..files.scratch import ScratchFolder, replacing
 from ..models.whisper.encoder import ROWS_PER_SECOND, WhisperEncoder
 from ..models.whisper.log_mel import SAMPLE_RATE, scan
-from ..types import Progress
+from ..progress import Progress
 from .source import AudioSource
 
 ROWS_BEFORE, ROWS_AFTER = 4, 6  # of a frame's window, around its own row: rows c-4 ... c+5

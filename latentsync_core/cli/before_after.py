@@ -11,7 +11,8 @@ import torch
 
 from ..audio.source import AudioSource
 from ..faces.tracking.redetect import FaceFollower, FaceOptions
-from ..types import Clip, Roi
+from ..imaging.roi import Roi
+from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.reading.reader import FrameReader
 

@@ -11,20 +11,14 @@ from ..files.scratch import ScratchFolder
 from ..media.ffmpeg import run_ffmpeg
 from ..media.opening import ffmpeg_input, ffmpeg_output
 from ..models.loading.demonstration import NANO
-from ..pipeline import PhaseProgress, SyncOptions, SyncReport, sync
+from ..pipeline import SyncOptions, SyncReport, sync
+from ..progress import PhaseProgress
+from ..sample_scene import MUSIC_AND_EFFECTS, SAMPLE, SCENE, VOICE
 from ..sampling.sampler import SamplerOptions
 from ..video.reading.probing import probe
 from ..video.writing.encoding import Codec, output_path
 from .before_after import write_sheet
 
-SAMPLE = Path(__file__).parents[1] / "assets" / "sample"  # all of it drawn and made by dev/make_sample.py
-SCENE = SAMPLE / "scene.mp4"  # somebody who speaks French
-VOICE = SAMPLE / "voice_en.flac"  # the same in English, as long as the scene
-MUSIC_AND_EFFECTS = SAMPLE / "music_and_effects.ogg"  # what the scene's sound has beside the voice
-PORTRAIT = SAMPLE / "portrait.png"  # somebody to make talk
-TWO_PEOPLE = SAMPLE / "two_people.mp4"  # two who answer each other in French, made by dev/make_two_people.py
-HER_VOICE = SAMPLE / "her_voice_en.flac"  # what each of them says there, in English, as long as the scene
-HIS_VOICE = SAMPLE / "his_voice_en.flac"
 SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
 
 

@@ -18,7 +18,7 @@ from ..errors import OptionError
 from ..faces.alignment.align import crop_size
 from ..faces.alignment.mouth_mask import mouth_mask
 from ..imaging import affine
-from ..types import Roi
+from ..imaging.roi import Roi
 from ..video.frame import Frame
 
 EDGE_SHARE = 20  # the edge's width is the square root of the face's area divided by this

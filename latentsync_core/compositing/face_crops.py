@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import OptionError
+from ..progress import Progress
 from ..sampling.patch_store import PatchKind, PatchStore
-from ..types import Progress, SyncedFaces
+from ..sampling.synced_faces import SyncedFaces
 from .compositor import useful_patch_size
 from .rendering import drawn_faces, frames_with_face, whole_face
 

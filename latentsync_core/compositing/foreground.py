@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..faces.alignment.align import crop_face
 from ..faces.occlusion import occlusion
-from ..types import SyncedFaces
+from ..sampling.synced_faces import SyncedFaces
 from ..video.frame import Frame
 
 LOOKED_AT = 128  # pixels: the crop in which something is looked for, as large as a track's portrait

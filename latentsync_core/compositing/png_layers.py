@@ -15,7 +15,7 @@ import torch
 from ..errors import OutputError
 from ..files.output_checks import check_room, check_target
 from ..files.scratch import ScratchFolder
-from ..types import Clip
+from ..video.clip import Clip
 from ..video.pixel_format import Layout
 from .compositor import Layer
 

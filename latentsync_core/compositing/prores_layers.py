@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..types import Clip
+from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.pixel_format import Layout
 from ..video.writing.encoding import Codec, WriterOptions, layer_clip, matte_clip, plan_layer

@@ -14,7 +14,8 @@ from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import mouth_mask
 from ..faces.selection import check_apart
 from ..sampling.patch_store import PatchKind
-from ..types import Clip, SyncedFaces
+from ..sampling.synced_faces import SyncedFaces
+from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
 from .compositor import CompositeOptions, Layer, drawn_region, face_layer, matte_of, merged, shown_region

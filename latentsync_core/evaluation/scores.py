@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import OptionError
+from ..progress import Progress
 from ..trepa.video_encoder import VideoEncoder, clip_features
-from ..types import Progress
 from .sync_mel import COLUMNS_PER_SECOND, FRAMES_PER_SECOND, mel_windows, sync_mel, window_columns
 from .syncnet import SyncNet, lower_halves
 

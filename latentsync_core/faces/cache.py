@@ -14,9 +14,11 @@ import numpy as np
 from ..errors import OutputError
 from ..files.scratch import replacing
 from ..models.checkpoints.weights_file import UNREADABLE
-from ..types import PER_FRAME, Clip, FaceTrack, FaceTracks
+from ..video.clip import Clip
 from .alignment.align import AlignOptions
+from .face_tracks import FaceTracks
 from .limits import TouchLimits
+from .tracks import PER_FRAME, FaceTrack
 
 EDITION = 3  # raised whenever the same clip's faces would be found differently
 SUFFIX = ".faces.npz"

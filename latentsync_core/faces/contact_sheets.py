@@ -6,11 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..types import FaceTrack, FaceTracks
 from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
 from .alignment.align import crop_face
 from .crop_path import path_transforms
+from .face_tracks import FaceTracks
+from .tracks import FaceTrack
 
 COLUMNS = 6  # frames shown, evenly spaced over the clip
 WIDTH = 256  # pixels of a column

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..types import FaceTracks
+from ..runs import runs_where
 from .alignment.align import align_track
-from .limits import stretches
+from .face_tracks import FaceTracks
 
 
 def path_transforms(faces: FaceTracks, resolution: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def path_transforms(faces: FaceTracks, resolution: int) -> np.ndarray:
         resolution,
         faces.align,
         clip.sample_aspect,
-        stretches=stretches(path.track),
+        stretches=runs_where(path.track >= 0, path.track),
         times=clip.times,
     )
     transforms[path.blend == 0] = np.nan

@@ -1,27 +1,63 @@
-"""Everybody in a clip: faces that the detector finds and faces that the user marked by hand, as one list of tracks."""
+"""All faces of a clip, detected or marked by the user, as one list of tracks."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from ..types import Clip, FaceTrack, FaceTracks, Progress
+from ..progress import Progress, span
+from ..video.clip import Clip
 from .alignment.align import AlignOptions
+from .cache import found_before
 from .detection.blazeface import overlap
+from .face_tracks import FaceTracks
 from .keyframes.interpolate import follow_marks
-from .keyframes.marks import Mark
+from .keyframes.marks import Mark, read_marks
 from .limits import TouchLimits
 from .selection import choose
 from .tracking.find_tracks import prepare_faces
 from .tracking.redetect import FaceOptions
+from .tracks import FaceTrack
 
 SAME = 0.3  # intersection over union from which on a found face is the marked one
-FINDING = 0.8  # of the progress, where there are marks to follow afterwards
+DETECTION_SHARE = 0.8  # of the progress, where there are marks to follow afterwards
 
 
-def everybody(
+def find_faces(
+    clip: Clip,
+    options: FaceOptions | None = None,
+    align: AlignOptions | None = None,
+    limits: TouchLimits | None = None,
+    marks: str = "",
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> FaceTracks:
+    """Every face of the clip, those marked by hand included; the person seen most is chosen.
+
+    Args:
+        marks: JSON text (`keyframes.marks.read_marks`).
+        folder: keeps what was found, so that the same clip's faces are there at once the next time; None keeps nothing.
+
+    Raises:
+        FaceError, OptionError, VideoError, OutputError.
+    """
+    options, align, limits = options or FaceOptions(), align or AlignOptions(), limits or TouchLimits()
+    by_hand = read_marks(marks, clip)
+    faces = found_before(
+        clip,
+        repr((options, by_hand)),
+        folder,
+        align,
+        limits,
+        lambda: find_all_faces(clip, options, align, limits, by_hand, on_progress),
+    )
+    return choose(faces)
+
+
+def find_all_faces(
     clip: Clip,
     options: FaceOptions | None = None,
     align: AlignOptions | None = None,
@@ -40,16 +76,9 @@ def everybody(
     """
     if not marks:
         return prepare_faces(clip, options, align, on_progress, limits)
-    tell = on_progress or (lambda done, total: None)
-    frames = clip.frame_count
-
-    def following(done: int, total: int) -> None:
-        tell(round(frames * (FINDING + (1 - FINDING) * done / max(total, 1))), frames)
-
-    found = prepare_faces(
-        clip, options, align, lambda done, total: tell(int(done * FINDING), total), limits, needed=False
-    )
-    marked = follow_marks(clip, marks, found.shots, following)
+    on_progress = on_progress or (lambda done, total: None)
+    found = prepare_faces(clip, options, align, span(on_progress, 0, DETECTION_SHARE), limits, needed=False)
+    marked = follow_marks(clip, marks, found.shots, span(on_progress, DETECTION_SHARE, 1))
     return choose(dataclasses.replace(found, tracks=joined(marked, found.tracks)))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ..errors import FaceError, OptionError
-from ..types import FaceTrack
 from ..video.reading.probing import clip_from_images
 from .tracking.find_tracks import prepare_faces
+from .tracks import FaceTrack
 
 FARTHEST = 0.63  # distance of two embeddings beyond which nobody is meant: the equal-error point on photographs
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
 from ..errors import OptionError
-from ..types import FacePath, FaceTrack, FaceTracks, Outcome
+from ..runs import runs_where
+from .tracks import FaceTrack
 
 CALM = 2  # frames before and after over which all is averaged that is measured, so that a tremble crosses no limit
 # A head turned further than the mesh knows is read as turned by 16 to 50 degrees, but the mesh of its mirror image lies
@@ -33,42 +35,69 @@ class TouchLimits:
                 raise OptionError(f"{name} is {getattr(self, name)}; use 0 to {most:g}")
 
 
-def chosen_path(faces: FaceTracks) -> FacePath:
+class Outcome(IntEnum):
+    """What becomes of a frame, and why."""
+
+    SYNCED = 0
+    FADED = 1  # synced in part, on the way to or from one of those below
+    NO_FACE = 2
+    NOT_CHOSEN = 3  # there are faces, none of them chosen
+    TURNED_AWAY = 4
+    TOO_SMALL = 5
+    BLURRED = 6
+
+
+@dataclass(frozen=True, eq=False)
+class FacePath:
+    """The face to be synced in each of the clip's N frames; rest values where there is none: NaN, -1, 0."""
+
+    boxes: np.ndarray  # (N, 4) float32, as of FaceTrack
+    landmarks: np.ndarray  # (N, 3, 2) float32
+    visible: np.ndarray  # (N,) bool
+    track: np.ndarray  # (N,) int32: whose landmarks these are, its track_id
+    person: np.ndarray  # (N,) int32
+    blend: np.ndarray  # (N,) float32, 0 to 1: how much of the new face shows; 0 where the frame passes through
+    outcome: np.ndarray  # (N,) uint8: the `Outcome` of each frame
+
+
+def chosen_path(
+    tracks: Sequence[FaceTrack],
+    shots: Sequence[tuple[int, int]],
+    chosen: Sequence[int],
+    limits: TouchLimits,
+    frame_count: int,
+) -> FacePath:
     """The chosen face of every frame of the clip, and how much of the new one may show there.
+
+    Args:
+        tracks: all of the clip; a track's id is its place here.
+        shots: half-open ranges of frames between cuts, across which nothing fades.
+        chosen: track ids; where two share a frame the earlier in this list is synced.
 
     Raises:
         OptionError: a chosen track isn't one of the clip's.
     """
-    count = faces.clip.frame_count
     path = FacePath(
-        boxes=np.full((count, 4), np.nan, np.float32),
-        landmarks=np.full((count, 3, 2), np.nan, np.float32),
-        visible=np.zeros(count, bool),
-        track=np.full(count, -1, np.int32),
-        person=np.full(count, -1, np.int32),
-        blend=np.zeros(count, np.float32),
-        outcome=np.full(count, Outcome.NO_FACE, np.uint8),
+        boxes=np.full((frame_count, 4), np.nan, np.float32),
+        landmarks=np.full((frame_count, 3, 2), np.nan, np.float32),
+        visible=np.zeros(frame_count, bool),
+        track=np.full(frame_count, -1, np.int32),
+        person=np.full(frame_count, -1, np.int32),
+        blend=np.zeros(frame_count, np.float32),
+        outcome=np.full(frame_count, Outcome.NO_FACE, np.uint8),
     )
-    for track in faces.tracks:
+    for track in tracks:
         path.outcome[track.start : track.stop][track.visible] = Outcome.NOT_CHOSEN
-    for number in faces.chosen:
-        if not 0 <= number < len(faces.tracks):
-            raise OptionError(f"track {number} is chosen, but the clip has tracks 0 to {len(faces.tracks) - 1}")
-        _put(path, faces.tracks[number], faces.limits)
-    firsts = {first for first, _ in faces.shots}
-    for first, stop in stretches(path.track):
+    for number in chosen:
+        if not 0 <= number < len(tracks):
+            raise OptionError(f"track {number} is chosen, but the clip has tracks 0 to {len(tracks) - 1}")
+        _put(path, tracks[number], limits)
+    firsts = {first for first, _ in shots}
+    for first, stop in runs_where(path.track >= 0, path.track):
         part = slice(first, stop)
-        path.blend[part] *= _fading(path.blend[part] > 0, faces.limits.fade, first in firsts, stop in firsts | {count})
+        path.blend[part] *= _fading(path.blend[part] > 0, limits.fade, first in firsts, stop in firsts | {frame_count})
     path.outcome[(path.blend > 0) & (path.blend < 1)] = Outcome.FADED
     return path
-
-
-def stretches(track: np.ndarray) -> list[tuple[int, int]]:
-    """The half-open ranges of frames in which (N,) track ids are the same, none being -1: no smoothing crosses them."""
-    if not len(track):
-        return []
-    edges = [0, *(np.flatnonzero(np.diff(track)) + 1).tolist(), len(track)]
-    return [(first, stop) for first, stop in itertools.pairwise(edges) if track[first] >= 0]
 
 
 def _put(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:

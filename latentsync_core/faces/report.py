@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 
-from ..types import FaceTrack, FaceTracks, Outcome
-from .limits import stretches
+from ..runs import runs, runs_where
+from .face_tracks import FaceTracks
+from .limits import Outcome
+from .tracks import FaceTrack
 
 MOST_LINES = 40  # of the text; the data has all
 SAID = {
@@ -51,13 +52,9 @@ class Stretch:
 def fates(faces: FaceTracks) -> list[Stretch]:
     """The whole clip as stretches of frames of one outcome and one track, in order."""
     path = faces.path
-    if not len(path.outcome):
-        return []
-    changes = (np.diff(path.outcome) != 0) | (np.diff(path.track) != 0)
-    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(path.outcome)]
     return [
         Stretch(first, stop, Outcome(int(path.outcome[first])), int(path.track[first]))
-        for first, stop in pairwise(edges)
+        for first, stop in runs(path.outcome, path.track)
     ]
 
 
@@ -123,7 +120,7 @@ def timeline_picture(several: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor
         draw.rectangle((x0, y0, max(LEFT + stop * scale - 1, x0), y0 + ROW), fill=colour)
 
     for track in faces.tracks:
-        for first, stop in stretches(np.where(track.visible, 0, -1)):
+        for first, stop in runs_where(track.visible):
             colour = PERSON_COLOURS[track.person % len(PERSON_COLOURS)]
             bar(people.index(track.person), track.start + first, track.start + stop, colour)
     for number, one in enumerate(several):

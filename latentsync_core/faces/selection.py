@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from ..errors import FaceError, OptionError
-from ..types import FaceTrack, FaceTracks
+from .face_tracks import FaceTracks
+from .tracks import FaceTrack
 
 FRONTAL = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
 NEAR = 1.0  # boxes: how far beside a face a point may lie that still means it

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import OptionError
-from ..types import Roi
+from .roi import Roi
 
 SMALLEST_AREA = 1e-12  # crop pixels per source pixel
 

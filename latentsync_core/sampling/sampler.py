@@ -15,12 +15,15 @@ import torch
 from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
+from ..faces.face_tracks import FaceTracks
 from ..files.output_checks import check_room
-from ..types import Clip, FaceTracks, Progress, SyncedFaces
+from ..progress import Progress
+from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
 from .denoise import Scheduler, denoise_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
+from .synced_faces import SyncedFaces
 from .timeline import Timeline
 from .windows import Window, WindowOptions, cross_fade, plan_windows
 

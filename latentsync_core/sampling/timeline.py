@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from ..types import Clip
+from ..video.clip import Clip
 
 TIME_SLACK = 1e-3  # seconds: a voice that outlasts a frame by less needs no frame more
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..errors import OptionError
+from ..runs import runs_where
 
 MAX_WINDOW = 24  # frames: the length of the motion modules' position table
 
@@ -54,7 +54,7 @@ def plan_windows(present: np.ndarray, options: WindowOptions, of: np.ndarray | N
         last one back. A run shorter than a window is one short window.
     """
     windows = []
-    for start, stop in _unbroken(present, of):
+    for start, stop in runs_where(present, *([] if of is None else [of])):
         at = start
         while True:
             end = min(at + options.frames, stop)
@@ -65,24 +65,6 @@ def plan_windows(present: np.ndarray, options: WindowOptions, of: np.ndarray | N
                 break
             at = end - options.overlap
     return windows
-
-
-def runs(present: np.ndarray) -> list[tuple[int, int]]:
-    """The half-open ranges in which the (F,) bool array is True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], present, [False])).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _unbroken(present: np.ndarray, of: np.ndarray | None) -> list[tuple[int, int]]:
-    """The runs of `present`, cut where the numbers `of` the frames change."""
-    if of is None:
-        return runs(present)
-    changes = (np.flatnonzero(np.diff(of)) + 1).tolist()
-    pieces = []
-    for start, stop in runs(present):
-        edges = [start, *(at for at in changes if start < at < stop), stop]
-        pieces += itertools.pairwise(edges)
-    return pieces
 
 
 def cross_fade(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import VideoError
-from ..types import Roi
+from ..imaging.roi import Roi
 from .chroma import any_of_block, chroma_span, doubled, halved, reduction
 from .pixel_format import IN_MEMORY, Layout, PixelFormat
 

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from ..errors import VideoError
-from ..types import Clip, ColorTags, Roi
+from ..imaging.roi import Roi
+from .clip import Clip, ColorTags
 
 IN_MEMORY = "rgb"  # Clip.pixel_format of a float RGB batch
 HD_HEIGHT = 720  # rows from which players take an untagged picture for bt709 rather than bt601

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.cli.demo import SCENE, VOICE
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.sample_scene import SCENE, VOICE
 from tests.browser.page import ComfyPage, PageRun
 
 DOCS = Path(__file__).parents[2] / "web" / "docs"

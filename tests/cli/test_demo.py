@@ -13,8 +13,17 @@ from PIL import Image
 from latentsync_core.__main__ import main
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.before_after import COLUMNS, MARGIN, SIDE, WAVE, WAVE_HEIGHT, write_sheet
-from latentsync_core.cli.demo import HER_VOICE, HIS_VOICE, MUSIC_AND_EFFECTS, PORTRAIT, SAMPLE, SCENE, TWO_PEOPLE, VOICE
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.sample_scene import (
+    HER_VOICE,
+    HIS_VOICE,
+    MUSIC_AND_EFFECTS,
+    PORTRAIT,
+    SAMPLE,
+    SCENE,
+    TWO_PEOPLE,
+    VOICE,
+)
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from training.espeak import is_available

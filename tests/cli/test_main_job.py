@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from latentsync_core.__main__ import main
-from latentsync_core.cli.demo import SCENE, VOICE
 from latentsync_core.faces.alignment.align import crop_size
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.media.ffmpeg import ffmpeg_executable
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.sampling.timeline import LengthRule
 from latentsync_core.video.reading.probing import probe

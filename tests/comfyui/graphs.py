@@ -6,9 +6,9 @@ import json
 import uuid
 from pathlib import Path
 
-from latentsync_core.cli.demo import SCENE, TWO_PEOPLE, VOICE
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.sample_scene import SCENE, TWO_PEOPLE, VOICE
 from tests.comfyui.server import ComfyServer, Run
 from tests.comfyui.workflow_to_prompt import widget_values
 

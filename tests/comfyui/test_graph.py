@@ -20,7 +20,7 @@ from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.models.loading.untrained import RESOLUTION
-from latentsync_core.types import Clip
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times, raw_planes
 from tests.comfyui.find import PACK

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentsync_core.cli.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from tests.comfyui.graphs import Graph, told

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from latentsync_core.cli.demo import SCENE, TWO_PEOPLE
+from latentsync_core.sample_scene import SCENE, TWO_PEOPLE
 from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times
 from tests.comfyui.find import PACK

@@ -11,7 +11,7 @@ from latentsync_core.compositing.rendering import render
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.sampling.patch_store import PatchStore
-from latentsync_core.types import SyncedFaces
+from latentsync_core.sampling.synced_faces import SyncedFaces
 from tests import astronaut
 from tests.synced_faces import RESOLUTION, SIDE, PixelCodec
 from training.occluders import paint_before, sample_occluder

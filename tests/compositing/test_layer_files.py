@@ -16,8 +16,8 @@ from latentsync_core.compositing.png_layers import PngLayerWriter, png_bytes
 from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.compositing.rendering import render
 from latentsync_core.errors import OutputError, VideoError
+from latentsync_core.imaging.roi import Roi
 from latentsync_core.media.ffmpeg import run_ffmpeg
-from latentsync_core.types import Roi
 from latentsync_core.video.reading.frame_sequence import FrameSequence
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader

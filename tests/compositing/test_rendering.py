@@ -11,7 +11,7 @@ import torch
 from latentsync_core.compositing.compositor import CompositeOptions, Region
 from latentsync_core.compositing.rendering import render, render_frames
 from latentsync_core.errors import OptionError
-from latentsync_core.types import Roi
+from latentsync_core.imaging.roi import Roi
 from latentsync_core.video.reading.frame_sequence import FrameSequence
 from latentsync_core.video.reading.probing import probe
 from tests import astronaut

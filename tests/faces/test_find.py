@@ -8,9 +8,10 @@ import pytest
 
 from latentsync_core.faces.cache import read_faces, write_faces
 from latentsync_core.faces.find import joined
+from latentsync_core.faces.limits import Outcome
 from latentsync_core.faces.report import as_data, as_text
 from latentsync_core.faces.selection import choose
-from latentsync_core.types import PER_FRAME, FaceTrack, Outcome
+from latentsync_core.faces.tracks import PER_FRAME, FaceTrack
 from tests.made_faces import empty_clip, made_faces, made_track
 
 HERE, THERE = (10, 10, 40, 44), (100, 10, 130, 44)

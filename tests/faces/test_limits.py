@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.limits import TouchLimits, stretches
-from latentsync_core.types import Outcome
+from latentsync_core.faces.limits import Outcome, TouchLimits
+from latentsync_core.runs import runs_where
 from tests.made_faces import empty_clip, made_faces, made_track
 
 
@@ -64,7 +64,7 @@ def test_where_two_chosen_tracks_share_frames_the_earlier_in_the_list_is_synced(
     tracks = [made_track(0, 0, 20), made_track(1, 10, 30, box=(30, 10, 60, 44))]
     path = made_faces(clip, tracks, chosen=(1, 0)).path
     assert path.track.tolist() == [0] * 10 + [1] * 20
-    assert stretches(path.track) == [(0, 10), (10, 30)]
+    assert runs_where(path.track >= 0, path.track) == [(0, 10), (10, 30)]
     path = made_faces(clip, tracks, chosen=(0, 1)).path
     assert path.track.tolist() == [0] * 20 + [1] * 10
 
@@ -78,7 +78,7 @@ def test_a_gap_of_a_track_shows_what_is_there_and_frames_with_others_are_told_ap
     assert (path.outcome[8:12] == Outcome.NO_FACE).all()
     assert (path.outcome[20:26] == Outcome.NOT_CHOSEN).all()
     assert (path.outcome[26:] == Outcome.NO_FACE).all()
-    assert stretches(path.track) == [(0, 8), (12, 20)]
+    assert runs_where(path.track >= 0, path.track) == [(0, 8), (12, 20)]
 
 
 @pytest.mark.parametrize("wrong", [{"max_yaw": -1}, {"fade": 101}, {"least_sharpness": 2}, {"smallest": float("nan")}])

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from latentsync_core.faces.contact_sheets import people_sheet
-from latentsync_core.faces.limits import TouchLimits
+from latentsync_core.faces.limits import Outcome, TouchLimits
 from latentsync_core.faces.report import OUTCOME_COLOURS, as_data, as_text, fates, timeline_picture
-from latentsync_core.types import Outcome
 from tests.made_faces import empty_clip, made_faces, made_track
 
 

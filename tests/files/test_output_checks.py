@@ -15,13 +15,13 @@ import torch
 from latentsync_core.__main__ import EXIT_ERROR, main
 from latentsync_core.audio.mix import mixed_file
 from latentsync_core.audio.source import load_audio
-from latentsync_core.cli.demo import PORTRAIT, SCENE, VOICE
 from latentsync_core.compositing.png_layers import PngLayerWriter
 from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.errors import LatentSyncError, OptionError, OutputError
 from latentsync_core.files.output_checks import check_overwrites_nothing, check_room, check_target
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.sample_scene import PORTRAIT, SCENE, VOICE
 from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.sampling.sampler import check_room_for_patches
 from latentsync_core.video.reading.probing import clip_from_images, probe

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.__main__ import main
-from latentsync_core.cli.demo import VOICE
 from latentsync_core.files.scratch import LOCK, PREFIX, STALE, ScratchFolder, replacing, sweep
+from latentsync_core.sample_scene import VOICE
 from tests.shared_reference import ROOT
 
 HOLD_ONE = """

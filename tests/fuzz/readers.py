@@ -24,7 +24,7 @@ from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 from latentsync_core.models.whisper.log_mel import scan
 from latentsync_core.sampling.patch_store import PatchStore
-from latentsync_core.types import Clip
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.encoding import WriterOptions

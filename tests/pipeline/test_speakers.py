@@ -9,11 +9,12 @@ import torch
 
 from latentsync_core.__main__ import main
 from latentsync_core.audio.source import load_audio
-from latentsync_core.cli.demo import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.errors import OptionError
+from latentsync_core.faces.find import find_faces
 from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from latentsync_core.models.loading.weights import load_model
-from latentsync_core.pipeline import Speaker, SyncOptions, find_faces, sync
+from latentsync_core.pipeline import Speaker, SyncOptions, sync
+from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader

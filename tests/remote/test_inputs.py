@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.__main__ import EXIT_CANCELLED, EXIT_ERROR, main
-from latentsync_core.cli.demo import SCENE, VOICE
+from latentsync_core.sample_scene import SCENE, VOICE
 from tests.https_server import a_file, film_server
 
 SITE = "https://films.example"

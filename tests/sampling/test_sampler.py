@@ -6,12 +6,12 @@ import pytest
 
 from latentsync_core.audio.features import AudioEmbedding, embed_audio
 from latentsync_core.audio.source import load_audio
-from latentsync_core.cli.demo import SCENE, VOICE
+from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.pipeline import sample
+from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler import SamplerOptions
-from latentsync_core.types import FaceTracks
 from latentsync_core.video.reading.probing import probe
 from tests.made_faces import made_faces, made_track
 from tests.one_thread import one_thread  # noqa: F401

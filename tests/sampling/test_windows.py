@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.sampling.windows import Window, WindowOptions, cross_fade, plan_windows, runs
+from latentsync_core.sampling.windows import Window, WindowOptions, cross_fade, plan_windows
 
 options = st.integers(1, 24).flatmap(
     lambda frames: st.builds(WindowOptions, st.just(frames), st.integers(0, frames // 2), st.booleans())
@@ -49,11 +49,6 @@ def test_as_the_reference_the_last_window_is_just_shorter():
 def test_overlapped_windows_step_by_what_they_do_not_share():
     windows = plan_windows(np.ones(40, bool), WindowOptions(overlap=4))
     assert windows == [Window(0, 16), Window(12, 28), Window(24, 40)]
-
-
-def test_runs_are_half_open_ranges():
-    assert runs(np.array([True, False, True, True])) == [(0, 1), (2, 4)]
-    assert runs(np.zeros(3, bool)) == []
 
 
 def test_a_cross_fade_goes_evenly_from_one_draw_to_the_other():

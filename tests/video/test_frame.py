@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import VideoError
-from latentsync_core.types import Clip, ColorTags, Roi
+from latentsync_core.imaging.roi import Roi
+from latentsync_core.video.clip import Clip, ColorTags
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import SITINGS, Layout, PixelFormat
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from latentsync_core.types import Roi
+from latentsync_core.imaging.roi import Roi
 from latentsync_core.video.reading.frame_sequence import FrameSequence
 from latentsync_core.video.reading.probing import clip_from_images
 

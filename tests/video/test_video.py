@@ -15,7 +15,7 @@ from PIL import Image
 
 from latentsync_core.errors import AudioError, ClipChangedError, OptionError, OutputError, ToolError, VideoError
 from latentsync_core.media.ffmpeg import check_version, ffmpeg_executable, run_ffmpeg
-from latentsync_core.types import ColorTags
+from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.reading.probing import check_identity, clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.encoding import Codec, WriterOptions, output_path

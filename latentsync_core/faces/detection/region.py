@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...imaging import affine
-from ...types import Roi
+from ...imaging.roi import Roi
 from ...video.frame import Frame
 from ...video.reading.halving import reduced_part
 from .blazeface import Detection

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 
 from ...imaging import affine
-from ...types import Clip, FaceTrack, Progress
+from ...progress import Progress
+from ...video.clip import Clip
 from ...video.frame import Frame
 from ...video.reading.reader import FrameReader
 from ..alignment.align import align_track, crop_face
+from ..tracks import FaceTrack
 from .marks import Mark
 from .patch_tracker import GRID, PatchFollower, Pyramid, small_brightness
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from ...errors import OptionError
-from ...types import Clip
+from ...video.clip import Clip
 
 MOST_TEXT = 1_000_000  # characters
 MOST_MARKS = 5000

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from ...errors import FaceError
-from ...types import Clip, FaceTrack, FaceTracks, Progress
+from ...progress import Progress
+from ...video.clip import Clip
 from ...video.frame import Frame
 from ...video.pixel_format import Layout, PixelFormat
 from ...video.reading.read_ahead import frames_ahead
@@ -18,9 +19,11 @@ from ...video.reading.reader import FrameReader
 from ..alignment.align import AlignOptions
 from ..detection.blazeface import Detection, overlap, search
 from ..detection.region import FaceRegion
+from ..face_tracks import FaceTracks
 from ..identity.clustering import Sighting, name_people
 from ..identity.embedding import EMBEDDING
 from ..limits import TouchLimits
+from ..tracks import FaceTrack
 from .redetect import FaceFollower, FaceOptions, settled_meshes
 from .shots import LAG, ShotFinder, ShotOptions, shots_from
 from .tracker import Tracker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...types import Clip
+from ...video.clip import Clip
 from ...video.reading.frame_sequence import FrameSequence
 from ..detection.blazeface import search
 from .redetect import FaceOptions

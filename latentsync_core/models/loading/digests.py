@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from ...types import Progress
+from ...progress import Progress
 
 BLOCK = 4 * 2**20  # bytes read at once
 EDGE = 2**20  # bytes of a file's head and tail in its quick digest

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ModelError, OutputError
+from ...progress import Progress
 from ...required_packages import importing
-from ...types import Progress
 from ..names import check_name, first_line
 from .digests import checked_sha256, file_sha256, note_sha256
 from .hub_http import NETWORK_ERRORS, UnwantedAnswer, check_endpoint, stream

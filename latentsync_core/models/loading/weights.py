@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ...errors import ModelError, OptionError
-from ...types import Progress
+from ...progress import Progress
 from ..checkpoints.claims import built, check_unet, check_vae
 from ..checkpoints.settings_file import read_settings
 from ..checkpoints.tensors import OFFICIAL, check_fit, fill, read_tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ...types import Clip
+from ..clip import Clip
 from ..frame import Frame
 from .reader import FrameReader
 

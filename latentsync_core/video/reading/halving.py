@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ...types import Roi
+from ...imaging.roi import Roi
 from ..frame import Frame
 
 

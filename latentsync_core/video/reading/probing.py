@@ -23,7 +23,7 @@ from ...media.opening import MOST_FRAME_PIXELS, check_file, ffmpeg_input, open_c
 from ...media.streams import audio_note, audio_stream, has_video, video_stream
 from ...media.truncation import is_cut_short
 from ...required_packages import importing
-from ...types import Clip, ColorTags, FileIdentity
+from ..clip import Clip, ColorTags, FileIdentity
 from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
 
 if TYPE_CHECKING:

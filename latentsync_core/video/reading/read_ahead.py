@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from ...types import Clip
+from ..clip import Clip
 from ..frame import Frame
 from .reader import FrameReader
 

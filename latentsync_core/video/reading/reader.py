@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import VideoError
 from ...media.opening import open_container
 from ...media.streams import video_stream
-from ...types import Clip
+from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, Layout, planar_name
 from .probing import check_identity, has_stamps

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from ...errors import OptionError, OutputError
-from ...types import Clip, ColorTags, Roi
+from ...imaging.roi import Roi
+from ..clip import Clip, ColorTags
 from ..frame import Frame
 from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
 

@@ -11,7 +11,7 @@ from ...files.scratch import replacing
 from ...media.ffmpeg import FfmpegStream, run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
 from ...media.streams import audio_stream, video_stream
-from ...types import Progress
+from ...progress import Progress
 from ..pixel_format import HD_HEIGHT
 from ..reading.probing import MATRICES, TRANSFERS
 

@@ -21,7 +21,7 @@ from ...files.output_checks import check_room, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, useful_line
 from ...media.opening import PIPED_FRAMES, ffmpeg_input, ffmpeg_output, open_frame_pipe
-from ...types import Clip
+from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
 from .audio_plan import audio_clock, plan_audio

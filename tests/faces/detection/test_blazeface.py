@@ -7,7 +7,7 @@ import torch
 from latentsync_core.faces.detection.blazeface import Detection, detection_passes, overlap, search
 from latentsync_core.faces.detection.face_mesh import face_mesh
 from latentsync_core.faces.detection.region import FaceRegion, level_picture
-from latentsync_core.types import Roi
+from latentsync_core.imaging.roi import Roi
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout, PixelFormat
 from latentsync_core.video.reading.halving import halved, reduced_part

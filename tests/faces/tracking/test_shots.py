@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.tracking.shots import LAG, ShotFinder, ShotOptions, shots_from
-from latentsync_core.types import ColorTags
+from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe

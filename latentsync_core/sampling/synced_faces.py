@@ -1,0 +1,27 @@
+"""What sampling hands to compositing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..audio.features import AudioEmbedding
+from ..faces.face_tracks import FaceTracks
+from ..models.vae import LatentCodec
+from .patch_store import PatchStore
+
+
+@dataclass(frozen=True, eq=False)
+class SyncedFaces:
+    """New faces for a clip's output frames, not yet pasted: what compositing needs and nothing more."""
+
+    faces: FaceTracks
+    transforms: np.ndarray  # (F, 2, 3) float32 source pixel → crop pixel, of every output frame; NaN where no face
+    patches: PatchStore  # latents (4, h, w) per output frame that has one
+    codec: LatentCodec  # decodes those latents
+    resolution: int  # pixels, of the square crops
+    audio: AudioEmbedding  # the voice that drove them
+    source_index: np.ndarray  # (F,) int64: which source frame each output frame shows
+    blend: np.ndarray  # (F,) float32, 0 to 1: how much of the new face shows
+    stamps: np.ndarray  # (F,) int64 ticks of the clip's time base

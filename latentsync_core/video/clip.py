@@ -1,0 +1,104 @@
+"""A clip: where its frames come from and every fact that reading or writing them needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """What a stream says of its colours, in ffmpeg's names; None where it says nothing."""
+
+    matrix: str | None = None  # "bt709", "smpte170m", "bt470bg", "bt2020nc", "gbr", ...
+    range: str | None = None  # "tv" or "pc"
+    primaries: str | None = None
+    transfer: str | None = None
+    chroma_location: str | None = None  # "left", "center", "topleft", ...
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """Tells a file from another one of the same name: checked whenever a clip is opened again."""
+
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+    digest: str  # hex SHA-256 over the size, the first and the last mebibyte
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip: where its frames come from, and every fact that reading or writing them needs.
+
+    Width and height are those of the displayed picture (rotation applied), in the clip's own samples; where
+    `sample_aspect` is not 1 a sample is that many times as wide as it is high.
+    """
+
+    identity: FileIdentity | None  # the file, or None for an in-memory batch
+    images: torch.Tensor | None  # (N, H, W, 3) float RGB of any range, only for an in-memory batch
+    frame_count: int  # N
+    first_frame: int  # index in the file of this clip's frame 0 (a trimmed clip starts later)
+    fps: Fraction  # nominal frames per second
+    time_base: Fraction  # seconds per tick of `stamps`
+    stamps: np.ndarray  # (N,) int64, presentation stamps in ticks, strictly rising
+    width: int
+    height: int
+    pixel_format: str  # ffmpeg's name, "yuv420p10le"; "rgb" for an in-memory batch
+    rotation: int = 0  # 0, 90, 180 or 270: degrees clockwise from the stored to the displayed picture
+    sample_aspect: Fraction = Fraction(1)
+    color: ColorTags = ColorTags()
+    audio_codec: str | None = None  # of the file's audio stream; None if it has none
+    notes: tuple[str, ...] = ()  # sentences for the user: what of the file is left out
+
+    @property
+    def name(self) -> str:
+        """What to call the clip in messages: the file's path, or "in-memory clip"."""
+        return str(self.identity.path) if self.identity else "in-memory clip"
+
+    @property
+    def times(self) -> np.ndarray:
+        """(N,) float64 seconds of every frame after the clip's first one."""
+        return (self.stamps - self.stamps[0]) * float(self.time_base)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame's start to the last frame's end (that one shown for 1/fps)."""
+        return float(self.times[-1]) + float(1 / self.fps)
+
+    def between(self, start: float, end: float | None = None) -> Clip:
+        """The frames shown from `start` up to `end`, seconds after the clip's first frame; None is the clip's end.
+
+        Raises:
+            OptionError: the times are the wrong way round, or no frame lies between them.
+        """
+        if start < 0 or (end is not None and end <= start):
+            raise OptionError(f"start is {start} s and end {end} s; use 0 <= start < end")
+        first, last = np.searchsorted(self.times, [start, np.inf if end is None else end])
+        if first >= last:
+            raise OptionError(
+                f"no frame of {self.name} lies between {start} s and {end or self.duration:.3f} s; "
+                f"it lasts {self.duration:.3f} s"
+            )
+        return self if last - first == self.frame_count else self.part(int(first), int(last))
+
+    def part(self, start: int, stop: int) -> Clip:
+        """The frames start..stop-1 as a clip of their own."""
+        images = None if self.images is None else self.images[start:stop]
+        return dataclasses.replace(
+            self,
+            images=images,
+            frame_count=stop - start,
+            first_frame=self.first_frame + start,
+            stamps=self.stamps[start:stop],
+        )
