@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -18,21 +17,15 @@ from ..errors import OptionError
 from ..faces.alignment.align import crop_size
 from ..faces.alignment.mouth_mask import mouth_mask
 from ..imaging import affine
+from ..imaging.filters import gaussian_blur, sliding_minimum
 from ..imaging.roi import Roi
 from ..video.frame import Frame
+from .layer import Layer
 
 EDGE_SHARE = 20  # the edge's width is the square root of the face's area divided by this
 MOUTH_EDGE_SHARE = 1 / 32  # of the crop's side: half the width of the drawn region's soft edge
-BLEED = 16  # pixels by which a layer's colours go on beyond its alpha: a ProRes macroblock
 MARGIN = 3  # pixels around the patch whose mask is 0, so that filters see where it ends
 REFERENCE_BACKGROUND = 127  # what surrounds the face, in units where colours are -1 to 1
-# OpenCV's fixed kernels for a Gaussian of up to seven taps whose sigma is left to it
-SMALL_GAUSSIANS = {
-    1: (1.0,),
-    3: (0.25, 0.5, 0.25),
-    5: (0.0625, 0.25, 0.375, 0.25, 0.0625),
-    7: (0.03125, 0.109375, 0.21875, 0.28125, 0.21875, 0.109375, 0.03125),
-}
 
 
 class Region(Enum):
@@ -59,63 +52,6 @@ class CompositeOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 4:
             raise OptionError(f"the feather is {self.feather} of the usual width; use 0 to 4")
-
-
-class Layer(NamedTuple):
-    """A patch as it lies over its frame; colours are straight, that is not multiplied by alpha.
-
-    The composite is (1 - alpha) · source + alpha · rgb in the source's own (display) values.
-    """
-
-    roi: Roi  # the part of the frame that it covers
-    rgb: Tensor  # (3, h, w) float32 in [0, 1], also where alpha is 0
-    alpha: Tensor  # (h, w) float32 in [0, 1]
-
-    def grown(self, width: int, height: int) -> Layer:
-        """The same layer with its outermost colours going on for some pixels under no alpha, within the frame.
-
-        Where a program scales a layer, or a lossy codec keeps it, no dark colours get into its edge.
-        """
-        x0, y0 = max(self.roi.x0 - BLEED, 0), max(self.roi.y0 - BLEED, 0)
-        x1, y1 = min(self.roi.x1 + BLEED, width), min(self.roi.y1 + BLEED, height)
-        padding = (self.roi.x0 - x0, x1 - self.roi.x1, self.roi.y0 - y0, y1 - self.roi.y1)
-        rgb = F.pad(self.rgb[None], padding, mode="replicate")[0]
-        return Layer(Roi(x0, y0, x1, y1), rgb, F.pad(self.alpha, padding))
-
-    def rgba(self, width: int, height: int) -> Tensor:
-        """(4, height, width) float32, straight, of the `grown` layer on the whole frame; 0 beyond."""
-        roi, rgb, alpha = self.grown(width, height)
-        picture = torch.zeros(4, height, width)
-        picture[:3, roi.y0 : roi.y1, roi.x0 : roi.x1] = rgb
-        picture[3, roi.y0 : roi.y1, roi.x0 : roi.x1] = alpha
-        return picture
-
-
-def merged(layers: Sequence[Layer]) -> Layer | None:
-    """Several layers, the undermost first, as one that composites the same; None of none."""
-    if len(layers) < 2:
-        return layers[0] if layers else None
-    corners = np.array([layer.roi for layer in layers])
-    roi = Roi(*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
-    rgb, alpha = torch.zeros(3, roi.height, roi.width), torch.zeros(roi.height, roi.width)
-    for layer in layers:
-        x0, y0 = layer.roi.x0 - roi.x0, layer.roi.y0 - roi.y0
-        part = np.s_[y0 : y0 + layer.roi.height, x0 : x0 + layer.roi.width]
-        under, own = alpha[part] * (1 - layer.alpha), layer.alpha
-        both = under + own
-        mixed = (rgb[(slice(None), *part)] * under + layer.rgb * own) / both.clamp(min=1e-6)
-        rgb[(slice(None), *part)] = torch.where(both > 0, mixed, layer.rgb)
-        alpha[part] = both
-    return Layer(roi, rgb, alpha)
-
-
-def matte_of(part: tuple[Roi, Tensor] | None, width: int, height: int) -> Tensor:
-    """(height, width) float32 in [0, 1]: the alpha `part` on the whole frame, 0 beyond and where there is none."""
-    matte = torch.zeros(height, width)
-    if part is not None:
-        roi, alpha = part
-        matte[roi.y0 : roi.y1, roi.x0 : roi.x1] = alpha
-    return matte
 
 
 def paste_face(
@@ -167,23 +103,6 @@ def face_layer(
     return Layer(shape.roi, rgb * shape.covered, shape.alpha)
 
 
-def restore_face(
-    image: Tensor,
-    transform: np.ndarray,
-    patch: Tensor,
-    resolution: int,
-) -> Tensor:
-    """The reference's restore step on a plain picture: (3, H, W) uint8 in and out, truncated to whole levels."""
-    result = image.clone()
-    layer = face_layer(transform, patch, resolution, (image.shape[-1], image.shape[-2]), CompositeOptions.reference())
-    if layer is not None:
-        roi, rgb, alpha = layer
-        part = result[:, roi.y0 : roi.y1, roi.x0 : roi.x1]
-        blended = alpha * (rgb * 255) + (1 - alpha) * part
-        part.copy_(torch.where(alpha > 0, blended.clamp(0, 255).to(torch.uint8), part))
-    return result
-
-
 @functools.lru_cache(maxsize=8)
 def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
     """The part of a crop that is drawn anew, with a soft edge: (R, R) float32, 1 = the patch shows, 0 = the source.
@@ -193,7 +112,7 @@ def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
     """
     drawn = 1 - mouth_mask(resolution).float()
     edge = int(resolution * MOUTH_EDGE_SHARE * feather)
-    return _gaussian_blur(drawn, edge) if edge else drawn
+    return gaussian_blur(drawn, edge) if edge else drawn
 
 
 def shown_region(resolution: int, options: CompositeOptions) -> Tensor | None:
@@ -210,8 +129,8 @@ def drawn_region(resolution: int) -> Tensor:
     It is 1 wherever `mouth_region` is above 0, so that pasting such a crop by the mouth region blends no edge twice.
     """
     edge = int(resolution * MOUTH_EDGE_SHARE)
-    kept = _sliding_minimum(mouth_mask(resolution).float(), 2 * edge, 2 * edge)
-    return _gaussian_blur((kept < 1).float(), edge).clamp_(0, 1)
+    kept = sliding_minimum(mouth_mask(resolution).float(), 2 * edge, 2 * edge)
+    return gaussian_blur((kept < 1).float(), edge).clamp_(0, 1)
 
 
 def useful_patch_size(transforms: np.ndarray, resolution: int) -> int:
@@ -240,11 +159,11 @@ def soft_mask(
     if roi is None:
         return None
     covered = affine.coverage(*affine.positions(transform, roi), size)
-    covered = _sliding_minimum(covered, 1, 0)
+    covered = sliding_minimum(covered, 1, 0)
     edge = int(int(math.sqrt(float(covered.sum(dtype=torch.float64)))) / EDGE_SHARE * feather)
     # OpenCV anchors an even square at its centre index; an empty one means 3x3
-    inner = _sliding_minimum(covered, edge or 1, edge - 1 if edge else 1)
-    soft = _gaussian_blur(inner, edge) if edge else inner
+    inner = sliding_minimum(covered, edge or 1, edge - 1 if edge else 1)
+    soft = gaussian_blur(inner, edge) if edge else inner
     shown = _where_above_zero(soft)
     if shown is None:
         return None
@@ -326,56 +245,3 @@ def _picture_of(transform: np.ndarray, patch_size: int, resolution: int) -> tupl
     larger = transform * scale[:, None]
     larger[:, 2] += (scale - 1) / 2  # a resize keeps the picture's edges in place, not its first pixel's centre
     return larger, size
-
-
-def _sliding_minimum(image: Tensor, before: int, after: int) -> Tensor:
-    """The minimum over rows and columns -before..+after around every pixel of (h, w); beyond the image nothing counts.
-
-    Doubles the window step by step: a logarithm of its size in passes.
-    """
-    for dim in (1, 0):
-        padding = (before, after) if dim == 1 else (0, 0, before, after)
-        image = F.pad(image, padding, value=math.inf)
-        window, length = 1, before + after + 1
-        while window < length:
-            step = min(window, length - window)
-            count = image.shape[dim] - step
-            image = torch.minimum(image.narrow(dim, 0, count), image.narrow(dim, step, count))
-            window += step
-    return image
-
-
-def _gaussian_blur(image: Tensor, radius: int) -> Tensor:
-    """OpenCV's Gaussian blur of (h, w) with 2 radius + 1 taps and its own sigma; borders mirrored without the edge.
-
-    Each direction is a few products of overlapping blocks with a band matrix: ten times as fast as a convolution.
-    """
-    kernel = _gaussian(radius)
-    block = max(2 * radius, 32)  # outputs per block
-    band = torch.zeros(block + 2 * radius, block)
-    for column in range(block):
-        band[column : column + len(kernel), column] = kernel
-    height, width = image.shape
-    columns = image.index_select(1, _mirrored(width, radius, block)).unfold(1, len(band), block)  # (h, blocks, taken)
-    image = torch.bmm(columns.permute(1, 0, 2), band.expand(columns.shape[1], -1, -1))  # (blocks, h, block)
-    image = image.permute(1, 0, 2).reshape(height, -1)[:, :width]
-    rows = image.index_select(0, _mirrored(height, radius, block)).unfold(0, len(band), block)  # (blocks, w, taken)
-    return torch.bmm(band.T.expand(len(rows), -1, -1), rows.transpose(1, 2)).reshape(-1, width)[:height]
-
-
-def _mirrored(length: int, radius: int, block: int) -> Tensor:
-    """Indices of `length` samples with `radius` more on both sides, the hind side filled up to whole blocks."""
-    index = torch.arange(-radius, -(-length // block) * block + radius)
-    index.remainder_(max(2 * length - 2, 1))  # the pattern repeats after going there and back
-    return torch.where(index < length, index, 2 * length - 2 - index)
-
-
-def _gaussian(radius: int) -> Tensor:
-    """(2 radius + 1,) float32, summing to 1."""
-    taps = 2 * radius + 1
-    if taps in SMALL_GAUSSIANS:
-        return torch.tensor(SMALL_GAUSSIANS[taps])
-    sigma = 0.3 * ((taps - 1) * 0.5 - 1) + 0.8
-    distance = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    kernel = torch.exp(-(distance**2) / (2 * sigma**2))
-    return (kernel / kernel.sum()).float()

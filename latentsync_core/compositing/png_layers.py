@@ -17,7 +17,7 @@ from ..files.output_checks import check_room, check_target
 from ..files.scratch import ScratchFolder
 from ..video.clip import Clip
 from ..video.pixel_format import Layout
-from .compositor import Layer
+from .layer import Layer
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RGBA = 6  # PNG's colour type of truecolour with alpha

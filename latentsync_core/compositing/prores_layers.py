@@ -12,7 +12,7 @@ from ..video.frame import Frame
 from ..video.pixel_format import Layout
 from ..video.writing.encoding import Codec, WriterOptions, layer_clip, matte_clip, plan_layer
 from ..video.writing.writer import FrameWriter
-from .compositor import Layer
+from .layer import Layer
 
 MATTE = WriterOptions(Codec.PRORES)
 

@@ -18,8 +18,9 @@ from ..sampling.synced_faces import SyncedFaces
 from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
-from .compositor import CompositeOptions, Layer, drawn_region, face_layer, matte_of, merged, shown_region
+from .compositor import CompositeOptions, drawn_region, face_layer, shown_region
 from .foreground import without_occlusion
+from .layer import Layer, matte_of, merged
 
 DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames are held
 
@@ -91,15 +92,6 @@ def render(
         for layer in layers:  # only now, so that every face was looked at as it was filmed
             frame.paste(*layer)
         yield Rendered(frame, tuple(layers), occluded)
-
-
-def render_frames(
-    synced: SyncedFaces | Sequence[SyncedFaces],
-    options: CompositeOptions | None = None,
-    foreground: torch.Tensor | None = None,
-) -> Iterator[Frame]:
-    """The frames of `render` alone."""
-    return (rendered.frame for rendered in render(synced, options, foreground))
 
 
 def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, ...]:

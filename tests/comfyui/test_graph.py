@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositing.compositor import CompositeOptions, face_layer, matte_of, shown_region
+from latentsync_core.compositing.compositor import CompositeOptions, face_layer, shown_region
+from latentsync_core.compositing.layer import matte_of
 from latentsync_core.errors import VideoError
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from latentsync_core.compositing.compositor import CompositeOptions, Region, useful_patch_size
 from latentsync_core.compositing.face_crops import decode_faces, replace_faces
-from latentsync_core.compositing.rendering import frames_with_face, render, render_frames
+from latentsync_core.compositing.rendering import frames_with_face, render
 from latentsync_core.errors import OptionError
 from tests import astronaut
 from tests.synced_faces import RESOLUTION, synced_faces
@@ -25,7 +25,7 @@ def synced():
 
 
 def images(synced, options=None):
-    return torch.stack([frame.rgb() for frame in render_frames(synced, options)])
+    return torch.stack([rendered.frame.rgb() for rendered in render(synced, options)])
 
 
 def batch(synced):

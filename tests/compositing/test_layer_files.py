@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositing.compositor import Layer
+from latentsync_core.compositing.layer import Layer
 from latentsync_core.compositing.png_layers import PngLayerWriter, png_bytes
 from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.compositing.rendering import render

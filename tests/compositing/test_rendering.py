@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from latentsync_core.compositing.compositor import CompositeOptions, Region
-from latentsync_core.compositing.rendering import render, render_frames
+from latentsync_core.compositing.rendering import render
 from latentsync_core.errors import OptionError
 from latentsync_core.imaging.roi import Roi
 from latentsync_core.video.reading.frame_sequence import FrameSequence
@@ -129,11 +129,3 @@ def test_a_layers_colours_go_on_beyond_its_alpha():
     assert torch.equal(rgba[:3, roi.y0 - 5, roi.x0 : roi.x1], rgba[:3, roi.y0, roi.x0 : roi.x1])
     assert not rgba[3, : roi.y0].any()
     assert not rgba[:, : roi.y0 - 20].any()
-
-
-def test_frames_alone_are_those_of_render():
-    clip = astronaut.clip_of(torch.rand(3, 60, 80, 3))
-    synced = synced_faces(clip)
-    with synced.patches:
-        for frame, rendered in zip(render_frames(synced), render(synced), strict=True):
-            np.testing.assert_array_equal(frame.planes[0], rendered.frame.planes[0])

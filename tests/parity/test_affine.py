@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositing.compositor import CompositeOptions, paste_face, restore_face, soft_mask
+from latentsync_core.compositing.compositor import CompositeOptions, face_layer, paste_face, soft_mask
 from latentsync_core.faces.alignment.align import (
     AlignOptions,
+    _fit,
+    _smoothed,
     align_track,
     crop_face,
     crop_size,
-    similarity_transform,
     template,
 )
 from tests.astronaut import frame_of
@@ -24,6 +25,38 @@ from tests.shared_reference import SHARED, needs_shared
 DATA = Path(__file__).parent / "data"
 LINEAR, TRANSLATION = 1e-5, 3e-3  # absolute tolerances for a float32 transform's two parts
 AFFINE = SHARED / "reference" / "affine"
+
+
+def similarity_transform(
+    points: np.ndarray, resolution: int, bias: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The reference's smoothed fit of (3, 2) points to the template: M (2, 3) float32 source → crop, and its new state.
+
+    `bias` is the state that the previous frame returned, (1, 2), or None on the first frame.
+
+    Raises:
+        OptionError: the three points fall together or aren't finite.
+    """
+    transform, offset = _fit(points, template(resolution))
+    transform, state = _smoothed(transform, offset, None if bias is None else bias[0])
+    return transform.astype(np.float32), state[None]
+
+
+def restore_face(
+    image: torch.Tensor,
+    transform: np.ndarray,
+    patch: torch.Tensor,
+    resolution: int,
+) -> torch.Tensor:
+    """The reference's restore step on a plain picture: (3, H, W) uint8 in and out, truncated to whole levels."""
+    result = image.clone()
+    layer = face_layer(transform, patch, resolution, (image.shape[-1], image.shape[-2]), CompositeOptions.reference())
+    if layer is not None:
+        roi, rgb, alpha = layer
+        part = result[:, roi.y0 : roi.y1, roi.x0 : roi.x1]
+        blended = alpha * (rgb * 255) + (1 - alpha) * part
+        part.copy_(torch.where(alpha > 0, blended.clamp(0, 255).to(torch.uint8), part))
+    return result
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from latentsync_core.compositing.compositor import CompositeOptions, soft_mask
-from latentsync_core.compositing.rendering import blend_mouth, render_frames
+from latentsync_core.compositing.rendering import blend_mouth, render
 from latentsync_core.faces.alignment.align import AlignOptions, align_track, crop_size
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.faces.face_tracks import FaceTracks
@@ -140,7 +140,8 @@ def test_frames_in_give_the_reference_s_frames_out(unet: UNet, steps: int, cfg: 
     inputs = load_file(REFERENCE / "inputs.safetensors")
     synced = run_reference(unet, inputs["whisper_chunks"], steps, cfg)
     with synced.patches:
-        for index, frame in enumerate(render_frames(synced, CompositeOptions.reference())):
+        for index, rendered in enumerate(render(synced, CompositeOptions.reference())):
+            frame = rendered.frame
             levels = (frame.rgb() * 255).permute(1, 2, 0).numpy()
             difference = np.abs(np.floor(levels + 1e-3) - golden[index].astype(float))
             roi, *_ = soft_mask(synced.transforms[index], crop_size(128), (frame.width, frame.height))

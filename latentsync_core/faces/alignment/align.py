@@ -58,21 +58,6 @@ def template(resolution: int) -> np.ndarray:
     return np.array(TEMPLATE) * (resolution / 256 * UNITS_AT_256)
 
 
-def similarity_transform(
-    points: np.ndarray, resolution: int, bias: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The reference's smoothed fit of (3, 2) points to the template: M (2, 3) float32 source → crop, and its new state.
-
-    `bias` is the state that the previous frame returned, (1, 2), or None on the first frame.
-
-    Raises:
-        OptionError: the three points fall together or aren't finite.
-    """
-    transform, offset = _fit(points, template(resolution))
-    transform, state = _smoothed(transform, offset, None if bias is None else bias[0])
-    return transform.astype(np.float32), state[None]
-
-
 def align_track(
     landmarks: np.ndarray,
     visible: np.ndarray,
