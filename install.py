@@ -248,8 +248,8 @@ def _recent(installed: Mapping[str, str]) -> bool:
     ]
     for package in old:
         say(
-            f"{package.name} {installed[package.name]} is too old, {package.lowest} or newer is needed; to exchange "
-            f"it for one that fits the other packages, run: {command(package.name)}"
+            f"{package.name} {installed[package.name]} is too old, {package.min_version} or newer is needed; to "
+            f"exchange it for one that fits the other packages, run: {command(package.name)}"
         )
     return not old
 

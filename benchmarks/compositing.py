@@ -61,7 +61,7 @@ def noise_frame(name: str) -> Frame:
         first_frame=0,
         fps=Fraction(24),
         time_base=Fraction(1, 24),
-        stamps=np.zeros(1, np.int64),
+        pts=np.zeros(1, np.int64),
         width=WIDTH,
         height=HEIGHT,
         pixel_format=name,
@@ -72,7 +72,7 @@ def noise_frame(name: str) -> Frame:
     planes = tuple(
         levels.integers(0, 2**shape.bits, size=size, dtype=shape.dtype) for size in shape.plane_shapes(WIDTH, HEIGHT)
     )
-    return Frame(planes, stamp=0, index=0, layout=layout)
+    return Frame(planes, pts=0, index=0, layout=layout)
 
 
 def median_milliseconds(work) -> float:

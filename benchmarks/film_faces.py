@@ -16,15 +16,15 @@ import torch
 
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.video.reading.probing import probe
-from training.film import DISSOLVE
-from training.film_file import FilmFacts, film_file
+from training.film import DISSOLVE_FRAMES
+from training.film_file import FilmGroundTruth, film_file
 
 from . import face_figures as figures
 from .face_pictures import overlays
 from .face_report import report, table
 
 
-def truth_of(facts: FilmFacts) -> figures.Truth:
+def truth_of(facts: FilmGroundTruth) -> figures.Truth:
     """What must be found of a film: what is seen well enough; all else by its cause."""
     unseen = facts.visible < figures.LEAST_VISIBLE
     most = facts.shares.argmax(-1)
@@ -38,7 +38,9 @@ def truth_of(facts: FilmFacts) -> figures.Truth:
     }
     mixed = np.zeros(len(facts.pure), bool)
     for start in facts.shots[facts.begins == "dissolve", 0]:
-        mixed[start - DISSOLVE : start + DISSOLVE] = facts.pure[start - DISSOLVE : start + DISSOLVE] < 1
+        mixed[start - DISSOLVE_FRAMES : start + DISSOLVE_FRAMES] = (
+            facts.pure[start - DISSOLVE_FRAMES : start + DISSOLVE_FRAMES] < 1
+        )
     return figures.Truth(
         facts.shots, facts.begins, facts.points, facts.eye_distance, causes, facts.cast, facts.boxes, mixed,
         facts.pose[..., 0],

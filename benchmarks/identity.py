@@ -34,9 +34,9 @@ from training.backdrop import backdrop
 from training.identity import STYLES
 from training.light import sample_light
 from training.motion import HeadMotion
-from training.motion import Path as Track
+from training.motion import Path as HeadPath
 from training.painter import Painter
-from training.scenes import TEST_IDENTITIES, Shot, moment_of, talking_head
+from training.scenes import FIRST_TEST_SEED, Shot, head_state_at, talking_head
 
 SIZE = 320  # pixels of the rendered frames
 SECONDS = 2.0
@@ -137,13 +137,13 @@ def two_shots(seed: int, style: str) -> Iterator[Shot]:
         shot = scene.shots[0]
         if clip:
             rng = np.random.default_rng((5, seed))
-            other = TEST_IDENTITIES + OTHER + seed
+            other = FIRST_TEST_SEED + OTHER + seed
             facing = tuple(rng.uniform(-1, 1, 3) * (0.4, 0.12, 0.1))
             place, size = tuple(rng.uniform((0.4, 0.45), (0.6, 0.55))), rng.uniform(0.2, 0.33)
             actor = dataclasses.replace(
                 shot.actors[0],
                 motion=HeadMotion(other, SECONDS, 1.0, facing),
-                track=Track(place, place, size, size),
+                track=HeadPath(place, place, size, size),
             )
             shot = dataclasses.replace(
                 shot,
@@ -163,7 +163,7 @@ def _rendered(shot: Shot, frames: int) -> list[torch.Tensor]:
     pictures = []
     for along in np.linspace(0, 0.98, frames):
         frame = behind.copy()
-        painter.paint(frame, moment_of(actor, SECONDS * along, along, SIZE, SIZE))
+        painter.paint(frame, head_state_at(actor, SECONDS * along, along, SIZE, SIZE))
         pictures.append(torch.from_numpy(frame).float() / 255)
     return pictures
 

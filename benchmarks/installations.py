@@ -45,7 +45,7 @@ AGES: Mapping[str, tuple[str, ...]] = {
     "transformers 5.0": (*COMFYUI, "transformers==5.0.0", "huggingface-hub==1.3.4", "safetensors==0.7.0"),
     "newest": (*COMFYUI, "transformers", "huggingface-hub", "safetensors"),
 }
-LOWEST = tuple(f"{package.name}=={package.lowest}" for package in PACKAGES if package.lowest)
+LOWEST = tuple(f"{package.name}=={package.min_version}" for package in PACKAGES if package.min_version)
 WAYS = ("lines", "whole", "uv", "script")
 
 

@@ -40,7 +40,7 @@ from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from training.crops import aligned_crop, engine_frame
-from training.occluders import HAND_GESTURES, KINDS, paint_before, sample_occluder
+from training.occluders import HAND_GESTURES, KINDS, paint_occluder_at, sample_occluder
 from training.scenes import render, talking_head
 
 RESOLUTION = 256
@@ -166,7 +166,7 @@ def blind(faces: list[Face]) -> None:
     for number, face in enumerate(faces[::3]):
         occluder = sample_occluder(500_000 + number, gesture=HAND_GESTURES[number % len(HAND_GESTURES)], skin=face.skin)
         picture = face.picture.copy()
-        paint_before(picture, occluder, face.mouth, face.scale, 0.45)
+        paint_occluder_at(picture, occluder, face.mouth, face.scale, 0.45)
         three = align_track(three_points(face)[None], np.array([True]), PORTRAIT)[0]
         hidden = replace(face, portrait=crop_face(engine_frame(picture), three, PORTRAIT))
         outcome = outcome_of(hidden, occluder, 0.5)
@@ -179,14 +179,14 @@ def blind(faces: list[Face]) -> None:
     print(f"{'nothing in the frame':34} {len(found['bare']):6}  altered {np.mean(found['bare']):.1%}")
 
 
-def measured(face: Face, seed: int, kind: str, gesture, skin, along: float, sheet) -> Outcome | None:
-    return outcome_of(face, sample_occluder(seed, kind, gesture=gesture, skin=skin), along, sheet)
+def measured(face: Face, seed: int, kind: str, gesture, skin, progress: float, sheet) -> Outcome | None:
+    return outcome_of(face, sample_occluder(seed, kind, gesture=gesture, skin=skin), progress, sheet)
 
 
-def outcome_of(face: Face, occluder, along: float, sheet: list[np.ndarray] | None = None) -> Outcome | None:
+def outcome_of(face: Face, occluder, progress: float, sheet: list[np.ndarray] | None = None) -> Outcome | None:
     """Paints, masks, pastes and compares; None where next to nothing lies before the region."""
     picture = face.picture.copy()
-    alpha = paint_before(picture, occluder, face.mouth, face.scale, along, 0.02)
+    alpha = paint_occluder_at(picture, occluder, face.mouth, face.scale, progress, 0.02)
     before = torch.from_numpy(picture).float().permute(2, 0, 1)
     plain, region = pasted(picture, face, None)
     inside = (alpha > 0.5) & (region > 0.5)
@@ -234,7 +234,7 @@ def drawn_source(seed: int) -> Source:
     points = []
     for _, truth in frames:
         face = truth.faces[0]
-        points.append(face.three_points + (off + rng.normal(0, 0.002, (3, 2))) * face.moment.pose.scale)
+        points.append(face.three_points + (off + rng.normal(0, 0.002, (3, 2))) * face.head_state.pose.scale)
     landmarks = np.array(points, np.float32)
     at = len(frames) // 2
     portrait = aligned_crop(frames[at][0], landmarks[at], PORTRAIT)

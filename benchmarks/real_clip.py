@@ -70,11 +70,11 @@ def main() -> None:
             # Matroska keeps whole milliseconds.
             tick = Fraction(1, 1000) if suffix == "mkv" else Fraction(0)
             late = max(abs(a - b) for a, b in zip(times(before), times(after), strict=True))
-            stamps = "equal" if late == 0 else f"{float(late) * 1e3:.2f} ms" if late <= tick else "WRONG"
+            pts = "equal" if late == 0 else f"{float(late) * 1e3:.2f} ms" if late <= tick else "WRONG"
             untouched = "-" if codec != "ffv1" else "{:,}  {:>15,}".format(*outside_patch(before, source, out))
             print(
                 f"{form:14} {codec:6} {after.frame_count:6}/{before.frame_count:<6} {report['synced_frames']:7}  "
-                f"{stamps:7}  {untouched:>41}  {seconds:7.0f}",
+                f"{pts:7}  {untouched:>41}  {seconds:7.0f}",
                 flush=True,
             )
 
@@ -102,7 +102,7 @@ def sync(source: Path, audio: Path, out: Path, codec: str, model: str) -> dict:
 
 
 def times(clip: Clip) -> list[Fraction]:
-    return [int(stamp) * clip.time_base for stamp in clip.stamps]
+    return [int(pts) * clip.time_base for pts in clip.pts]
 
 
 def outside_patch(clip: Clip, source: Path, out: Path) -> tuple[int, int]:

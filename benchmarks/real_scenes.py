@@ -125,12 +125,12 @@ def drawn(shots, fading: int, sources: dict[str, Source]) -> Iterator[tuple[np.n
     grain = np.random.default_rng(1)
     for number, (parts, frames, faces) in enumerate(shots):
         for index in range(frames):
-            along = index / max(frames - 1, 1)
+            progress = index / max(frames - 1, 1)
             frame, points, brows = np.empty((SIZE[1], SIZE[0], 3), np.float32), {}, {}
             for part in parts:
                 source = sources[part.name]
                 at = min(part.first + index, len(source.pictures) - 1)
-                x, y, height = (a + along * (b - a) for a, b in zip(part.start, part.end, strict=True))
+                x, y, height = (a + progress * (b - a) for a, b in zip(part.start, part.end, strict=True))
                 scale = SIZE[1] / height
                 frame[:, part.left : part.right] = _seen(source, at, x, y, scale, part.right - part.left)
                 if faces:

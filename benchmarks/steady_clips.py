@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training.motion import HeadMotion
-from training.motion import Path as Track
+from training.motion import Path as HeadPath
 from training.scenes import Actor, Scene, talking_head, write_clip
 
 SECONDS = 4.0
@@ -92,7 +92,7 @@ def scene_of(take: Take) -> Scene:
     shot = scene.shots[0]
     actor = shot.actors[0]
     facing = tuple(np.random.default_rng(take.seed).uniform(-1, 1, 3) * (0.2, 0.1, 0.08))
-    track = Track((0.47, 0.5), (0.47, 0.5), 0.3, 0.3)
+    track = HeadPath((0.47, 0.5), (0.47, 0.5), 0.3, 0.3)
     if take.kind == "lively":
         motion, track = HeadMotion(take.seed, SECONDS, 1.2, facing), actor.track
     else:

@@ -28,17 +28,17 @@ from training.head import Pose
 from training.identity import sample_identity
 from training.light import Light
 from training.motion import HeadMotion
-from training.motion import Path as Track
+from training.motion import Path as HeadPath
 from training.mouth import MouthShape
-from training.painter import Moment, Painter
-from training.scenes import TEST_IDENTITIES, Actor, Scene, Shot, write_clip
+from training.painter import HeadState, Painter
+from training.scenes import FIRST_TEST_SEED, Actor, Scene, Shot, write_clip
 from training.speech import SAMPLE_RATE, Performance, Voice, to_16k
-from training.visemes import Manner, MouthMotion, sounds_of
+from training.visemes import Articulation, MouthMotion, split_phonemes
 
 SECONDS = 8
 FPS = Fraction(25)
 SIZE = (960, 540)
-PERSON = TEST_IDENTITIES + 200  # never trained with, and neither are the voice and the lines
+PERSON = FIRST_TEST_SEED + 200  # never trained with, and neither are the voice and the lines
 VOICE = Voice("fr", "fr+f4", rate=156, pitch=52, pitch_range=62)
 LINES = (  # seconds at which both languages begin
     (0.50, "Le dernier train est parti sans moi.", "The last train left without me."),
@@ -52,7 +52,7 @@ EVENING = Light(  # a warm lamp from the right, a cool street from the left
     rim=0.35, warmth=0.4,
 )  # fmt: skip
 LAMPS = 42  # the backdrop's seed
-PORTRAIT = TEST_IDENTITIES + 178
+PORTRAIT = FIRST_TEST_SEED + 178
 PORTRAIT_SIZE = 512
 DAYLIGHT = Light(
     direction=(-0.45, -0.40, 0.80), key=(0.86, 0.80, 0.74), fill=(0.16, 0.16, 0.16), ambient=(0.24, 0.25, 0.27),
@@ -88,7 +88,7 @@ def speak_french() -> tuple[np.ndarray, Performance]:
         phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in said.phonemes]
         spoken = phonemes[-1].end
     phonemes.append(Phoneme("", spoken, SECONDS))
-    mouth = MouthMotion(sounds_of(tuple(phonemes)), Manner(size=1.15, smile=0.25))
+    mouth = MouthMotion(split_phonemes(tuple(phonemes)), Articulation(size=1.15, smile=0.25))
     sound = np.stack([leveled(sound)] * 2)
     performance = Performance(VOICE, tuple(line for _, line, _ in LINES), tuple(phonemes), waveform, mouth)
     return sound + 0.14 * room(sound, 0.5, seed=2), performance
@@ -110,7 +110,7 @@ def speak_english() -> np.ndarray:
 def film_scene() -> tuple[Scene, np.ndarray]:
     """The shot, a slow push in, whose frames training.scenes.render gives with their truth; and its voice, (2, n)."""
     sound, performance = speak_french()
-    track = Track((0.405, 0.485), (0.43, 0.495), 0.243, 0.262)
+    track = HeadPath((0.405, 0.485), (0.43, 0.495), 0.243, 0.262)
     actor = Actor(sample_identity(PERSON, "real"), performance, HeadMotion(8, SECONDS, 0.45, (0.10, 0.0, 0.0)), track)
     shot = Shot(round(SECONDS * FPS), (actor,), LAMPS, EVENING, grain=1.0)
     return Scene(*SIZE, FPS, (shot,), performance.waveform), sound
@@ -149,7 +149,7 @@ def write_portrait(path: Path) -> None:
     size = PORTRAIT_SIZE
     picture = backdrop(BOOKS, size, size, DAYLIGHT.warmth)
     pose = Pose(size * 0.5, size * 0.50, size * 0.265, yaw=-0.06, pitch=0.01, roll=-0.02)
-    Painter(sample_identity(PORTRAIT, "real"), DAYLIGHT).paint(picture, Moment(pose, MouthShape(smile=0.4)))
+    Painter(sample_identity(PORTRAIT, "real"), DAYLIGHT).paint(picture, HeadState(pose, MouthShape(smile=0.4)))
     Image.fromarray(picture).save(path, optimize=True)
 
 

@@ -23,17 +23,17 @@ from training.espeak import RATE as FRENCH_RATE
 from training.espeak import Phoneme, speak
 from training.identity import sample_identity
 from training.motion import HeadMotion
-from training.motion import Path as Track
-from training.scenes import TEST_IDENTITIES, Actor, Scene, Shot
+from training.motion import Path as HeadPath
+from training.scenes import FIRST_TEST_SEED, Actor, Scene, Shot
 from training.speech import SAMPLE_RATE, Performance, Voice, to_16k
-from training.visemes import Manner, MouthMotion, sounds_of
+from training.visemes import Articulation, MouthMotion, split_phonemes
 
 SECONDS = 7
 FPS = Fraction(25)
 SIZE = (800, 450)
 CUT = 4.9  # seconds: from both of them to her alone
 HER, HIM = 0, 1
-PEOPLE = (TEST_IDENTITIES + 206, TEST_IDENTITIES + 245)  # never trained with
+PEOPLE = (FIRST_TEST_SEED + 206, FIRST_TEST_SEED + 245)  # never trained with
 VOICES = (Voice("fr", "fr+f4", 156, 52, 62), Voice("fr", "fr+m3", 150, 34, 55))
 LINES = (  # who speaks, seconds at which both languages begin
     (HER, 0.30, "Tu étais où hier soir?", "Where were you last night?"),
@@ -61,8 +61,8 @@ def two_people() -> tuple[Scene, np.ndarray]:
     people = [sample_identity(person, "real") for person in PEOPLE]
     facing = ((0.22, 0.0, 0.0), (-0.24, 0.02, 0.0))
     motions = [HeadMotion(31 + who, SECONDS, 0.4, facing[who]) for who in (HER, HIM)]
-    places = (Track((0.27, 0.53), (0.275, 0.53), 0.225, 0.225), Track((0.73, 0.50), (0.725, 0.50), 0.235, 0.235))
-    close = Track((0.47, 0.50), (0.49, 0.50), 0.29, 0.30)
+    places = (HeadPath((0.27, 0.53), (0.275, 0.53), 0.225, 0.225), HeadPath((0.73, 0.50), (0.725, 0.50), 0.235, 0.235))
+    close = HeadPath((0.47, 0.50), (0.49, 0.50), 0.29, 0.30)
     both = tuple(Actor(people[who], spoken[who][1], motions[who], places[who]) for who in (HER, HIM))
     alone = (Actor(people[HER], spoken[HER][1], HeadMotion(35, SECONDS, 0.4, (0.12, 0.0, 0.0)), close),)
     first = round(CUT * FPS)
@@ -87,7 +87,7 @@ def french(who: int) -> tuple[np.ndarray, Performance]:
         phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in said.phonemes]
         end = phonemes[-1].end
     phonemes.append(Phoneme("", end, SECONDS))
-    mouth = MouthMotion(sounds_of(tuple(phonemes)), Manner(size=1.15, smile=0.1))
+    mouth = MouthMotion(split_phonemes(tuple(phonemes)), Articulation(size=1.15, smile=0.1))
     lines = tuple(line for _, _, line, _ in own_lines(who))
     left = (0.62, 0.38)[who]
     wide = np.stack([np.sqrt(left), np.sqrt(1 - left)])[:, None] * leveled(sound) * np.sqrt(2)

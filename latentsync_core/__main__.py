@@ -16,9 +16,9 @@ from pathlib import Path
 
 from .errors import LatentSyncError, OptionError
 from .remote.fetch import DownloadLimits
-from .remote.inputs import FetchedInput, UrlText, local_path, media, no_url, urls_as_files
+from .remote.inputs import FetchedInput, UrlArgument, fetch_url_inputs, local_path, media_argument, reject_url
 from .remote.public_https import Network
-from .remote.url import without_secrets
+from .remote.url import redact_url
 from .sampling.timeline import LengthRule
 
 EXIT_ERROR = 2  # bad input, said in one sentence
@@ -49,14 +49,14 @@ def _left_in_work_folder(options: argparse.Namespace) -> str:
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from .files.output_checks import check_overwrites_nothing, check_target
+    from .files.output_checks import check_no_overwrite, check_target
     from .pipeline import sync
     from .video.writing.encoding import Codec, output_path
 
     out = output_path(options.out, Codec(options.codec))  # checked before a download, too
     check_target(out)
-    check_overwrites_nothing((out,), (("the file of marks", options.marks),))
-    with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
+    check_no_overwrite((out,), (("the file of marks", options.marks),))
+    with _bars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
         report = sync(options.video, options.audio, options.out, _sync_options(options), on_progress)
     _print_report(report, options.json, fetched)
 
@@ -64,7 +64,7 @@ def _sync(options: argparse.Namespace) -> None:
 def _faces(options: argparse.Namespace) -> None:
     from .cli.faces_report import list_faces
 
-    with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
+    with _bars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
         listing = list_faces(
             options.video,
             options.out,
@@ -96,7 +96,7 @@ def _demo(options: argparse.Namespace) -> None:
 def _probe(options: argparse.Namespace) -> None:
     from .video.reading.probing import probe
 
-    with _bars(quiet=options.json) as on_progress, urls_as_files(options, on_progress) as fetched:
+    with _bars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
         clip = probe(options.video)
     facts = {
         "clip": fetched[0].file.source if fetched else clip.name,
@@ -131,9 +131,9 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _left_by_download(options: argparse.Namespace) -> str:
-    from .models.loading.download import DownloadOptions, kept
+    from .models.loading.download import DownloadOptions, describe_partial_download
 
-    left = kept(options.model, DownloadOptions(models_folder=options.models_folder))
+    left = describe_partial_download(options.model, DownloadOptions(models_folder=options.models_folder))
     return f"{left}; run it again to continue" if left else NOTHING
 
 
@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     faces = _add_command(
         commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _left_in_work_folder
     )
-    faces.add_argument("video", type=media)
+    faces.add_argument("video", type=media_argument)
     faces.add_argument("--out", type=local_path, help="folder for people.png, timeline.png and faces.json")
     faces.add_argument(
         "--work-folder", type=local_path, help="keep the faces here; sync with the same folder has them at once"
@@ -169,11 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_download_limit(faces)
 
     probe = _add_command(commands, "probe", _probe, "say what a clip is")
-    probe.add_argument("video", type=media)
+    probe.add_argument("video", type=media_argument)
     _add_download_limit(probe)
 
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
-    demo.add_argument("--out", type=no_url, default="demo/out.mp4")
+    demo.add_argument("--out", type=reject_url, default="demo/out.mp4")
 
     download = _add_command(commands, "download", _download, "download a model and check it", _left_by_download)
     download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
@@ -192,18 +192,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_sync(commands: argparse._SubParsersAction) -> None:
     sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _left_in_work_folder)
     sync.add_argument(
-        "--video", required=True, type=media, help="the clip, file or https: URL; a single picture is a one-frame clip"
+        "--video",
+        required=True,
+        type=media_argument,
+        help="the clip, file or https: URL; a single picture is a one-frame clip",
     )
     sync.add_argument(
-        "--audio", required=True, type=media, help="the voice that the mouth follows, a file or an https: URL"
+        "--audio", required=True, type=media_argument, help="the voice that the mouth follows, a file or an https: URL"
     )
-    sync.add_argument("--out", required=True, type=no_url, help="the result; its suffix follows from --codec")
+    sync.add_argument("--out", required=True, type=reject_url, help="the result; its suffix follows from --codec")
     _add_download_limit(sync)
 
     model = sync.add_argument_group("model")
     model.add_argument(
         "--model",
-        type=no_url,
+        type=reject_url,
         default="latentsync-1.6",
         help="latentsync-1.5, latentsync-1.6, a bundle folder, a U-Net checkpoint, or nano (carried with the pack: a "
         "small demonstration model, trained on drawn people); default %(default)s",
@@ -260,7 +263,9 @@ def _add_sync(commands: argparse._SubParsersAction) -> None:
     output.add_argument("--codec", choices=("h264", "prores", "ffv1"), default="h264")
     output.add_argument("--crf", type=int, default=16, help="H.264 quality, 0 (lossless) to 51 (default %(default)s)")
     output.add_argument("--preset", default="medium", help="H.264 speed, ultrafast to veryslow (default %(default)s)")
-    output.add_argument("--mux-audio", type=media, help="sound for the file where it isn't the voice: the full mix")
+    output.add_argument(
+        "--mux-audio", type=media_argument, help="sound for the file where it isn't the voice: the full mix"
+    )
 
 
 def _add_finding(parser: argparse._ActionsContainer) -> None:
@@ -373,9 +378,9 @@ def _face(text: str):
         at = (float(place[1]), float(place[2]))
         return Speaker("", FaceChoice(ChooseBy.POINT, point=at, frame=int(place[3] or 0)))
     if kind == "picture" and rest:
-        return Speaker("", FaceChoice(ChooseBy.PICTURE), media(rest))
+        return Speaker("", FaceChoice(ChooseBy.PICTURE), media_argument(rest))
     raise argparse.ArgumentTypeError(
-        f"{without_secrets(text)!r} names no face; write largest, frontal, left, person:1, point:640,210@48 or "
+        f"{redact_url(text)!r} names no face; write largest, frontal, left, person:1, point:640,210@48 or "
         "picture:anna.png"
     )
 
@@ -383,13 +388,13 @@ def _face(text: str):
 def _speaker(text: str):
     """Reads "person:1=anna.wav"; in "picture:URL=anna.wav" the URL may hold equals signs of its own."""
     who, equals, audio = text.partition("=")
-    if isinstance(media(who.partition(":")[2]), UrlText):
+    if isinstance(media_argument(who.partition(":")[2]), UrlArgument):
         voice = re.search(r"=(?=[a-z]+://)", text, re.IGNORECASE)
         place = voice.start() if voice else text.rfind("=")
         who, audio = text[:place], text[place + 1 :]
     if not equals or not audio:
-        raise argparse.ArgumentTypeError(f"{without_secrets(text)!r} has no voice; write person:1=anna.wav")
-    return dataclasses.replace(_face(who), audio=media(audio))
+        raise argparse.ArgumentTypeError(f"{redact_url(text)!r} has no voice; write person:1=anna.wav")
+    return dataclasses.replace(_face(who), audio=media_argument(audio))
 
 
 def _positive(text: str) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .audio.features import AudioEmbedding, embed_audio
-from .audio.mix import mixed_file
+from .audio.mix import mix_to_file
 from .audio.source import AudioSource, load_audio
 from .compositing.compositor import CompositeOptions
 from .compositing.rendering import render
@@ -22,10 +22,10 @@ from .faces.face_tracks import FaceTracks
 from .faces.find import find_faces
 from .faces.limits import TouchLimits
 from .faces.report import as_data
-from .faces.selection import FaceChoice, check_apart, choose
+from .faces.selection import FaceChoice, check_no_shared_faces, choose
 from .faces.tracking.redetect import FaceOptions
-from .files.output_checks import check_overwrites_nothing, check_target
-from .files.scratch import ScratchFolder, sweep
+from .files.output_checks import check_no_overwrite, check_target
+from .files.scratch import ScratchFolder, remove_stale_scratch
 from .models.loading.weights import load_model
 from .models.model import LatentSyncModel, LoadOptions
 from .progress import PhaseClock, PhaseProgress, Progress, share_of
@@ -106,34 +106,34 @@ def sync(
     clock = PhaseClock(on_progress)
     asked, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
-    sweep(out.parent, options.work_folder)
+    remove_stale_scratch(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.others)
-    check_overwrites_nothing((out, options.work_folder), _input_files(video, speakers, options))
-    clip = (video if isinstance(video, Clip) else probe(video)).between(options.start, options.end)
+    check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
+    clip = (video if isinstance(video, Clip) else probe(video)).trim(options.start, options.end)
     voices = [one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio) for one in speakers]
     pictures = [None if one.picture is None else _picture(one.picture) for one in speakers]
     mux = load_audio(options.mux_audio) if options.mux_audio else None
     longest = max(voice.duration for voice in voices)
-    stamps = plan_timeline(clip, longest, options.length).stamps
+    pts = plan_timeline(clip, longest, options.length).pts
 
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
-        sound = mux.as_file(folder) if mux else mixed_file(voices, folder)
-        writer = FrameWriter(out, clip, options=options.writer, stamps=stamps, audio=sound)
-        writer.try_out()
+        sound = mux.as_file(folder) if mux else mix_to_file(voices, folder)
+        writer = FrameWriter(out, clip, options=options.writer, pts=pts, audio=sound)
+        writer.preflight()
         with clock.phase("model") as tell:
             model = (
                 options.model
                 if isinstance(options.model, LatentSyncModel)
                 else load_model(options.model, options.load, tell)
             )
-        check_room_for_patches(model.resolution, len(stamps), len(speakers), options.work_folder)
+        check_room_for_patches(model.resolution, len(pts), len(speakers), options.work_folder)
         with clock.phase("faces") as tell:
             found = find_faces(
                 clip, options.faces, options.align, options.limits, options.marks, options.work_folder, tell
             )
             faces = [choose(found, one.choice, picture) for one, picture in zip(speakers, pictures, strict=True)]
-            check_apart(faces)
+            check_no_shared_faces(faces)
         with clock.phase("voice") as tell:
             heard = [
                 embed_audio(voice, model.whisper, share_of(tell, number, len(voices)))
@@ -151,7 +151,7 @@ def sync(
                 cleanup.enter_context(synced[-1].patches)
         with clock.phase("compositing") as tell:
             cleanup.enter_context(writer)
-            occluded = np.zeros(len(synced[0].stamps), bool)
+            occluded = np.zeros(len(synced[0].pts), bool)
             for index, rendered in enumerate(render(synced, options.composite)):
                 writer.write(rendered.frame)
                 occluded[index] = rendered.occluded > 0
@@ -227,7 +227,7 @@ def _picture(source: str | Path) -> torch.Tensor:
 
 def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list[str]:
     clip = synced.faces.clip
-    written = float((synced.stamps[-1] - synced.stamps[0]) * clip.time_base + 1 / clip.fps)
+    written = float((synced.pts[-1] - synced.pts[0]) * clip.time_base + 1 / clip.fps)
     if seconds > written + float(1 / clip.fps):
         way_out = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
         return [f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut{way_out}"]

@@ -21,7 +21,7 @@ from .errors import ToolError
 
 INSTALLER = Path(__file__).resolve().parents[1] / "install.py"
 # What an import raises where two packages don't fit each other, or a package its own compiled parts.
-FAILED_IMPORT = (ImportError, AttributeError, NameError, OSError, RuntimeError, TypeError, ValueError)
+IMPORT_ERRORS = (ImportError, AttributeError, NameError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Package:
 
     name: str  # as pip knows it
     purpose: str
-    lowest: str | None = None  # the oldest version that works; None: every one that is still around
+    min_version: str | None = None  # the oldest version that works; None: every one that is still around
     optional: bool = False  # only one option needs it, or the engine has another way
 
     @property
     def requirement(self) -> str:
         """As pip takes it, such as "diffusers>=0.25.0"."""
-        return f"{self.name}>={self.lowest}" if self.lowest else self.name
+        return f"{self.name}>={self.min_version}" if self.min_version else self.name
 
     def allows(self, version: str) -> bool:
         """Whether `version`, as an installed package states it, is recent enough."""
-        return self.lowest is None or not _release(version) or _release(version) >= _release(self.lowest)
+        return self.min_version is None or not _release(version) or _release(version) >= _release(self.min_version)
 
 
 PACKAGES = (
@@ -74,7 +74,7 @@ def importing(name: str, *, any_version: bool = False) -> Iterator[None]:
     """
     package = BY_NAME[name]
     version = installed_version(name)
-    needed = f"version {package.lowest} or newer" if package.lowest else "any version"
+    needed = f"version {package.min_version} or newer" if package.min_version else "any version"
     if version and not any_version and not package.allows(version):
         raise ToolError(
             f"{name} {version} is too old, {needed} is needed; to exchange it for one that fits the other packages, "
@@ -82,7 +82,7 @@ def importing(name: str, *, any_version: bool = False) -> Iterator[None]:
         )
     try:
         yield
-    except FAILED_IMPORT as problem:
+    except IMPORT_ERRORS as problem:
         if version is None:
             raise ToolError(
                 f"{name} is not installed ({needed} will do); to add it and leave every installed package as it is, "

@@ -14,9 +14,9 @@ from comfy_api.latest import Input, InputImpl
 
 from ..latentsync_core.audio.clip_audio import clip_audio
 from ..latentsync_core.errors import AudioError, VideoError
-from ..latentsync_core.files.scratch import replacing
+from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.video.clip import Clip
-from ..latentsync_core.video.reading.probing import clip_from_images, probe, standard_rate
+from ..latentsync_core.video.reading.probing import clip_from_images, probe, snap_to_standard_rate
 from ._comfy import own_folder
 
 MOMENT = 1e-6  # seconds; core's trims are sums of floats, and a frame at their very edge must fall on its right side
@@ -36,13 +36,13 @@ def clip_of(source: Any, fps: float) -> Clip:
             raise VideoError(
                 f"The IMAGE has shape {tuple(source.shape)}; give frames as (frames, height, width, 3 or 4 channels)."
             )
-        return clip_from_images(source[..., :3].cpu(), standard_rate(Fraction(fps).limit_denominator(100_000)))
+        return clip_from_images(source[..., :3].cpu(), snap_to_standard_rate(Fraction(fps).limit_denominator(100_000)))
     if not isinstance(source, Input.Video):
         raise VideoError(f"A {type(source).__name__} is no clip; connect a VIDEO (from Load Video) or an IMAGE batch.")
     if isinstance(source, InputImpl.VideoFromComponents):
         # Its stream would be an H.264 copy with losses; the frames themselves are at hand.
         parts = source.get_components()
-        return clip_from_images(parts.images[..., :3].cpu(), standard_rate(Fraction(parts.frame_rate)))
+        return clip_from_images(parts.images[..., :3].cpu(), snap_to_standard_rate(Fraction(parts.frame_rate)))
     if _is_edited(source):
         # Its stream source still has the frames of before; written out, the trim is applied too.
         return probe(_kept(_written(source)))
@@ -51,7 +51,7 @@ def clip_of(source: Any, fps: float) -> Clip:
     start, seconds = getattr(source, "get_active_trim_window", lambda: (0.0, 0.0))()
     if not start and not seconds:
         return clip
-    return clip.between(max(0.0, start - MOMENT), start + seconds - MOMENT if seconds else None)
+    return clip.trim(max(0.0, start - MOMENT), start + seconds - MOMENT if seconds else None)
 
 
 def sound_of(video: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -91,6 +91,6 @@ def _kept(stream: bytes_io.BytesIO) -> Path:
     view = stream.getbuffer()
     path = own_folder("clips") / f"{hashlib.sha256(view).hexdigest()[:24]}.mp4"
     if not path.exists():
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(view)
     return path

@@ -19,7 +19,7 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.source import AudioSource
 from ..latentsync_core.errors import OutputError
 from ..latentsync_core.files.prefix import file_prefix
-from ..latentsync_core.files.scratch import sweep
+from ..latentsync_core.files.scratch import remove_stale_scratch
 from ..latentsync_core.models.vae import LatentCodec
 
 OWN_FOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
@@ -128,7 +128,7 @@ def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
             f"There can't be a folder for {prefix!r} below the output folder ({problem.strerror}); give another "
             "filename_prefix."
         ) from None
-    sweep(Path(folder))
+    remove_stale_scratch(Path(folder))
     return Path(folder) / f"{name}_{counter:05}_{suffix}"
 
 

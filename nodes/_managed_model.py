@@ -12,7 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..latentsync_core.models.model import LatentSyncModel
-from ..latentsync_core.models.vae import SCALING, LatentCodec
+from ..latentsync_core.models.vae import SCALING_FACTOR, LatentCodec
 
 PIXELS_PER_LATENT = 8
 # What denoising keeps at once, in values per latent pixel and frame: SD's widest level, its attention, room to work.
@@ -99,11 +99,11 @@ class CoreCodec:
 
     def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """See LatentCodec.encode; core gives the distribution's mean alone, so `noise` doesn't count."""
-        return self._vae.encode((images.movedim(1, -1) / 2 + 0.5).clamp(0, 1)).float() * SCALING
+        return self._vae.encode((images.movedim(1, -1) / 2 + 0.5).clamp(0, 1)).float() * SCALING_FACTOR
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See LatentCodec.decode; core clamps to [-1, 1]."""
-        return self._vae.decode(latents.float() / SCALING).movedim(-1, 1).float() * 2 - 1
+        return self._vae.decode(latents.float() / SCALING_FACTOR).movedim(-1, 1).float() * 2 - 1
 
 
 class Whisper(torch.nn.Module):

@@ -16,8 +16,8 @@ import torch
 from ..latentsync_core.compositing.compositor import CompositeOptions
 from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
-from ..latentsync_core.compositing.rendering import render, together
-from ..latentsync_core.files.output_checks import check_overwrites_nothing
+from ..latentsync_core.compositing.rendering import as_matching_batch, render
+from ..latentsync_core.files.output_checks import check_no_overwrite
 from ..latentsync_core.progress import Progress
 from ..latentsync_core.runs import runs_where
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
@@ -25,7 +25,7 @@ from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.frame import Frame
 from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
-from ..latentsync_core.video.writing.proxy import page_can_play, write_proxy
+from ..latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
 
@@ -76,22 +76,22 @@ def write_result(
     can't.
     """
     writer, wanted = writer or WriterOptions(), wanted or Wanted()
-    synced = together(several)[0]
+    synced = as_matching_batch(several)[0]
     clip = synced.faces.clip
     keep = writer.codec is not Codec.H264
     path = (output_file if keep else temporary_file)(prefix, writer.codec.suffix, (clip.width, clip.height))
-    frames = len(synced.stamps)
+    frames = len(synced.pts)
     images = torch.empty(frames, clip.height, clip.width, 3) if wanted.images else None
     masks = torch.empty(frames, clip.height, clip.width) if wanted.masks else None
     with ExitStack() as files:
-        file = FrameWriter(path, clip, options=writer, stamps=synced.stamps, audio=sound)
+        file = FrameWriter(path, clip, options=writer, pts=synced.pts, audio=sound)
         matte = _matte_writer(synced, prefix) if wanted.matte else None
         patch = _patch_writer(synced, prefix, wanted.patch) if wanted.patch is not Patch.NONE else None
         beside = [other for other in (matte, patch) if other is not None]
         inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound))
-        check_overwrites_nothing((written.path for written in (file, *beside)), inputs)
+        check_no_overwrite((written.path for written in (file, *beside)), inputs)
         for written in (file, *beside):
-            written.try_out()
+            written.preflight()
         for written in (file, *beside):
             files.enter_context(written)
         occluded = np.zeros(frames, bool)
@@ -120,14 +120,14 @@ def try_result(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> N
     """Raises what `write_result` would for this clip and a voice of `seconds`: to know before faces are looked for."""
     writer = WriterOptions()
     path = temporary_file(PREFIX, writer.codec.suffix, (clip.width, clip.height))
-    stamps = plan_timeline(clip, seconds, length).stamps
-    FrameWriter(path, clip, options=writer, stamps=stamps, audio=sound).try_out()
+    pts = plan_timeline(clip, seconds, length).pts
+    FrameWriter(path, clip, options=writer, pts=pts, audio=sound).preflight()
 
 
 def play(result: Result) -> dict[str, Any]:
     """The page's player for a result, or for a small copy of it where the page can't play it itself."""
     path = result.path
-    if not page_can_play(path):
+    if not is_browser_playable(path):
         path = write_proxy(
             path, own_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4", on_progress=cancellable
         )
@@ -144,15 +144,15 @@ def _values(frame: Frame, in_memory: bool) -> torch.Tensor:
 def _matte_writer(synced: SyncedFaces, prefix: str) -> MatteWriter:
     clip = synced.faces.clip
     path = output_file(f"{prefix}_matte", ".mov", (clip.width, clip.height))
-    return MatteWriter(path, clip, stamps=synced.stamps)
+    return MatteWriter(path, clip, pts=synced.pts)
 
 
 def _patch_writer(synced: SyncedFaces, prefix: str, kind: Patch) -> LayerWriter | PngLayerWriter:
     clip = synced.faces.clip
     path = output_file(f"{prefix}_patch", ".mov" if kind is Patch.PRORES4444 else "", (clip.width, clip.height))
     if kind is Patch.PRORES4444:
-        return LayerWriter(path, clip, stamps=synced.stamps)
-    return PngLayerWriter(path, clip, frames=len(synced.stamps))
+        return LayerWriter(path, clip, pts=synced.pts)
+    return PngLayerWriter(path, clip, frames=len(synced.pts))
 
 
 def _below_output(path: Path) -> str:

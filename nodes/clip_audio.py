@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..latentsync_core.media.downmix import Channels, mixed_down
+from ..latentsync_core.media.downmix import Channels, downmix_channels
 from ._clips import sound_of
 from ._comfy import schema
 from ._inputs import checked
@@ -38,5 +38,5 @@ class ClipAudio(io.ComfyNode):
     @checked
     def execute(cls, video: Any, channels: str) -> io.NodeOutput:
         sound, notes = sound_of(video)
-        audio = {**sound, "waveform": mixed_down(sound["waveform"], Channels(channels))}
+        audio = {**sound, "waveform": downmix_channels(sound["waveform"], Channels(channels))}
         return io.NodeOutput(audio, ui={"text": list(notes)})

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io
 
-from ..latentsync_core.audio.clip_audio import clip_sound_file
-from ..latentsync_core.audio.mix import mixed_file
+from ..latentsync_core.audio.clip_audio import clip_audio_file
+from ..latentsync_core.audio.mix import mix_to_file
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.compositor import CompositeOptions, Region
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
@@ -184,5 +184,5 @@ def _sound(several: list[SyncedFaces], choice: str, mux_audio: Any) -> Path | No
     if mux_audio is not None:
         return load_audio(mux_audio).as_file(folder)
     if choice == VOICE:
-        return mixed_file([faces.audio.source for faces in several], folder)
-    return clip_sound_file(several[0].faces.clip, folder) if choice == CLIP else None
+        return mix_to_file([faces.audio.source for faces in several], folder)
+    return clip_audio_file(several[0].faces.clip, folder) if choice == CLIP else None

@@ -12,11 +12,11 @@ from comfy_api.latest import io
 from ..latentsync_core.errors import ModelError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.download import DownloadOptions, download
-from ..latentsync_core.models.loading.models_folder import installed_models, installed_places
+from ..latentsync_core.models.loading.models_folder import installed_model_paths, installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS
 from ..latentsync_core.models.loading.weights import load_model
-from ..latentsync_core.models.model import PRECISIONS, LoadOptions, chosen_dtype
-from ..latentsync_core.models.names import shown
+from ..latentsync_core.models.model import PRECISIONS, LoadOptions, resolve_dtype
+from ..latentsync_core.models.names import one_line
 from ._comfy import Progress, models_folders, schema
 from ._inputs import checked
 from ._managed_model import ManagedModel, Operations
@@ -85,11 +85,11 @@ def model_choice() -> io.Combo.Input:
 def managed_model(name: str, precision: str, may_download: bool, on_download: Any, on_load: Any) -> ManagedModel:
     """The model of that name in the list, loaded or, if any graph has it already, shared. ModelError for any other."""
     device = comfy.model_management.get_torch_device()
-    dtype = chosen_dtype(precision, device)
+    dtype = resolve_dtype(precision, device)
     folders = models_folders()
     spec: str | Path = name
     if name in KNOWN_MODELS:
-        at = next((folder for folder in folders if installed_places(name, folder)), None)
+        at = next((folder for folder in folders if installed_model_paths(name, folder)), None)
         if at is None and may_download:
             download(name, DownloadOptions(models_folder=folders[0]), on_download)
     elif name in demonstration_models():
@@ -98,7 +98,9 @@ def managed_model(name: str, precision: str, may_download: bool, on_download: An
         # Only what lies in a models folder, by its very name in the list: a prompt may hold any other path.
         at = next((folder for folder in folders if name in installed_models(folder)), None)
         if at is None:
-            raise ModelError(f"There is no model called {shown(repr(name))} in {folders[0]}; choose one of the list.")
+            raise ModelError(
+                f"There is no model called {one_line(repr(name))} in {folders[0]}; choose one of the list."
+            )
         spec = at / name
     key = (str(spec), _version(spec), str(at), dtype, str(device))
     managed = _loaded.get(key)

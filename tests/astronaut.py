@@ -43,9 +43,9 @@ def on_canvas(image: torch.Tensor, width: int, height: int, x: int, y: int) -> t
 def clip_of(images: torch.Tensor, sample_aspect: Fraction = Fraction(1)) -> Clip:
     """An in-memory clip of (N, H, W, 3) at 25 frames per second."""
     count, height, width, _ = images.shape
-    stamps = np.arange(count, dtype=np.int64)
+    pts = np.arange(count, dtype=np.int64)
     return Clip(
-        None, images, count, 0, Fraction(25), Fraction(1, 25), stamps, width, height, "rgb", sample_aspect=sample_aspect
+        None, images, count, 0, Fraction(25), Fraction(1, 25), pts, width, height, "rgb", sample_aspect=sample_aspect
     )
 
 

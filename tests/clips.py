@@ -22,7 +22,7 @@ def make_clip(
     rate: Fraction | int = 25,
     frames: int = 10,
     encoder: tuple[str, ...] = ("-c:v", "libx264", "-preset", "veryfast"),
-    stamps: str | None = None,
+    pts: str | None = None,
     time_base: str = "1/12800",
     rotation: int = 0,
     sample_aspect: str = "1",
@@ -33,7 +33,7 @@ def make_clip(
     """Writes `path` and returns it.
 
     Args:
-        stamps: a setpts expression of N, the frame's number, in ticks of `time_base`: a variable-rate clip.
+        pts: a setpts expression of N, the frame's number, in ticks of `time_base`: a variable-rate clip.
         rotation: clockwise degrees that a player turns the picture by.
         params: setparams options, such as "range=tv:colorspace=bt709".
         smooth: without hard edges.
@@ -43,15 +43,15 @@ def make_clip(
     filters += [f"format={pixel_format}", f"setsar={sample_aspect}"]
     if params:
         filters.append(f"setparams={params}")
-    if stamps:
-        filters.append(f"settb={time_base},setpts={stamps}")
+    if pts:
+        filters.append(f"settb={time_base},setpts={pts}")
     args = ["-y", "-f", "lavfi", "-i", f"testsrc2=s={max(size[0], 64)}x{max(size[1], 64)}:r={rate}"]
     sound = []
     if audio:
         args += ["-f", "lavfi", "-i", f"sine=r=44100:d={float(frames / Fraction(rate))}"]
         sound = ["-map", "0:v", "-map", "1:a", *audio]
     args += ["-frames:v", str(frames), "-vf", ",".join(filters), "-fps_mode", "passthrough", *encoder, *sound]
-    if stamps:
+    if pts:
         args += ["-enc_time_base:v", time_base, "-video_track_timescale", time_base.split("/")[1]]
     plain = path.with_name(f"plain_{path.name}") if rotation else path
     run_ffmpeg([*args, str(plain)], error=VideoError, what="making a test clip")

@@ -42,7 +42,7 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(data)
         self.wfile.flush()
 
-    def hang_up(self) -> None:
+    def drop_connection(self) -> None:
         """Closes the connection without TLS's goodbye."""
         self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -54,13 +54,13 @@ Page = Callable[[Request], None]
 
 
 @dataclass
-class FilmServer:
+class HttpsServer:
     """What is served at which path, and what was asked for."""
 
     port: int
     pages: dict[str, Page] = field(default_factory=dict)  # by path without its query
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path with query, headers in lower case
-    dialled: list[str] = field(default_factory=list)  # addresses that were connected to
+    connected_addresses: list[str] = field(default_factory=list)  # addresses that were connected to
 
     def network(self, hosts: dict[str, list[str]] | None = None, **changes) -> Network:
         """A network without an outside: hosts are at a public address, whose cable ends at this server."""
@@ -69,18 +69,18 @@ class FilmServer:
             return (hosts or {}).get(host, [PUBLIC])
 
         def connect(place: tuple[str, int], seconds: float) -> socket.socket:
-            self.dialled.append(place[0])
+            self.connected_addresses.append(place[0])
             return socket.create_connection(("127.0.0.1", self.port), seconds)
 
-        return Network(**{"resolve": resolve, "connect": connect, "context": trusting, **changes})
+        return Network(**{"resolve": resolve, "connect": connect, "context": trusting_context, **changes})
 
 
-def trusting() -> ssl.SSLContext:
+def trusting_context() -> ssl.SSLContext:
     """Trusts the test authority and nobody else."""
     return ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
 
 
-def a_file(content: bytes, etag: str = "", modified: str = "", kind: str = "video/mp4", ranges: bool = True) -> Page:
+def file_page(content: bytes, etag: str = "", modified: str = "", kind: str = "video/mp4", ranges: bool = True) -> Page:
     """A file as good servers have it: with revalidation, and ranges."""
 
     def page(request: Request) -> None:
@@ -105,7 +105,7 @@ def redirect(location: str, status: int = 302) -> Page:
 
 
 @contextmanager
-def film_server(**pages: Page) -> Iterator[FilmServer]:
+def film_server(**pages: Page) -> Iterator[HttpsServer]:
     """Serves until the context ends; answers that hang then end too."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "server.pem")
@@ -142,7 +142,7 @@ def film_server(**pages: Page) -> Iterator[FilmServer]:
             pass  # connections that a test breaks off
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        served = FilmServer(server.server_address[1])
+        served = HttpsServer(server.server_address[1])
         served.pages.update({f"/{name}": page for name, page in pages.items()})
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

@@ -20,7 +20,7 @@ def empty_clip(frames: int, size: tuple[int, int] = (64, 48)) -> Clip:
     return clip_from_images(torch.zeros(frames, size[1], size[0], 3), Fraction(25))
 
 
-def made_track(
+def make_track(
     number: int,
     start: int,
     stop: int,

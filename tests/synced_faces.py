@@ -54,5 +54,5 @@ def synced_faces(clip: Clip, without_face: tuple[int, ...] = (), faces_wide: flo
         audio=None,
         source_index=np.arange(frames),
         blend=blend,
-        stamps=clip.stamps,
+        pts=clip.pts,
     )

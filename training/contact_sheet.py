@@ -17,14 +17,14 @@ from .head import Pose
 from .identity import sample_identity
 from .light import sample_light
 from .motion import HeadMotion
-from .mouth_meter import measure
-from .painter import Moment, Painter
+from .mouth_meter import measure_openings
+from .painter import HeadState, Painter
 from .scenes import render, talking_head
 from .speech import SAMPLE_RATE
-from .train_meter import babble
+from .train_meter import random_articulation
 
 MEDIA = Path(__file__).parent / "media"
-LARGEST = 300_000  # bytes
+MAX_BYTES = 300_000  # bytes
 
 
 def identities(first: int, columns: int, rows: int, size: int) -> np.ndarray:
@@ -35,9 +35,11 @@ def identities(first: int, columns: int, rows: int, size: int) -> np.ndarray:
         light = sample_light(seed)
         picture = backdrop(seed, size, size, light.warmth)
         motion = HeadMotion(seed, 4.0)
-        mouth = babble(seed, 4.0)(np.array([2.0]))[0]
-        moment = Moment(Pose(size * 0.5, size * 0.53, size * 0.33, *motion.angles(2.0)), mouth, 0.0, motion.gaze(2.0))
-        Painter(sample_identity(seed), light).paint(picture, moment)
+        mouth = random_articulation(seed, 4.0)(np.array([2.0]))[0]
+        head_state = HeadState(
+            Pose(size * 0.5, size * 0.53, size * 0.33, *motion.angles(2.0)), mouth, 0.0, motion.gaze(2.0)
+        )
+        Painter(sample_identity(seed), light).paint(picture, head_state)
         row, column = divmod(index, columns)
         sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = picture
     return sheet
@@ -52,7 +54,7 @@ def speech_strip(seed: int, language: str, seconds: float, size: int = 112) -> n
         true.append(truth.faces[0].opening)
     import torch
 
-    seen = measure(torch.stack(crops))
+    seen = measure_openings(torch.stack(crops))
     shown = range(0, len(crops), 4)
     width = len(shown) * size
     strip = Image.new("RGB", (width, size + 150), "white")
@@ -92,7 +94,7 @@ def save(picture: np.ndarray, path: Path) -> None:
             palette = image.quantize(colors, kmeans=2)
             shown = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
         shown.save(path, optimize=True)
-        if path.stat().st_size <= LARGEST:
+        if path.stat().st_size <= MAX_BYTES:
             return
     raise SystemExit(f"{path} has {path.stat().st_size} bytes: draw fewer or smaller pictures")
 

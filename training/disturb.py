@@ -28,9 +28,9 @@ def jpeg(crops: Tensor, quality: int) -> Tensor:
     out = []
     for crop in crops:
         levels = (crop.clamp(0, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
-        held = io.BytesIO()
-        Image.fromarray(levels).save(held, "jpeg", quality=quality)
-        back = np.asarray(Image.open(held), np.float32) / 255
+        buffer = io.BytesIO()
+        Image.fromarray(levels).save(buffer, "jpeg", quality=quality)
+        back = np.asarray(Image.open(buffer), np.float32) / 255
         out.append(torch.from_numpy(back.copy()).permute(2, 0, 1))
     return torch.stack(out)
 
@@ -40,7 +40,7 @@ def tint(crops: Tensor, gain: tuple[float, float, float], lift: float = 0.0) -> 
     return (crops * torch.tensor(gain).view(1, 3, 1, 1) + lift).clamp(0, 1)
 
 
-def at_random(crops: Tensor, rng: np.random.Generator) -> Tensor:
+def augment_crops(crops: Tensor, rng: np.random.Generator) -> Tensor:
     """(n, 3, h, w), each disturbed differently: what the meter is trained with."""
     out = crops.clone()
     for index in range(len(out)):

@@ -17,9 +17,9 @@ def draw_eyes(
     y,
     pixel: float,
     color: np.ndarray,
-    falling: np.ndarray,
+    diffuse: np.ndarray,
 ) -> None:
-    """Paints both eyes over the linear `color` (3, n) of skin points (x, resting y), lit by `falling` (3, n).
+    """Paints both eyes over the linear `color` (3, n) of skin points (x, resting y), lit by `diffuse` (3, n).
 
     `blink` is 0 open to 1 shut; `gaze` are the irises' offsets in eye widths; `pixel` is a pixel in head units.
     """
@@ -29,11 +29,11 @@ def draw_eyes(
         where = np.flatnonzero((np.abs(u) < 1.5) & (np.abs(v) < 2.2 * person.eye_height + 0.05))
         if where.size:
             color[:, where] = _one_eye(
-                person, side, blink, gaze, u[where], v[where], pixel, color[:, where], falling[:, where]
+                person, side, blink, gaze, u[where], v[where], pixel, color[:, where], diffuse[:, where]
             )
 
 
-def _one_eye(person, side, blink, gaze, u, v, pixel, color, falling):
+def _one_eye(person, side, blink, gaze, u, v, pixel, color, diffuse):
     anime = person.style == "anime"
     inside = np.clip(1 - u * u, 0, 1)
     peak = inside ** (0.42 if anime else 0.62) * (1 + 0.10 * u)
@@ -42,7 +42,7 @@ def _one_eye(person, side, blink, gaze, u, v, pixel, color, falling):
     high = high + (low - high) * np.float32(0.97 * blink)
     step = np.float32(1 / pixel)
     opened = np.clip((v - high) * step + 0.5, 0, 1) * np.clip((low - v) * step + 0.5, 0, 1) * (np.abs(u) < 1)
-    light = np.clip(falling * 0.55 + 0.55 * falling.mean(0), 0.05, 1.3)
+    light = np.clip(diffuse * 0.55 + 0.55 * diffuse.mean(0), 0.05, 1.3)
     shade = np.clip(0.45 + (v - high) * np.float32(0.55 / person.eye_height), 0.35, 1) * (1 - 0.28 * u * u)
     white = np.array([0.80, 0.78, 0.76], np.float32)[:, None] * light * shade
     if anime:

@@ -26,22 +26,22 @@ from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 
 from .crops import RESOLUTION
-from .sequences import FPS, FRAMES, SECONDS, drawn_sequences
+from .sequences import FPS, FRAMES, SECONDS, load_takes
 from .speech import SAMPLE_RATE
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .train_vae import load
 from .vae_data import CACHE
-from .whisper_tiny import tiny_english
+from .whisper_tiny import load_whisper_tiny
 
-ROWS = ROWS_BEFORE + SECONDS * 50 + ROWS_AFTER  # of Whisper's states kept of each clip
-MOST_TOGETHER = 8  # clips of one recording
-PAUSE = (0.1, 0.6)  # seconds of silence between them
-SILENCE_AFTER = 1.0  # seconds, as the engine adds them
-SIDE = RESOLUTION // 8
-QUIET_RECORDINGS = 24
-LONGEST_QUIET = 30.0  # seconds
-QUIET_FLOOR = (-90, -55)  # dB: how loud the noise in half of them is; the others hold zeros
-CLOSED = 0.005  # head units: a mouth that is open by less is closed, 0.3 pixels of a crop
+WHISPER_ROWS = ROWS_BEFORE + SECONDS * 50 + ROWS_AFTER  # of Whisper's states kept of each clip
+MAX_CLIPS_PER_RECORDING = 8  # clips of one recording
+PAUSE_SECONDS = (0.1, 0.6)  # seconds of silence between them
+TAIL_SILENCE_SECONDS = 1.0  # seconds, as the engine adds them
+LATENT_SIZE = RESOLUTION // 8
+SILENT_RECORDINGS = 24
+MAX_SILENCE_SECONDS = 30.0  # seconds
+NOISE_FLOOR_DB = (-90, -55)  # dB: how loud the noise in half of them is; the others hold zeros
+MAX_CLOSED_OPENING = 0.005  # head units: a mouth that is open by less is closed, 0.3 pixels of a crop
 
 logger = logging.getLogger(__name__)
 
@@ -52,50 +52,52 @@ class Features:
 
     whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. heard: (n, 160, 5, 384) float16, 50
     rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units. quiet: (m, 160, 5, 384), as
-    `heard`, of recordings in which nobody speaks.
+    `audio_features`, of recordings in which nobody speaks.
     """
 
     whole: np.ndarray
     masked: np.ndarray
-    heard: np.ndarray
+    audio_features: np.ndarray
     openings: np.ndarray
-    quiet: np.ndarray
+    silence_features: np.ndarray
 
     def __len__(self) -> int:
         return len(self.whole)
 
     def audio(self, clip: int, frames: range) -> Tensor:
         """The tokens (len(frames), 50, 384) float32 that are heard at these frames."""
-        return _tokens(self.heard[clip], frames)
+        return _tokens(self.audio_features[clip], frames)
 
     def silence(self, recording: int, frames: range) -> Tensor:
         """The same in a recording of nothing."""
-        return _tokens(self.quiet[recording], frames)
+        return _tokens(self.silence_features[recording], frames)
 
-    def closed(self, frames: int) -> np.ndarray:
+    def closed_mouth_windows(self, frames: int) -> np.ndarray:
         """(n, 2) clip and first frame of every so many frames with a closed mouth throughout."""
-        together = np.lib.stride_tricks.sliding_window_view(self.openings < CLOSED, frames, axis=1)
-        return np.argwhere(together.all(-1))
+        group = np.lib.stride_tricks.sliding_window_view(self.openings < MAX_CLOSED_OPENING, frames, axis=1)
+        return np.argwhere(group.all(-1))
 
 
 def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Features:
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
-    drawn = drawn_sequences(clips, folder)
+    drawn = load_takes(clips, folder)
     codec = load(vae)
-    seen = [folder / f"takes-{part}-{len(drawn)}-{encoder_key(codec)}.npy" for part in ("whole", "masked")]
+    seen = [folder / f"takes-{part}-{len(drawn)}-{encoder_digest(codec)}.npy" for part in ("whole", "masked")]
     if not all(path.exists() for path in seen):
         for path, values in zip(seen, latents(codec, drawn.crops), strict=True):
             _write(path, values)
-    heard, quiet = folder / f"takes-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
-    if not heard.exists():
-        _write(heard, hearing(tiny_english(), drawn.waveforms))
-    if not quiet.exists():
-        _write(quiet, hearing_nothing(tiny_english()))
-    whole, masked, heard, quiet = (np.load(path, mmap_mode="r") for path in (*seen, heard, quiet))
-    return Features(whole, masked, heard, np.array(drawn.openings), quiet)
+    audio_features, silence_features = folder / f"takes-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
+    if not audio_features.exists():
+        _write(audio_features, encode_clips(load_whisper_tiny(), drawn.waveforms))
+    if not silence_features.exists():
+        _write(silence_features, encode_silence(load_whisper_tiny()))
+    whole, masked, audio_features, silence_features = (
+        np.load(path, mmap_mode="r") for path in (*seen, audio_features, silence_features)
+    )
+    return Features(whole, masked, audio_features, np.array(drawn.openings), silence_features)
 
 
-def encoder_key(codec: DiffusersCodec) -> str:
+def encoder_digest(codec: DiffusersCodec) -> str:
     """The same as long as the encoder is, which alone decides what the latents are."""
     digest = hashlib.sha256()
     for part in (codec.vae.encoder, codec.vae.quant_conv):
@@ -104,9 +106,9 @@ def encoder_key(codec: DiffusersCodec) -> str:
     return digest.hexdigest()[:8]
 
 
-def _tokens(heard: np.ndarray, frames: range) -> Tensor:
+def _tokens(audio_features: np.ndarray, frames: range) -> Tensor:
     rows = 2 * np.asarray(frames)[:, None] + np.arange(ROWS_BEFORE + ROWS_AFTER)
-    return torch.from_numpy(np.array(heard[rows])).float().flatten(1, 2)
+    return torch.from_numpy(np.array(audio_features[rows])).float().flatten(1, 2)
 
 
 def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -123,49 +125,49 @@ def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray]) -> tuple[np.ndar
     return np.stack(whole), np.stack(masked)
 
 
-def hearing(encoder: WhisperEncoder, waveforms: np.ndarray, seed: int = 0) -> np.ndarray:
+def encode_clips(encoder: WhisperEncoder, waveforms: np.ndarray, seed: int = 0) -> np.ndarray:
     """(n, 160, levels, width) float16 of (n, samples) int16: a clip's rows and those just before and after.
 
     A third of the recordings holds one clip alone, as a short voice would be.
     """
     rng = np.random.default_rng((15487541, seed))
     order = rng.permutation(len(waveforms))
-    out = np.empty((len(waveforms), ROWS, encoder.levels, encoder.width), np.float16)
+    out = np.empty((len(waveforms), WHISPER_ROWS, encoder.levels, encoder.width), np.float16)
     at = 0
     while at < len(order):
-        together = order[at : at + (1 if rng.random() < 1 / 3 else int(rng.integers(2, MOST_TOGETHER + 1)))]
+        group = order[at : at + (1 if rng.random() < 1 / 3 else int(rng.integers(2, MAX_CLIPS_PER_RECORDING + 1)))]
         pieces, places, length = [], [], 0
-        for clip in together:
-            wait = 320 * round(rng.uniform(*PAUSE) * 50) if pieces else 0  # whole rows
+        for clip in group:
+            wait = 320 * round(rng.uniform(*PAUSE_SECONDS) * 50) if pieces else 0  # whole rows
             pieces += [np.zeros(wait, np.float32), waveforms[clip].astype(np.float32) / 32767]
             places.append((length + wait) // 320)
             length += wait + len(waveforms[clip])
-        pieces.append(np.zeros(round(SILENCE_AFTER * SAMPLE_RATE), np.float32))
+        pieces.append(np.zeros(round(TAIL_SILENCE_SECONDS * SAMPLE_RATE), np.float32))
         states = encoder.features(torch.from_numpy(np.concatenate(pieces))).cpu()
-        for clip, place in zip(together, places, strict=True):
-            rows = np.clip(np.arange(place - ROWS_BEFORE, place - ROWS_BEFORE + ROWS), 0, len(states) - 1)
+        for clip, place in zip(group, places, strict=True):
+            rows = np.clip(np.arange(place - ROWS_BEFORE, place - ROWS_BEFORE + WHISPER_ROWS), 0, len(states) - 1)
             out[clip] = states[torch.from_numpy(rows)].half().numpy()
-        at += len(together)
+        at += len(group)
     return out
 
 
-def hearing_nothing(encoder: WhisperEncoder, recordings: int = QUIET_RECORDINGS, seed: int = 0) -> np.ndarray:
+def encode_silence(encoder: WhisperEncoder, recordings: int = SILENT_RECORDINGS, seed: int = 0) -> np.ndarray:
     """(recordings, 160, levels, width) float16: rows of recordings of 1 to 30 s, silent or with a faint noise."""
     rng = np.random.default_rng((15487543, seed))
-    out = np.empty((recordings, ROWS, encoder.levels, encoder.width), np.float16)
+    out = np.empty((recordings, WHISPER_ROWS, encoder.levels, encoder.width), np.float16)
     for number in range(recordings):
-        samples = round(rng.uniform(1, LONGEST_QUIET) * SAMPLE_RATE)
-        loudness = 10 ** (rng.uniform(*QUIET_FLOOR) / 20) if number % 2 else 0
+        samples = round(rng.uniform(1, MAX_SILENCE_SECONDS) * SAMPLE_RATE)
+        loudness = 10 ** (rng.uniform(*NOISE_FLOOR_DB) / 20) if number % 2 else 0
         states = encoder.features(torch.from_numpy((loudness * rng.standard_normal(samples)).astype(np.float32))).cpu()
-        place = int(rng.integers(-ROWS_BEFORE, max(len(states) - ROWS, 0) + 1))
-        rows = np.clip(np.arange(place, place + ROWS), 0, len(states) - 1)
+        place = int(rng.integers(-ROWS_BEFORE, max(len(states) - WHISPER_ROWS, 0) + 1))
+        rows = np.clip(np.arange(place, place + WHISPER_ROWS), 0, len(states) - 1)
         out[number] = states[torch.from_numpy(rows)].half().numpy()
     return out
 
 
-def alone(encoder: WhisperEncoder, waveform: np.ndarray, frames: int, fps: float = FPS) -> Tensor:
+def encode_recording(encoder: WhisperEncoder, waveform: np.ndarray, frames: int, fps: float = FPS) -> Tensor:
     """The tokens (frames, 50, 384) of a whole recording by itself, float32 at 16 kHz, as the engine hears it."""
-    silence = np.zeros(round(SILENCE_AFTER * SAMPLE_RATE), np.float32)
+    silence = np.zeros(round(TAIL_SILENCE_SECONDS * SAMPLE_RATE), np.float32)
     states = encoder.features(torch.from_numpy(np.concatenate([waveform.astype(np.float32), silence])))
     return frame_windows(states.cpu().half(), fps, frames).float()
 

@@ -21,11 +21,11 @@ from .identity import STYLES, sample_identity
 from .light import sample_light
 from .motion import HeadMotion
 from .mouth import MouthShape
-from .mouth_meter import MeshMeter, measure
-from .painter import Moment, Painter
-from .scenes import TEST_IDENTITIES, render, talking_head
-from .speech import LANGUAGES, perform, sample_manner, sample_voice
-from .train_meter import babble, free_mouth
+from .mouth_meter import MeshMeter, measure_openings
+from .painter import HeadState, Painter
+from .scenes import FIRST_TEST_SEED, render, talking_head
+from .speech import LANGUAGES, perform, sample_articulation, sample_voice
+from .train_meter import random_articulation, random_mouth_shape
 
 CONDITIONS = {
     "as rendered": lambda crops: crops,
@@ -48,14 +48,14 @@ def speed(frames: int = 40) -> dict[str, float]:
         for seed in range(4):
             light = sample_light(seed)
             painter = Painter(sample_identity(seed), light)
-            behind, motion, mouth = backdrop(seed, width, height), HeadMotion(seed, 4.0), babble(seed, 4.0)
+            behind, motion, mouth = backdrop(seed, width, height), HeadMotion(seed, 4.0), random_articulation(seed, 4.0)
             shapes = mouth(np.arange(count + 1) / 25)
             for index in range(count + 1):
                 if index == 1:
-                    begun = time.process_time()
+                    started = time.process_time()
                 pose = Pose(width / 2, height * 0.52, height * 0.3, *motion.angles(index / 25))
-                painter.paint(behind.copy(), Moment(pose, shapes[index]))
-            rates.append(count / (time.process_time() - begun))
+                painter.paint(behind.copy(), HeadState(pose, shapes[index]))
+            rates.append(count / (time.process_time() - started))
         found[f"{width}x{height}"] = round(float(np.mean(rates)), 1)
     return found
 
@@ -64,17 +64,17 @@ def detection(people: int, size: int = 256) -> dict[str, dict]:
     """By style: how often BlazeFace and the mesh find the face, and how far the mesh's points lie from the truth."""
     rates, misses = defaultdict(list), defaultdict(list)
     for seed in range(people):
-        person, light = sample_identity(TEST_IDENTITIES + seed), sample_light(seed)
+        person, light = sample_identity(FIRST_TEST_SEED + seed), sample_light(seed)
         painter, behind, motion, mouth = (
             Painter(person, light),
             backdrop(seed, size, size),
             HeadMotion(seed, 4.0),
-            babble(seed, 4.0),
+            random_articulation(seed, 4.0),
         )
         for at in (0.9, 2.4, 3.8):
             picture = behind.copy()
             pose = Pose(size * 0.5, size * 0.53, size * 0.28, *motion.angles(at))
-            truth = painter.paint(picture, Moment(pose, mouth(np.array([at]))[0], motion.blink(at), motion.gaze(at)))
+            truth = painter.paint(picture, HeadState(pose, mouth(np.array([at]))[0], motion.blink(at), motion.gaze(at)))
             mesh = FaceFollower(FaceOptions()).find(engine_frame(picture))
             rates[person.style].append(mesh is not None)
             if mesh is not None:
@@ -103,14 +103,14 @@ def meter(clips: int, seconds: float, size: int, with_mesh: bool, first: int = 0
         true.append(np.array(openings))
         mesh.append(np.array(by_mesh))
         for name, disturbed in CONDITIONS.items():
-            seen[name].append(measure(disturbed(torch.stack(crops))))
-    found = {name: _agreement(true, values) for name, values in seen.items()}
+            seen[name].append(measure_openings(disturbed(torch.stack(crops))))
+    found = {name: _correlation_summary(true, values) for name, values in seen.items()}
     if with_mesh:
-        found["mesh"] = _agreement(true, mesh) | {
+        found["mesh"] = _correlation_summary(true, mesh) | {
             "frames found": round(float(np.mean(np.isfinite(np.concatenate(mesh)))), 4)
         }
-        found["mesh against meter"] = _agreement(seen["as rendered"], mesh)
-    found["free mouths"] = free(max(clips // 2, 4))
+        found["mesh against meter"] = _correlation_summary(seen["as rendered"], mesh)
+    found["free mouths"] = measure_random_mouths(max(clips // 2, 4))
     found["closed mouths"] = {
         "true": int(sum((t == 0).sum() for t in true)),
         "median measured": round(
@@ -120,17 +120,17 @@ def meter(clips: int, seconds: float, size: int, with_mesh: bool, first: int = 0
     return found
 
 
-def free(people: int, frames: int = 16, size: int = 192) -> dict[str, float]:
+def measure_random_mouths(people: int, frames: int = 16, size: int = 192) -> dict[str, float]:
     """The meter on mouths whose jaw, width and teeth move independently of the opening: pooled correlation, and the
     measured opening's slopes on the true one and on the jaw (the latter should be 0)."""
     true, jaws, seen = [], [], []
     for number in range(people):
-        rng = np.random.default_rng((TEST_IDENTITIES, number))
-        shapes = [free_mouth(rng) for _ in range(frames)]
-        crops, openings, _ = draw_moments(TEST_IDENTITIES + 500 + number, shapes, size)
+        rng = np.random.default_rng((FIRST_TEST_SEED, number))
+        shapes = [random_mouth_shape(rng) for _ in range(frames)]
+        crops, openings, _ = render_mouth_shapes(FIRST_TEST_SEED + 500 + number, shapes, size)
         true += list(openings)
         jaws += [shape.jaw for shape in shapes]
-        seen += list(measure(crops))
+        seen += list(measure_openings(crops))
     columns = np.stack([true, jaws, np.ones(len(true))], axis=1)
     slopes = np.linalg.lstsq(columns, np.array(seen), rcond=None)[0]
     on_opening, on_jaw, _ = (round(float(slope), 3) for slope in slopes)
@@ -138,15 +138,15 @@ def free(people: int, frames: int = 16, size: int = 192) -> dict[str, float]:
     return {"frames": len(true), "pooled": pooled, "slope on the opening": on_opening, "slope on the jaw": on_jaw}
 
 
-def draw_babble(
+def render_random_speech(
     number: int, frames: int, size: int = 192, style: str | None = None
 ) -> tuple[torch.Tensor, np.ndarray, list[np.ndarray]]:
     """Moments of the test person `number` babbling: crops (n, 3, 128, 128), openings (n,), frames."""
-    seed = TEST_IDENTITIES + number
-    return draw_moments(seed, babble(seed, frames * 0.3)(np.arange(frames) * 0.3), size, style)
+    seed = FIRST_TEST_SEED + number
+    return render_mouth_shapes(seed, random_articulation(seed, frames * 0.3)(np.arange(frames) * 0.3), size, style)
 
 
-def draw_moments(
+def render_mouth_shapes(
     seed: int, shapes: list[MouthShape], size: int, style: str | None = None
 ) -> tuple[torch.Tensor, np.ndarray, list[np.ndarray]]:
     """The person of `seed` with each of the mouths: crops (n, 3, 128, 128), openings (n,), frames."""
@@ -158,7 +158,7 @@ def draw_moments(
         at = index * 0.3
         picture = behind.copy()
         pose = Pose(size * 0.5, size * 0.53, size * 0.28, *motion.angles(at))
-        truth = painter.paint(picture, Moment(pose, shape, motion.blink(at), motion.gaze(at)))
+        truth = painter.paint(picture, HeadState(pose, shape, motion.blink(at), motion.gaze(at)))
         crops.append(aligned_crop(picture, truth.three_points))
         openings.append(truth.opening)
         pictures.append(picture)
@@ -171,7 +171,7 @@ def speech(each: int, seconds: float) -> dict[str, dict]:
     for language in LANGUAGES:
         shares, closed, quiet, sizes = [], [], [], []
         for seed in range(each):
-            said = perform(seed, sample_voice(seed, language, "test"), seconds, "test", sample_manner(seed))
+            said = perform(seed, sample_voice(seed, language, "test"), seconds, "test", sample_articulation(seed))
             shares.append(said.pause_share)
             spans = said.mouth.closures
             closed.append(np.mean([said.mouth.values(np.linspace(a, b, 9))[:, 0].max() == 0 for a, b in spans]))
@@ -184,7 +184,7 @@ def speech(each: int, seconds: float) -> dict[str, dict]:
     return found
 
 
-def _agreement(true: list[np.ndarray], seen: list[np.ndarray]) -> dict[str, float]:
+def _correlation_summary(true: list[np.ndarray], seen: list[np.ndarray]) -> dict[str, float]:
     """Pearson's correlation, of each clip and of all frames together, where both are known."""
     clips = []
     for one, other in zip(true, seen, strict=True):

@@ -11,20 +11,20 @@ from fractions import Fraction
 
 import numpy as np
 
-from .film_sound import in_turns, voices_for
+from .film_sound import choose_voices, perform_turns
 from .film_staging import KINDS, Pan, Role, Stage
 from .identity import Identity, sample_identity
 from .light import Light, sample_light
-from .scenes import TEST_IDENTITIES
+from .scenes import FIRST_TEST_SEED
 from .speech import Performance
 
 PEOPLE = 3
-FADE = 10  # frames of a fade to or from black, each
-BLACK = 3  # wholly black frames between; the first of them begins the new shot
-DISSOLVE = 12  # frames on which both pictures show; the new shot begins in their middle
-FLASH = 2  # frames that a photographer's flash lasts
-UNLIKE = 0.30  # least difference of skin and hair (sRGB, means) between two of the cast
-TURN = 1.2  # seconds of speech at least: shorter shots go to the speaker before
+FADE_FRAMES = 10  # frames of a fade to or from black, each
+BLACK_FRAMES = 3  # wholly black frames between; the first of them begins the new shot
+DISSOLVE_FRAMES = 12  # frames on which both pictures show; the new shot begins in their middle
+FLASH_FRAMES = 2  # frames that a photographer's flash lasts
+MIN_CAST_DIFFERENCE = 0.30  # least difference of skin and hair (sRGB, means) between two of the cast
+MIN_TURN_SECONDS = 1.2  # seconds of speech at least: shorter shots go to the speaker before
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def film(
         who = rng.permutation(PEOPLE)
         rows = [(kind, [int(who[person]) for person in people], seconds) for kind, people, seconds in rows]
         rows = [rows[0], *(rows[k] for k in 1 + rng.permutation(len(rows) - 1))]
-    cast = cast_of(seed)
+    cast = choose_cast(seed)
     sets = [(int(rng.integers(1 << 30)), sample_light(int(rng.integers(1 << 30)))) for _ in range(3)]
     shots: list[FilmShot] = []
     for kind, people, seconds in rows:
@@ -114,26 +114,28 @@ def film(
         if kind == "jump":  # the same picture, larger: a cut within what one camera took
             shots.append(_punched_in(shot))
     if transitions:
-        shots = _joined(shots, rng)
+        shots = _with_transitions(shots, rng)
     speakers = _turns(shots, fps, rng)
     length = float(sum(shot.frames for shot in shots) / fps)
     performances = []
-    for person, voice in enumerate(voices_for(seed, PEOPLE)):
+    for person, voice in enumerate(choose_voices(seed, PEOPLE)):
         turns = [(start, end) for start, end, who in speakers if who == person]
-        performances.append(in_turns(10 * seed + person, voice, turns, length))
+        performances.append(perform_turns(10 * seed + person, voice, turns, length))
     return Film(seed, *size, fps, cast, tuple(performances), tuple(speakers), tuple(shots))
 
 
-def cast_of(seed: int) -> tuple[Identity, ...]:
+def choose_cast(seed: int) -> tuple[Identity, ...]:
     """The seed's three test people: of three hair cuts, unlike in skin and hair, their eyes to be seen."""
     cast: list[Identity] = []
-    number = TEST_IDENTITIES + 100 * seed
+    number = FIRST_TEST_SEED + 100 * seed
     while len(cast) < PEOPLE:
         person = sample_identity(number, "real")
         number += 1
         if person.hair_cut in ("bald", "buzz") or person.glasses == "dark":
             continue  # a skull without hair shows its front from behind, too
-        if all(_difference(person, other) > UNLIKE and person.hair_cut != other.hair_cut for other in cast):
+        if all(
+            _difference(person, other) > MIN_CAST_DIFFERENCE and person.hair_cut != other.hair_cut for other in cast
+        ):
             cast.append(person)
     return tuple(cast)
 
@@ -153,9 +155,9 @@ def _punched_in(shot: FilmShot) -> FilmShot:
     return replace(shot, roles=roles, backdrop_zoom=grown)
 
 
-def _joined(shots: list[FilmShot], rng: np.random.Generator) -> list[FilmShot]:
+def _with_transitions(shots: list[FilmShot], rng: np.random.Generator) -> list[FilmShot]:
     """Some of the shots begin with a fade or a dissolve: those long enough, with a long one before."""
-    needed = FADE + BLACK + FADE + DISSOLVE
+    needed = FADE_FRAMES + BLACK_FRAMES + FADE_FRAMES + DISSOLVE_FRAMES
     free = [k for k in range(1, len(shots)) if min(shots[k].frames, shots[k - 1].frames) > needed]
     free = [k for k in free if "jump" not in (shots[k].kind, shots[k - 1].kind)]
     for k, how in zip(rng.permutation(free), ("fade", "dissolve", "fade"), strict=False):
@@ -171,7 +173,13 @@ def _turns(shots: list[FilmShot], fps: Fraction, rng: np.random.Generator) -> li
         start, end = float(at / fps), float((at + shot.frames) / fps)
         at += shot.frames
         people = [role.person for role in shot.roles]
-        who = int(rng.choice(people)) if people and (end - start >= TURN or not turns) else turns[-1][2] if turns else 0
+        who = (
+            int(rng.choice(people))
+            if people and (end - start >= MIN_TURN_SECONDS or not turns)
+            else turns[-1][2]
+            if turns
+            else 0
+        )
         if turns and turns[-1][2] == who:
             turns[-1] = (turns[-1][0], end, who)
         else:

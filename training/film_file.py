@@ -25,7 +25,7 @@ CRF = 14
 
 
 @dataclass(frozen=True, eq=False)
-class FilmFacts:
+class FilmGroundTruth:
     """A film's truth: N frames, P people. What isn't in a shot is NaN, or 0 for shares."""
 
     video: Path
@@ -55,7 +55,7 @@ class FilmFacts:
         """(N, P) float32: the longer sides of the boxes, pixels."""
         return (self.boxes[..., 2:] - self.boxes[..., :2]).max(-1)
 
-    def cover(self, frame: int, width: int, height: int) -> np.ndarray:
+    def occluder_mask(self, frame: int, width: int, height: int) -> np.ndarray:
         """(H, W) bool: what hands and things hide in a frame."""
         place = np.flatnonzero(self.covered_frames == frame)
         if not len(place):
@@ -65,7 +65,7 @@ class FilmFacts:
 
 def film_file(
     seed: int, size: tuple[int, int] = (640, 360), fps: Fraction = Fraction(25), folder: Path = CACHE, **options
-) -> FilmFacts:
+) -> FilmGroundTruth:
     """The film of this seed as a file in `folder`, drawn if it isn't there or if the sources that draw it have changed.
 
     `options` are those of `film`.
@@ -82,15 +82,15 @@ def film_file(
         for person, path in enumerate(voices):
             write_wave(path, made.performances[person].waveform)
         truths = write_frames(made, render_film(made), video, crf=CRF, preset="superfast")
-        arrays = facts_of(made, truths)
+        arrays = ground_truth_arrays(made, truths)
         fresh = facts.with_suffix(".new.npz")
         np.savez_compressed(fresh, **arrays)
         fresh.replace(facts)
     with np.load(facts, allow_pickle=False) as kept:
-        return FilmFacts(video, voices, **{key: kept[key] for key in kept.files})
+        return FilmGroundTruth(video, voices, **{key: kept[key] for key in kept.files})
 
 
-def facts_of(made: Film, truths: list[FilmTruth]) -> dict[str, np.ndarray]:
+def ground_truth_arrays(made: Film, truths: list[FilmTruth]) -> dict[str, np.ndarray]:
     """The arrays of FilmFacts."""
     count = len(truths)
     facts = {
@@ -105,24 +105,24 @@ def facts_of(made: Film, truths: list[FilmTruth]) -> dict[str, np.ndarray]:
     for truth in truths:
         for face in truth.faces:
             at = truth.index, face.person
-            moment = face.truth.moment
+            head_state = face.truth.head_state
             facts["cast"][at] = True
             facts["shares"][at] = face.outside, face.hidden, face.covered
             facts["boxes"][at], facts["points"][at] = face.truth.box, face.truth.three_points
-            facts["eye_distance"][at] = 2 * made.cast[face.person].eye_x * moment.pose.scale
+            facts["eye_distance"][at] = 2 * made.cast[face.person].eye_x * head_state.pose.scale
             facts["opening"][at] = face.truth.opening
-            facts["pose"][at] = np.degrees((moment.pose.yaw, moment.pose.pitch, moment.pose.roll))
-        if truth.things is not None and truth.things.max() >= 0.5:
-            covers.append((truth.index, np.packbits(truth.things >= 0.5)))
+            facts["pose"][at] = np.degrees((head_state.pose.yaw, head_state.pose.pitch, head_state.pose.roll))
+        if truth.occluder_alpha is not None and truth.occluder_alpha.max() >= 0.5:
+            covers.append((truth.index, np.packbits(truth.occluder_alpha >= 0.5)))
     facts["covered_frames"] = np.array([index for index, _ in covers], np.int64)
     width = -(-made.width * made.height // 8)
     facts["covers"] = np.stack([bits for _, bits in covers]) if covers else np.zeros((0, width), np.uint8)
     return facts
 
 
-def _digest(*wanted: object) -> str:
+def _digest(*arguments: object) -> str:
     """Of the arguments and of the sources that draw a film."""
-    found = hashlib.sha256(repr(wanted).encode())
+    found = hashlib.sha256(repr(arguments).encode())
     for name in SOURCES:
         found.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return found.hexdigest()[:10]

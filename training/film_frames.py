@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backdrop import backdrop
-from .film import BLACK, DISSOLVE, FADE, FLASH, Film, FilmShot
-from .film_staging import Key, Pan, Role
+from .film import BLACK_FRAMES, DISSOLVE_FRAMES, FADE_FRAMES, FLASH_FRAMES, Film, FilmShot
+from .film_staging import Keyframe, Pan, Role
 from .head import Pose
 from .occluders import paint_occluder
-from .painter import FaceTruth, Moment, Painter
+from .painter import FaceTruth, HeadState, Painter
 from .scenes import NOISE_TILES, add_grain
 
-ROOM = 0.16  # of the frame's width and height that the backdrop reaches beyond each of its edges
-FLASHED = 1.7  # times as bright in the first frame of a flash
-SEEN = 0.5  # of a hand's alpha from which a pixel of the face counts as hidden
+BACKDROP_MARGIN = 0.16  # of the frame's width and height that the backdrop reaches beyond each of its edges
+FLASH_GAIN = 1.7  # times as bright in the first frame of a flash
+MIN_OCCLUDING_ALPHA = 0.5  # of a hand's alpha from which a pixel of the face counts as hidden
 
 
 @dataclass(frozen=True, eq=False)
-class SeenFace:
+class FaceVisibility:
     """A person's face in a frame. Shares are parts of the ellipse in its box; with `visible` they make up 1."""
 
     person: int
@@ -42,8 +42,8 @@ class FilmTruth:
     index: int
     time: float  # seconds
     shot: int
-    faces: tuple[SeenFace, ...]  # of all people of the shot, the farthest first, also those outside the frame
-    things: (
+    faces: tuple[FaceVisibility, ...]  # of all people of the shot, the farthest first, also those outside the frame
+    occluder_alpha: (
         np.ndarray | None
     )  # (H, W) float32 in [0, 1]: alpha of hands, microphones and cups; None where there is none
     pure: float  # 1 in an undisturbed frame; its brightness in a fade, the own shot's share in a dissolve
@@ -51,51 +51,51 @@ class FilmTruth:
 
 def render_film(film: Film) -> Iterator[tuple[np.ndarray, FilmTruth]]:
     """Frame by frame: (H, W, 3) uint8 RGB and its truth. The same film gives the same bits."""
-    sets = [_Set(film, number) for number in range(len(film.shots))]
+    renderers = [_ShotRenderer(film, number) for number in range(len(film.shots))]
     for number, (start, stop) in enumerate(film.ranges):
         for index in range(start, stop):
-            frame, faces, things = sets[number].draw(index)
+            frame, faces, occluder_alpha = renderers[number].draw(index)
             pure = 1.0
-            other, share = _dissolving(film, number, index)
+            other, share = _dissolve_partner(film, number, index)
             if other is not None:
-                beside, _, _ = sets[other].draw(index)
-                frame = (frame * share + beside * (1 - share) + 0.5).astype(np.uint8)
+                other_frame, _, _ = renderers[other].draw(index)
+                frame = (frame * share + other_frame * (1 - share) + 0.5).astype(np.uint8)
                 pure = share
-            bright = _fading(film, number, index)
+            bright = _fade_level(film, number, index)
             if bright < 1:
                 frame = (frame * bright + 0.5).astype(np.uint8)
                 pure = bright
-            grain = sets[number].grain
+            grain = renderers[number].grain
             if grain is not None and bright > 0:
                 add_grain(frame, grain[index % NOISE_TILES], index)
-            yield frame, FilmTruth(index, float(index / film.fps), number, faces, things, pure)
+            yield frame, FilmTruth(index, float(index / film.fps), number, faces, occluder_alpha, pure)
         if number:
-            sets[number - 1].strike()
+            renderers[number - 1].release()
 
 
-def _dissolving(film: Film, number: int, index: int) -> tuple[int | None, float]:
+def _dissolve_partner(film: Film, number: int, index: int) -> tuple[int | None, float]:
     """The shot that shows through in this frame, if any, and the share of the frame's own shot."""
     start, stop = film.ranges[number]
-    half = DISSOLVE // 2
+    half = DISSOLVE_FRAMES // 2
     if film.shots[number].begins == "dissolve" and index < start + half:
-        return number - 1, 0.5 + (index - start + 0.5) / DISSOLVE
+        return number - 1, 0.5 + (index - start + 0.5) / DISSOLVE_FRAMES
     if number + 1 < len(film.shots) and film.shots[number + 1].begins == "dissolve" and index >= stop - half:
-        return number + 1, 0.5 + (stop - index - 0.5) / DISSOLVE
+        return number + 1, 0.5 + (stop - index - 0.5) / DISSOLVE_FRAMES
     return None, 1.0
 
 
-def _fading(film: Film, number: int, index: int) -> float:
+def _fade_level(film: Film, number: int, index: int) -> float:
     """How bright the frame is, 0 to 1."""
     start, stop = film.ranges[number]
     bright = 1.0
     if film.shots[number].begins == "fade":
-        bright = (index - start - BLACK + 1) / (FADE + 1)
+        bright = (index - start - BLACK_FRAMES + 1) / (FADE_FRAMES + 1)
     if number + 1 < len(film.shots) and film.shots[number + 1].begins == "fade":
-        bright = min(bright, (stop - index) / (FADE + 1))
+        bright = min(bright, (stop - index) / (FADE_FRAMES + 1))
     return float(np.clip(bright, 0, 1))
 
 
-class _Set:
+class _ShotRenderer:
     """One shot, ready to be drawn at any of the film's frames; its pictures are made when first needed."""
 
     def __init__(self, film: Film, number: int):
@@ -117,44 +117,48 @@ class _Set:
             self._grain = np.round(rng.standard_normal(tile, np.float32) * self._shot.grain).astype(np.int16)
         return self._grain
 
-    def strike(self) -> None:
+    def release(self) -> None:
         """Lets the pictures go."""
         self._behind, self._painters, self._grain = None, [], None
 
-    def draw(self, index: int) -> tuple[np.ndarray, tuple[SeenFace, ...], np.ndarray | None]:
+    def draw(self, index: int) -> tuple[np.ndarray, tuple[FaceVisibility, ...], np.ndarray | None]:
         film, shot = self._film, self._shot
         if self._behind is None:
-            wide, high = (round(side * (1 + 2 * ROOM) * shot.backdrop_zoom) for side in (film.width, film.height))
+            wide, high = (
+                round(side * (1 + 2 * BACKDROP_MARGIN) * shot.backdrop_zoom) for side in (film.width, film.height)
+            )
             self._behind = backdrop(shot.backdrop, wide, high, shot.light.warmth)
             self._painters = [Painter(film.cast[role.person], shot.light) for role in shot.roles]
-        time, along = float(index / film.fps), (index - self._start) / max(shot.frames - 1, 1)
-        across, down = _camera(shot.pan, along, time, film.width)
-        frame = _shifted(self._behind, across, down, film.width, film.height)
-        spots, truths = [], []
-        things: np.ndarray | None = None
+        time, progress = float(index / film.fps), (index - self._start) / max(shot.frames - 1, 1)
+        across, down = _camera_offset(shot.pan, progress, time, film.width)
+        frame = _crop_backdrop(self._behind, across, down, film.width, film.height)
+        regions, truths = [], []
+        occluder_alpha: np.ndarray | None = None
         for role, painter in zip(shot.roles, self._painters, strict=True):
-            moment = _moment(film, role, time, along, (across, down))
+            head_state = _head_state_at(film, role, time, progress, (across, down))
             before = frame.copy()
-            truth = painter.paint(frame, moment)
-            if spots:
+            truth = painter.paint(frame, head_state)
+            if regions:
                 changed = (frame != before).any(2)
-                for spot in spots:
-                    spot.hide(changed)
-            spot = _Spot(truth, film.width, film.height)
+                for region in regions:
+                    region.occlude_by_person(changed)
+            region = _FaceRegion(truth, film.width, film.height)
             if role.occluder is not None:
-                alpha = paint_occluder(frame, role.occluder, truth, along, 1 / max(shot.frames - 1, 1))
-                spot.cover(alpha)
-                things = alpha if things is None else np.maximum(things, alpha)
-            spots.append(spot)
+                alpha = paint_occluder(frame, role.occluder, truth, progress, 1 / max(shot.frames - 1, 1))
+                region.occlude_by_object(alpha)
+                occluder_alpha = alpha if occluder_alpha is None else np.maximum(occluder_alpha, alpha)
+            regions.append(region)
             truths.append((role.person, truth))
-        if shot.flash is not None and 0 <= index - self._start - shot.flash < FLASH:
-            bright = 1 + (FLASHED - 1) / (index - self._start - shot.flash + 1)
+        if shot.flash is not None and 0 <= index - self._start - shot.flash < FLASH_FRAMES:
+            bright = 1 + (FLASH_GAIN - 1) / (index - self._start - shot.flash + 1)
             frame = np.minimum(frame * np.float32(bright) + np.float32(0.5), 255).astype(np.uint8)
-        faces = tuple(SeenFace(who, truth, *spot.shares) for (who, truth), spot in zip(truths, spots, strict=True))
-        return frame, faces, things
+        faces = tuple(
+            FaceVisibility(who, truth, *region.shares) for (who, truth), region in zip(truths, regions, strict=True)
+        )
+        return frame, faces, occluder_alpha
 
 
-class _Spot:
+class _FaceRegion:
     """The face's place in the frame, pixel by pixel: what of it is still seen."""
 
     def __init__(self, truth: FaceTruth, width: int, height: int):
@@ -166,21 +170,21 @@ class _Spot:
         whole = u[None, :] ** 2 + v[:, None] ** 2 <= 1
         self._count = max(int(whole.sum()), 1)
         keep_rows, keep_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
-        self._seen = whole[keep_rows][:, keep_columns]
-        self._outside = self._count - int(self._seen.sum())
+        self._visible = whole[keep_rows][:, keep_columns]
+        self._outside = self._count - int(self._visible.sum())
         inner = rows[keep_rows], columns[keep_columns]
         self._part = tuple(slice(int(k[0]), int(k[-1]) + 1) if len(k) else slice(0, 0) for k in inner)
         self._hidden = self._covered = 0
 
-    def hide(self, changed: np.ndarray) -> None:
-        self._hidden += self._take(changed)
+    def occlude_by_person(self, changed: np.ndarray) -> None:
+        self._hidden += self._subtract(changed)
 
-    def cover(self, alpha: np.ndarray) -> None:
-        self._covered += self._take(alpha >= SEEN)
+    def occlude_by_object(self, alpha: np.ndarray) -> None:
+        self._covered += self._subtract(alpha >= MIN_OCCLUDING_ALPHA)
 
-    def _take(self, mask: np.ndarray) -> int:
-        gone = self._seen & mask[self._part]
-        self._seen = self._seen & ~gone
+    def _subtract(self, mask: np.ndarray) -> int:
+        gone = self._visible & mask[self._part]
+        self._visible = self._visible & ~gone
         return int(gone.sum())
 
     @property
@@ -188,9 +192,9 @@ class _Spot:
         return self._outside / self._count, self._hidden / self._count, self._covered / self._count
 
 
-def _moment(film: Film, role: Role, time: float, along: float, shift: tuple[float, float]) -> Moment:
+def _head_state_at(film: Film, role: Role, time: float, progress: float, shift: tuple[float, float]) -> HeadState:
     motion = role.motion
-    x, y, size, yaw, pitch = _between(role.keys, along)
+    x, y, size, yaw, pitch = _interpolate_keyframes(role.keys, progress)
     sway_x, sway_y, factor = motion.drift(time)
     scale = size * film.height * factor
     own = motion.angles(time)
@@ -199,30 +203,30 @@ def _moment(film: Film, role: Role, time: float, along: float, shift: tuple[floa
         own[0] + np.radians(yaw), own[1] + np.radians(pitch), own[2],
     )  # fmt: skip
     mouth = film.performances[role.person].mouth(np.array([time]))[0]
-    return Moment(pose, mouth, motion.blink(time), motion.gaze(time), motion.brows(time))
+    return HeadState(pose, mouth, motion.blink(time), motion.gaze(time), motion.brows(time))
 
 
-def _between(keys: tuple[Key, ...], along: float) -> tuple[float, float, float, float, float]:
+def _interpolate_keyframes(keys: tuple[Keyframe, ...], progress: float) -> tuple[float, float, float, float, float]:
     """x, y, size, yaw and pitch: at rest at every key, eased on the way."""
-    after = next((k for k in range(1, len(keys)) if keys[k].along >= along), len(keys) - 1)
+    after = next((k for k in range(1, len(keys)) if keys[k].progress >= progress), len(keys) - 1)
     first, last = keys[max(after - 1, 0)], keys[after]
-    part = float(np.clip((along - first.along) / max(last.along - first.along, 1e-6), 0, 1))
+    part = float(np.clip((progress - first.progress) / max(last.progress - first.progress, 1e-6), 0, 1))
     eased = part * part * (3 - 2 * part)
     names = ("x", "y", "size", "yaw", "pitch")
     return tuple(getattr(first, n) + eased * (getattr(last, n) - getattr(first, n)) for n in names)
 
 
-def _camera(pan: Pan, along: float, time: float, width: int) -> tuple[float, float]:
+def _camera_offset(pan: Pan, progress: float, time: float, width: int) -> tuple[float, float]:
     """How many pixels the camera has moved to the right and down."""
     turns = np.array([[2.1, 3.7], [2.9, 1.7]])
     shake = pan.shake * np.sin(2 * np.pi * turns * time + (0.3, 1.9)).sum(1)
     across, down = (
-        start + along * (end - start) + by for start, end, by in zip(pan.start, pan.end, shake, strict=True)
+        start + progress * (end - start) + by for start, end, by in zip(pan.start, pan.end, shake, strict=True)
     )
     return across * width, down * width
 
 
-def _shifted(behind: np.ndarray, across: float, down: float, width: int, height: int) -> np.ndarray:
+def _crop_backdrop(behind: np.ndarray, across: float, down: float, width: int, height: int) -> np.ndarray:
     """The part of the backdrop that the camera sees, between pixels by interpolation: (height, width, 3) uint8."""
     x = (behind.shape[1] - width) / 2 + across
     y = (behind.shape[0] - height) / 2 + down

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from .espeak import Phoneme
-from .speech import LANGUAGES, SAMPLE_RATE, TEST_VOICES, Performance, Voice, perform, sample_manner, sample_voice
-from .visemes import MouthMotion, sounds_of
+from .speech import LANGUAGES, SAMPLE_RATE, TEST_VOICES, Performance, Voice, perform, sample_articulation, sample_voice
+from .visemes import MouthMotion, split_phonemes
 
 
-def voices_for(seed: int, people: int, language: str | None = None) -> list[Voice]:
+def choose_voices(seed: int, people: int, language: str | None = None) -> list[Voice]:
     """So many voices of the test split, none of them twice, in one language (the seed's where none is given)."""
     language = language or list(LANGUAGES)[seed % len(LANGUAGES)]
     voices: dict[str, Voice] = {}
@@ -23,7 +23,7 @@ def voices_for(seed: int, people: int, language: str | None = None) -> list[Voic
     return list(voices.values())
 
 
-def in_turns(seed: int, voice: Voice, turns: Sequence[tuple[float, float]], seconds: float) -> Performance:
+def perform_turns(seed: int, voice: Voice, turns: Sequence[tuple[float, float]], seconds: float) -> Performance:
     """One person's part of a film `seconds` long: speaking from start to end of each turn, silent between.
 
     `turns` are in order and don't overlap. Times are rounded to a sample of 16 kHz.
@@ -34,7 +34,7 @@ def in_turns(seed: int, voice: Voice, turns: Sequence[tuple[float, float]], seco
     at = 0.0
     for number, (start, end) in enumerate(turns):
         begin = round(start * SAMPLE_RATE)
-        part = perform(seed + 7919 * number, voice, end - start, "test", varied=False)
+        part = perform(seed + 7919 * number, voice, end - start, "test", augmented=False)
         room = waveform[begin : begin + len(part.waveform)]
         room[:] = part.waveform[: len(room)]
         phonemes.append(Phoneme("", at, begin / SAMPLE_RATE))
@@ -45,4 +45,4 @@ def in_turns(seed: int, voice: Voice, turns: Sequence[tuple[float, float]], seco
         said += part.sentences
     phonemes.append(Phoneme("", at, max(seconds, at)))
     kept = tuple(p for p in phonemes if p.end > p.start)
-    return Performance(voice, tuple(said), kept, waveform, MouthMotion(sounds_of(kept), sample_manner(seed)))
+    return Performance(voice, tuple(said), kept, waveform, MouthMotion(split_phonemes(kept), sample_articulation(seed)))

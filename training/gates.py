@@ -20,7 +20,7 @@ from pathlib import Path
 
 from .loop import RUNS, WEIGHTS
 
-FIGURES = RUNS / "figures"
+FIGURES_FOLDER = RUNS / "figures"
 PRESETS = {  # by step: the arguments of its training
     "cpu": {
         "draw": ["--clips", "1400"],
@@ -46,18 +46,18 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStage:
     """One training and what it must show."""
 
     name: str
     train: str  # module
     measure: str | None = None  # module that prints figures
-    shows: Callable[[dict], dict[str, bool]] = lambda figures: {}  # what must hold, by its name
-    look: tuple[str, ...] = ()  # arguments of the measurement
-    goes_on: bool = True  # whether a fresh run may begin with weights that didn't pass
+    criteria: Callable[[dict], dict[str, bool]] = lambda figures: {}  # what must hold, by its name
+    measure_arguments: tuple[str, ...] = ()  # arguments of the measurement
+    warm_start: bool = True  # whether a fresh run may begin with weights that didn't pass
 
 
-def _follows(figures: dict) -> dict[str, bool]:
+def _unet_criteria(figures: dict) -> dict[str, bool]:
     """What a U-Net must do as it is used."""
     whole = figures["whole clips"]
     return {
@@ -69,7 +69,7 @@ def _follows(figures: dict) -> dict[str, bool]:
     }
 
 
-def _sees(figures: dict) -> dict[str, bool]:
+def _encoder_criteria(figures: dict) -> dict[str, bool]:
     """What a video encoder must do: know jittered mouths, and find clips the further away the more they are spoiled."""
     found = {"tells jitter 0.7": figures["trained"]["jitter told"] >= 0.7}
     for name, ladder in figures["trained"].items():
@@ -79,15 +79,15 @@ def _sees(figures: dict) -> dict[str, bool]:
     return found
 
 
-STEPS = (
-    Step("draw", "training.sequences"),
-    Step(
+STAGES = (
+    TrainingStage("draw", "training.sequences"),
+    TrainingStage(
         "vae",
         "training.train_vae",
         "training.measure_vae",
         lambda figures: {"decoded openings correlate 0.97": figures["opening, decoded"]["pooled"] >= 0.97},
     ),
-    Step(
+    TrainingStage(
         "syncnet",
         "training.train_syncnet",
         "training.measure_syncnet",
@@ -95,54 +95,66 @@ STEPS = (
             "own sound before a shifted one 0.9": figures["own before shifted by 5 to 15 frames"][0] >= 0.9
         },
     ),
-    Step("unet", "training.train_unet", "training.measure_unet", _follows),
-    Step("trepa", "training.train_trepa", "training.measure_trepa_encoder", _sees, goes_on=False),
-    Step("trepa_judge", "training.train_trepa", "training.measure_trepa_encoder", _sees, ("--which", "judge"), False),
+    TrainingStage("unet", "training.train_unet", "training.measure_unet", _unet_criteria),
+    TrainingStage(
+        "trepa", "training.train_trepa", "training.measure_trepa_encoder", _encoder_criteria, warm_start=False
+    ),
+    TrainingStage(
+        "trepa_judge",
+        "training.train_trepa",
+        "training.measure_trepa_encoder",
+        _encoder_criteria,
+        ("--which", "judge"),
+        False,
+    ),
     # Its pictures are to look better without losing what the first stage can.
-    Step(
+    TrainingStage(
         "stage2",
         "training.train_stage2",
         "training.measure_unet",
-        _follows,
+        _unet_criteria,
         ("--weights", str(WEIGHTS / "stage2.safetensors")),
         False,
     ),
 )
 
 
-def pass_gates(preset: str, until: str | None = None, device: str = "cpu") -> list[str]:
+def run_stages(preset: str, until: str | None = None, device: str = "cpu") -> list[str]:
     """Runs the steps in order, to the one named `until`; returns what a gate lacks, nothing where all is shown.
 
     Carried weights that pass already aren't trained again; others are what a fresh run begins with.
     """
-    for step in STEPS:
+    for step in STAGES:
         weights = WEIGHTS / f"{step.name}.safetensors"
-        lacking = _lacking(step, device) if step.measure and weights.exists() else [step.name]
-        if lacking:
+        unmet = _unmet_criteria(step, device) if step.measure and weights.exists() else [step.name]
+        if unmet:
             logger.info("training: %s", step.name)
-            start = ["--from", str(weights)] if weights.exists() and step.goes_on else []
-            _module(step.train, PRESETS[preset][step.name] + start)
-            lacking = _lacking(step, device)
-        if lacking:
-            return [f"{step.name}: {name}" for name in lacking]
+            start = ["--from", str(weights)] if weights.exists() and step.warm_start else []
+            _run_module(step.train, PRESETS[preset][step.name] + start)
+            unmet = _unmet_criteria(step, device)
+        if unmet:
+            return [f"{step.name}: {name}" for name in unmet]
         if step.name == until:
             break
     return []
 
 
-def _lacking(step: Step, device: str) -> list[str]:
+def _unmet_criteria(step: TrainingStage, device: str) -> list[str]:
     """What the step's weights don't show; the figures are kept."""
     if not step.measure:
         return []
     logger.info("measuring: %s", step.name)
-    look = [*step.look, *(["--device", device] if step.measure == "training.measure_unet" else [])]
-    figures = json.loads(_module(step.measure, look, read=True))
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    (FIGURES / f"{step.name}.json").write_text(json.dumps(figures, indent=1), "utf-8")
-    return [name for name, holds in step.shows(figures).items() if not holds]
+    measure_arguments = [
+        *step.measure_arguments,
+        *(["--device", device] if step.measure == "training.measure_unet" else []),
+    ]
+    figures = json.loads(_run_module(step.measure, measure_arguments, read=True))
+    FIGURES_FOLDER.mkdir(parents=True, exist_ok=True)
+    (FIGURES_FOLDER / f"{step.name}.json").write_text(json.dumps(figures, indent=1), "utf-8")
+    return [name for name, holds in step.criteria(figures).items() if not holds]
 
 
-def _module(name: str, arguments: list[str], read: bool = False) -> str:
+def _run_module(name: str, arguments: list[str], read: bool = False) -> str:
     """Runs a module with this interpreter; returns what it prints, where that is wanted. Raises CalledProcessError."""
     command = [sys.executable, "-m", name, *arguments]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, text=True,
@@ -153,13 +165,13 @@ def _module(name: str, arguments: list[str], read: bool = False) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--until", choices=[step.name for step in STEPS])
+    parser.add_argument("--until", choices=[step.name for step in STAGES])
     parser.add_argument("--device", default="cpu", help="where the finished model draws its test clips")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    lacking = pass_gates(options.preset, options.until, options.device)
-    if lacking:
-        sys.exit(f"Not shown yet: {'; '.join(lacking)}. The figures are in {FIGURES}.")
+    unmet = run_stages(options.preset, options.until, options.device)
+    if unmet:
+        sys.exit(f"Not shown yet: {'; '.join(unmet)}. The figures are in {FIGURES_FOLDER}.")
 
 
 if __name__ == "__main__":

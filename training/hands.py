@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .solids import Capsule, Slab, Surface
+from .solids import Capsule, Material, Slab
 
 # Lengths in head units (about 0.1 m), of a hand 1.85 long; across from the index finger's side, along from the wrist.
 KNUCKLES = ((-0.31, 0.93), (-0.105, 0.98), (0.10, 0.94), (0.285, 0.84))  # index to little finger
-BONES = ((0.42, 0.25, 0.19), (0.46, 0.29, 0.20), (0.42, 0.27, 0.20), (0.33, 0.20, 0.18))
-WIDTHS = ((0.115, 0.098, 0.090, 0.066), (0.118, 0.100, 0.092, 0.068), (0.110, 0.094, 0.086, 0.064),
+PHALANX_LENGTHS = ((0.42, 0.25, 0.19), (0.46, 0.29, 0.20), (0.42, 0.27, 0.20), (0.33, 0.20, 0.18))
+JOINT_RADII = ((0.115, 0.098, 0.090, 0.066), (0.118, 0.100, 0.092, 0.068), (0.110, 0.094, 0.086, 0.064),
           (0.095, 0.082, 0.074, 0.056))  # radii at each joint and the tip  # fmt: skip
-NAIL = np.array([1.10, 0.96, 0.98])  # of the skin's colour
-INSIDE = np.array([1.12, 0.98, 0.94])  # of the skin's colour, on the palm
+NAIL_TINT = np.array([1.10, 0.96, 0.98])  # of the skin's colour
+PALM_TINT = np.array([1.12, 0.98, 0.94])  # of the skin's colour, on the palm
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Gesture:
     anchor: tuple[float, float]  # the hand's place (across, along) that is put before the face
     offset: tuple[float, float]  # where that is from the mouth's middle, head units right and down
     turn: tuple[float, float]  # least and most: fingers' direction from upwards, to either side
-    palm_seen: float  # how often the palm faces the camera
+    palm_probability: float  # how often the palm faces the camera
 
 
 GESTURES = {
@@ -56,14 +56,14 @@ class Hand:
     twist: float  # radians about the forearm; pi shows the palm
     tilt: float  # radians that the fingers lean towards the camera
     skin: tuple[float, float, float]  # sRGB in [0, 1]
-    sleeve: Surface | None
-    sleeve_at: float  # head units behind the wrist
+    sleeve: Material | None
+    sleeve_offset: float  # head units behind the wrist
     nails: tuple[float, float, float] | None  # painted, sRGB
     seed: int
 
 
 def sample_hand(
-    rng: np.random.Generator, gesture: str, skin: tuple[float, float, float], sleeve: Surface | None
+    rng: np.random.Generator, gesture: str, skin: tuple[float, float, float], sleeve: Material | None
 ) -> Hand:
     """A hand in that gesture, no two alike: joints, turns and sizes vary."""
     form = GESTURES[gesture]
@@ -74,7 +74,7 @@ def sample_hand(
     form = replace(form, bends=bends, spread=spread, thumb=thumb)
     side = 1 if rng.random() < 0.5 else -1
     turn = np.deg2rad(side * rng.uniform(*form.turn))
-    twist = rng.normal(0, 0.3) + (np.pi if rng.random() < form.palm_seen else 0)
+    twist = rng.normal(0, 0.3) + (np.pi if rng.random() < form.palm_probability else 0)
     painted = tuple(rng.uniform((0.4, 0, 0), (0.9, 0.4, 0.5))) if rng.random() < 0.12 else None
     return Hand(
         form, bool(rng.random() < 0.5), rng.uniform(0.78, 1.05), float(turn), float(twist), float(rng.normal(0, 0.22)),
@@ -88,29 +88,29 @@ def hand_bodies(hand: Hand, lift: float = 0.0) -> list[Capsule | Slab]:
     form = hand.gesture
     origin = np.array([*form.anchor, 0.0])
     base = np.array(hand.skin) ** 2
-    inner = base * INSIDE if np.cos(hand.twist) < 0 else base
-    skin = Surface(tuple(np.clip(inner, 0, 1)), 0.22, 0.09, seed=hand.seed)
-    nail_color = np.array(hand.nails) ** 2 if hand.nails else np.clip(base * NAIL + 0.03, 0, 1)
-    nail = Surface(tuple(nail_color), 1.0, 0.0)
+    inner = base * PALM_TINT if np.cos(hand.twist) < 0 else base
+    skin = Material(tuple(np.clip(inner, 0, 1)), 0.22, 0.09, seed=hand.seed)
+    nail_color = np.array(hand.nails) ** 2 if hand.nails else np.clip(base * NAIL_TINT + 0.03, 0, 1)
+    nail = Material(tuple(nail_color), 1.0, 0.0)
     bodies: list[Capsule | Slab] = []
 
     def place(point) -> tuple[float, float, float]:
         seen = axes @ ((np.asarray(point, float) - origin) * hand.size)
         return (float(seen[0]), float(seen[1]), float(seen[2] + lift))
 
-    def add(start, end, start_radius, end_radius, surface=skin, **more) -> None:
+    def add(start, end, start_radius, end_radius, material=skin, **more) -> None:
         radii = (start_radius * hand.size, end_radius * hand.size)
-        bodies.append(Capsule(place(start), place(end), *radii, surface, **more))
+        bodies.append(Capsule(place(start), place(end), *radii, material, **more))
 
     add((0, 0.02, 0), (0, -4.0, 0), 0.235, 0.42, depth=0.8, flat=1.3, merge=0.1)
-    for (across, along), widths in zip(KNUCKLES, WIDTHS, strict=True):
+    for (across, along), widths in zip(KNUCKLES, JOINT_RADII, strict=True):
         add((across * 0.55, 0.1, 0), (across, along, 0.02), 0.2, widths[0] + 0.035, depth=0.6, flat=1.8, merge=0.12)
     add((-0.2, 0.18, -0.06), (-0.27, 0.55, -0.04), 0.2, 0.17, flat=1.2, depth=0.7, merge=0.1)
     add((0.17, 0.2, -0.04), (0.25, 0.6, -0.02), 0.17, 0.15, flat=1.2, depth=0.7, merge=0.1)
     for number in range(4):
         spread = np.deg2rad((number - 1.3) * form.spread)
         point = np.array([*KNUCKLES[number], 0.0])
-        _finger(add, point, spread, form.bends[number], BONES[number], WIDTHS[number], nail)
+        _finger(add, point, spread, form.bends[number], PHALANX_LENGTHS[number], JOINT_RADII[number], nail)
     stand, bent = np.deg2rad(form.thumb)
     point = np.array([-0.26, 0.3, -0.08])
     away = np.array([-np.sin(stand + 0.35), np.cos(stand + 0.35), -0.25])
@@ -118,7 +118,7 @@ def hand_bodies(hand: Hand, lift: float = 0.0) -> list[Capsule | Slab]:
     add(point, knuckle, 0.16, 0.125, merge=0.07)
     _finger(add, knuckle, -(stand + 0.25 - bent * 0.6), (bent * 20, bent * 20), (0.33, 0.27), (0.12, 0.108, 0.08), nail)
     if hand.sleeve is not None:
-        add((0, -hand.sleeve_at, 0), (0, -4.5, 0), 0.33, 0.62, hand.sleeve, flat=1.6, depth=0.9)
+        add((0, -hand.sleeve_offset, 0), (0, -4.5, 0), 0.33, 0.62, hand.sleeve, flat=1.6, depth=0.9)
     return bodies
 
 

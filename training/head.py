@@ -66,7 +66,7 @@ class Jaw:
             rest = rest + np.float32(self.brows) * np.exp(-high * high)
         return rest
 
-    def moved_y(self, person: Identity, x: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    def displaced_y(self, person: Identity, x: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """Where the skin resting at (x, rest) is now: the inverse of `rest_y`, by bisection."""
         x, rest = np.asarray(x, np.float32), np.asarray(rest, np.float32)
         low, high = rest - np.float32(0.3), rest + np.float32(self.drop + 0.3)
@@ -83,9 +83,9 @@ class Rays:
 
     pixels: np.ndarray  # flat index in the window
     base: tuple[np.ndarray, np.ndarray, np.ndarray]  # head-space x, y, z in the camera's plane
-    toward: np.ndarray  # (3,), head-space direction to the camera
+    to_camera: np.ndarray  # (3,), head-space direction to the camera
     inside: np.ndarray  # head units from the outline, positive on the head
-    along: np.ndarray  # first guess of how far along `toward` the head's front lies
+    along: np.ndarray  # first guess of how far along `to_camera` the head's front lies
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,52 +107,54 @@ def camera_rays(pose: Pose, columns: np.ndarray, rows: np.ndarray) -> tuple[list
     return [(rotation[0, k] * a + rotation[1, k] * b).ravel() for k in range(3)], rotation[2]
 
 
-def pass_outline(
-    person: Identity, jaw: Jaw, base: list[np.ndarray], toward: np.ndarray, margin: float, swell: float = 0.0
+def rays_near_head(
+    person: Identity, jaw: Jaw, base: list[np.ndarray], to_camera: np.ndarray, margin: float, dilation: float = 0.0
 ) -> Rays:
-    """The rays that come at least within `margin` (head units) of the head, swollen by `swell`."""
-    lowest, vertex, curve = _vertex(person, jaw, base, toward)
-    near = np.flatnonzero(lowest < np.float32(6 * margin + 3 * swell))
+    """The rays that come at least within `margin` (head units) of the head, swollen by `dilation`."""
+    lowest, vertex, curve = _vertex(person, jaw, base, to_camera)
+    near = np.flatnonzero(lowest < np.float32(6 * margin + 3 * dilation))
     bx, by, bz = (b[near] for b in base)
-    lowest, vertex, curve = _vertex(person, jaw, [bx, by, bz], toward, vertex[near])
-    x, y, z = bx + vertex * toward[0], by + vertex * toward[1], bz + vertex * toward[2]
-    lowest, _, gx, gy, _ = _level(person, jaw, x, y, z)
-    inside = np.float32(swell) - lowest / np.sqrt(gx * gx + gy * gy + np.float32(1e-2))
+    lowest, vertex, curve = _vertex(person, jaw, [bx, by, bz], to_camera, vertex[near])
+    x, y, z = bx + vertex * to_camera[0], by + vertex * to_camera[1], bz + vertex * to_camera[2]
+    lowest, _, gx, gy, _ = _implicit_gradient(person, jaw, x, y, z)
+    inside = np.float32(dilation) - lowest / np.sqrt(gx * gx + gy * gy + np.float32(1e-2))
     keep = np.flatnonzero(inside > -margin)
-    along = (vertex + np.sqrt(np.maximum(np.float32(2.6 * swell) - lowest, 0) / curve))[keep]
-    return Rays(near[keep], (bx[keep], by[keep], bz[keep]), toward, inside[keep], along)
+    along = (vertex + np.sqrt(np.maximum(np.float32(2.6 * dilation) - lowest, 0) / curve))[keep]
+    return Rays(near[keep], (bx[keep], by[keep], bz[keep]), to_camera, inside[keep], along)
 
 
-def meet(person: Identity, jaw: Jaw, relief: Maps | None, rays: Rays) -> Hits:
+def intersect_head(person: Identity, jaw: Jaw, relief: Maps | None, rays: Rays) -> Hits:
     """Follows the rays to the head's front."""
     along = rays.along
-    ray = rays.toward
+    ray = rays.to_camera
     raised = np.float32(0)
     for turn in range(RELIEF_STEPS + 1):
         x, y, z = (b + along * r for b, r in zip(rays.base, ray, strict=True))
         if relief is not None and turn > 0:
             raised = relief.height(x, jaw.rest_y(person, x, y))
-        level, rest, gx, gy, gz = _level(person, jaw, x, y, z - raised)
+        level, rest, gx, gy, gz = _implicit_gradient(person, jaw, x, y, z - raised)
         if turn < RELIEF_STEPS:
             slope = gx * ray[0] + gy * ray[1] + gz * ray[2]
             along = along - np.clip(level / np.maximum(slope, np.float32(0.35)), -0.2, 0.2)
     return Hits(x, y, z, rest, (gx, gy, gz))
 
 
-def meet_profile(person: Identity, jaw: Jaw, relief: Maps, base, toward, pixel: float) -> tuple[Rays, Hits]:
+def intersect_profile(person: Identity, jaw: Jaw, relief: Maps, base, to_camera, pixel: float) -> tuple[Rays, Hits]:
     """The rays that meet the relief of the face's front as it stands out sideways, and where: nose, lips and chin.
 
-    `meet` starts from the smooth outline, so that it never sees a nose beyond it: for heads turned far aside.
+    `intersect_head` starts from the smooth outline, so that it never sees a nose beyond it: for heads turned far aside.
     """
     half, top, bottom = PROFILE
-    side = np.float32(np.sign(toward[0]))
-    edge = (side * np.float32(half) - base[0]) / toward[0]  # a ray comes in at the side that is nearer to the camera
-    high = base[1] + edge * toward[1]
+    side = np.float32(np.sign(to_camera[0]))
+    edge = (side * np.float32(half) - base[0]) / to_camera[0]  # a ray comes in at the side that is nearer to the camera
+    high = base[1] + edge * to_camera[1]
     near = np.flatnonzero((high > top) & (high < bottom))
-    places = np.linspace(0, 2 * half / abs(toward[0]), PROFILE_STEPS, dtype=np.float32)
+    places = np.linspace(0, 2 * half / abs(to_camera[0]), PROFILE_STEPS, dtype=np.float32)
     bx, by, bz = (b[near] for b in base)
     edge = edge[near]
-    levels = np.stack([_above(person, jaw, relief, bx, by, bz, toward, edge - place) for place in places])
+    levels = np.stack(
+        [_height_above_surface(person, jaw, relief, bx, by, bz, to_camera, edge - place) for place in places]
+    )
     above = levels > 0
     entering = above[:-1] & ~above[1:]
     lowest = np.where(above[0], np.where(entering.any(0), -1, levels.min(0)), np.float32(9))
@@ -163,31 +165,31 @@ def meet_profile(person: Identity, jaw: Jaw, relief: Maps, base, toward, pixel: 
     far, close = edge - places[np.minimum(first + 1, PROFILE_STEPS - 1)], edge - places[first]
     for _ in range(5):
         middle = (far + close) / 2
-        outside = _above(person, jaw, relief, bx, by, bz, toward, middle) > 0
+        outside = _height_above_surface(person, jaw, relief, bx, by, bz, to_camera, middle) > 0
         close, far = np.where(outside, middle, close), np.where(outside, far, middle)
-    x, y, z = bx + far * toward[0], by + far * toward[1], bz + far * toward[2]
+    x, y, z = bx + far * to_camera[0], by + far * to_camera[1], bz + far * to_camera[2]
     raised = relief.height(x, jaw.rest_y(person, x, y))
-    _, rest, gx, gy, gz = _level(person, jaw, x, y, z - raised)
+    _, rest, gx, gy, gz = _implicit_gradient(person, jaw, x, y, z - raised)
     inside = -lowest / np.float32(PROFILE_SLOPE)
-    return Rays(near[keep], (bx, by, bz), toward, inside, far), Hits(x, y, z, rest, (gx, gy, gz))
+    return Rays(near[keep], (bx, by, bz), to_camera, inside, far), Hits(x, y, z, rest, (gx, gy, gz))
 
 
-def _above(person: Identity, jaw: Jaw, relief: Maps, bx, by, bz, toward, along) -> np.ndarray:
+def _height_above_surface(person: Identity, jaw: Jaw, relief: Maps, bx, by, bz, to_camera, along) -> np.ndarray:
     """By how much points of rays lie before the face's front, head units."""
-    x, y, z = bx + along * toward[0], by + along * toward[1], bz + along * toward[2]
+    x, y, z = bx + along * to_camera[0], by + along * to_camera[1], bz + along * to_camera[2]
     rest = jaw.rest_y(person, x, y)
     forward = np.float32(person.chin) * np.maximum(rest, 0) ** 2
-    level, *_ = _form(person, jaw, x, y, forward)
+    level, *_ = _implicit_form(person, jaw, x, y, forward)
     front = forward - np.float32(person.depth) * np.sign(level) * np.sqrt(np.abs(level))  # falls on beyond the outline
     return z - front - relief.height(x, rest)
 
 
-def _vertex(person: Identity, jaw: Jaw, base, toward: np.ndarray, start: np.ndarray | None = None):
+def _vertex(person: Identity, jaw: Jaw, base, to_camera: np.ndarray, start: np.ndarray | None = None):
     """Along a ray the head's form is nearly a parabola: its lowest level, where that is, and its curvature."""
     vertex = np.zeros_like(base[0]) if start is None else start
     step = np.float32(0.5)
     low, mid, high = (
-        _form(person, jaw, *(b + (vertex + s) * t for b, t in zip(base, toward, strict=True)))[0]
+        _implicit_form(person, jaw, *(b + (vertex + s) * t for b, t in zip(base, to_camera, strict=True)))[0]
         for s in (-step, np.float32(0), step)
     )
     curve = np.maximum((low + high - 2 * mid) * (0.5 / (step * step)), np.float32(0.3))
@@ -200,14 +202,14 @@ def surface_points(person: Identity, jaw: Jaw, relief: Maps | None, places: np.n
     x, y = (np.ascontiguousarray(places[:, k], np.float32) for k in (0, 1))
     rest = jaw.rest_y(person, x, y)
     forward = np.float32(person.chin) * np.maximum(rest, 0) ** 2
-    level, *_ = _form(person, jaw, x, y, forward)
+    level, *_ = _implicit_form(person, jaw, x, y, forward)
     z = forward + np.float32(person.depth) * np.sqrt(np.maximum(-level, 0))
     if relief is not None:
         z = z + relief.height(x, rest)
     return np.stack([x, y, z], axis=1).astype(np.float64)
 
 
-def _form(person: Identity, jaw: Jaw, x, y, z):
+def _implicit_form(person: Identity, jaw: Jaw, x, y, z):
     """The head's implicit form, negative inside: an ellipsoid about a chin that juts, squarer where the jaw is.
 
     Returns the level, the resting height, and what the gradient is made of.
@@ -225,9 +227,9 @@ def _form(person: Identity, jaw: Jaw, x, y, z):
     return level, rest, (down, up, wide, sx, sz)
 
 
-def _level(person: Identity, jaw: Jaw, x, y, z):
+def _implicit_gradient(person: Identity, jaw: Jaw, x, y, z):
     """The form's level and resting height with its gradient in x, y and z."""
-    level, rest, (down, up, wide, sx, sz) = _form(person, jaw, x, y, z)
+    level, rest, (down, up, wide, sx, sz) = _implicit_form(person, jaw, x, y, z)
     jowl, crown = np.float32(person.jaw - 2), np.float32(CROWN)
     gx, gz = 2 * sx * wide, sz * np.float32(2 / person.depth)
     gy = down * (2 * (1 - jowl) + 3 * jowl * down) - up * (2 * (1 - crown) + 3 * crown * up) * np.float32(

@@ -8,7 +8,7 @@ import numpy as np
 
 STYLES = ("real", "cartoon", "anime")
 STYLE_SHARES = (0.62, 0.18, 0.20)
-SKINS = (  # sRGB, from light to dark
+SKIN_TONES = (  # sRGB, from light to dark
     (245, 214, 196), (236, 196, 172), (226, 184, 153), (214, 164, 128), (196, 144, 108),
     (172, 118, 84), (146, 97, 66), (118, 77, 54), (92, 60, 44), (72, 47, 37),
 )  # fmt: skip
@@ -20,7 +20,7 @@ ANIME_HAIR = (
     (40, 44, 70), (90, 60, 140), (220, 120, 150), (80, 140, 190), (230, 200, 110), (190, 70, 60), (70, 130, 100),
     (235, 232, 240),
 )  # fmt: skip
-IRISES = ((70, 44, 28), (92, 62, 36), (58, 36, 26), (96, 110, 66), (78, 112, 146), (112, 128, 136), (62, 86, 92))
+IRIS_COLORS = ((70, 44, 28), (92, 62, 36), (58, 36, 26), (96, 110, 66), (78, 112, 146), (112, 128, 136), (62, 86, 92))
 MEN_CUTS = ("bald", "buzz", "short", "short", "side", "side", "fringe", "curly", "long")
 WOMEN_CUTS = ("short", "side", "fringe", "long", "long", "long_fringe", "long_fringe", "bun", "curly")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
@@ -103,8 +103,8 @@ def sample_identity(seed: int, style: str | None = None) -> Identity:
     style = style or drawn
     woman = rng.random() < 0.5
     age = float(rng.beta(1.3, 2.2))
-    tone = rng.random() * (len(SKINS) - 1)
-    skin = _mix(SKINS, tone) * rng.uniform(0.96, 1.04, 3)
+    tone = rng.random() * (len(SKIN_TONES) - 1)
+    skin = _interpolate_color(SKIN_TONES, tone) * rng.uniform(0.96, 1.04, 3)
     hair = np.array(HAIR_COLORS[rng.choice(8) if tone < 4.5 else rng.choice(3)]) * rng.uniform(0.85, 1.15)
     if age > 0.5:
         grey = np.clip((age - 0.5) * 2.5, 0, 1) * rng.random()
@@ -127,7 +127,7 @@ def sample_identity(seed: int, style: str | None = None) -> Identity:
         freckles=rng.uniform(0.3, 1) if tone < 3 and rng.random() < 0.3 else 0.0, blush=rng.uniform(0, 0.7), age=age,
         eye_x=rng.uniform(0.295, 0.33), eye_y=rng.uniform(-0.125, -0.095), eye_width=rng.uniform(0.142, 0.168),
         eye_height=rng.uniform(0.05, 0.07), eye_tilt=rng.uniform(-0.02, 0.06),
-        iris=_color(np.array(IRISES[rng.choice(len(IRISES)) if tone < 4 else rng.choice(3)])),
+        iris=_color(np.array(IRIS_COLORS[rng.choice(len(IRIS_COLORS)) if tone < 4 else rng.choice(3)])),
         iris_size=rng.uniform(0.060, 0.068), lashes=rng.uniform(0.6, 1.2) if woman else rng.uniform(0.2, 0.6),
         brow_thickness=rng.uniform(0.6, 1.1) if woman else rng.uniform(0.95, 1.55),
         brow_arch=rng.uniform(0.0, 0.024), brow_tilt=rng.uniform(-0.10, 0.03),
@@ -160,14 +160,14 @@ def sample_identity(seed: int, style: str | None = None) -> Identity:
         taper=person.taper + (0.05 if anime else 0.03), jaw=min(person.jaw, 2.5),
         upper_lip=person.upper_lip * (0.5 if anime else 0.85), lower_lip=person.lower_lip * (0.55 if anime else 0.9),
         hair=_color(np.array(ANIME_HAIR[rng.choice(len(ANIME_HAIR))])) if anime and rng.random() < 0.7 else person.hair,
-        skin=_color(_mix(SKINS, rng.random() * 2.5)) if anime else person.skin,
+        skin=_color(_interpolate_color(SKIN_TONES, rng.random() * 2.5)) if anime else person.skin,
         beard="none" if anime else person.beard, hair_volume=person.hair_volume * 1.25,
         lip_gloss=person.lip_gloss * 0.5, outline=rng.uniform(0.6, 1.0) if anime else rng.uniform(0, 0.4),
         cel=rng.uniform(0.75, 1.0) if anime else rng.uniform(0.1, 0.5),
     )  # fmt: skip
 
 
-def _mix(colors: tuple, place: float) -> np.ndarray:
+def _interpolate_color(colors: tuple, place: float) -> np.ndarray:
     low = int(place)
     high = min(low + 1, len(colors) - 1)
     return np.array(colors[low]) * (1 - place + low) + np.array(colors[high]) * (place - low)

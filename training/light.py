@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLEED = (0.34, 0.20, 0.15)  # how far light creeps round the form in red, green, blue: skin lets red through
+WRAP = (0.34, 0.20, 0.15)  # how far light creeps round the form in red, green, blue: skin lets red through
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,17 @@ def sample_light(seed: int) -> Light:
 
 
 @dataclass(frozen=True, eq=False)
-class Lit:
-    """Light at (n,) points: `falling` (3, n) on the skin, `gleam` (n,) mirrored from the key."""
+class Shading:
+    """Light at (n,) points: `diffuse` (3, n) on the skin, `specular` (n,) mirrored from the key."""
 
-    falling: np.ndarray
-    gleam: np.ndarray
+    diffuse: np.ndarray
+    specular: np.ndarray
 
 
-def shine(light: Light, rotation: np.ndarray, normal, hollow, gloss, cel: float, sharpness: float = 22.0) -> Lit:
-    """Light on points of unit `normal` (three (n,) arrays, head axes) in hollows of openness `hollow`."""
+def shade_points(
+    light: Light, rotation: np.ndarray, normal, occlusion, gloss, cel: float, sharpness: float = 22.0
+) -> Shading:
+    """Light on points of unit `normal` (three (n,) arrays, head axes) in hollows of openness `occlusion`."""
     to_key = (np.array(light.direction) @ rotation).astype(np.float32)
     to_fill = (np.array([-light.direction[0], light.direction[1], light.direction[2]]) @ rotation).astype(np.float32)
     to_eye = rotation[2].astype(np.float32)
@@ -57,21 +59,21 @@ def shine(light: Light, rotation: np.ndarray, normal, hollow, gloss, cel: float,
     nx, ny, nz = normal
     facing = nx * to_key[0] + ny * to_key[1] + nz * to_key[2]
     other = np.maximum(nx * to_fill[0] + ny * to_fill[1] + nz * to_fill[2], 0)
-    sky = (0.74 + 0.26 * (nx * up[0] + ny * up[1] + nz * up[2])) * hollow
+    sky = (0.74 + 0.26 * (nx * up[0] + ny * up[1] + nz * up[2])) * occlusion
     if cel:
         tone = np.clip((facing - np.float32(0.12)) * np.float32(9), 0, 1)
         facing = facing * np.float32(1 - cel) + np.float32(cel) * (np.float32(0.12) + np.float32(0.68) * tone)
-        sky = sky * np.float32(1 - cel) + np.float32(cel * 0.85) * hollow
-    falling = np.empty((3, facing.size), np.float32)
+        sky = sky * np.float32(1 - cel) + np.float32(cel * 0.85) * occlusion
+    diffuse = np.empty((3, facing.size), np.float32)
     for channel in range(3):
-        bleed = np.float32(BLEED[channel])
-        wrapped = np.maximum((facing + bleed) * (1 / (1 + bleed)), 0)
-        falling[channel] = (wrapped * hollow + wrapped * wrapped) * np.float32(0.5 * light.key[channel])
-        falling[channel] += other * np.float32(light.fill[channel]) + sky * np.float32(light.ambient[channel])
+        wrap = np.float32(WRAP[channel])
+        wrapped = np.maximum((facing + wrap) * (1 / (1 + wrap)), 0)
+        diffuse[channel] = (wrapped * occlusion + wrapped * wrapped) * np.float32(0.5 * light.key[channel])
+        diffuse[channel] += other * np.float32(light.fill[channel]) + sky * np.float32(light.ambient[channel])
     edge = np.clip(1 - (nx * to_eye[0] + ny * to_eye[1] + nz * to_eye[2]), 0, 1)
-    falling += np.float32(light.rim * (1 - 0.7 * cel)) * edge * edge * edge
+    diffuse += np.float32(light.rim * (1 - 0.7 * cel)) * edge * edge * edge
     half = to_key + to_eye
     half /= np.linalg.norm(half)
     mirror = np.maximum(nx * half[0] + ny * half[1] + nz * half[2], 0)
-    gleam = mirror ** np.float32(sharpness) * gloss * np.float32((1 - 0.8 * cel) * 0.34 * np.mean(light.key))
-    return Lit(falling, gleam)
+    specular = mirror ** np.float32(sharpness) * gloss * np.float32((1 - 0.8 * cel) * 0.34 * np.mean(light.key))
+    return Shading(diffuse, specular)

@@ -24,15 +24,15 @@ from latentsync_core.models.checkpoints.weights_file import read_content
 
 RUNS = Path(__file__).parent / "runs"
 WEIGHTS = Path(__file__).parent / "weights"
-WARM_UP = 100  # steps in which the learning rate rises
-LEAST_RATE = 0.01  # of the learning rate, at the end
-SHARPEST = 10.0  # gradients are clipped to this norm
+WARMUP_STEPS = 100  # steps in which the learning rate rises
+MIN_LR_FACTOR = 0.01  # of the learning rate, at the end
+MAX_GRAD_NORM = 10.0  # gradients are clipped to this norm
 WEIGHT_DECAY = 1e-3
-SAID_EVERY = 100  # steps
+LOG_INTERVAL = 100  # steps
 
 logger = logging.getLogger(__name__)
 # The network (bare), the step's number, how much of the way is done, the device: the loss and its parts to report.
-LossAt = Callable[[nn.Module, int, float, torch.device], "tuple[Tensor, dict[str, float]]"]
+StepLoss = Callable[[nn.Module, int, float, torch.device], "tuple[Tensor, dict[str, float]]"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Budget:
     steps: int | None = None
     minutes: float | None = None
     learning_rate: float = 1.5e-3
-    averaging: float = 0.995  # share of the averaged weights that a step leaves
+    ema_decay: float = 0.995  # share of the averaged weights that a step leaves
     seed: int = 0
     checkpoint_seconds: float = 120
     precision: str = "no"  # or "bf16", of accelerate
@@ -51,38 +51,38 @@ class Budget:
         if (self.steps is None) == (self.minutes is None):
             raise OptionError("The training's length is either a number of steps or of minutes, not both or neither.")
 
-    def way(self, step: int, seconds: float) -> float:
+    def fraction_done(self, step: int, seconds: float) -> float:
         """How much of the training is done, 0 to 1, after so many steps in so many seconds."""
         done = step / self.steps if self.steps is not None else seconds / (self.minutes * 60)
         return min(done, 1.0)
 
 
-class Progress:
+class TrainingState:
     """What accelerate keeps in a checkpoint beside the network's and the optimizer's state."""
 
-    def __init__(self, network: nn.Module, averaging: float) -> None:
+    def __init__(self, network: nn.Module, ema_decay: float) -> None:
         self.step, self.seconds = 0, 0.0
-        self._averaging = averaging
-        self.averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        self._averaging = ema_decay
+        self.ema_weights = {key: value.detach().clone() for key, value in network.state_dict().items()}
 
-    def follow(self, network: nn.Module) -> None:
+    def update_ema(self, network: nn.Module) -> None:
         """Moves the averaged weights, which are the ones to be used, towards the network's."""
         share = 1 - min(self._averaging, (1 + self.step) / (10 + self.step))
         for key, value in network.state_dict().items():
-            self.averaged[key].lerp_(value, share)
+            self.ema_weights[key].lerp_(value, share)
 
     def state_dict(self) -> dict:
-        return {"step": self.step, "seconds": self.seconds, "averaged": self.averaged}
+        return {"step": self.step, "seconds": self.seconds, "averaged": self.ema_weights}
 
     def load_state_dict(self, state: dict) -> None:
         self.step, self.seconds = state["step"], state["seconds"]
         for key, value in state["averaged"].items():
-            self.averaged[key].copy_(value)
+            self.ema_weights[key].copy_(value)
 
 
 def fit(
     network: nn.Module,
-    loss_at: LossAt,
+    loss_at: StepLoss,
     budget: Budget,
     run: Path | None = None,
     start: Mapping[str, Tensor] | None = None,
@@ -93,7 +93,7 @@ def fit(
 
     With a folder `run` it writes checkpoints there and goes on from one that is there; otherwise it begins with the
     weights `start`, or those that the network has. `stop_after` ends it early, at that step, as an interruption would.
-    `on_progress(way done, parts of the loss)` is called after every step.
+    `on_progress(fraction_done done, parts of the loss)` is called after every step.
     """
     accelerator = Accelerator(mixed_precision=budget.precision)
     if start:
@@ -101,40 +101,42 @@ def fit(
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, budget.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)
     network, optimizer = accelerator.prepare(network, optimizer)
-    bare = accelerator.unwrap_model(network, keep_fp32_wrapper=False)
-    progress = Progress(bare, budget.averaging)
+    unwrapped = accelerator.unwrap_model(network, keep_fp32_wrapper=False)
+    progress = TrainingState(unwrapped, budget.ema_decay)
     accelerator.register_for_checkpointing(progress)
-    kept = next((path for path in (run / "checkpoint", run / "checkpoint.old") if path.exists()), None) if run else None
-    if kept:
-        accelerator.load_state(str(kept))
+    checkpoint_folder = (
+        next((path for path in (run / "checkpoint", run / "checkpoint.old") if path.exists()), None) if run else None
+    )
+    if checkpoint_folder:
+        accelerator.load_state(str(checkpoint_folder))
         logger.info("going on from step %d, %.1f minutes", progress.step, progress.seconds / 60)
-    before, begun = progress.seconds, time.monotonic()
-    kept_at = begun
-    while (way := budget.way(progress.step, progress.seconds)) < 1 and progress.step != stop_after:
-        rise = min(1, (progress.step + 1) / WARM_UP)
-        rate = budget.learning_rate * rise * (LEAST_RATE + (1 - LEAST_RATE) * _falling(way))
+    before, started = progress.seconds, time.monotonic()
+    saved_at = started
+    while (fraction_done := budget.fraction_done(progress.step, progress.seconds)) < 1 and progress.step != stop_after:
+        warmup = min(1, (progress.step + 1) / WARMUP_STEPS)
+        rate = budget.learning_rate * warmup * (MIN_LR_FACTOR + (1 - MIN_LR_FACTOR) * _cosine_decay(fraction_done))
         for group in optimizer.param_groups:
             group["lr"] = rate
         with accelerator.autocast():
-            loss, parts = loss_at(bare, progress.step, way, accelerator.device)
+            loss, parts = loss_at(unwrapped, progress.step, fraction_done, accelerator.device)
         accelerator.backward(loss)
-        accelerator.clip_grad_norm_(weights, SHARPEST)
+        accelerator.clip_grad_norm_(weights, MAX_GRAD_NORM)
         optimizer.step()
         optimizer.zero_grad()
         progress.step += 1
-        progress.seconds = before + time.monotonic() - begun
-        progress.follow(bare)
+        progress.seconds = before + time.monotonic() - started
+        progress.update_ema(unwrapped)
         if on_progress:
-            on_progress(budget.way(progress.step, progress.seconds), parts)
-        if run and time.monotonic() - kept_at > budget.checkpoint_seconds:
-            _keep(accelerator, run)
-            kept_at = time.monotonic()
+            on_progress(budget.fraction_done(progress.step, progress.seconds), parts)
+        if run and time.monotonic() - saved_at > budget.checkpoint_seconds:
+            _save_checkpoint(accelerator, run)
+            saved_at = time.monotonic()
     if run:
-        _keep(accelerator, run)
-    return {key: value.float().cpu() for key, value in progress.averaged.items()}
+        _save_checkpoint(accelerator, run)
+    return {key: value.float().cpu() for key, value in progress.ema_weights.items()}
 
 
-def averaged_in(run: Path) -> dict[str, Tensor]:
+def load_ema_weights(run: Path) -> dict[str, Tensor]:
     """The averaged weights of a run's checkpoint, float32 on the CPU, to be looked at while it goes on."""
     path = run / "checkpoint" / "custom_checkpoint_0.pkl"
     if not path.exists():
@@ -147,13 +149,15 @@ def reporter() -> Callable[[float, dict[str, float]], None]:
     sums: dict[str, float] = {}
     count = 0
 
-    def report(way: float, parts: dict[str, float]) -> None:
+    def report(fraction_done: float, parts: dict[str, float]) -> None:
         nonlocal count
         count += 1
         for key, value in parts.items():
             sums[key] = sums.get(key, 0.0) + value
-        if count % SAID_EVERY == 0:
-            logger.info("%.1f%%: %s", 100 * way, ", ".join(f"{k} {v / SAID_EVERY:.4f}" for k, v in sums.items()))
+        if count % LOG_INTERVAL == 0:
+            logger.info(
+                "%.1f%%: %s", 100 * fraction_done, ", ".join(f"{k} {v / LOG_INTERVAL:.4f}" for k, v in sums.items())
+            )
             sums.clear()
 
     return report
@@ -169,24 +173,24 @@ def add_arguments(parser: argparse.ArgumentParser, run: Path, minutes: float, le
     parser.add_argument("--precision", choices=("no", "bf16"), default="no", help="of the layers that bear it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.set_defaults(usual_minutes=minutes)
+    parser.set_defaults(default_minutes=minutes)
 
 
-def budget_from(options: argparse.Namespace, averaging: float = Budget.averaging) -> Budget:
+def budget_from(options: argparse.Namespace, ema_decay: float = Budget.ema_decay) -> Budget:
     """Begins the log, sets the threads, and gives the budget that the command line asks for."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    minutes = options.minutes if options.steps is not None or options.minutes is not None else options.usual_minutes
+    minutes = options.minutes if options.steps is not None or options.minutes is not None else options.default_minutes
     return Budget(
-        options.steps, minutes, options.learning_rate, averaging, options.seed, precision=options.precision
+        options.steps, minutes, options.learning_rate, ema_decay, options.seed, precision=options.precision
     )  # fmt: skip
 
 
-def _falling(way: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * way))
+def _cosine_decay(fraction_done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * fraction_done))
 
 
-def _keep(accelerator: Accelerator, run: Path) -> None:
+def _save_checkpoint(accelerator: Accelerator, run: Path) -> None:
     """Replaces the checkpoint by one of now; an interruption leaves one of the two whole."""
     place, new, old = run / "checkpoint", run / "checkpoint.new", run / "checkpoint.old"
     shutil.rmtree(new, ignore_errors=True)

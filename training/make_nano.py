@@ -23,11 +23,11 @@ from .train_unet import WEIGHTS as UNET_WEIGHTS
 from .train_unet import load as load_unet
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .train_vae import load as load_vae
-from .whisper_tiny import tiny_english
+from .whisper_tiny import load_whisper_tiny
 
 CARD = Path(__file__).parent / "nano_card.md"
 WHISPER_LICENSE = Path(__file__).parent / "nano_license_whisper"
-MOST_BYTES = 32_000_000  # of the whole bundle
+MAX_BUNDLE_BYTES = 32_000_000  # of the whole bundle
 
 
 def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSyncModel:
@@ -39,7 +39,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
         name=NANO,
         unet=load_unet(unet).half(),
         codec=codec,
-        whisper=copy.deepcopy(tiny_english()).half(),  # the kept one stays in float32
+        whisper=copy.deepcopy(load_whisper_tiny()).half(),  # the kept one stays in float32
         resolution=RESOLUTION,
         device=torch.device("cpu"),
         dtype=torch.float16,
@@ -48,7 +48,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
     )
 
 
-def make(folder: Path, unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> int:
+def make_bundle(folder: Path, unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> int:
     """Writes the bundle into `folder`, which must not exist or be empty; returns its size in bytes.
 
     Raises OutputError where it is larger than the pack may carry; it is removed then.
@@ -57,9 +57,9 @@ def make(folder: Path, unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> in
     shutil.copyfile(CARD, folder / "README.md")
     shutil.copyfile(WHISPER_LICENSE, folder / "LICENSE.whisper")
     size = sum(file.stat().st_size for file in folder.iterdir())
-    if size > MOST_BYTES:
+    if size > MAX_BUNDLE_BYTES:
         shutil.rmtree(folder)
-        raise OutputError(f"The bundle has {size} bytes, more than the {MOST_BYTES} that it may have.")
+        raise OutputError(f"The bundle has {size} bytes, more than the {MAX_BUNDLE_BYTES} that it may have.")
     return size
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--out", type=Path, default=NANO_FOLDER)
     options = parser.parse_args()
-    print(f"{make(options.out, options.unet, options.vae) / 1e6:.1f} MB in {options.out}")
+    print(f"{make_bundle(options.out, options.unet, options.vae) / 1e6:.1f} MB in {options.out}")
 
 
 if __name__ == "__main__":

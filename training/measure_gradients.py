@@ -14,24 +14,24 @@ import torch
 from torch import Tensor, nn
 
 from .features import features
-from .sequences import drawn_sequences
+from .sequences import load_takes
 from .stage2_data import Stage2Clips
-from .train_stage2 import STAGE_ONE, Judges, Weights, begun, losses_of
+from .train_stage2 import STAGE_ONE, LossNetworks, LossWeights, compute_losses, initial_unet
 from .train_unet import load
 from .vae_data import CACHE
 
 SEED = 7  # not one that was trained with
 
 
-def norms(unet: nn.Module, losses: dict[str, Tensor], weights: Weights) -> dict[str, float]:
+def gradient_norms(unet: nn.Module, losses: dict[str, Tensor], weights: LossWeights) -> dict[str, float]:
     """The norm of each weighed loss's gradient at the weights that learn; 0 of one that doesn't depend on them."""
-    learning = [parameter for parameter in unet.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     found = {}
     for name, loss in losses.items():
         unet.zero_grad(set_to_none=True)
         if loss.requires_grad:
             (weights.by_name[name] * loss).backward(retain_graph=True)
-        squares = [weight.grad.square().sum() for weight in learning if weight.grad is not None]
+        squares = [weight.grad.square().sum() for weight in trainable if weight.grad is not None]
         found[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
     return found
 
@@ -44,10 +44,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clips = Stage2Clips(features(options.clips, options.cache), drawn_sequences(options.clips, options.cache))
-    judges, weights = Judges.of_files(), Weights()
-    unet = begun(load(options.weights).state_dict(), clips.sizes)
-    rows = [norms(unet, losses_of(unet, judges, clips.shown(step, SEED, 1), weights), weights)
+    clips = Stage2Clips(features(options.clips, options.cache), load_takes(options.clips, options.cache))
+    loss_networks, weights = LossNetworks.of_files(), LossWeights()
+    unet = initial_unet(load(options.weights).state_dict(), clips.channel_rms)
+    rows = [gradient_norms(unet, compute_losses(unet, loss_networks, clips.batch(step, SEED, 1), weights), weights)
             for step in range(options.windows)]  # fmt: skip
     found = {name: sum(row[name] ** 2 for row in rows) ** 0.5 / len(rows) ** 0.5 for name in rows[0]}
     shares = {name: round(value / found["noise"], 3) for name, value in found.items()}

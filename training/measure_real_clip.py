@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from latentsync_core.audio.source import load_audio
-from latentsync_core.cli.before_after import write_sheet
+from latentsync_core.cli.before_after import write_before_after
 from latentsync_core.cli.demo import SAMPLER
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.pipeline import SyncOptions, sync
@@ -36,7 +36,7 @@ VOICE = 7  # seed of the test split's voice and sentences
 def mesh_openings(path: Path, seconds: float) -> np.ndarray:
     """(n,) of the clip's first seconds, as fractions of the face's height; NaN where the mesh finds no face."""
     meter = MeshMeter()
-    with FrameReader(probe(path).between(0, seconds)) as frames:
+    with FrameReader(probe(path).trim(0, seconds)) as frames:
         return np.array([meter.read(frame) for frame in frames])
 
 
@@ -71,8 +71,8 @@ def main() -> None:
         sampler = SamplerOptions(steps=options.steps, cfg=options.cfg)
         job = SyncOptions(model=options.model, sampler=sampler, end=options.seconds)
         report = sync(options.clip, voice, options.out, job)
-        shown = probe(options.clip).between(0, options.seconds)
-        write_sheet(shown, probe(report.output), load_audio(voice), report.output.with_suffix(".png"))
+        shown = probe(options.clip).trim(0, options.seconds)
+        write_before_after(shown, probe(report.output), load_audio(voice), report.output.with_suffix(".png"))
     before, after = (mesh_openings(path, options.seconds) for path in (options.clip, report.output))
     times = np.arange(len(after)) / float(probe(options.clip).fps)
     intended = np.array([mouth.opening for mouth in speech.mouth(times)])

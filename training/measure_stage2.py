@@ -37,19 +37,19 @@ from latentsync_core.trepa.video_encoder import VideoEncoder, load_video_encoder
 
 from . import loop, train_syncnet, train_trepa
 from .crops import RESOLUTION
-from .features import alone
-from .measure_unet import Drawing, by_clip, pictures_of, redrawn, through_autoencoder
+from .features import encode_recording
+from .measure_unet import GenerationOptions, correlation_per_clip, generate_clip, reconstruct, to_float_images
 from .measure_vae import DRAWS, held_out
-from .mouth_meter import measure
+from .mouth_meter import measure_openings
 from .sync_data import held_out_voices
 from .train_unet import load
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .train_vae import load as load_vae
 from .vae_data import CACHE
-from .whisper_tiny import tiny_english
+from .whisper_tiny import load_whisper_tiny
 
-KEPT = loop.RUNS / "stage2_drawn"  # drawn clips, so that a measurement goes on where it was stopped
-SAID = (
+CLIP_CACHE = loop.RUNS / "stage2_drawn"  # drawn clips, so that a measurement goes on where it was stopped
+METRICS = (
     "temporal distance", "temporal distance, trained against", "flicker", "unsteadiness", "opening's flicker",
     "sync confidence", "lag within a frame", "follows its voice",
 )  # fmt: skip
@@ -66,17 +66,17 @@ class TrueClips:
     voices: Sequence[np.ndarray]
 
 
-class Eye:
+class ClipEvaluator:
     """The networks that look at drawn clips."""
 
     def __init__(self, judge: VideoEncoder, against: VideoEncoder, syncnet: SyncNet) -> None:
-        self._judge, self._against, self._syncnet = judge, against, syncnet.eval()
+        self._evaluation_encoder, self._loss_encoder, self._syncnet = judge, against, syncnet.eval()
 
-    def readings(self, clips: TrueClips, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    def metrics(self, clips: TrueClips, drawn: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric of drawn clips (clips, n, 3, 128, 128) uint8: (clips,) each."""
-        rows = [self._of_clip(clips, number, pictures_of(clip)) for number, clip in enumerate(drawn)]
+        rows = [self._of_clip(clips, number, to_float_images(clip)) for number, clip in enumerate(drawn)]
         found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        openings = np.stack([measure(pictures_of(clip)) for clip in drawn])
+        openings = np.stack([measure_openings(to_float_images(clip)) for clip in drawn])
         true = clips.openings[: len(drawn)]
         found["opening's flicker"] = np.array(
             [
@@ -84,16 +84,16 @@ class Eye:
                 for a, b in zip(openings, true, strict=True)
             ]
         )
-        found["follows its voice"] = by_clip(true, openings)
-        return {name: found[name] for name in SAID}
+        found["follows its voice"] = correlation_per_clip(true, openings)
+        return {name: found[name] for name in METRICS}
 
     def _of_clip(self, clips: TrueClips, number: int, drawn: Tensor) -> dict[str, float]:
-        true = pictures_of(clips.crops[number])
+        true = to_float_images(clips.crops[number])
         voice = torch.from_numpy(np.asarray(clips.voices[number], np.float32))
         score = sync_score(self._syncnet, drawn * 2 - 1, voice)
         return {
-            "temporal distance": temporal_distance(self._judge, drawn * 2 - 1, true * 2 - 1),
-            "temporal distance, trained against": temporal_distance(self._against, drawn * 2 - 1, true * 2 - 1),
+            "temporal distance": temporal_distance(self._evaluation_encoder, drawn * 2 - 1, true * 2 - 1),
+            "temporal distance, trained against": temporal_distance(self._loss_encoder, drawn * 2 - 1, true * 2 - 1),
             "flicker": flicker(drawn) - flicker(true),
             "unsteadiness": flicker(drawn - true),
             "sync confidence": score.confidence,
@@ -143,26 +143,31 @@ def figures(
 ) -> dict:
     """The comparison of every metric; `arms` has the readings "with" and "without" by seed, `beside` others by name."""
     found = {}
-    for name in SAID:
-        both = [np.stack([readings[name] for readings in arms[arm]]) for arm in ("with", "without")]
+    for name in METRICS:
+        both = [np.stack([metrics[name] for metrics in arms[arm]]) for arm in ("with", "without")]
         found[name] = comparison(*both)
-        found[name] |= {other: _rounded(readings[name].mean()) for other, readings in beside.items()}
+        found[name] |= {other: _rounded(metrics[name].mean()) for other, metrics in beside.items()}
     return {"seeds": len(arms["with"]), "clips": len(both[0][0]), **found}
 
 
-def redrawn_by(
-    weights: Path, vae: Path, clips: TrueClips, heard: Sequence[Tensor], drawing: Drawing, kept: Path = KEPT
+def generate_clips(
+    weights: Path,
+    vae: Path,
+    clips: TrueClips,
+    audio_features: Sequence[Tensor],
+    generation: GenerationOptions,
+    kept: Path = CLIP_CACHE,
 ) -> np.ndarray:
     """The clips with their mouths drawn by the networks of two files, uint8; kept, so that none is drawn twice."""
-    said = hashlib.sha256(weights.read_bytes() + vae.read_bytes() + repr(drawing).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(weights.read_bytes() + vae.read_bytes() + repr(generation).encode()).hexdigest()[:12]
     networks, found = None, []
     for number, crops in enumerate(clips.crops):
-        path = kept / f"{said}-{number}.npy"
+        path = kept / f"{digest}-{number}.npy"
         if not path.exists():
             networks = networks or (load(weights), load_vae(vae))
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".part.npy")
-            np.save(partial, _levels(redrawn(*networks, crops, heard[number], drawing)))
+            np.save(partial, _levels(generate_clip(*networks, crops, audio_features[number], generation)))
             partial.replace(path)
             logger.info("%s: %d of %d clips", weights.name, number + 1, len(clips.crops))
         found.append(np.load(path))
@@ -171,7 +176,7 @@ def redrawn_by(
 
 def floor(codec: DiffusersCodec, clips: TrueClips) -> np.ndarray:
     """The true clips as the autoencoder gives them back, within the mask; uint8."""
-    return np.stack([_levels(through_autoencoder(codec, crops)) for crops in clips.crops])
+    return np.stack([_levels(reconstruct(codec, crops)) for crops in clips.crops])
 
 
 def _rounded(value: float) -> float:
@@ -193,8 +198,8 @@ def main() -> None:
     parser.add_argument("--without", type=Path, nargs="+", required=True, help="weights of the same seeds, in order")
     parser.add_argument("--before", type=Path, help="the first stage's weights")
     parser.add_argument("--clips", type=int, default=20, help="of the forty that are drawn, the first so many")
-    parser.add_argument("--steps", type=int, default=Drawing.steps)
-    parser.add_argument("--cfg", type=float, default=Drawing.cfg)
+    parser.add_argument("--steps", type=int, default=GenerationOptions.steps)
+    parser.add_argument("--cfg", type=float, default=GenerationOptions.cfg)
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--syncnet", type=Path, default=train_syncnet.WEIGHTS)
     parser.add_argument("--judge", type=Path, default=train_trepa.WEIGHTS["judge"])
@@ -208,15 +213,17 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     true, voices = held_out(40, 3.0, folder=options.cache), held_out_voices(40, 3.0)
     clips = TrueClips(true.crops[: options.clips], true.openings[: options.clips], voices[: options.clips])
-    heard = [alone(tiny_english(), voice, clips.openings.shape[1]) for voice in clips.voices]
-    codec, drawing = load_vae(options.vae), Drawing(options.steps, options.cfg)
-    eye = Eye(load_video_encoder(options.judge), load_video_encoder(options.encoder), load_syncnet(options.syncnet))
+    audio_features = [encode_recording(load_whisper_tiny(), voice, clips.openings.shape[1]) for voice in clips.voices]
+    codec, generation = load_vae(options.vae), GenerationOptions(options.steps, options.cfg)
+    eye = ClipEvaluator(
+        load_video_encoder(options.judge), load_video_encoder(options.encoder), load_syncnet(options.syncnet)
+    )
 
     def read(weights: Path) -> dict[str, np.ndarray]:
-        return eye.readings(clips, redrawn_by(weights, options.vae, clips, heard, drawing))
+        return eye.metrics(clips, generate_clips(weights, options.vae, clips, audio_features, generation))
 
     arms = {"with": [read(path) for path in options.with_it], "without": [read(path) for path in options.without]}
-    beside = {"floor": eye.readings(clips, floor(codec, clips))}
+    beside = {"floor": eye.metrics(clips, floor(codec, clips))}
     if options.before:
         beside["first stage"] = read(options.before)
     print(json.dumps(figures(arms, beside), indent=1))

@@ -23,55 +23,60 @@ from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.noise import frame_noise
 
 from .crops import RESOLUTION
-from .features import SIDE, alone, latents
+from .features import LATENT_SIZE, encode_recording, latents
 from .measure_vae import held_out
 from .sync_data import held_out_voices
 from .train_stage2 import clean_estimate
-from .train_unet import PATCH, SHARED, WEIGHTS, WINDOW, Windows, load, noisy
+from .train_unet import COARSE_PATCH, NOISE_SHARING, WEIGHTS, WINDOW, WindowBatch, add_noise, load
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .train_vae import load as load_vae
 from .vae_data import CACHE
-from .whisper_tiny import tiny_english
+from .whisper_tiny import load_whisper_tiny
 
 STEPS = (999, 900, 700, 500, 250)
 REFERENCE_AT = 40  # the first frame of the reference window; the window itself is the clip's first frames
 
 
-def windows_of(codec: DiffusersCodec, crops: Sequence[np.ndarray], voices: Sequence[np.ndarray]) -> Windows:
+def sample_windows(codec: DiffusersCodec, crops: Sequence[np.ndarray], voices: Sequence[np.ndarray]) -> WindowBatch:
     """One window of each clip (n, 3, 128, 128) uint8 with its voice at 16 kHz, at no diffusion step yet."""
     whole, masked = (torch.from_numpy(part).float() for part in latents(codec, crops))
     at, other = slice(WINDOW), slice(REFERENCE_AT, REFERENCE_AT + WINDOW)
-    mask = latent_mask(RESOLUTION).expand(len(crops), WINDOW, 1, SIDE, SIDE)
+    mask = latent_mask(RESOLUTION).expand(len(crops), WINDOW, 1, LATENT_SIZE, LATENT_SIZE)
     condition = torch.cat([mask, masked[:, at], whole[:, other]], dim=2)
-    heard = [alone(tiny_english(), voice, len(clip))[at] for voice, clip in zip(voices, crops, strict=True)]
+    audio_features = [
+        encode_recording(load_whisper_tiny(), voice, len(clip))[at] for voice, clip in zip(voices, crops, strict=True)
+    ]
     clean = whole[:, at].transpose(1, 2)
-    noise = [frame_noise(seed, 0, list(range(WINDOW)), (4, SIDE, SIDE), SHARED) for seed in range(len(crops))]
-    return Windows(
+    noise = [
+        frame_noise(seed, 0, list(range(WINDOW)), (4, LATENT_SIZE, LATENT_SIZE), NOISE_SHARING)
+        for seed in range(len(crops))
+    ]
+    return WindowBatch(
         clean,
         condition.transpose(1, 2),
-        torch.stack(heard),
+        torch.stack(audio_features),
         torch.stack(noise).transpose(1, 2),
         torch.zeros(len(crops), dtype=torch.long),
     )
 
 
 @torch.no_grad()
-def errors(unet: nn.Module, windows: Windows, step: int) -> dict[str, float]:
+def errors(unet: nn.Module, windows: WindowBatch, step: int) -> dict[str, float]:
     """Mean squares of how far off the foreseen clean latents are."""
     steps = torch.full_like(windows.steps, step)
-    sample = noisy(windows.clean, windows.noise, steps)
+    sample = add_noise(windows.clean, windows.noise, steps)
     inside = (latent_mask(RESOLUTION) == 0).expand_as(windows.clean)
 
-    def off(audio: Tensor) -> Tensor:
+    def residual(audio: Tensor) -> Tensor:
         predicted = unet(torch.cat([sample, windows.condition], dim=1), steps, audio)
         return clean_estimate(sample, predicted, steps) - windows.clean
 
-    own = off(windows.audio)
+    own = residual(windows.audio)
     return {
         "within the mask": round(own[inside].square().mean().item(), 4),
-        "on the whole": round(F.avg_pool3d(own, (WINDOW, PATCH, PATCH)).square().mean().item(), 4),
-        "with another voice": round(off(windows.audio.roll(1, 0))[inside].square().mean().item(), 4),
-        "with none": round(off(torch.zeros_like(windows.audio))[inside].square().mean().item(), 4),
+        "on the whole": round(F.avg_pool3d(own, (WINDOW, COARSE_PATCH, COARSE_PATCH)).square().mean().item(), 4),
+        "with another voice": round(residual(windows.audio.roll(1, 0))[inside].square().mean().item(), 4),
+        "with none": round(residual(torch.zeros_like(windows.audio))[inside].square().mean().item(), 4),
     }
 
 
@@ -85,7 +90,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     crops = held_out(40, 3.0, folder=options.cache).crops[: options.clips]
-    windows = windows_of(load_vae(options.vae), crops, held_out_voices(40, 3.0)[: options.clips])
+    windows = sample_windows(load_vae(options.vae), crops, held_out_voices(40, 3.0)[: options.clips])
     found = {}
     for path in options.weights:
         unet = load(path)

@@ -22,8 +22,8 @@ from .train_syncnet import WEIGHTS
 from .vae_data import CACHE
 
 SHIFTS = range(1, 16)  # frames
-FAR = 5  # frames from which on a shift counts for the gate: 0.2 s
-IN_SYNC = 0.5  # cosine from which on the reference calls a pair in sync
+MIN_FAR_SHIFT = 5  # frames from which on a shift counts for the gate: 0.2 s
+IN_SYNC_COSINE = 0.5  # cosine from which on the reference calls a pair in sync
 
 logger = logging.getLogger(__name__)
 
@@ -34,32 +34,32 @@ def cosines(net: SyncNet, clips: SyncClips) -> np.ndarray:
     starts = range(clips.last_start + 1)
     found = []
     for clip in range(len(clips)):
-        seen, heard = net(*clips.windows(clip, starts))
-        found.append((seen @ heard.T).numpy())
+        video_embeddings, audio_embeddings = net(*clips.windows(clip, starts))
+        found.append((video_embeddings @ audio_embeddings.T).numpy())
     return np.stack(found)
 
 
-def figures(of: np.ndarray) -> dict:
+def figures(similarities: np.ndarray) -> dict:
     """What `cosines` come to; intervals hold 95 % of bootstrap draws over clips."""
-    starts = of.shape[1]
+    starts = similarities.shape[1]
     distance = np.arange(starts)[None] - np.arange(starts)[:, None]
-    own = of[:, np.arange(starts), np.arange(starts)]  # (clips, starts)
-    first = own[:, :, None] > of  # (clips, starts, starts)
+    own = similarities[:, np.arange(starts), np.arange(starts)]  # (clips, starts)
+    first = own[:, :, None] > similarities  # (clips, starts, starts)
     by_shift = {shift: first[:, np.abs(distance) == shift].mean(1) for shift in SHIFTS}  # (clips,) each
-    far = (np.abs(distance) >= FAR) & (np.abs(distance) <= max(SHIFTS))
+    far = (np.abs(distance) >= MIN_FAR_SHIFT) & (np.abs(distance) <= max(SHIFTS))
     choice = first[:, far].mean(1)
-    called = ((own >= IN_SYNC).mean(1) + (of[:, far] < IN_SYNC).mean(1)) / 2
+    called = ((own >= IN_SYNC_COSINE).mean(1) + (similarities[:, far] < IN_SYNC_COSINE).mean(1)) / 2
     lags = range(-max(SHIFTS), max(SHIFTS) + 1)
-    level = np.stack([of[:, distance == lag].mean(1) for lag in lags], axis=1)  # (clips, lags)
+    level = np.stack([similarities[:, distance == lag].mean(1) for lag in lags], axis=1)  # (clips, lags)
     best = np.abs(level.argmax(1) - max(SHIFTS))
     return {
-        "clips": len(of),
+        "clips": len(similarities),
         "windows": int(own.size),
-        f"own before shifted by {FAR} to {max(SHIFTS)} frames": _with_interval(choice),
+        f"own before shifted by {MIN_FAR_SHIFT} to {max(SHIFTS)} frames": _with_interval(choice),
         "own before shifted, by frames": {shift: round(float(v.mean()), 3) for shift, v in by_shift.items()},
-        f"called rightly at {IN_SYNC}": _with_interval(called),
+        f"called rightly at {IN_SYNC_COSINE}": _with_interval(called),
         "cosine, own": round(float(own.mean()), 3),
-        "cosine, shifted": round(float(of[:, far].mean()), 3),
+        "cosine, shifted": round(float(similarities[:, far].mean()), 3),
         "clips whose best lag is within a frame": round(float((best <= 1).mean()), 3),
     }
 

@@ -22,22 +22,22 @@ from torch import Tensor
 from latentsync_core.trepa.video_encoder import VideoEncoder, clip_features, load_video_encoder
 
 from .measure_vae import held_out
-from .sequences import drawn_sequences
-from .spoil import blurred, flickering, jittered, late, other_mouths
-from .train_trepa import CONFIGS, SETTLED_ON, WEIGHTS, settled
+from .sequences import load_takes
+from .spoil import add_flicker, blur_lower_face, delay_mouths, jitter_mouths, shuffle_mouths
+from .train_trepa import CONFIGS, STANDARDIZATION_WINDOWS, WEIGHTS, standardize_features
 from .vae_data import CACHE
 
-JITTER = 4.0  # frames by which the classifier's false mouths are off, its deviation
-RIDGE = 1.0  # of the classifier, on features of deviation 1, a window
-Spoil = Callable[[Tensor, float, np.random.Generator], Tensor]
+JITTER_FRAMES = 4.0  # frames by which the classifier's false mouths are off, its deviation
+RIDGE_PENALTY = 1.0  # of the classifier, on features of deviation 1, a window
+Degradation = Callable[[Tensor, float, np.random.Generator], Tensor]
 
 
-LADDERS: dict[str, tuple[Spoil, tuple[float, ...]]] = {
-    "mouths changed, share": (other_mouths, (0.125, 0.25, 0.5, 1.0)),
-    "mouths jittered, frames": (jittered, (0.5, 1.0, 2.0, 4.0)),
-    "mouths late, frames": (late, (1, 2, 4, 8)),
-    "flicker, share": (flickering, (0.02, 0.04, 0.08, 0.16)),
-    "blur, pixels": (blurred, (0.5, 1.0, 2.0, 4.0)),
+DEGRADATION_LEVELS: dict[str, tuple[Degradation, tuple[float, ...]]] = {
+    "mouths changed, share": (shuffle_mouths, (0.125, 0.25, 0.5, 1.0)),
+    "mouths jittered, frames": (jitter_mouths, (0.5, 1.0, 2.0, 4.0)),
+    "mouths late, frames": (delay_mouths, (1, 2, 4, 8)),
+    "flicker, share": (add_flicker, (0.02, 0.04, 0.08, 0.16)),
+    "blur, pixels": (blur_lower_face, (0.5, 1.0, 2.0, 4.0)),
 }
 
 
@@ -48,61 +48,68 @@ def windows(clip: Tensor, length: int) -> Tensor:
 
 
 @torch.no_grad()
-def ladders(encoder: VideoEncoder, crops: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def measure_degradations(
+    encoder: VideoEncoder, crops: Sequence[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By ladder: 1 minus the cosine to the true clip, and the mean squared error of the pixels, (clips, steps) each."""
     found = {name: (np.empty((len(crops), len(steps))), np.empty((len(crops), len(steps))))
-             for name, (_, steps) in LADDERS.items()}  # fmt: skip
+             for name, (_, steps) in DEGRADATION_LEVELS.items()}  # fmt: skip
     for number, clip in enumerate(crops):
         plain = torch.from_numpy(np.array(clip)).float() / 255
         true = _features(encoder, plain)
-        for name, (spoil, steps) in LADDERS.items():
+        for name, (degrade, steps) in DEGRADATION_LEVELS.items():
             for place, step in enumerate(steps):
-                spoiled = spoil(plain, step, np.random.default_rng((15487591, number)))
-                gap = 1 - F.cosine_similarity(true, _features(encoder, spoiled)).mean()
-                found[name][0][number, place] = gap.item()
-                found[name][1][number, place] = (spoiled - plain).square().mean().item()
+                degraded = degrade(plain, step, np.random.default_rng((15487591, number)))
+                distance = 1 - F.cosine_similarity(true, _features(encoder, degraded)).mean()
+                found[name][0][number, place] = distance.item()
+                found[name][1][number, place] = (degraded - plain).square().mean().item()
     return found
 
 
 @torch.no_grad()
-def told_apart(encoder: VideoEncoder, known: Sequence[np.ndarray], unknown: Sequence[np.ndarray]) -> float:
+def jitter_accuracy(encoder: VideoEncoder, known: Sequence[np.ndarray], unknown: Sequence[np.ndarray]) -> float:
     """The share of `unknown` clips' windows, half of them jittered, that a classifier made from `known` calls right."""
     sets = []
     for clips in (known, unknown):
         features, labels = [], []
         for number, clip in enumerate(clips):
             plain = torch.from_numpy(np.array(clip)).float() / 255
-            spoiled = jittered(plain, JITTER, np.random.default_rng((15487601, number)))
-            for label, pictures in ((1.0, plain), (-1.0, spoiled)):
+            degraded = jitter_mouths(plain, JITTER_FRAMES, np.random.default_rng((15487601, number)))
+            for label, pictures in ((1.0, plain), (-1.0, degraded)):
                 features.append(_features(encoder, pictures))
                 labels.append(torch.full((len(features[-1]),), label))
         values = torch.cat(features)
         sets.append((torch.cat([values, torch.ones(len(values), 1)], 1).double(), torch.cat(labels).double()))
-    (x, y), (other, wanted) = sets
-    weights = torch.linalg.solve(x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1]).double(), x.T @ y)
-    return float((torch.sign(other @ weights) == wanted).double().mean())
+    (x, y), (other, expected) = sets
+    weights = torch.linalg.solve(x.T @ x + RIDGE_PENALTY * len(x) * torch.eye(x.shape[1]).double(), x.T @ y)
+    return float((torch.sign(other @ weights) == expected).double().mean())
 
 
-def figures(of: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
-    """What `ladders` come to."""
+def figures(results: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
+    """What `measure_degradations` come to."""
     found = {}
-    for name, (gaps, _) in of.items():
-        rises = (np.diff(np.concatenate([np.zeros((len(gaps), 1)), gaps], axis=1), axis=1) > 0).all(1)
+    for name, (distances, _) in results.items():
+        rises = (np.diff(np.concatenate([np.zeros((len(distances), 1)), distances], axis=1), axis=1) > 0).all(1)
         found[name] = {
-            "distance by step": [float(f"{v:.3g}") for v in gaps.mean(0)],
+            "distance by step": [float(f"{v:.3g}") for v in distances.mean(0)],
             "clips where every step adds": round(float(rises.mean()), 3),
         }
-    price = {name: gaps.sum() / errors.sum() for name, (gaps, errors) in of.items()}  # distance an error costs
-    steady = price["blur, pixels"]
+    distance_per_error = {
+        name: distances.sum() / errors.sum() for name, (distances, errors) in results.items()
+    }  # distance an error costs
+    blur_reference = distance_per_error["blur, pixels"]
     found["price of an error, blur 1"] = {
-        name: round(float(v / steady), 2) if steady else None for name, v in price.items()
+        name: round(float(v / blur_reference), 2) if blur_reference else None for name, v in distance_per_error.items()
     }
     return found
 
 
-def measured(encoder: VideoEncoder, known: Sequence[np.ndarray], unknown: Sequence[np.ndarray]) -> dict:
+def measure_encoder(encoder: VideoEncoder, known: Sequence[np.ndarray], unknown: Sequence[np.ndarray]) -> dict:
     """All figures of one encoder, on clips of people that it never saw; the classifier alone learns from `known`."""
-    return {**figures(ladders(encoder, unknown)), "jitter told": round(told_apart(encoder, known, unknown), 3)}
+    return {
+        **figures(measure_degradations(encoder, unknown)),
+        "jitter told": round(jitter_accuracy(encoder, known, unknown), 3),
+    }
 
 
 def _features(encoder: VideoEncoder, clip: Tensor) -> Tensor:
@@ -119,13 +126,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    known = drawn_sequences(options.known, options.cache).crops
+    known = load_takes(options.known, options.cache).crops
     unknown = held_out(40, 3.0, folder=options.cache).crops[: options.clips]
     trained = load_video_encoder(options.weights or WEIGHTS[options.which])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        plain = settled(VideoEncoder(trained.config).requires_grad_(False).eval(), known, SETTLED_ON)
-    found = {name: measured(encoder, known, unknown) for name, encoder in (("trained", trained), ("untrained", plain))}
+        plain = standardize_features(
+            VideoEncoder(trained.config).requires_grad_(False).eval(), known, STANDARDIZATION_WINDOWS
+        )
+    found = {
+        name: measure_encoder(encoder, known, unknown) for name, encoder in (("trained", trained), ("untrained", plain))
+    }
     print(json.dumps({"clips": len(unknown), **found}, indent=1))
 
 

@@ -31,32 +31,36 @@ from latentsync_core.sampling.windows import WindowOptions, cross_fade, plan_win
 
 from .contact_sheet import MEDIA, grid, save
 from .crops import RESOLUTION
-from .features import CLOSED, SIDE, alone
+from .features import LATENT_SIZE, MAX_CLOSED_OPENING, encode_recording
 from .measure_vae import DRAWS, decoded, held_out
-from .mouth_meter import measure
-from .perceptual import Perceptual, lower_half
+from .mouth_meter import measure_openings
+from .perceptual import PerceptualDistance, lower_half
 from .speech import LANGUAGES, SAMPLE_RATE
 from .sync_data import held_out_voices
-from .train_unet import SHARED, WEIGHTS, load
+from .train_unet import NOISE_SHARING, WEIGHTS, load
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .train_vae import load as load_vae
 from .vae_data import CACHE
-from .whisper_tiny import tiny_english
+from .whisper_tiny import load_whisper_tiny
 
-DUB_BY = 1  # clips further on: the next language's voice
-SHUFFLED_BY = 7  # clips further on: whose openings the baseline compares with
+DUB_CLIP_OFFSET = 1  # clips further on: the next language's voice
+BASELINE_CLIP_OFFSET = 7  # clips further on: whose openings the baseline compares with
 LAGS = range(-5, 6)  # frames
-SHOWN, SHOWN_FRAMES, SHOWN_EVERY = (0, 8, 11, 17), slice(18, 50), 4  # clips, and frames of each, on the contact sheet
-SHOWN_SIZE = 112  # pixels of each
-SILENT_BELOW = 0.15  # of a speaker's range: a mouth that counts as closed
-PAUSE = 6  # frames, at least, of a closed mouth
-SPEECH_RANGE = 95  # percentile of a speaker's true openings
+SHEET_CLIPS, SHEET_FRAMES, SHEET_STRIDE = (
+    (0, 8, 11, 17),
+    slice(18, 50),
+    4,
+)  # clips, and frames of each, on the contact sheet
+SHEET_CELL_SIZE = 112  # pixels of each
+MAX_CLOSED_SHARE = 0.15  # of a speaker's range: a mouth that counts as closed
+MIN_PAUSE_FRAMES = 6  # frames, at least, of a closed mouth
+SPEECH_PERCENTILE = 95  # percentile of a speaker's true openings
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GenerationOptions:
     """How the clips are drawn; of itself, as the demo draws."""
 
     steps: int = SAMPLER.steps
@@ -66,14 +70,16 @@ class Drawing:
 
 
 @torch.no_grad()
-def redrawn(unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor, options: Drawing) -> Tensor:
+def generate_clip(
+    unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor, options: GenerationOptions
+) -> Tensor:
     """The clip (n, 3, 128, 128) uint8 with its mouth drawn anew for `audio` (n, 50, 384): (n, 3, 128, 128) in [0, 1].
 
     Pixels outside the mask are the clip's own.
     """
-    plain, keep = pictures_of(crops), mouth_mask(RESOLUTION)
+    plain, keep = to_float_images(crops), mouth_mask(RESOLUTION)
     whole, masked = codec.encode(plain * 2 - 1).cpu(), codec.encode((plain * 2 - 1) * keep).cpu()
-    noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, SIDE, SIDE), SHARED)
+    noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, LATENT_SIZE, LATENT_SIZE), NOISE_SHARING)
     drawn = torch.zeros_like(whole)
     done = 0
     for window in plan_windows(np.ones(len(plain), bool), options.windows):
@@ -92,45 +98,58 @@ def redrawn(unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor,
 
 
 @torch.no_grad()
-def closeness(look: Perceptual, seen: Tensor, crops: np.ndarray) -> tuple[float, float]:
+def image_quality(perceptual_distance: PerceptualDistance, seen: Tensor, crops: np.ndarray) -> tuple[float, float]:
     """PSNR in dB within the mask and perceptual distance of the lower half, of (n, 3, 128, 128) in [0, 1] to the clip
     (n, 3, 128, 128) uint8."""
-    true = pictures_of(crops)
+    true = to_float_images(crops)
     inside = mouth_mask(RESOLUTION) == 0
     psnr = -10 * (seen - true).square()[inside.expand_as(true)].mean().log10()
-    return psnr.item(), look(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean().item()
+    return psnr.item(), perceptual_distance(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean().item()
 
 
 @torch.no_grad()
-def through_autoencoder(codec: DiffusersCodec, crops: np.ndarray) -> Tensor:
+def reconstruct(codec: DiffusersCodec, crops: np.ndarray) -> Tensor:
     """The clip (n, 3, 128, 128) uint8 as the autoencoder gives it back within the mask, in [0, 1]: the most that any
     drawing can be like it."""
-    plain, keep = pictures_of(crops), mouth_mask(RESOLUTION)
+    plain, keep = to_float_images(crops), mouth_mask(RESOLUTION)
     return decoded(codec, plain)[0] * (1 - keep) + plain * keep
 
 
-def pictures_of(crops: np.ndarray) -> Tensor:
+def to_float_images(crops: np.ndarray) -> Tensor:
     """uint8 levels as float32 in [0, 1]."""
     return torch.from_numpy(np.array(crops)).float() / 255
 
 
 def sheet(
-    unet: UNet, codec: DiffusersCodec, crops: Sequence[np.ndarray], heard: Sequence[Tensor], drawing: Drawing
+    unet: UNet,
+    codec: DiffusersCodec,
+    crops: Sequence[np.ndarray],
+    audio_features: Sequence[Tensor],
+    generation: GenerationOptions,
 ) -> np.ndarray:
     """Some people's frames as rendered, each row above the same drawn for the next clip's voice."""
     rows = []
-    for number in (number for number in SHOWN if number < len(crops)):
-        clip, voice = crops[number][SHOWN_FRAMES], heard[(number + DUB_BY) % len(heard)][SHOWN_FRAMES]
-        rows += [pictures_of(clip)[::SHOWN_EVERY], redrawn(unet, codec, clip, voice, drawing)[::SHOWN_EVERY]]
-    return grid(rows, SHOWN_SIZE)
+    for number in (number for number in SHEET_CLIPS if number < len(crops)):
+        clip, voice = (
+            crops[number][SHEET_FRAMES],
+            audio_features[(number + DUB_CLIP_OFFSET) % len(audio_features)][SHEET_FRAMES],
+        )
+        rows += [
+            to_float_images(clip)[::SHEET_STRIDE],
+            generate_clip(unet, codec, clip, voice, generation)[::SHEET_STRIDE],
+        ]
+    return grid(rows, SHEET_CELL_SIZE)
 
 
 def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
     """From true openings (clips, n) and those read off the three drawings; intervals are a bootstrap's over clips."""
     clips = len(openings)
-    follows, languages = by_clip(openings, own), np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)])
-    limit = SILENT_BELOW * np.percentile(openings, SPEECH_RANGE, axis=1, keepdims=True)
-    pauses = np.array([paused(true) for true in openings])
+    follows, languages = (
+        correlation_per_clip(openings, own),
+        np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)]),
+    )
+    limit = MAX_CLOSED_SHARE * np.percentile(openings, SPEECH_PERCENTILE, axis=1, keepdims=True)
+    pauses = np.array([pause_mask(true) for true in openings])
     lags = np.array([best_lag(true, seen) for true, seen in zip(openings, own, strict=True)])
     return {
         "clips": clips, "frames": int(openings.size),
@@ -139,8 +158,10 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
             "by language": {name: _round(np.median(follows[languages == name])) for name in np.unique(languages)},
             "slope": _round(np.polyfit(openings.ravel(), own.ravel(), 1)[0]),
         },
-        "whole clips": likeness(openings, own, dubbed),
-        "once all have begun": likeness(*(part[:, begun(openings) :] for part in (openings, own, dubbed))),
+        "whole clips": opening_correlations(openings, own, dubbed),
+        "once all have begun": opening_correlations(
+            *(part[:, first_speech_frame(openings) :] for part in (openings, own, dubbed))
+        ),
         "pauses of the own voice": {
             "frames": int(pauses.sum()), "closed": _round((own < limit)[pauses].mean()) if pauses.any() else None,
         },
@@ -148,44 +169,44 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
     }  # fmt: skip
 
 
-def likeness(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
+def opening_correlations(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
     """How the drawings' openings correlate with the voices' true ones, and what those do among themselves."""
-    dub, other = np.roll(openings, -DUB_BY, axis=0), np.roll(openings, -SHUFFLED_BY, axis=0)
-    new_weight, old_weight = weights_in(dubbed, dub, openings).T
+    dub, other = np.roll(openings, -DUB_CLIP_OFFSET, axis=0), np.roll(openings, -BASELINE_CLIP_OFFSET, axis=0)
+    new_weight, old_weight = mixing_weights(dubbed, dub, openings).T
     return {
-        "own voice": _median(by_clip(openings, own)),
-        "shuffled baseline": _median(by_clip(other, own)),
-        "both clips' true mouths": _median(by_clip(other, openings)),
-        "dubbed: new voice": _median(by_clip(dub, dubbed)),
-        "dubbed: old mouth": _median(by_clip(openings, dubbed)),
-        "both voices' true mouths": _median(by_clip(openings, dub)),
+        "own voice": _median(correlation_per_clip(openings, own)),
+        "shuffled baseline": _median(correlation_per_clip(other, own)),
+        "both clips' true mouths": _median(correlation_per_clip(other, openings)),
+        "dubbed: new voice": _median(correlation_per_clip(dub, dubbed)),
+        "dubbed: old mouth": _median(correlation_per_clip(openings, dubbed)),
+        "both voices' true mouths": _median(correlation_per_clip(openings, dub)),
         "dubbed: weight of the new mouth": _median(new_weight),
         "dubbed: weight of the old mouth": _median(old_weight),
     }
 
 
-def begun(openings: np.ndarray) -> int:
+def first_speech_frame(openings: np.ndarray) -> int:
     """The first frame by which every clip's mouth has opened; 0 where one never does."""
-    opened = openings > CLOSED
+    opened = openings > MAX_CLOSED_OPENING
     return int(opened.argmax(1).max()) if opened.any(1).all() else 0
 
 
-def paused(true: np.ndarray) -> np.ndarray:
+def pause_mask(true: np.ndarray) -> np.ndarray:
     """(n,) bool: frames within pauses, where the mouth is shut for PAUSE frames or more, not those at their ends."""
     found = np.zeros(len(true), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (true < CLOSED).astype(int), [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (true < MAX_CLOSED_OPENING).astype(int), [0]])))
     for start, stop in edges.reshape(-1, 2):
-        if stop - start >= PAUSE:
+        if stop - start >= MIN_PAUSE_FRAMES:
             found[start + 1 : stop - 1] = True
     return found
 
 
-def by_clip(true: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def correlation_per_clip(true: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Pearson's correlation of each clip; 0 where one of the two doesn't move."""
     return np.array([_correlation(a, b) for a, b in zip(true, seen, strict=True)])
 
 
-def weights_in(dubbed: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+def mixing_weights(dubbed: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
     """(clips, 2): how much of the new mouth and of the old one is in each drawn one, all (clips, n), by least squares.
 
     Other than two correlations, these tell apart what of an old mouth is seen and what both voices' mouths share.
@@ -224,8 +245,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--clips", type=int, default=40, help="of the forty that are drawn, the first so many")
-    parser.add_argument("--steps", type=int, default=Drawing.steps)
-    parser.add_argument("--cfg", type=float, default=Drawing.cfg)
+    parser.add_argument("--steps", type=int, default=GenerationOptions.steps)
+    parser.add_argument("--cfg", type=float, default=GenerationOptions.cfg)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sheet", action="store_true", help="draw the contact sheet, measure nothing")
@@ -238,20 +259,20 @@ def main() -> None:
     unet, codec = load(options.weights).to(options.device), load_vae(options.vae)
     codec.vae.to(options.device)
     frames = openings.shape[1]
-    heard = [alone(tiny_english(), voice, frames) for voice in voices]
-    quiet = alone(tiny_english(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
-    drawing = Drawing(options.steps, options.cfg)
+    audio_features = [encode_recording(load_whisper_tiny(), voice, frames) for voice in voices]
+    quiet = encode_recording(load_whisper_tiny(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
+    generation = GenerationOptions(options.steps, options.cfg)
     if options.sheet:
-        save(sheet(unet, codec, crops, heard, drawing), MEDIA / "nano.png")
+        save(sheet(unet, codec, crops, audio_features, generation), MEDIA / "nano.png")
         return
-    look = Perceptual(codec.vae)
+    perceptual_distance = PerceptualDistance(codec.vae)
     read, close, floor = [], [], []
     for number, clip in enumerate(crops):
-        audios = (heard[number], heard[(number + DUB_BY) % len(crops)], quiet)
-        drawn = [redrawn(unet, codec, clip, audio, drawing) for audio in audios]
-        read.append([measure(pictures) for pictures in drawn])
-        close.append(closeness(look, drawn[0], clip))
-        floor.append(closeness(look, through_autoencoder(codec, clip), clip))
+        audios = (audio_features[number], audio_features[(number + DUB_CLIP_OFFSET) % len(crops)], quiet)
+        drawn = [generate_clip(unet, codec, clip, audio, generation) for audio in audios]
+        read.append([measure_openings(pictures) for pictures in drawn])
+        close.append(image_quality(perceptual_distance, drawn[0], clip))
+        floor.append(image_quality(perceptual_distance, reconstruct(codec, clip), clip))
         logger.info("%d of %d clips", number + 1, len(crops))
     found = figures(openings, *np.array(read).transpose(1, 0, 2))
     for name, values in (("drawn", close), ("autoencoder", floor)):

@@ -21,13 +21,13 @@ from latentsync_core.models.vae import DiffusersCodec
 
 from .contact_sheet import MEDIA, grid, save
 from .crops import aligned_crop
-from .mouth_meter import COLUMNS, ROWS, measure
+from .mouth_meter import MOUTH_COLUMNS, MOUTH_ROWS, measure_openings
 from .scenes import render, talking_head
 from .speech import LANGUAGES
 from .train_vae import WEIGHTS, load
 from .vae_data import CACHE
 
-FRAMES_SHOWN, SHOWN_SIZE = 10, 104  # a contact sheet's columns, and pixels of each crop
+SHEET_COLUMNS, SHEET_CELL_SIZE = 10, 104  # a contact sheet's columns, and pixels of each crop
 DRAWS = 1000  # of the bootstrap over clips
 
 logger = logging.getLogger(__name__)
@@ -75,11 +75,11 @@ def figures(codec: DiffusersCodec, clips: HeldOut) -> dict[str, dict]:
     for number, crops in enumerate(clips.crops):
         plain = torch.from_numpy(crops).float() / 255
         again, found = decoded(codec, plain)
-        read.append(measure(plain))
-        read_decoded.append(measure(again))
+        read.append(measure_openings(plain))
+        read_decoded.append(measure_openings(again))
         error = (again - plain).square()
         whole.append(_psnr(error))
-        mouth.append(_psnr(error[:, :, ROWS, COLUMNS]))
+        mouth.append(_psnr(error[:, :, MOUTH_ROWS, MOUTH_COLUMNS]))
         latents.append(found)
         if number % 10 == 9:
             logger.info("%d of %d clips", number + 1, len(clips.crops))
@@ -116,14 +116,14 @@ def agreement(true: np.ndarray, seen: np.ndarray) -> dict[str, float | list[floa
 
 def sheet(codec: DiffusersCodec, clips: HeldOut) -> np.ndarray:
     """Crops of FRAMES_SHOWN people with the mouth wide, in between and closed, each above its decoded self."""
-    people = np.linspace(0, len(clips.crops) - 1, FRAMES_SHOWN).round().astype(int)
+    people = np.linspace(0, len(clips.crops) - 1, SHEET_COLUMNS).round().astype(int)
     rows = []
     for part in (1.0, 0.4, 0.0):
         moments = [np.abs(clips.openings[who] - part * clips.openings[who].max()).argmin() for who in people]
         chosen = np.stack([clips.crops[who][at] for who, at in zip(people, moments, strict=True)])
         plain = torch.from_numpy(chosen).float() / 255
         rows += [plain, decoded(codec, plain)[0]]
-    return grid(rows, SHOWN_SIZE)
+    return grid(rows, SHEET_CELL_SIZE)
 
 
 def _psnr(error: Tensor) -> np.ndarray:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LIMIT = np.radians(25)  # of every angle
-BLINK = 0.11  # seconds from open to shut; opening takes half as long again
-GAZE_HOLD = 1.4  # seconds that a look lasts on average
+MAX_ANGLE = np.radians(25)  # of every angle
+BLINK_CLOSING_SECONDS = 0.11  # seconds from open to shut; opening takes half as long again
+MEAN_FIXATION_SECONDS = 1.4  # seconds that a look lasts on average
 
 
 @dataclass(frozen=True)
@@ -22,37 +22,41 @@ class Path:
 
 
 class HeadMotion:
-    """Angles, drift, gaze and blinks of one seed. `lively` scales all but the blinks; 0 holds the head still."""
+    """Angles, drift, gaze and blinks of one seed. `amplitude` scales all but the blinks; 0 holds the head still."""
 
-    def __init__(self, seed: int, seconds: float, lively: float = 1.0, facing: tuple[float, float, float] = (0, 0, 0)):
+    def __init__(
+        self, seed: int, seconds: float, amplitude: float = 1.0, facing: tuple[float, float, float] = (0, 0, 0)
+    ):
         rng = np.random.default_rng((141650939, seed))
         self._facing = np.array(facing)
-        self._reach = np.array([0.20, 0.10, 0.08, 0.06, 0.04, 0.05]) * lively * rng.uniform(0.4, 1.3, 6)  # yaw … size
-        self._pace = rng.uniform(0.08, 0.75, (6, 4))  # Hz
+        self._reach = (
+            np.array([0.20, 0.10, 0.08, 0.06, 0.04, 0.05]) * amplitude * rng.uniform(0.4, 1.3, 6)
+        )  # yaw … size
+        self._frequencies = rng.uniform(0.08, 0.75, (6, 4))  # Hz
         self._phase = rng.uniform(0, 2 * np.pi, (6, 4))
         self._weight = rng.dirichlet(np.full(4, 1.5), 6)
-        self._gazes = rng.uniform((-0.28, -0.10), (0.28, 0.12), (max(2, int(seconds / GAZE_HOLD) + 2), 2)) * min(
-            lively, 1
-        )
-        self._looks = np.cumsum(rng.exponential(GAZE_HOLD, len(self._gazes)))
+        self._gazes = rng.uniform(
+            (-0.28, -0.10), (0.28, 0.12), (max(2, int(seconds / MEAN_FIXATION_SECONDS) + 2), 2)
+        ) * min(amplitude, 1)
+        self._gaze_changes = np.cumsum(rng.exponential(MEAN_FIXATION_SECONDS, len(self._gazes)))
         self._blinks = np.cumsum(rng.uniform(1.2, 5.5, max(2, int(seconds / 1.2) + 2)))
-        self._brow = rng.uniform(0.0, 0.03) * lively
+        self._brow = rng.uniform(0.0, 0.03) * amplitude
 
     def angles(self, time: float) -> tuple[float, float, float]:
         """Yaw, pitch and roll in radians."""
-        values = self._facing + self._swing(time)[:3]
-        return tuple(float(v) for v in np.clip(values, -LIMIT, LIMIT))
+        values = self._facing + self._oscillation(time)[:3]
+        return tuple(float(v) for v in np.clip(values, -MAX_ANGLE, MAX_ANGLE))
 
     def drift(self, time: float) -> tuple[float, float, float]:
         """By how many head units the head sways right and down, and by which factor its size differs."""
-        x, y, size = self._swing(time)[3:]
+        x, y, size = self._oscillation(time)[3:]
         return float(x), float(y), float(np.exp(size))
 
     def gaze(self, time: float) -> tuple[float, float]:
         """Where the eyes look, in eye widths right and down."""
-        index = min(int(np.searchsorted(self._looks, time)), len(self._gazes) - 1)
+        index = min(int(np.searchsorted(self._gaze_changes, time)), len(self._gazes) - 1)
         before = self._gazes[max(index - 1, 0)]
-        since = time - (self._looks[index - 1] if index else -1.0)
+        since = time - (self._gaze_changes[index - 1] if index else -1.0)
         part = float(np.clip(since / 0.06, 0, 1))
         x, y = before + part * (self._gazes[index] - before)
         return float(x), float(y)
@@ -60,13 +64,13 @@ class HeadMotion:
     def blink(self, time: float) -> float:
         """0 open to 1 shut."""
         away = time - self._blinks
-        shut = np.where(away < 0, 1 + away / BLINK, 1 - away / (1.5 * BLINK))
+        shut = np.where(away < 0, 1 + away / BLINK_CLOSING_SECONDS, 1 - away / (1.5 * BLINK_CLOSING_SECONDS))
         t = float(np.clip(shut.max(), 0, 1))
         return t * t * (3 - 2 * t)
 
     def brows(self, time: float) -> float:
         """Head units that the brows are raised."""
-        return float(self._brow * (1 + self._swing(time * 1.7)[1] / 0.1))
+        return float(self._brow * (1 + self._oscillation(time * 1.7)[1] / 0.1))
 
-    def _swing(self, time: float) -> np.ndarray:
-        return self._reach * (self._weight * np.sin(2 * np.pi * self._pace * time + self._phase)).sum(1) * 1.6
+    def _oscillation(self, time: float) -> np.ndarray:
+        return self._reach * (self._weight * np.sin(2 * np.pi * self._frequencies * time + self._phase)).sum(1) * 1.6

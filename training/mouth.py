@@ -30,7 +30,7 @@ class MouthShape:
     tongue: float = 0.2  # 0 low to 1: high behind the teeth
     smile: float = 0.0
 
-    def moved(self, lip: float, brows: float = 0.0) -> Jaw:
+    def skin_displacement(self, lip: float, brows: float = 0.0) -> Jaw:
         """The displacement of the skin that belongs to it."""
         return Jaw(max(self.jaw, 0.0), lip, brows)
 
@@ -116,10 +116,10 @@ def lip_color(person: Identity, pixels: MouthPixels, pixel: float) -> np.ndarray
     return color * lines
 
 
-def draw_inside(
-    person: Identity, shape: MouthShape, pixels: MouthPixels, pixel: float, falling: np.ndarray
+def draw_mouth_interior(
+    person: Identity, shape: MouthShape, pixels: MouthPixels, pixel: float, diffuse: np.ndarray
 ) -> np.ndarray:
-    """(3, m): the linear colour of teeth, tongue and cavity where the mouth is open; `falling` (3, m) is the light."""
+    """(3, m): the linear colour of teeth, tongue and cavity where the mouth is open; `diffuse` (3, m) is the light."""
     x, y = pixels.x, pixels.y
     curves = pixels.curves
     ui, li = curves.at(curves.upper_inner, x), curves.at(curves.lower_inner, x)
@@ -129,14 +129,14 @@ def draw_inside(
     color = np.empty((3, x.size), np.float32)
     for channel, dark in enumerate((0.036, 0.008, 0.009)):
         color[channel] = np.float32(dark) * (1.2 - 0.5 * deep)
-    light = np.clip(falling, 0.04, None)
+    light = np.clip(diffuse, 0.04, None)
     if shape.tongue > 0.01 and shape.opening > 0.02:
         top = li - gap * np.float32(0.15 + 0.6 * shape.tongue) * (1 - 0.55 * across * across)
         body = _step((y - top) / np.float32(pixel * 1.5)) * (1 - 0.5 * across)
         round_ = np.clip((y - top) / np.maximum(gap * 0.5, np.float32(0.02)), 0, 1)
         shade = 0.34 + 0.4 * round_
         shade = shade * (1 - 0.25 * np.exp(-((x / np.float32(0.012)) ** 2)))
-        _over(color, body, np.array([0.56, 0.15, 0.155], np.float32)[:, None] * light * shade)
+        _blend_over(color, body, np.array([0.56, 0.15, 0.155], np.float32)[:, None] * light * shade)
     color_teeth = np.array(person.teeth, np.float32)[:, None] ** 2
     rows = ((shape.upper_teeth, UPPER_TEETH, ui, 1), (shape.lower_teeth, LOWER_TEETH, li, -1))
     for shown, height, lip, way in rows:
@@ -152,11 +152,11 @@ def draw_inside(
         shade = (0.80 if way > 0 else 0.62) * hid * (1 - 0.62 * across**2) * (1 - 0.22 * tooth ** np.float32(8))
         if person.style == "anime":
             shade = np.full_like(shade, 0.85)
-        _over(color, cover, color_teeth * light * shade)
+        _blend_over(color, cover, color_teeth * light * shade)
     return color
 
 
-def _over(color: np.ndarray, cover: np.ndarray, paint: np.ndarray) -> None:
+def _blend_over(color: np.ndarray, cover: np.ndarray, paint: np.ndarray) -> None:
     color += cover * (paint - color)
 
 

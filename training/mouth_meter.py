@@ -22,8 +22,8 @@ from latentsync_core.video.frame import Frame
 from .crops import RESOLUTION, engine_frame
 
 WEIGHTS = Path(__file__).parent / "weights" / "mouth_meter.safetensors"
-ROWS, COLUMNS = slice(56, 124), slice(22, 106)  # of a 128-pixel crop: what the network looks at
-SCALE = 10.0  # its output is the opening in tenths of a head unit
+MOUTH_ROWS, MOUTH_COLUMNS = slice(56, 124), slice(22, 106)  # of a 128-pixel crop: what the network looks at
+OUTPUT_SCALE = 10.0  # its output is the opening in tenths of a head unit
 INNER_LIPS, FOREHEAD, CHIN = (13, 14), 10, 152  # mesh vertices
 
 
@@ -51,10 +51,10 @@ class MouthMeter(nn.Module):
             raise OptionError(f"the meter takes (n, 3, R, R) crops, not {tuple(crops.shape)}")
         if crops.shape[-1] != RESOLUTION:
             crops = F.interpolate(crops, (RESOLUTION, RESOLUTION), mode="bilinear", antialias=True, align_corners=False)
-        mouth = crops[:, :, ROWS, COLUMNS]
+        mouth = crops[:, :, MOUTH_ROWS, MOUTH_COLUMNS]
         centred = mouth - mouth.mean((2, 3), keepdim=True)  # neither tint nor brightness tells how open a mouth is
         spread = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return self.head(self.features(centred / (spread + 0.02)))[:, 0] / SCALE
+        return self.head(self.features(centred / (spread + 0.02)))[:, 0] / OUTPUT_SCALE
 
 
 @functools.cache
@@ -67,7 +67,7 @@ def load_meter(path: Path = WEIGHTS) -> MouthMeter:
     return meter.eval().requires_grad_(False)
 
 
-def measure(crops: Tensor) -> np.ndarray:
+def measure_openings(crops: Tensor) -> np.ndarray:
     """(n,) openings in head units of (n, 3, R, R) aligned crops in [0, 1], not below 0."""
     meter = load_meter()
     parts = [meter(part) for part in crops.float().split(64)]

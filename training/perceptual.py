@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 LEVELS = 3  # of the encoder's four: down to 8 pixels a feature
-LEAST_LENGTH = 1e-6  # of a feature vector, so that none is divided by nothing
+MIN_FEATURE_NORM = 1e-6  # of a feature vector, so that none is divided by nothing
 
 
-class Perceptual(nn.Module):
+class PerceptualDistance(nn.Module):
     """(n, 3, h, w) pictures about [-1, 1], h and w multiples of 8, and others: (n,) distances, 0 for the same."""
 
     def __init__(self, vae: AutoencoderKL):
@@ -31,8 +31,8 @@ class Perceptual(nn.Module):
     def forward(self, seen: Tensor, shown: Tensor) -> Tensor:
         """The gradient flows to `seen` alone."""
         with torch.no_grad():
-            wanted = self._features(shown)
-        pairs = zip(self._features(seen), wanted, strict=True)
+            target_features = self._features(shown)
+        pairs = zip(self._features(seen), target_features, strict=True)
         return sum((one - other).square().sum(1).mean((1, 2)) for one, other in pairs) / (LEVELS + 1)
 
     def _features(self, pictures: Tensor) -> list[Tensor]:
@@ -40,7 +40,7 @@ class Perceptual(nn.Module):
         found = [self.first(pictures)]
         for level in self.levels:
             found.append(level(found[-1]))
-        return [values / (values.square().sum(1, keepdim=True) + LEAST_LENGTH).sqrt() for values in found]
+        return [values / (values.square().sum(1, keepdim=True) + MIN_FEATURE_NORM).sqrt() for values in found]
 
 
 def lower_half(pictures: Tensor) -> Tensor:

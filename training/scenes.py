@@ -14,18 +14,18 @@ from typing import TypeVar
 import numpy as np
 
 from latentsync_core.errors import OptionError, OutputError
-from latentsync_core.media.ffmpeg import QUIET, ffmpeg_executable, useful_line
+from latentsync_core.media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 
 from .backdrop import backdrop
 from .head import Pose
 from .identity import Identity, sample_identity
 from .light import Light, sample_light
 from .motion import HeadMotion
-from .motion import Path as Track
-from .painter import FaceTruth, Moment, Painter
-from .speech import LANGUAGES, SAMPLE_RATE, Performance, delayed, perform, sample_manner, sample_voice
+from .motion import Path as HeadPath
+from .painter import FaceTruth, HeadState, Painter
+from .speech import LANGUAGES, SAMPLE_RATE, Performance, delayed, perform, sample_articulation, sample_voice
 
-TEST_IDENTITIES = 1_000_000  # seeds from here on are never trained with
+FIRST_TEST_SEED = 1_000_000  # seeds from here on are never trained with
 NOISE_TILES = 6
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Actor:
     person: Identity
     performance: Performance
     motion: HeadMotion
-    track: Track = field(default_factory=Track)
+    track: HeadPath = field(default_factory=HeadPath)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,26 +88,26 @@ def render(scene: Scene) -> Iterator[tuple[np.ndarray, FrameTruth]]:
         for _ in range(shot.frames):
             time = float(index / scene.fps)
             frame = behind.copy()
-            along = (index - sum(s.frames for s in scene.shots[:number])) / max(shot.frames - 1, 1)
+            progress = (index - sum(s.frames for s in scene.shots[:number])) / max(shot.frames - 1, 1)
             faces = []
             for actor, painter in zip(shot.actors, painters, strict=True):
-                faces.append(painter.paint(frame, moment_of(actor, time, along, scene.width, scene.height)))
+                faces.append(painter.paint(frame, head_state_at(actor, time, progress, scene.width, scene.height)))
             if grain is not None:
                 add_grain(frame, grain[index % NOISE_TILES], index)
             yield frame, FrameTruth(index, time, number, tuple(faces))
             index += 1
 
 
-def moment_of(actor: Actor, time: float, along: float, width: int, height: int) -> Moment:
-    """An actor at `time` seconds of the scene and `along` (0 to 1) of the shot, in a frame of that size."""
+def head_state_at(actor: Actor, time: float, progress: float, width: int, height: int) -> HeadState:
+    """An actor at `time` seconds of the scene and `progress` (0 to 1) of the shot, in a frame of that size."""
     track, motion = actor.track, actor.motion
-    x, y = (start + along * (end - start) for start, end in zip(track.start, track.end, strict=True))
+    x, y = (start + progress * (end - start) for start, end in zip(track.start, track.end, strict=True))
     sway_x, sway_y, factor = motion.drift(time)
-    scale = (track.size_start + along * (track.size_end - track.size_start)) * height * factor
+    scale = (track.size_start + progress * (track.size_end - track.size_start)) * height * factor
     yaw, pitch, roll = motion.angles(time)
     pose = Pose(x * width + sway_x * scale, y * height + sway_y * scale, scale, yaw, pitch, roll)
     mouth = actor.performance.mouth(np.array([time]))[0]
-    return Moment(pose, mouth, motion.blink(time), motion.gaze(time), motion.brows(time))
+    return HeadState(pose, mouth, motion.blink(time), motion.gaze(time), motion.brows(time))
 
 
 def talking_head(
@@ -120,28 +120,38 @@ def talking_head(
     split: str = "train",
     style: str | None = None,
     performance: Performance | None = None,
-    varied: bool = True,
+    augmented: bool = True,
 ) -> Scene:
     """One person speaking to the camera, all of it drawn by `seed`: the main source of training and test clips.
 
     Person, voice and sentences are those of the split. `size` is (width, height).
     """  # fmt: skip
     rng = np.random.default_rng((179424673, seed))
-    who = seed + (TEST_IDENTITIES if split == "test" else 0)
+    identity_seed = seed + (FIRST_TEST_SEED if split == "test" else 0)
     performance = performance or perform(
-        who, sample_voice(who, language, split), seconds, split, sample_manner(who), varied
+        identity_seed,
+        sample_voice(identity_seed, language, split),
+        seconds,
+        split,
+        sample_articulation(identity_seed),
+        augmented,
     )
     frames = max(1, round(seconds * fps))
     low = rng.uniform(0.26, 0.35)
     high = low * rng.uniform(0.88, 1.12)
     place = rng.uniform((0.42, 0.47), (0.58, 0.55))
-    track = Track(tuple(place), tuple(place + rng.uniform(-0.05, 0.05, 2)), low, high)
+    track = HeadPath(tuple(place), tuple(place + rng.uniform(-0.05, 0.05, 2)), low, high)
     facing = rng.uniform(-1, 1, 3) * (0.25, 0.1, 0.08)
     actor = Actor(
-        sample_identity(who, style), performance, HeadMotion(who, seconds, rng.uniform(0.3, 1.2), tuple(facing)), track
+        sample_identity(identity_seed, style),
+        performance,
+        HeadMotion(identity_seed, seconds, rng.uniform(0.3, 1.2), tuple(facing)),
+        track,
     )
-    shot = Shot(frames, (actor,), int(rng.integers(1 << 30)), sample_light(who), rng.choice([0.0, 1.0, 2.0, 3.0]))
-    return Scene(*size, fps, (shot,), _fitted(performance.waveform, frames, fps), seed)
+    shot = Shot(
+        frames, (actor,), int(rng.integers(1 << 30)), sample_light(identity_seed), rng.choice([0.0, 1.0, 2.0, 3.0])
+    )
+    return Scene(*size, fps, (shot,), _pad_or_trim(performance.waveform, frames, fps), seed)
 
 
 def cuts(seed: int, lengths: tuple[int, ...] = (20, 25, 15), *, fps: Fraction = Fraction(25), size=(320, 240)) -> Scene:
@@ -158,7 +168,7 @@ def cuts(seed: int, lengths: tuple[int, ...] = (20, 25, 15), *, fps: Fraction = 
         begin, end = (round(float(at / fps) * SAMPLE_RATE) for at in (start, start + length))
         parts.append(source.waveform[begin:end])
         start += length
-    return Scene(*size, fps, tuple(shots), _fitted(np.concatenate(parts), start, fps), seed)
+    return Scene(*size, fps, tuple(shots), _pad_or_trim(np.concatenate(parts), start, fps), seed)
 
 
 def side_by_side(seed: int, seconds: float = 3.0, *, fps: Fraction = Fraction(25), size=(480, 270)) -> Scene:
@@ -170,10 +180,10 @@ def side_by_side(seed: int, seconds: float = 3.0, *, fps: Fraction = Fraction(25
     actors = []
     for number, (speech, x) in enumerate(((early, 0.27), (late, 0.73))):
         motion = HeadMotion(seed + number, seconds, 0.5, (0.2 - 0.4 * number, 0, 0))
-        person = sample_identity(TEST_IDENTITIES + 2 * seed + number, "real")
-        actors.append(Actor(person, speech, motion, Track((x, 0.55), (x, 0.55), 0.27, 0.27)))
+        person = sample_identity(FIRST_TEST_SEED + 2 * seed + number, "real")
+        actors.append(Actor(person, speech, motion, HeadPath((x, 0.55), (x, 0.55), 0.27, 0.27)))
     shot = Shot(frames, tuple(actors), seed, sample_light(seed))
-    return Scene(*size, fps, (shot,), _fitted(np.concatenate([half.waveform, other.waveform]), frames, fps), seed)
+    return Scene(*size, fps, (shot,), _pad_or_trim(np.concatenate([half.waveform, other.waveform]), frames, fps), seed)
 
 
 def leaving(seed: int, seconds: float = 3.0, *, fps: Fraction = Fraction(25), size=(320, 240)) -> Scene:
@@ -182,7 +192,7 @@ def leaving(seed: int, seconds: float = 3.0, *, fps: Fraction = Fraction(25), si
     shot = scene.shots[0]
     actor = shot.actors[0]
     away = Actor(
-        actor.person, actor.performance, HeadMotion(seed, seconds, 0.4), Track((0.4, 0.55), (1.95, 0.55), 0.28, 0.28)
+        actor.person, actor.performance, HeadMotion(seed, seconds, 0.4), HeadPath((0.4, 0.55), (1.95, 0.55), 0.28, 0.28)
     )
     return Scene(*size, fps, (Shot(shot.frames, (away,), shot.backdrop, shot.light, shot.grain),), scene.waveform, seed)
 
@@ -247,7 +257,7 @@ def write_frames(
                     pass  # the exit code and message below say why
             if encoder.returncode:
                 messages.seek(0)
-                raise OutputError(f"Can't write {path}: {useful_line(messages.read(), encoder.returncode)}.")
+                raise OutputError(f"Can't write {path}: {first_error_line(messages.read(), encoder.returncode)}.")
     return truths
 
 
@@ -260,7 +270,7 @@ def write_wave(path: Path, waveform: np.ndarray) -> None:
         file.writeframes((np.clip(waveform, -1, 1) * 32767).round().astype("<i2").tobytes())
 
 
-def _fitted(waveform: np.ndarray, frames: int, fps: Fraction) -> np.ndarray:
+def _pad_or_trim(waveform: np.ndarray, frames: int, fps: Fraction) -> np.ndarray:
     """Cut or filled with silence to the length of the picture."""
     length = round(float(frames / fps) * SAMPLE_RATE)
     return np.pad(waveform[:length], (0, max(0, length - len(waveform))))

@@ -22,7 +22,7 @@ from latentsync_core.errors import OptionError
 
 from .crops import RESOLUTION, aligned_crop
 from .scenes import render, talking_head
-from .speech import LANGUAGES, SAMPLE_RATE, perform, sample_manner, sample_voice
+from .speech import LANGUAGES, SAMPLE_RATE, perform, sample_articulation, sample_voice
 from .vae_data import CACHE
 
 FIRST_SEED = 200_000  # of the speakers; the meter's people lie below
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class Takes:
     """Clips that are drawn, an even number, read from disk as they are used: crops (n, 75, 3, 128, 128) uint8, openings
     (n, 75) in head units, waveforms (n, 48000) int16 at 16 kHz."""
 
@@ -53,8 +53,8 @@ def other_take(clip: int) -> int:
     return clip ^ 1
 
 
-def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
-    """The first clips that `draw` has put into `folder`, at most `clips`, in pairs. OptionError where none is there."""
+def load_takes(clips: int, folder: Path = CACHE) -> Takes:
+    """The first `clips` clips or fewer, in pairs, that `render_takes` put into `folder`. OptionError if none."""
     files = _files(folder)
     if not all(path.exists() for path in files.values()):
         raise OptionError(f"No clips are drawn in {folder}: python -m training.sequences draws them.")
@@ -64,10 +64,10 @@ def drawn_sequences(clips: int, folder: Path = CACHE) -> Sequences:
     if not count:
         raise OptionError(f"No pair of clips in {folder} is finished: python -m training.sequences draws them.")
     crops, waveforms = (np.load(files[part], mmap_mode="r") for part in ("crops", "waveforms"))
-    return Sequences(crops[:count], openings[:count], waveforms[:count])
+    return Takes(crops[:count], openings[:count], waveforms[:count])
 
 
-def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
+def render_takes(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
     """Draws what is missing of so many clips, in `workers` processes; a clip counts once its openings are there."""
     most = 2 * RETAKE
     if not 0 < clips <= most:
@@ -78,14 +78,14 @@ def draw(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
     openings = _array(folder, "openings", (clips, FRAMES), np.float32, np.nan)
     missing = np.flatnonzero(np.isnan(openings[:, -1])).tolist()
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        found = pool.map(drawn_clip, missing) if workers > 1 else map(drawn_clip, missing)
+        found = pool.map(render_take, missing) if workers > 1 else map(render_take, missing)
         for number, (pictures, sound, opening) in zip(missing, found, strict=True):
             crops[number], waveforms[number], openings[number] = pictures, sound, opening
             if number % 50 == 49:
                 logger.info("%d of %d clips drawn", number + 1, clips)
 
 
-def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def render_take(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One clip's crops, waveform and openings; the same number gives the same bits."""
     person, retaken = divmod(number, 2)
     seed = FIRST_SEED + person
@@ -93,7 +93,7 @@ def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng((15487517, seed))
     size = int(rng.choice(SIZES))
     language = list(LANGUAGES)[person % len(LANGUAGES)]
-    said = perform(said_by, sample_voice(said_by, language), SECONDS, "train", sample_manner(seed))
+    said = perform(said_by, sample_voice(said_by, language), SECONDS, "train", sample_articulation(seed))
     scene = talking_head(seed, language, SECONDS, size=(size, size), performance=said)
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     openings = np.empty(FRAMES, np.float32)
@@ -101,7 +101,7 @@ def drawn_clip(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for picture, truth in render(scene):
         face = truth.faces[0]
         jitter = off + rng.normal(0, LOOSENESS / 4, (3, 2))
-        points = face.three_points + jitter * face.moment.pose.scale
+        points = face.three_points + jitter * face.head_state.pose.scale
         crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
         openings[truth.index] = face.opening
     return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings
@@ -134,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    draw(options.clips, options.cache, options.workers)
+    render_takes(options.clips, options.cache, options.workers)
 
 
 if __name__ == "__main__":

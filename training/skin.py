@@ -8,7 +8,7 @@ from .head import Maps
 from .identity import Identity
 from .noise import smooth_noise
 
-RELIEF, ROUGH_X, ROUGH_Y, RED, GREEN, BLUE, GLOSS, HOLLOW = range(8)
+RELIEF, ROUGH_X, ROUGH_Y, RED, GREEN, BLUE, GLOSS, AMBIENT_OCCLUSION = range(8)
 
 
 def skin_maps(person: Identity, density: float) -> Maps:
@@ -16,8 +16,8 @@ def skin_maps(person: Identity, density: float) -> Maps:
     1) and HOLLOW (light that reaches the place, 0 to 1)."""
     x, y = Maps.grid(density)
     side = np.abs(x)
-    relief, hollow = _form(person, x, side, y)
-    lines = _lines(person, x, side, y)
+    relief, occlusion = _relief_and_occlusion(person, x, side, y)
+    lines = _creases(person, x, side, y)
     pores = smooth_noise((person.seed, 1), x.shape, (150, 105), 2)
     coarse = smooth_noise((person.seed, 2), x.shape, (22, 15), 2)
     bump = lines * 0.012 + person.texture * (0.0009 * pores + 0.0014 * coarse)
@@ -33,7 +33,7 @@ def skin_maps(person: Identity, density: float) -> Maps:
     hairs = np.clip(0.80 + 0.22 * strands, 0.0, 1)
     for amount, tint in ((beard * hairs, person.beard_color), (_brows(person, side, y, strands), person.beard_color)):
         color += amount[..., None] * (np.array(tint, np.float32) ** 2 * 0.75 - color)
-    channels = [relief, rough_x, rough_y, *np.moveaxis(color, -1, 0), np.clip(gloss, 0, 1), hollow]
+    channels = [relief, rough_x, rough_y, *np.moveaxis(color, -1, 0), np.clip(gloss, 0, 1), occlusion]
     return Maps(density, np.stack(channels).astype(np.float32))
 
 
@@ -59,18 +59,18 @@ def _spot(x, y, cx, cy, rx, ry):
     return np.exp(-(((x - cx) / rx) ** 2) - ((y - cy) / ry) ** 2)
 
 
-def _smooth(low, high, value):
+def _smoothstep(low, high, value):
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _form(person, x, side, y):
+def _relief_and_occlusion(person, x, side, y):
     tip = 0.215 * person.nose_length
     base = 0.335 * person.nose_length
     wide = person.nose_width
-    ridge = 0.05 + 0.17 * _smooth(-0.25, tip, y)
-    ridge = ridge * _smooth(-0.42, -0.12, y) * (1 - _smooth(tip + 0.03, base + 0.05, y))
-    nose = ridge * np.exp(-((x / ((0.068 + 0.05 * _smooth(-0.1, tip, y)) * wide)) ** 2)) * person.nose_height
+    ridge = 0.05 + 0.17 * _smoothstep(-0.25, tip, y)
+    ridge = ridge * _smoothstep(-0.42, -0.12, y) * (1 - _smoothstep(tip + 0.03, base + 0.05, y))
+    nose = ridge * np.exp(-((x / ((0.068 + 0.05 * _smoothstep(-0.1, tip, y)) * wide)) ** 2)) * person.nose_height
     nose += 0.05 * person.nose_height * _spot(x, y, 0, tip + 0.02, 0.085 * wide, 0.075)
     nose += 0.055 * _spot(side, y, 0.095 * wide, base - 0.05, 0.05 * wide, 0.055)
     relief = nose
@@ -81,24 +81,29 @@ def _form(person, x, side, y):
     relief += 0.05 * _spot(x, y, 0, person.mouth_y - 0.02, 0.3, 0.17)
     relief += 0.055 * _spot(x, y, 0, 0.87, 0.17, 0.1) - 0.028 * _spot(x, y, 0, 0.725, 0.2, 0.045)
     relief -= 0.012 * _spot(x, y, 0, 0.43, 0.03, 0.06)
-    hollow = 1 - 0.42 * _spot(side, y, person.eye_x - 0.05, person.eye_y - 0.065, 0.15, 0.06)
-    hollow *= 1 - 0.25 * _spot(side, y, person.eye_x, person.eye_y + 0.02, 0.16, 0.06)
-    hollow *= 1 - 0.30 * _spot(x, y, 0, base + 0.045, 0.13 * wide, 0.035)
-    hollow *= 1 - 0.75 * _spot(side, y, 0.05 * wide, base - 0.01, 0.032 * wide, 0.018)
-    hollow *= 1 - 0.22 * _spot(side, y, 0.155 * wide, base - 0.04, 0.025, 0.06)
-    hollow *= 1 - 0.22 * _spot(side, y, 0.09, 0.02, 0.035, 0.16)
-    hollow *= 1 - 0.28 * _spot(x, y, 0, 0.715, 0.17, 0.035)
-    hollow *= 1 - 0.35 * _smooth(0.52, 0.74, side)
+    occlusion = 1 - 0.42 * _spot(side, y, person.eye_x - 0.05, person.eye_y - 0.065, 0.15, 0.06)
+    occlusion *= 1 - 0.25 * _spot(side, y, person.eye_x, person.eye_y + 0.02, 0.16, 0.06)
+    occlusion *= 1 - 0.30 * _spot(x, y, 0, base + 0.045, 0.13 * wide, 0.035)
+    occlusion *= 1 - 0.75 * _spot(side, y, 0.05 * wide, base - 0.01, 0.032 * wide, 0.018)
+    occlusion *= 1 - 0.22 * _spot(side, y, 0.155 * wide, base - 0.04, 0.025, 0.06)
+    occlusion *= 1 - 0.22 * _spot(side, y, 0.09, 0.02, 0.035, 0.16)
+    occlusion *= 1 - 0.28 * _spot(x, y, 0, 0.715, 0.17, 0.035)
+    occlusion *= 1 - 0.35 * _smoothstep(0.52, 0.74, side)
     if person.style == "anime":
-        hollow = 1 - (1 - hollow) * 0.25
-    return relief.astype(np.float32), hollow.astype(np.float32)
+        occlusion = 1 - (1 - occlusion) * 0.25
+    return relief.astype(np.float32), occlusion.astype(np.float32)
 
 
-def _lines(person, x, side, y):
+def _creases(person, x, side, y):
     """Creases, 0 to -1: from nose to mouth, on the forehead, beside and under the eyes."""
     old = person.age
     fold = side - (0.155 + 0.42 * (y - 0.29) + 0.35 * (y - 0.29) ** 2)
-    crease = (0.25 + 0.75 * old) * np.exp(-((fold / 0.022) ** 2)) * _smooth(0.25, 0.34, y) * (1 - _smooth(0.5, 0.62, y))
+    crease = (
+        (0.25 + 0.75 * old)
+        * np.exp(-((fold / 0.022) ** 2))
+        * _smoothstep(0.25, 0.34, y)
+        * (1 - _smoothstep(0.5, 0.62, y))
+    )
     bags = (0.12 + 0.7 * old) * np.exp(
         -(((y - person.eye_y - 0.1 + 0.6 * (side - person.eye_x) ** 2 * 3) / 0.014) ** 2)
     )
@@ -115,8 +120,8 @@ def _lines(person, x, side, y):
             crease += (
                 (old - 0.3)
                 * np.exp(-((foot / 0.008) ** 2))
-                * _smooth(0.16, 0.19, reach)
-                * (1 - _smooth(0.25, 0.3, reach))
+                * _smoothstep(0.16, 0.19, reach)
+                * (1 - _smoothstep(0.25, 0.3, reach))
             )
     if person.style != "real":
         crease = crease * 0.3
@@ -134,7 +139,7 @@ def _color(person, x, side, y, pores, coarse):
     if person.style == "real":
         color *= 1 - under[..., None] * np.array([0.7, 0.9, 0.75], np.float32)
     if person.freckles:
-        dots = _smooth(1.3, 1.9, smooth_noise((person.seed, 5), x.shape, (120, 84)))
+        dots = _smoothstep(1.3, 1.9, smooth_noise((person.seed, 5), x.shape, (120, 84)))
         dots = dots * np.clip(_spot(x, y, 0, 0.1, 0.6, 0.25) + 0.2, 0, 1) * person.freckles
         color *= 1 - dots[..., None] * np.array([0.35, 0.5, 0.6], np.float32)
     if person.eye_shadow:
@@ -143,7 +148,7 @@ def _color(person, x, side, y, pores, coarse):
         lid = _spot(side, y, person.eye_x + 0.02, person.eye_y - 0.07, 0.15, 0.05) * person.eye_shadow * 0.8
         color += lid[..., None] * (tint.astype(np.float32) - color)
     if person.hair_cut == "buzz":
-        scalp = _smooth(0.0, 0.06, person.hair_line + 0.25 * (side / 0.6) ** 4 - y + 0.02 * coarse)
+        scalp = _smoothstep(0.0, 0.06, person.hair_line + 0.25 * (side / 0.6) ** 4 - y + 0.02 * coarse)
         cover = scalp * (0.66 + 0.12 * np.clip(pores, -1, 1))
         color += cover[..., None] * (np.array(person.hair, np.float32) ** 2 - color)
     return color
@@ -152,10 +157,10 @@ def _color(person, x, side, y, pores, coarse):
 def _brows(person, side, y, strands):
     t = (side - 0.40) / 0.27
     thick = (0.042 if person.style == "real" else 0.030) * person.brow_thickness
-    thick = thick * (1 - 0.6 * _smooth(0.1, 1.0, t)) * (0.75 + 0.25 * _smooth(-1.0, -0.4, t))
+    thick = thick * (1 - 0.6 * _smoothstep(0.1, 1.0, t)) * (0.75 + 0.25 * _smoothstep(-1.0, -0.4, t))
     away = (y - brow_line(person, side)) / thick
-    body = 1 - _smooth(0.55, 1.25, np.abs(away) + 0.1 * strands)
-    ends = _smooth(-1.04, -0.86, t + 0.05 * strands) * (1 - _smooth(0.88, 1.06, t))
+    body = 1 - _smoothstep(0.55, 1.25, np.abs(away) + 0.1 * strands)
+    ends = _smoothstep(-1.04, -0.86, t + 0.05 * strands) * (1 - _smoothstep(0.88, 1.06, t))
     return body * ends * np.clip(0.82 + (0.14 * strands if person.style == "real" else 0.1), 0.4, 0.96)
 
 
@@ -166,12 +171,16 @@ def _beard(person, x, side, y):
     mouth = person.mouth_y
     ragged = 0.02 * smooth_noise((person.seed, 7), x.shape, (40, 28), 2)
     cheek_line = 0.52 - 0.75 * np.clip(side - 0.3, 0, 1) + 1.2 * np.clip(0.3 - side, 0, 1) ** 2 + ragged
-    cheeks = _smooth(-0.02, 0.07, y - cheek_line)
-    lips = _smooth(0.9, 1.25, np.sqrt((x / (person.mouth_width * 1.0)) ** 2 + ((y - mouth) / 0.11) ** 2))
-    above = np.exp(-(((y - mouth + 0.115 - 0.25 * side**2) / 0.042) ** 4)) * (1 - _smooth(0.24, 0.33, side + ragged))
-    chin = _smooth(mouth + 0.11, mouth + 0.18, y + ragged) * (1 - _smooth(0.24, 0.33, side + ragged))
+    cheeks = _smoothstep(-0.02, 0.07, y - cheek_line)
+    lips = _smoothstep(0.9, 1.25, np.sqrt((x / (person.mouth_width * 1.0)) ** 2 + ((y - mouth) / 0.11) ** 2))
+    above = np.exp(-(((y - mouth + 0.115 - 0.25 * side**2) / 0.042) ** 4)) * (
+        1 - _smoothstep(0.24, 0.33, side + ragged)
+    )
+    chin = _smoothstep(mouth + 0.11, mouth + 0.18, y + ragged) * (1 - _smoothstep(0.24, 0.33, side + ragged))
     sides = (
-        _smooth(0.24, 0.28, side) * (1 - _smooth(0.31, 0.37, side + ragged)) * _smooth(mouth - 0.13, mouth - 0.08, y)
+        _smoothstep(0.24, 0.28, side)
+        * (1 - _smoothstep(0.31, 0.37, side + ragged))
+        * _smoothstep(mouth - 0.13, mouth - 0.08, y)
     )
     shape = {
         "stubble": 0.38 * np.maximum(cheeks * lips, above),

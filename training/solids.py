@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .light import Light, shine
+from .light import Light, shade_points
 
 Vector = tuple[float, float, float]
 MERGE = 0.02  # units of depth over which one body's surface passes into its neighbour's
 
 
 @dataclass(frozen=True)
-class Surface:
+class Material:
     """What a body is made of; the colour is linear RGB, lengths in the bodies' units."""
 
     color: Vector
     gloss: float = 0.3
     mottle: float = 0.08  # unevenness of the colour, a share of it
     pattern: str = "plain"  # "grille", "stripes", "dots", "knit", "screen"
-    second: Vector = (0.1, 0.1, 0.1)  # the pattern's other colour
+    second_color: Vector = (0.1, 0.1, 0.1)  # the pattern's other colour
     pitch: float = 0.1  # of the pattern
     seed: int = 0
 
@@ -34,7 +34,7 @@ class Capsule:
     end: Vector
     start_radius: float
     end_radius: float
-    surface: Surface
+    material: Material
     flat: float = 1.0  # 1 round, more a flatter back with rounder edges
     depth: float = 1.0  # height over the axis, in radii
     merge: float = MERGE
@@ -48,7 +48,7 @@ class Slab:
     centre: Vector
     half: tuple[float, float]  # half its width and height
     corner: float
-    surface: Surface
+    material: Material
     angle: float = 0.0
     taper: float = 0.0  # by what share its lower end is narrower
     bow: float = 0.0  # 0 flat, 1 a cylinder standing upright
@@ -56,7 +56,7 @@ class Slab:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class RenderedBodies:
     """Bodies as they appear: `left`, `top` of the window in pixels, colours (3, h, w) sRGB in [0, 1], alpha (h, w)."""
 
     left: int
@@ -67,7 +67,7 @@ class Drawn:
 
 def draw_bodies(
     bodies: Sequence[Capsule | Slab], x: float, y: float, scale: float, light: Light, size: tuple[int, int], margin: int
-) -> Drawn | None:
+) -> RenderedBodies | None:
     """Bodies whose origin lies at pixel (x, y), `scale` pixels a unit, as far as a picture of `size` (width, height)
     and `margin` pixels more reach; None where nothing falls inside."""
     boxes = np.array([_extent(body) for body in bodies])
@@ -87,8 +87,8 @@ def draw_bodies(
         part = (_inside(rows, box[1], box[3], pixel), _inside(columns, box[0], box[2], pixel))
         if part[0].start >= part[0].stop or part[1].start >= part[1].stop:
             continue
-        meet = _meet_capsule if isinstance(body, Capsule) else _meet_slab
-        cover, height, values = meet(body, columns[part[1]][None], rows[part[0]][:, None], pixel)
+        intersect = _intersect_capsule if isinstance(body, Capsule) else _intersect_slab
+        cover, height, values = intersect(body, columns[part[1]][None], rows[part[0]][:, None], pixel)
         before = alpha[part]
         merge = getattr(body, "merge", MERGE)
         front = 1 / (1 + np.exp(np.clip((depth[part] - height) / np.float32(merge), -30, 30)))
@@ -98,9 +98,9 @@ def draw_bodies(
         alpha[part] = np.maximum(before, cover)
     normal = layers[:3].reshape(3, -1)
     normal = normal / np.sqrt(np.square(normal).sum(0) + np.float32(1e-6))
-    lit = shine(light, np.eye(3), tuple(normal), np.float32(1.0), layers[6].ravel(), 0.0)
-    color = layers[3:6].reshape(3, -1) * lit.falling + lit.gleam * np.array(light.key, np.float32)[:, None]
-    return Drawn(left, top, np.sqrt(np.clip(color, 0, 1)).reshape(3, *shape), alpha)
+    lit = shade_points(light, np.eye(3), tuple(normal), np.float32(1.0), layers[6].ravel(), 0.0)
+    color = layers[3:6].reshape(3, -1) * lit.diffuse + lit.specular * np.array(light.key, np.float32)[:, None]
+    return RenderedBodies(left, top, np.sqrt(np.clip(color, 0, 1)).reshape(3, *shape), alpha)
 
 
 def _extent(body: Capsule | Slab) -> tuple[float, float, float, float]:
@@ -119,7 +119,7 @@ def _inside(places: np.ndarray, low: float, high: float, pixel: float) -> slice:
     return slice(int(first), int(last))
 
 
-def _meet_capsule(body: Capsule, x, y, pixel):
+def _intersect_capsule(body: Capsule, x, y, pixel):
     """Cover (h, w), depth (h, w) and the seven layers of a capsule at the places x (1, w), y (h, 1)."""
     (ax, ay, az), (bx, by, bz) = body.start, body.end
     along_x, along_y = bx - ax, by - ay
@@ -139,14 +139,14 @@ def _meet_capsule(body: Capsule, x, y, pixel):
     normal /= np.sqrt(np.square(normal).sum(0))
     length = np.float32(square**0.5)
     side = (dx * np.float32(along_y) - dy * np.float32(along_x)) / length  # signed distance from the axis
-    color = _colors(body.surface, side, t * length, pixel)
+    color = _colors(body.material, side, t * length, pixel)
     if body.crease:
         fold = t * length / np.float32(0.028)
         color = color * (1 - np.float32(body.crease) * np.exp(-fold * fold) * np.clip(rise * 1.5, 0, 1))
-    return cover, height, np.concatenate([normal, color, np.full((1, *off.shape), body.surface.gloss, np.float32)])
+    return cover, height, np.concatenate([normal, color, np.full((1, *off.shape), body.material.gloss, np.float32)])
 
 
-def _meet_slab(body: Slab, x, y, pixel):
+def _intersect_slab(body: Slab, x, y, pixel):
     """The same of a slab."""
     cosine, sine = np.float32(np.cos(body.angle)), np.float32(np.sin(body.angle))
     dx, dy = x - np.float32(body.centre[0]), y - np.float32(body.centre[1])
@@ -164,35 +164,35 @@ def _meet_slab(body: Slab, x, y, pixel):
     nz = np.sqrt(np.clip(1 - tilt_u * tilt_u - tilt_v * tilt_v, 0.05, 1))
     normal = np.stack([tilt_u * cosine - tilt_v * sine, tilt_u * sine + tilt_v * cosine, nz])
     height = np.float32(body.centre[2]) + np.float32(body.half[0] * body.bow) * nz
-    color = _colors(body.surface, u, v, pixel)
-    return cover, height, np.concatenate([normal, color, np.full((1, *u.shape), body.surface.gloss, np.float32)])
+    color = _colors(body.material, u, v, pixel)
+    return cover, height, np.concatenate([normal, color, np.full((1, *u.shape), body.material.gloss, np.float32)])
 
 
-def _colors(surface: Surface, u: np.ndarray, v: np.ndarray, pixel: float) -> np.ndarray:
+def _colors(material: Material, u: np.ndarray, v: np.ndarray, pixel: float) -> np.ndarray:
     """(3, h, w) linear colours at the body's own places u, v: mottled, with its pattern where pixels can show it."""
-    rng = np.random.default_rng((32452843, surface.seed))
-    base = np.array(surface.color, np.float32)[:, None, None]
+    rng = np.random.default_rng((32452843, material.seed))
+    base = np.array(material.color, np.float32)[:, None, None]
     color = np.broadcast_to(base, (3, *u.shape))
-    if surface.pattern != "plain":
-        k = np.float32(np.pi / surface.pitch)
+    if material.pattern != "plain":
+        k = np.float32(np.pi / material.pitch)
         waves = {
             "grille": lambda: np.sin(k * (u + v)) * np.sin(k * (u - v)),
             "stripes": lambda: np.clip(3 * np.sin(k * v), -1, 1),
             "dots": lambda: np.clip(4 * (np.cos(k * u) * np.cos(k * v) - 0.3), -1, 1),
-            "knit": lambda: np.sin(k * u) * np.sin(k * (v + np.abs(np.sin(k * u / 2)) * surface.pitch)),
+            "knit": lambda: np.sin(k * u) * np.sin(k * (v + np.abs(np.sin(k * u / 2)) * material.pitch)),
             "screen": lambda: np.clip(
                 np.sin(0.4 * k * v + 1.3) + 0.5 * np.sin(0.9 * k * u + 2.0 * np.sin(k * v)), -1, 1
             ),
         }
-        shown = np.float32(np.clip(surface.pitch / pixel / 2 - 0.6, 0, 1))  # finer than pixels: only the mean is left
-        other = np.array(surface.second, np.float32)[:, None, None]
-        color = color + (0.5 + 0.5 * shown * waves[surface.pattern]()) * (other - color)
-    if surface.mottle:
+        shown = np.float32(np.clip(material.pitch / pixel / 2 - 0.6, 0, 1))  # finer than pixels: only the mean is left
+        other = np.array(material.second_color, np.float32)[:, None, None]
+        color = color + (0.5 + 0.5 * shown * waves[material.pattern]()) * (other - color)
+    if material.mottle:
         uneven = np.zeros(u.shape, np.float32)
         for turn, phase, pitch in zip(rng.uniform(0, np.pi, 5), rng.uniform(0, 6.3, 5), (0.9, 0.5, 0.3, 0.13, 0.06),
                                       strict=True):  # fmt: skip
             if pitch > 2 * pixel:
                 k = np.float32(2 * np.pi / pitch)
                 uneven += np.sin(k * (u * np.float32(np.cos(turn)) + v * np.float32(np.sin(turn))) + np.float32(phase))
-        color = color * (1 + np.float32(surface.mottle * 0.5) * uneven)
+        color = color * (1 + np.float32(material.mottle * 0.5) * uneven)
     return color

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .espeak import RATE, Phoneme, speak
-from .visemes import Manner, MouthMotion, sounds_of
+from .visemes import Articulation, MouthMotion, split_phonemes
 
 SAMPLE_RATE = 16000
 LANGUAGES = {
@@ -41,7 +41,7 @@ TEST_VOICES = (
 )
 TEST_EVERY = 5  # every fifth sentence is kept for testing
 SPLITS = ("train", "test")
-LEAST_PAUSES = 0.17  # of a performance's time
+MIN_PAUSE_SHARE = 0.17  # of a performance's time
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,23 @@ def sample_voice(seed: int, language: str, split: str = "train") -> Voice:
     return Voice(language, name, int(rng.integers(120, 205)), int(rng.integers(22, 80)), int(rng.integers(30, 75)))
 
 
-def sample_manner(seed: int) -> Manner:
+def sample_articulation(seed: int) -> Articulation:
     """How the person of this seed articulates."""
     rng = np.random.default_rng((49979687, seed))
-    return Manner(rng.uniform(1.1, 1.5), rng.uniform(0.75, 1.2), rng.uniform(-0.2, 0.7), rng.uniform(0.85, 1.15))
+    return Articulation(rng.uniform(1.1, 1.5), rng.uniform(0.75, 1.2), rng.uniform(-0.2, 0.7), rng.uniform(0.85, 1.15))
 
 
 def perform(
-    seed: int, voice: Voice, seconds: float, split: str = "train", manner: Manner | None = None, varied: bool = True
+    seed: int,
+    voice: Voice,
+    seconds: float,
+    split: str = "train",
+    articulation: Articulation | None = None,
+    augmented: bool = True,
 ) -> Performance:
     """Sentences of the split, drawn by `seed`, with pauses of 0.25 to 1.2 s before, between and after: `seconds` long.
 
-    The last sentence may be cut off. `varied` adds the seed's gain, noise and room to the sound.
+    The last sentence may be cut off. `augmented` adds the seed's gain, noise and room to the sound.
     """
     rng = np.random.default_rng((67867967, seed))
     choice = sentences(voice.language, split)
@@ -117,7 +122,7 @@ def perform(
         sentence = choice[order[len(spoken) % len(order)]]
         said = speak(sentence, voice.name, voice.rate, voice.pitch, voice.pitch_range)
         end = min(at + pause + len(said.samples) / RATE, seconds)  # long enough a pause for the share to hold there
-        pause = round(max(pause, LEAST_PAUSES * end - paused) * RATE) / RATE
+        pause = round(max(pause, MIN_PAUSE_SHARE * end - paused) * RATE) / RATE
         wave.append(np.zeros(round(pause * RATE), np.float32))
         phonemes.append(Phoneme("", at, at + pause))
         at, paused = at + pause, paused + pause
@@ -128,17 +133,17 @@ def perform(
     samples = to_16k(np.concatenate(wave))[: round(seconds * SAMPLE_RATE)]
     peak = float(np.abs(samples).max())
     samples = samples * np.float32(0.7 / max(peak, 1e-3))
-    if varied:
-        samples = vary(samples, seed)
+    if augmented:
+        samples = augment_audio(samples, seed)
     kept = tuple(Phoneme(p.symbol, p.start, min(p.end, seconds)) for p in phonemes if p.start < seconds)
-    return Performance(voice, tuple(spoken), kept, samples, MouthMotion(sounds_of(kept), manner))
+    return Performance(voice, tuple(spoken), kept, samples, MouthMotion(split_phonemes(kept), articulation))
 
 
-def silence(seconds: float, manner: Manner | None = None) -> Performance:
+def silent_performance(seconds: float, articulation: Articulation | None = None) -> Performance:
     """A performance of somebody who says nothing."""
     quiet = (Phoneme("", 0.0, seconds),)
     waveform = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
-    return Performance(Voice("", ""), (), quiet, waveform, MouthMotion(sounds_of(quiet), manner))
+    return Performance(Voice("", ""), (), quiet, waveform, MouthMotion(split_phonemes(quiet), articulation))
 
 
 def delayed(performance: Performance, start: float, seconds: float) -> Performance:
@@ -149,11 +154,11 @@ def delayed(performance: Performance, start: float, seconds: float) -> Performan
     waveform = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
     begin = round(start * SAMPLE_RATE)
     waveform[begin : begin + len(performance.waveform)] = performance.waveform[: len(waveform) - begin]
-    mouth = MouthMotion(sounds_of(phonemes), performance.mouth.manner)
+    mouth = MouthMotion(split_phonemes(phonemes), performance.mouth.articulation)
     return Performance(performance.voice, performance.sentences, phonemes, waveform, mouth)
 
 
-def vary(samples: np.ndarray, seed: int) -> np.ndarray:
+def augment_audio(samples: np.ndarray, seed: int) -> np.ndarray:
     """The sound as another microphone in another room would take it, without moving it in time."""
     rng = np.random.default_rng((86028121, seed))
     out = samples.astype(np.float64)

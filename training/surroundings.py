@@ -9,7 +9,7 @@ from .identity import Identity
 from .light import Light
 from .noise import smooth_noise
 
-LONG = ("long", "long_fringe")
+LONG_CUTS = ("long", "long_fringe")
 
 
 def over(picture: np.ndarray, where, alpha: np.ndarray, color: np.ndarray) -> None:
@@ -74,20 +74,20 @@ def draw_body(picture, person: Identity, light: Light, a, b, roll: float, chin: 
     over(picture, where, np.clip(depth * step + 0.5, 0, 1), color)
 
 
-def on_plane(base, toward, z: float, bend: float = 0.0):
+def intersect_plane(base, to_camera, z: float, bend: float = 0.0):
     """Where camera rays meet the plane of depth `z` in head units, bent back by `bend` at the sides: x and y."""
-    along = (np.float32(z) - base[2]) * np.float32(1 / toward[2])
+    along = (np.float32(z) - base[2]) * np.float32(1 / to_camera[2])
     if bend:
-        x = base[0] + along * toward[0]
-        along = (np.float32(z) - np.float32(bend) * x * x - base[2]) * np.float32(1 / toward[2])
-    return base[0] + along * toward[0], base[1] + along * toward[1]
+        x = base[0] + along * to_camera[0]
+        along = (np.float32(z) - np.float32(bend) * x * x - base[2]) * np.float32(1 / to_camera[2])
+    return base[0] + along * to_camera[0], base[1] + along * to_camera[1]
 
 
-def draw_back_hair(picture, person: Identity, maps: Maps, light: Light, base, toward, pixel: float) -> None:
+def draw_back_hair(picture, person: Identity, maps: Maps, light: Light, base, to_camera, pixel: float) -> None:
     """Long hair, or a bun, behind the head."""
-    if person.hair_cut not in (*LONG, "bun"):
+    if person.hair_cut not in (*LONG_CUTS, "bun"):
         return
-    x, y = on_plane(base, toward, -0.3)
+    x, y = intersect_plane(base, to_camera, -0.3)
     if person.hair_cut == "bun":
         away = np.sqrt(x * x + (y + person.crown + 0.12) ** 2)
         edge = np.float32(0.34) - away
@@ -106,9 +106,9 @@ def draw_back_hair(picture, person: Identity, maps: Maps, light: Light, base, to
     over(picture, where, np.clip(edge[where] / np.float32(pixel) + 0.5, 0, 1), color)
 
 
-def draw_ears(picture, person: Identity, light: Light, base, toward, pixel: float) -> None:
+def draw_ears(picture, person: Identity, light: Light, base, to_camera, pixel: float) -> None:
     """Ears at the head's sides."""
-    x, y = on_plane(base, toward, 0.02)
+    x, y = intersect_plane(base, to_camera, 0.02)
     for side in (-1, 1):
         u = (x * side - person.width - 0.015) / 0.085
         v = (y - 0.06 + 0.25 * (x * side - person.width)) / 0.175
@@ -125,7 +125,7 @@ def draw_ears(picture, person: Identity, light: Light, base, toward, pixel: floa
         over(picture, where, np.clip((1 - away) * np.float32(0.1 / pixel) + 0.5, 0, 1), color)
 
 
-def hair_cover(person: Identity, rays: Rays, maps: Maps, x, y, z) -> tuple[np.ndarray, np.ndarray]:
+def hair_coverage(person: Identity, rays: Rays, maps: Maps, x, y, z) -> tuple[np.ndarray, np.ndarray]:
     """How much hair covers points of the swollen head, 0 to 1, and the (3, n) strands there."""
     cut = person.hair_cut
     strands = maps.read(x + 0.18 * (y + 0.7) * (x - person.parting), y * 0.8)
@@ -138,10 +138,14 @@ def hair_cover(person: Identity, rays: Rays, maps: Maps, x, y, z) -> tuple[np.nd
     elif cut == "side":
         way = 1 if person.parting < 0 else -1
         line = person.hair_line - 0.02 + 0.30 * np.clip((x - person.parting) * way, 0, 1)
-    elif cut in LONG:
+    elif cut in LONG_CUTS:
         line = person.hair_line - 0.06 + 0.9 * np.clip(np.abs(x - 0.5 * person.parting) - 0.08, 0, 1) ** 1.3
     down = {"short": 0.02, "side": 0.05, "fringe": 0.10, "curly": 0.12, "bun": -0.02}.get(cut, 1.6)
-    back = np.clip((0.30 - z + 0.5 * ragged) / 0.12, 0, 1) if cut in LONG else np.clip((0.22 - z + ragged) / 0.12, 0, 1)
+    back = (
+        np.clip((0.30 - z + 0.5 * ragged) / 0.12, 0, 1)
+        if cut in LONG_CUTS
+        else np.clip((0.22 - z + ragged) / 0.12, 0, 1)
+    )
     blunt = max(0.03, 0.0) if person.style == "real" else 0.012
     front = np.clip((line + ragged - y) / np.float32(blunt) + 0.5, 0, 1)
     beside = np.clip((person.hair_volume - rays.inside) / np.float32(0.03) + 1, 0, 1) * np.clip((0.95 - z) / 0.2, 0, 1)
@@ -154,8 +158,8 @@ def draw_hair(picture, person: Identity, light: Light, rotation, rays: Rays, map
     """The hair on the skull, over the face."""
     if person.hair_cut in ("bald", "buzz") or not rays.pixels.size:
         return
-    x, y, z = (b + rays.along * t for b, t in zip(rays.base, rays.toward, strict=True))
-    cover, strands = hair_cover(person, rays, maps, x, y, z)
+    x, y, z = (b + rays.along * t for b, t in zip(rays.base, rays.to_camera, strict=True))
+    cover, strands = hair_coverage(person, rays, maps, x, y, z)
     fluff = 0.03 if person.hair_cut == "curly" else 0.012 if person.style == "real" else 0.004
     edge = np.clip((rays.inside + fluff * strands[2]) / np.float32(pixel) + 0.5, 0, 1)
     where = np.flatnonzero(cover * edge > 0.003)
@@ -175,11 +179,11 @@ def draw_hair(picture, person: Identity, light: Light, rotation, rays: Rays, map
     over(picture, rays.pixels[where], (cover * edge)[where], color)
 
 
-def draw_glasses(picture, person: Identity, light: Light, base, toward, depth: float, pixel: float) -> None:
+def draw_glasses(picture, person: Identity, light: Light, base, to_camera, depth: float, pixel: float) -> None:
     """Spectacles before the eyes, on a plane at `depth`, bent round the face."""
     if person.glasses == "none":
         return
-    x, y = on_plane(base, toward, depth, 0.22)
+    x, y = intersect_plane(base, to_camera, depth, 0.22)
     where = np.flatnonzero((np.abs(x) < person.width + 0.1) & (y > -0.45) & (y < 0.25))
     x, y = x[where], y[where]
     side = np.abs(x)
@@ -213,8 +217,8 @@ def draw_glasses(picture, person: Identity, light: Light, base, toward, depth: f
     over(picture, where, np.clip(np.maximum(np.maximum(rim, bridge), arm), 0, 1), np.broadcast_to(tint, glass.shape))
 
 
-def _hair_color(person: Identity, light: Light, amount, gleam=0.0) -> np.ndarray:
+def _hair_color(person: Identity, light: Light, amount, specular=0.0) -> np.ndarray:
     base = np.array(person.hair, np.float32)[:, None] ** 2
     level = np.array(light.key, np.float32)[:, None] * 0.85 + np.array(light.ambient, np.float32)[:, None]
-    tint = base * level * amount + gleam * (0.10 + 0.75 * base) * np.array(light.key, np.float32)[:, None]
+    tint = base * level * amount + specular * (0.10 + 0.75 * base) * np.array(light.key, np.float32)[:, None]
     return np.sqrt(np.clip(tint, 0, 1)).astype(np.float32)

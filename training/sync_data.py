@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.evaluation.sync_mel import FRAMES as WINDOW
+from latentsync_core.evaluation.sync_mel import WINDOW_FRAMES as WINDOW
 from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
 from latentsync_core.evaluation.syncnet import lower_halves
 
@@ -21,7 +21,7 @@ from .scenes import talking_head
 from .speech import LANGUAGES
 from .vae_data import CACHE
 
-FACE = 64  # pixels a side of the faces that the small SyncNet looks at
+FACE_SIZE = 64  # pixels a side of the faces that the small SyncNet looks at
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def sync_clips(crops: Sequence[np.ndarray], waveforms: Sequence[np.ndarray]) -> 
 def small_faces(crops: np.ndarray) -> np.ndarray:
     """(n, 3, R, R) uint8 crops as (n, 3, 64, 64) uint8, every pixel the mean of those that it stands for."""
     pictures = torch.from_numpy(np.array(crops)).float()
-    return F.interpolate(pictures, (FACE, FACE), mode="area").round().byte().numpy()
+    return F.interpolate(pictures, (FACE_SIZE, FACE_SIZE), mode="area").round().byte().numpy()
 
 
 def held_out_voices(clips: int, seconds: float) -> list[np.ndarray]:

@@ -19,26 +19,26 @@ from latentsync_core.models.checkpoints.weights_file import read_content
 
 from .backdrop import backdrop
 from .crops import RESOLUTION, aligned_crop
-from .disturb import at_random
+from .disturb import augment_crops
 from .identity import sample_identity
 from .light import sample_light
 from .motion import HeadMotion
 from .mouth import MouthShape
-from .mouth_meter import SCALE, WEIGHTS, MouthMeter
+from .mouth_meter import OUTPUT_SCALE, WEIGHTS, MouthMeter
 from .painter import Painter
-from .scenes import Actor, Track, moment_of
-from .speech import Performance, Voice, sample_manner
+from .scenes import Actor, HeadPath, head_state_at
+from .speech import Performance, Voice, sample_articulation
 from .visemes import TARGETS, MouthMotion, Sound
 
 FRAME = 208  # pixels a side of the rendered frames
-FREE_SHARE = 0.35  # of the mouths, whose parts are independent
+RANDOM_MOUTH_SHARE = 0.35  # of the mouths, whose parts are independent
 SPACING = 0.37  # seconds between the frames taken of a person
 FIRST_SEED = 100_000  # of the people: training seeds, none of which a speaking clip uses
 
 logger = logging.getLogger(__name__)
 
 
-def babble(seed: int, seconds: float) -> MouthMotion:
+def random_articulation(seed: int, seconds: float) -> MouthMotion:
     """A mouth that forms random sounds and pauses."""
     rng = np.random.default_rng((15487469, seed))
     sounds, at = [], 0.0
@@ -48,10 +48,10 @@ def babble(seed: int, seconds: float) -> MouthMotion:
         length = rng.uniform(0.2, 0.6) if not key else length
         sounds.append(Sound(key, at, at + length, bool(rng.random() < 0.3)))
         at += length
-    return MouthMotion(sounds, sample_manner(seed))
+    return MouthMotion(sounds, sample_articulation(seed))
 
 
-def free_mouth(rng: np.random.Generator) -> MouthShape:
+def random_mouth_shape(rng: np.random.Generator) -> MouthShape:
     """A mouth whose parts move without regard to each other; closed in one of five."""
     opening = float(rng.uniform(0.01, 0.36)) if rng.random() < 0.8 else 0.0
     low, high = (0.0, 0.0, 0.65, 0.0, 0.0, 0.0, 0.0, 0.0, -0.3), (1.0, 0.3, 1.2, 1.0, 1.0, 1.0, 0.6, 1.0, 0.7)
@@ -64,8 +64,8 @@ def person_crops(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """`count` aligned crops of the person of `seed` (n, 3, 128, 128) in [0, 1], and the true openings (n,)."""
     rng = np.random.default_rng((15487477, seed))
     seconds = count * SPACING
-    speech = Performance(Voice("", ""), (), (), np.zeros(1, np.float32), babble(seed, seconds))
-    track = Track((0.46, 0.5), (0.54, 0.54), rng.uniform(0.2, 0.34), rng.uniform(0.2, 0.34))
+    speech = Performance(Voice("", ""), (), (), np.zeros(1, np.float32), random_articulation(seed, seconds))
+    track = HeadPath((0.46, 0.5), (0.54, 0.54), rng.uniform(0.2, 0.34), rng.uniform(0.2, 0.34))
     facing = tuple(rng.uniform(-1, 1, 3) * (0.35, 0.15, 0.15))
     actor = Actor(sample_identity(seed), speech, HeadMotion(seed, seconds, 1.0, facing), track)
     light = sample_light(seed)
@@ -73,11 +73,11 @@ def person_crops(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     crops, openings = [], []
     for index in range(count):
         frame = behind.copy()
-        moment = moment_of(actor, index * SPACING, index / max(count - 1, 1), FRAME, FRAME)
-        if rng.random() < FREE_SHARE:
-            moment = replace(moment, mouth=free_mouth(rng))
-        truth = painter.paint(frame, moment)
-        points = truth.three_points + rng.normal(0, 0.012, (3, 2)) * truth.moment.pose.scale
+        head_state = head_state_at(actor, index * SPACING, index / max(count - 1, 1), FRAME, FRAME)
+        if rng.random() < RANDOM_MOUTH_SHARE:
+            head_state = replace(head_state, mouth=random_mouth_shape(rng))
+        truth = painter.paint(frame, head_state)
+        points = truth.three_points + rng.normal(0, 0.012, (3, 2)) * truth.head_state.pose.scale
         crops.append(aligned_crop(frame, points.astype(np.float32)))
         openings.append(truth.opening)
     return torch.stack(crops), torch.tensor(openings)
@@ -110,10 +110,12 @@ def train(crops: torch.Tensor, openings: torch.Tensor, epochs: int, seed: int = 
         total = 0.0
         for start in range(0, len(order) - batch + 1, batch):
             chosen = order[start : start + batch]
-            seen = at_random(crops[chosen].float() / 255, rng)
+            seen = augment_crops(crops[chosen].float() / 255, rng)
             if rng.random() < 0.5:
                 seen = seen.flip(-1)
-            loss = torch.nn.functional.smooth_l1_loss(meter(seen) * SCALE, openings[chosen] * SCALE, beta=0.1)
+            loss = torch.nn.functional.smooth_l1_loss(
+                meter(seen) * OUTPUT_SCALE, openings[chosen] * OUTPUT_SCALE, beta=0.1
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet, save_syncnet, sync_loss
 
 from . import loop
-from .sequences import drawn_sequences
+from .sequences import load_takes
 from .sync_data import SyncClips, sync_clips
 from .vae_data import CACHE
 
@@ -43,10 +43,10 @@ CONFIG = {  # as upstream's files name its sizes; 2.6 M parameters
     },
 }
 LEARNING_RATE = 1e-3
-CLIPS, EACH = 8, 4  # of a step: clips, and windows of each
-LEAST_SHIFT = 3  # frames between windows of a clip
-SHARPNESS = 12.0  # cosines times this are the choice's logits
-CHOICE_WEIGHT = 1.0  # of the choice, beside the cross-entropy
+CLIPS_PER_STEP, WINDOWS_PER_CLIP = 8, 4  # of a step: clips, and windows of each
+MIN_SHIFT_FRAMES = 3  # frames between windows of a clip
+LOGIT_SCALE = 12.0  # cosines times this are the choice's logits
+CONTRASTIVE_WEIGHT = 1.0  # of the choice, beside the cross-entropy
 
 
 def build(seed: int = 0) -> SyncNet:
@@ -56,12 +56,14 @@ def build(seed: int = 0) -> SyncNet:
         return SyncNet.from_config(CONFIG).train().to(memory_format=torch.channels_last)
 
 
-def batch_of(clips: SyncClips, step: int, seed: int, count: int, each: int = EACH) -> tuple[Tensor, Tensor]:
+def make_batch(
+    clips: SyncClips, step: int, seed: int, count: int, each: int = WINDOWS_PER_CLIP
+) -> tuple[Tensor, Tensor]:
     """Pictures (count * each, 48, 32, 64) and sounds (count * each, 1, 80, 52) that go together, of `count` clips."""
     rng = np.random.default_rng((15487531, seed, step))
     pictures, sounds = [], []
     for clip in rng.choice(len(clips), count, replace=len(clips) < count):
-        starts = _apart(rng, clips.last_start, each)
+        starts = _spaced_starts(rng, clips.last_start, each)
         seen, heard = clips.windows(int(clip), starts)
         if rng.random() < 0.5:
             seen = seen.flip(-1)
@@ -71,20 +73,20 @@ def batch_of(clips: SyncClips, step: int, seed: int, count: int, each: int = EAC
     return torch.cat(pictures), torch.cat(sounds)
 
 
-def loss_of(net: SyncNet, pictures: Tensor, sounds: Tensor, each: int) -> tuple[Tensor, dict[str, float]]:
+def compute_loss(net: SyncNet, pictures: Tensor, sounds: Tensor, each: int) -> tuple[Tensor, dict[str, float]]:
     """The loss of pairs that belong together, and its parts: every wrong pair is as long a shift or another clip."""
     seen, heard = net(pictures, sounds)
     count = len(seen)
     cosines = (seen @ heard.T).float()
     own = torch.arange(count, device=cosines.device)
-    choice = (F.cross_entropy(cosines * SHARPNESS, own) + F.cross_entropy(cosines.T * SHARPNESS, own)) / 2
+    choice = (F.cross_entropy(cosines * LOGIT_SCALE, own) + F.cross_entropy(cosines.T * LOGIT_SCALE, own)) / 2
     # For the cross-entropy each window of faces is paired with its own sound, and with the next one of its clip.
     other = own - own % each + (own + 1) % each
     right = torch.cat([torch.ones(count), torch.zeros(count)]).to(cosines)
-    even = sync_loss(seen.repeat(2, 1).float(), torch.cat([heard, heard[other]]).float(), right)
+    pairwise_loss = sync_loss(seen.repeat(2, 1).float(), torch.cat([heard, heard[other]]).float(), right)
     found = (cosines.diagonal() > cosines[own, other]).float().mean()
-    parts = {"even": even.item(), "choice": choice.item(), "before the shifted": found.item()}
-    return even + CHOICE_WEIGHT * choice, parts
+    parts = {"even": pairwise_loss.item(), "choice": choice.item(), "before the shifted": found.item()}
+    return pairwise_loss + CONTRASTIVE_WEIGHT * choice, parts
 
 
 def train(
@@ -92,15 +94,19 @@ def train(
     budget: loop.Budget,
     run: Path | None = None,
     start: Mapping[str, Tensor] | None = None,
-    count: int = CLIPS,
+    count: int = CLIPS_PER_STEP,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Trains on `count` clips a step; returns the averaged weights. The rest is `loop.fit`'s."""
 
-    def loss_at(net: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
-        pictures, sounds = batch_of(clips, step, budget.seed, count)
-        return loss_of(net, pictures.to(device, memory_format=torch.channels_last), sounds.to(device), EACH)
+    def loss_at(
+        net: nn.Module, step: int, fraction_done: float, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        pictures, sounds = make_batch(clips, step, budget.seed, count)
+        return compute_loss(
+            net, pictures.to(device, memory_format=torch.channels_last), sounds.to(device), WINDOWS_PER_CLIP
+        )
 
     return loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress)
 
@@ -112,10 +118,10 @@ def save(state: Mapping[str, Tensor], path: Path) -> None:
     save_syncnet(net.half(), path)
 
 
-def _apart(rng: np.random.Generator, last: int, count: int) -> list[int]:
+def _spaced_starts(rng: np.random.Generator, last: int, count: int) -> list[int]:
     """`count` starts from 0 to `last`, none two nearer than LEAST_SHIFT, in any order."""
-    free = np.sort(rng.integers(0, last - LEAST_SHIFT * (count - 1) + 1, count))
-    return [int(at) for at in rng.permutation(free + LEAST_SHIFT * np.arange(count))]
+    free = np.sort(rng.integers(0, last - MIN_SHIFT_FRAMES * (count - 1) + 1, count))
+    return [int(at) for at in rng.permutation(free + MIN_SHIFT_FRAMES * np.arange(count))]
 
 
 def main() -> None:
@@ -123,11 +129,11 @@ def main() -> None:
     loop.add_arguments(parser, RUN, minutes=25, learning_rate=LEARNING_RATE)
     parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips")
-    parser.add_argument("--batch", type=int, default=CLIPS, help="clips of a step; more on a GPU")
+    parser.add_argument("--batch", type=int, default=CLIPS_PER_STEP, help="clips of a step; more on a GPU")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     budget = loop.budget_from(options)
-    drawn = drawn_sequences(options.clips, options.cache)
+    drawn = load_takes(options.clips, options.cache)
     loop.logger.info("%d clips", len(drawn))
     start = load_syncnet(options.start).state_dict() if options.start else None
     clips = sync_clips(drawn.crops, drawn.waveforms)

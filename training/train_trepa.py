@@ -24,12 +24,12 @@ from latentsync_core.trepa.video_encoder import (
     VideoEncoder,
     VideoEncoderConfig,
     from_transformers,
-    prepare_clips,
+    preprocess_clips,
     save_video_encoder,
 )
 
 from . import loop
-from .sequences import drawn_sequences
+from .sequences import load_takes
 from .vae_data import CACHE
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ CONFIGS = {
 WEIGHTS = {"loss": loop.WEIGHTS / "trepa.safetensors", "judge": loop.WEIGHTS / "trepa_judge.safetensors"}
 SEEDS = {"loss": 0, "judge": 1}
 LEARNING_RATE = 1e-3
-WINDOWS = 8  # of a step
-HIDDEN = 0.8  # of the tubes
+WINDOWS_PER_STEP = 8  # of a step
+MASK_RATIO = 0.8  # of the tubes
 DECODER = {"decoder_hidden_size": 96, "decoder_num_hidden_layers": 2, "decoder_num_attention_heads": 3}
-SETTLED_ON = 400  # windows whose features' means and deviations the last norm takes out
+STANDARDIZATION_WINDOWS = 400  # windows whose features' means and deviations the last norm takes out
 
 
 def build(config: VideoEncoderConfig, seed: int = 0) -> VideoMAEForPreTraining:
@@ -65,7 +65,7 @@ def build(config: VideoEncoderConfig, seed: int = 0) -> VideoMAEForPreTraining:
         ).train()  # fmt: skip
 
 
-def windows_of(crops: Sequence[np.ndarray], step: int, seed: int, count: int, config: VideoEncoderConfig) -> Tensor:
+def sample_windows(crops: Sequence[np.ndarray], step: int, seed: int, count: int, config: VideoEncoderConfig) -> Tensor:
     """(count, 3, 16, size, size) in [0, 1], of other clips each: mirrored at random, under other lights.
 
     `crops` are clips (n, 3, 128, 128) uint8.
@@ -75,25 +75,25 @@ def windows_of(crops: Sequence[np.ndarray], step: int, seed: int, count: int, co
     for clip in rng.choice(len(crops), count, replace=len(crops) < count):
         at = int(rng.integers(0, len(crops[clip]) - config.frames + 1))
         window = torch.from_numpy(np.array(crops[clip][at : at + config.frames])).float() / 127.5 - 1
-        window = prepare_clips(window.transpose(0, 1)[None], config.size)[0]  # f c h w -> c f h w
+        window = preprocess_clips(window.transpose(0, 1)[None], config.size)[0]  # f c h w -> c f h w
         gains = torch.from_numpy(rng.uniform(0.85, 1.1, (3, 1, 1, 1)).astype(np.float32))
         window = (window * gains + float(rng.uniform(-0.04, 0.04))).clamp(0, 1)
         found.append(window.flip(-1) if rng.random() < 0.5 else window)
     return torch.stack(found)
 
 
-def hidden_of(step: int, seed: int, count: int, config: VideoEncoderConfig) -> Tensor:
+def sample_tube_masks(step: int, seed: int, count: int, config: VideoEncoderConfig) -> Tensor:
     """(count, tubes) bool, true where a tube is hidden, as many in every window: in turn all of a place's, and any."""
     rng = np.random.default_rng((15487577, seed, step))
     places, moments = (config.size // config.patch) ** 2, config.frames // config.tubelet
-    few = round(HIDDEN * places)
-    hidden = np.zeros((count, moments * places), bool)
-    for number, row in enumerate(hidden):
+    masked_places = round(MASK_RATIO * places)
+    masked = np.zeros((count, moments * places), bool)
+    for number, row in enumerate(masked):
         if number % 2:
-            row[rng.choice(len(row), few * moments, replace=False)] = True
+            row[rng.choice(len(row), masked_places * moments, replace=False)] = True
         else:
-            row.reshape(moments, places)[:, rng.choice(places, few, replace=False)] = True
-    return torch.from_numpy(hidden)
+            row.reshape(moments, places)[:, rng.choice(places, masked_places, replace=False)] = True
+    return torch.from_numpy(masked)
 
 
 def train(
@@ -102,32 +102,34 @@ def train(
     budget: loop.Budget,
     run: Path | None = None,
     start: Mapping[str, Tensor] | None = None,
-    count: int = WINDOWS,
+    count: int = WINDOWS_PER_STEP,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> VideoEncoder:
     """Trains on `count` windows a step; returns the encoder, settled. The rest is `loop.fit`'s."""
 
-    def loss_at(model: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
-        clips = windows_of(crops, step, budget.seed, count, config).transpose(1, 2)  # b c f h w -> b f c h w
-        hidden = hidden_of(step, budget.seed, count, config)
-        loss = model(clips.to(device), bool_masked_pos=hidden.to(device)).loss
+    def loss_at(
+        model: nn.Module, step: int, fraction_done: float, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        clips = sample_windows(crops, step, budget.seed, count, config).transpose(1, 2)  # b c f h w -> b f c h w
+        masked = sample_tube_masks(step, budget.seed, count, config)
+        loss = model(clips.to(device), bool_masked_pos=masked.to(device)).loss
         return loss, {"hidden": loss.item()}
 
     model = build(config, budget.seed)
     model.load_state_dict(loop.fit(model, loss_at, budget, run, start, stop_after, on_progress))
-    return settled(from_transformers(model.cpu()), crops, SETTLED_ON)
+    return standardize_features(from_transformers(model.cpu()), crops, STANDARDIZATION_WINDOWS)
 
 
 @torch.no_grad()
-def settled(encoder: VideoEncoder, crops: Sequence[np.ndarray], windows: int) -> VideoEncoder:
+def standardize_features(encoder: VideoEncoder, crops: Sequence[np.ndarray], windows: int) -> VideoEncoder:
     """The encoder with a last norm under which every feature has mean 0 and deviation 1 over these clips.
 
     Masked autoencoding leaves all clips' features pointing the same way; so cosines tell clips apart, as those of the
     fine-tuned ViT-g do, whose last norm was trained.
     """
     encoder.fc_norm.reset_parameters()
-    found = torch.cat([encoder(windows_of(crops, step, 0, 8, encoder.config)) for step in range(-(-windows // 8))])
+    found = torch.cat([encoder(sample_windows(crops, step, 0, 8, encoder.config)) for step in range(-(-windows // 8))])
     mean, deviation = found.mean(0), found.std(0).clamp(min=1e-4)
     encoder.fc_norm.weight.copy_(1 / deviation)
     encoder.fc_norm.bias.copy_(-mean / deviation)
@@ -140,7 +142,7 @@ def main() -> None:
     parser.add_argument("--which", choices=CONFIGS, default="loss", help="the encoder to train against, or to judge by")
     parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips")
-    parser.add_argument("--batch", type=int, default=WINDOWS, help="windows of a step; more on a GPU")
+    parser.add_argument("--batch", type=int, default=WINDOWS_PER_STEP, help="windows of a step; more on a GPU")
     parser.add_argument("--out", type=Path, help="where the weights go, if not to their usual place")
     parser.set_defaults(run=None, seed=None)
     options = parser.parse_args()
@@ -149,7 +151,7 @@ def main() -> None:
     if options.start:
         parser.error("An encoder alone can't go on; leave --from out, or keep the folder of its checkpoint.")
     budget = loop.budget_from(options)
-    drawn = drawn_sequences(options.clips, options.cache)
+    drawn = load_takes(options.clips, options.cache)
     loop.logger.info("%d clips", len(drawn))
     encoder = train(drawn.crops, CONFIGS[options.which], budget, options.run, count=options.batch,
                     on_progress=loop.reporter())  # fmt: skip

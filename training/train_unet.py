@@ -36,14 +36,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask
-from latentsync_core.models.checkpoints.network_file import config_in, save_network
+from latentsync_core.models.checkpoints.network_file import read_config, save_network
 from latentsync_core.models.unet.config import MotionConfig, UNetConfig
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoise import NOISE_SCHEDULE
 
 from . import loop
 from .crops import RESOLUTION
-from .features import SIDE, Features, features
+from .features import LATENT_SIZE, Features, features
 from .sequences import other_take
 from .train_vae import WEIGHTS as VAE_WEIGHTS
 from .vae_data import CACHE, mouth_weights
@@ -58,21 +58,28 @@ CONFIG = UNetConfig(
 LEARNING_RATE = 6e-4
 AVERAGING = 0.998
 WINDOW = 16  # frames
-SHARED = 0.5  # of the noise's variance is common to all frames of a window
-SILENT = 0.1  # of the windows hear zeros
-QUIET = 0.08  # of the windows show a closed mouth and hear a recording of nothing
-DUBBED = 0.75  # of the windows that can be show the other take
-BEGUN = 18  # frames after which everybody has begun to speak: in the pause before, both mouths are closed, and agree
-FAINT = 0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
+NOISE_SHARING = 0.5  # of the noise's variance is common to all frames of a window
+AUDIO_DROPOUT = 0.1  # of the windows hear zeros
+SILENT_RECORDING_SHARE = 0.08  # of the windows show a closed mouth and hear a recording of nothing
+DUB_SHARE = 0.75  # of the windows that can be show the other take
+SPEECH_START_FRAME = (
+    18  # frames after which everybody has begun to speak: in the pause before, both mouths are closed, and agree
+)
+LOW_NOISE_SHARE = (
+    0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
+)
 SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
-PATCH = 4  # latents a side, over which an error counts on the whole
-COARSE = 4.0  # what that weighs
-READERS = (".attn2.to_k.weight", ".attn2.to_v.weight")  # endings of the names of the weights that read its states
+COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
+COARSE_WEIGHT = 4.0  # what that weighs
+AUDIO_PROJECTIONS = (
+    ".attn2.to_k.weight",
+    ".attn2.to_v.weight",
+)  # endings of the names of the weights that read its states
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class WindowBatch:
     """What a step learns from; b windows of f frames."""
 
     clean: Tensor  # (b, 4, f, 16, 16)
@@ -81,8 +88,8 @@ class Windows:
     noise: Tensor  # as `clean`
     steps: Tensor  # (b,) of the diffusion
 
-    def to(self, device: torch.device) -> Windows:
-        return Windows(*(getattr(self, part).to(device) for part in self.__dataclass_fields__))
+    def to(self, device: torch.device) -> WindowBatch:
+        return WindowBatch(*(getattr(self, part).to(device) for part in self.__dataclass_fields__))
 
 
 def build(seed: int = 0) -> UNet:
@@ -97,21 +104,23 @@ def build(seed: int = 0) -> UNet:
     return unet.train()
 
 
-def channel_sizes(data: Features) -> Tensor:
+def measure_channel_rms(data: Features) -> Tensor:
     """(384,) root mean squares of what is heard in the first clips."""
-    return torch.from_numpy(np.array(data.heard[:SCALE_CLIPS], np.float32)).square().mean((0, 1, 2)).sqrt()
+    return torch.from_numpy(np.array(data.audio_features[:SCALE_CLIPS], np.float32)).square().mean((0, 1, 2)).sqrt()
 
 
-def reading(state: Mapping[str, Tensor], sizes: Tensor) -> dict[str, Tensor]:
-    """The weights of a network that was trained on states divided by `sizes`, for the states as they are.
+def fold_channel_rms(state: Mapping[str, Tensor], channel_rms: Tensor) -> dict[str, Tensor]:
+    """The weights of a network that was trained on states divided by `channel_rms`, for the states as they are.
 
     With the sizes' reciprocals it goes the other way.
     """
-    return {key: value / sizes.to(value) if key.endswith(READERS) else value for key, value in state.items()}
+    return {
+        key: value / channel_rms.to(value) if key.endswith(AUDIO_PROJECTIONS) else value for key, value in state.items()
+    }
 
 
-def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) -> Windows:
-    """The windows of this step: of `count` clips, at any time. What is heard comes divided by `sizes`.
+def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms: Tensor) -> WindowBatch:
+    """The windows of this step: of `count` clips, at any time. What is heard comes divided by `channel_rms`.
 
     Diffusion steps are spread over the schedule, three of four in its noisier half.
     """
@@ -120,62 +129,64 @@ def windows_of(data: Features, step: int, seed: int, count: int, sizes: Tensor) 
     clean, condition, audio = [], [], []
     for clip in rng.choice(len(data), count, replace=len(data) < count):
         at = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
-        closed = data.closed(WINDOW) if rng.random() < QUIET else ()
-        if len(closed):
-            clip, at = (int(v) for v in rng.choice(closed))
+        closed_mouth_windows = data.closed_mouth_windows(WINDOW) if rng.random() < SILENT_RECORDING_SHARE else ()
+        if len(closed_mouth_windows):
+            clip, at = (int(v) for v in rng.choice(closed_mouth_windows))
             begin = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
-            heard = data.silence(int(rng.integers(0, len(data.quiet))), range(begin, begin + WINDOW))
+            audio_features = data.silence(
+                int(rng.integers(0, len(data.silence_features))), range(begin, begin + WINDOW)
+            )
         else:
-            heard = data.audio(int(clip), range(at, at + WINDOW))
+            audio_features = data.audio(int(clip), range(at, at + WINDOW))
         clean.append(_latents(data.whole, clip, at))
-        condition.append(condition_of(data, rng, clip, at))
-        audio.append(torch.zeros_like(heard) if rng.random() < SILENT else heard / sizes)
+        condition.append(make_condition(data, rng, clip, at))
+        audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
     places = (rng.permutation(count) + rng.random(count)) / count
-    places = np.interp(places, (0, FAINT, 1), (0, 0.5, 1))
-    shape = (count, 4, WINDOW, SIDE, SIDE)
+    places = np.interp(places, (0, LOW_NOISE_SHARE, 1), (0, 0.5, 1))
+    shape = (count, 4, WINDOW, LATENT_SIZE, LATENT_SIZE)
     common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
-    return Windows(
+    return WindowBatch(
         torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
         torch.stack(condition).transpose(1, 2),
         torch.stack(audio),
-        math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own,
-        torch.from_numpy((places * len(signal_shares())).astype(np.int64)),
+        math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
+        torch.from_numpy((places * len(alphas_cumprod())).astype(np.int64)),
     )
 
 
-def condition_of(data: Features, rng: np.random.Generator, clip: int, at: int) -> Tensor:
+def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int) -> Tensor:
     """(16, 9, 16, 16): mask, masked and reference latents of a window, of a dub or with a reference apart from it."""
     starts = np.arange(data.whole.shape[1] - WINDOW + 1)
     other = int(rng.choice(starts[abs(starts - at) >= WINDOW]))
-    if rng.random() < DUBBED and at >= BEGUN:
+    if rng.random() < DUB_SHARE and at >= SPEECH_START_FRAME:
         seen = _latents(data.masked, other_take(clip), at), _latents(data.whole, other_take(clip), at)
     else:
         seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
-    return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, SIDE, SIDE), *seen], dim=1)
+    return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE), *seen], dim=1)
 
 
-def noisy(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
+def add_noise(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
     """Clean latents (b, 4, f, h, w) with as much noise as they have at diffusion steps (b,)."""
-    share = signal_shares().to(clean)[steps].view(-1, 1, 1, 1, 1)
+    share = alphas_cumprod().to(clean)[steps].view(-1, 1, 1, 1, 1)
     return share.sqrt() * clean + (1 - share).sqrt() * noise
 
 
-def loss_of(unet: nn.Module, windows: Windows) -> tuple[Tensor, dict[str, float]]:
+def compute_loss(unet: nn.Module, windows: WindowBatch) -> tuple[Tensor, dict[str, float]]:
     """The weighted error of the predicted noise, and what the plain one is, at all pixels and at the mouth."""
-    sample = noisy(windows.clean, windows.noise, windows.steps)
+    sample = add_noise(windows.clean, windows.noise, windows.steps)
     predicted = unet(torch.cat([sample, windows.condition], dim=1), windows.steps, windows.audio).float()
-    off = predicted - windows.noise
-    error = off.square()
-    share = signal_shares().to(off)[windows.steps].view(-1, 1, 1, 1, 1)
+    residual = predicted - windows.noise
+    error = residual.square()
+    share = alphas_cumprod().to(residual)[windows.steps].view(-1, 1, 1, 1, 1)
     ratio = share / (1 - share)
-    by_step = (1 + ratio).clamp(max=SNR_CAP) / ratio
-    at_mouth = _importance().to(error)
-    weighted = error * at_mouth
-    fine = (weighted * by_step).mean()
-    on_the_whole = F.avg_pool3d(off, (WINDOW, PATCH, PATCH)).square()
-    coarse = (on_the_whole * by_step).mean()
+    step_weight = (1 + ratio).clamp(max=SNR_CAP) / ratio
+    mouth_weight = _mouth_weights().to(error)
+    weighted = error * mouth_weight
+    fine = (weighted * step_weight).mean()
+    coarse_error = F.avg_pool3d(residual, (WINDOW, COARSE_PATCH, COARSE_PATCH)).square()
+    coarse = (coarse_error * step_weight).mean()
     parts = {"loss": fine, "on the whole": coarse, "noise": error.mean(), "at the mouth": weighted.mean()}
-    return fine + COARSE * coarse, {name: value.item() for name, value in parts.items()}
+    return fine + COARSE_WEIGHT * coarse, {name: value.item() for name, value in parts.items()}
 
 
 def train(
@@ -189,15 +200,19 @@ def train(
 ) -> dict[str, Tensor]:
     """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
 
-    `start` and what is returned read Whisper's states as they are; those of a checkpoint don't, see `reading`.
+    `start` and what is returned read Whisper's states as they are; those of a checkpoint don't, see `fold_channel_rms`.
     """
-    sizes = channel_sizes(data)
+    channel_rms = measure_channel_rms(data)
 
-    def loss_at(unet: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
-        return loss_of(unet, windows_of(data, step, budget.seed, count, sizes).to(device))
+    def loss_at(
+        unet: nn.Module, step: int, fraction_done: float, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        return compute_loss(unet, sample_windows(data, step, budget.seed, count, channel_rms).to(device))
 
-    start = reading(start, 1 / sizes) if start else None
-    return reading(loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress), sizes)
+    start = fold_channel_rms(start, 1 / channel_rms) if start else None
+    return fold_channel_rms(
+        loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress), channel_rms
+    )
 
 
 def save(state: Mapping[str, Tensor], path: Path) -> None:
@@ -211,13 +226,13 @@ def load(path: Path = WEIGHTS) -> UNet:
     """The U-Net of a file that `save` wrote, by the config in it, in float32."""
     from safetensors.torch import load_file
 
-    unet = UNet.from_config(UNetConfig.from_dict(config_in(path)))
+    unet = UNet.from_config(UNetConfig.from_dict(read_config(path)))
     unet.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     return unet.eval().requires_grad_(False)
 
 
 @functools.cache
-def signal_shares() -> Tensor:
+def alphas_cumprod() -> Tensor:
     """(1000,) of a noisy latent's variance, the share that is the picture's, by diffusion step."""
     from diffusers import DDIMScheduler
 
@@ -225,13 +240,13 @@ def signal_shares() -> Tensor:
 
 
 @functools.cache
-def _importance() -> Tensor:
-    weights = mouth_weights(SIDE)
+def _mouth_weights() -> Tensor:
+    weights = mouth_weights(LATENT_SIZE)
     return weights / weights.mean()
 
 
-def _latents(of: np.ndarray, clip: int, at: int) -> Tensor:
-    return torch.from_numpy(np.array(of[clip, at : at + WINDOW])).float()
+def _latents(values: np.ndarray, clip: int, at: int) -> Tensor:
+    return torch.from_numpy(np.array(values[clip, at : at + WINDOW])).float()
 
 
 def main() -> None:

@@ -20,19 +20,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.errors import ModelError
-from latentsync_core.models.vae import SCALING, DiffusersCodec
+from latentsync_core.models.vae import SCALING_FACTOR, DiffusersCodec
 
 from . import loop
 from .crops import RESOLUTION
-from .sequences import drawn_sequences
-from .vae_data import CACHE, Batch, batch_of, drawn_crops
+from .sequences import load_takes
+from .vae_data import CACHE, Batch, load_or_render_crops, make_batch
 
 WEIGHTS = loop.WEIGHTS / "vae.safetensors"
 RUN = loop.RUNS / "vae"
 LEARNING_RATE = 1.5e-3
-STEP_PIXELS = 8 * 64 * 64  # of a step, of all its pictures together
-EVERY = 5  # crops of a talking clip, which change little from one to the next
-WHOLE_FROM = 0.7  # of the way; from there on whole crops only, as the model will see them
+PIXELS_PER_STEP = 8 * 64 * 64  # of a step, of all its pictures together
+CROP_STRIDE = 5  # crops of a talking clip, which change little from one to the next
+WHOLE_CROPS_FROM = 0.7  # of the way; from there on whole crops only, as the model will see them
 CONFIG = {  # as diffusers names its sizes; 1.3 M parameters
     "_class_name": "AutoencoderKL",
     "act_fn": "silu",
@@ -45,7 +45,7 @@ CONFIG = {  # as diffusers names its sizes; 1.3 M parameters
     "layers_per_block": 1,
     "norm_num_groups": 8,
     "sample_size": RESOLUTION,
-    "scaling_factor": SCALING,
+    "scaling_factor": SCALING_FACTOR,
 }
 KL_WEIGHT = 2e-4  # of a latent value's divergence, beside a pixel's error; some 2e-7 of the sums over a crop
 GRADIENT_WEIGHT, COARSE_WEIGHT = 1.0, 0.5  # of the errors of slopes and of smaller pictures, beside the pixels' own
@@ -58,7 +58,7 @@ def build(seed: int = 0) -> nn.Module:
         return DiffusersCodec.from_config(CONFIG).vae.requires_grad_(True).train().to(memory_format=torch.channels_last)
 
 
-def loss_of(vae: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, float]]:
+def compute_loss(vae: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch, and its parts; `noise` (n, 4, P / 8, P / 8) draws from the encoder's distribution."""
     posterior = vae.encode(batch.pictures).latent_dist
     seen = vae.decode(posterior.mean + posterior.std * noise).sample
@@ -78,20 +78,22 @@ def train(
     budget: loop.Budget,
     run: Path | None = None,
     start: Mapping[str, Tensor] | None = None,
-    step_pixels: int = STEP_PIXELS,
+    step_pixels: int = PIXELS_PER_STEP,
     decoder_only: bool = False,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Trains on (N, 3, 128, 128) uint8 crops; returns the averaged weights. The rest is `loop.fit`'s."""
 
-    def loss_at(vae: nn.Module, step: int, way: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
-        batch = batch_of(crops, step, budget.seed, step_pixels, way >= WHOLE_FROM)
+    def loss_at(
+        vae: nn.Module, step: int, fraction_done: float, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        batch = make_batch(crops, step, budget.seed, step_pixels, fraction_done >= WHOLE_CROPS_FROM)
         pictures = batch.pictures.to(device, memory_format=torch.channels_last)
         side = pictures.shape[-1] // 8
         draw = torch.Generator().manual_seed(budget.seed * 1_000_003 + step)
         noise = torch.randn(len(pictures), 4, side, side, generator=draw).to(device)
-        return loss_of(vae, Batch(pictures, batch.weights.to(device)), noise)
+        return compute_loss(vae, Batch(pictures, batch.weights.to(device)), noise)
 
     vae = build(budget.seed)
     if decoder_only:
@@ -108,9 +110,9 @@ def with_unit_latents(state: dict[str, Tensor], crops: np.ndarray) -> dict[str, 
     """
     codec = DiffusersCodec.from_config(CONFIG)
     codec.vae.load_state_dict(state)
-    latents = codec.encode(torch.from_numpy(np.array(crops)).float() / 127.5 - 1) / SCALING
+    latents = codec.encode(torch.from_numpy(np.array(crops)).float() / 127.5 - 1) / SCALING_FACTOR
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    factor = 1 / (SCALING * deviation)
+    factor = 1 / (SCALING_FACTOR * deviation)
     state = {key: value.clone() for key, value in state.items()}
     into, out = "quant_conv", "post_quant_conv"
     # Before: the means become (mean - centre) * factor; the logarithms of the variances follow.
@@ -156,15 +158,15 @@ def main() -> None:
     parser.add_argument("--decoder-only", action="store_true", help="keep the encoder that --from has, and its latents")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn crops")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
-    parser.add_argument("--pixels", type=int, default=STEP_PIXELS, help="of a step; many more on a GPU")
+    parser.add_argument("--pixels", type=int, default=PIXELS_PER_STEP, help="of a step; many more on a GPU")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     if options.decoder_only and not options.start:
         parser.error("--decoder-only goes on from weights: name them with --from.")
     budget = loop.budget_from(options)
-    crops = drawn_crops(options.people, options.each, options.cache, options.workers)
+    crops = load_or_render_crops(options.people, options.each, options.cache, options.workers)
     if options.clips:
-        talking = drawn_sequences(options.clips, options.cache).crops[:, ::EVERY]
+        talking = load_takes(options.clips, options.cache).crops[:, ::CROP_STRIDE]
         crops = np.concatenate([crops, talking.reshape(-1, *crops.shape[1:])])
     start = load(options.start).vae.state_dict() if options.start else None
     state = train(

@@ -26,7 +26,7 @@ CACHE = Path(__file__).parent / "cache"
 MASKED_SHARE = 0.15  # of the pictures are shown with the mouth's region grey, as the U-Net's masked input is
 MOUTH_CENTRE, MOUTH_SPREAD = (91.0, 64.0), (17.0, 24.0)  # row, column of a 128-pixel crop; standard deviations
 MOUTH_WEIGHT = 5.0  # of an error at the mouth's centre; 1 far from it
-PATCHES = (64, 96, 128)  # pixels a side: parts of crops teach as much as whole ones, at a fraction of the time
+PATCH_SIZES = (64, 96, 128)  # pixels a side: parts of crops teach as much as whole ones, at a fraction of the time
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Batch:
     weights: Tensor
 
 
-def drawn_crops(people: int, each: int, folder: Path = CACHE, workers: int = 1) -> np.ndarray:
+def load_or_render_crops(people: int, each: int, folder: Path = CACHE, workers: int = 1) -> np.ndarray:
     """(people * each, 3, 128, 128) uint8 of the first training people, read from `folder`; drawn if they aren't there.
 
     Mouths babble and move freely (`train_meter.person_crops`), so neither a voice nor a test sentence is needed. Raises
@@ -64,10 +64,10 @@ def drawn_crops(people: int, each: int, folder: Path = CACHE, workers: int = 1) 
     return np.load(path, mmap_mode="r")
 
 
-def batch_of(crops: np.ndarray, step: int, seed: int, pixels: int, whole: bool) -> Batch:
+def make_batch(crops: np.ndarray, step: int, seed: int, pixels: int, whole: bool) -> Batch:
     """The batch of this step, about `pixels` pixels in all: patches of one size, whole crops where `whole` is set."""
     rng = np.random.default_rng((15487499, seed, step))
-    size = RESOLUTION if whole else int(rng.choice(PATCHES))
+    size = RESOLUTION if whole else int(rng.choice(PATCH_SIZES))
     count = max(1, pixels // size**2)
     places = rng.choice(len(crops), count, replace=len(crops) < count)
     keep, importance = mouth_mask(RESOLUTION), mouth_weights(RESOLUTION)

@@ -16,17 +16,17 @@ from .espeak import Phoneme
 from .mouth import MouthShape
 
 PARAMETERS = ("opening", "jaw", "width", "rounding", "upper_teeth", "lower_teeth", "tongue", "press")
-LEAD = 0.075  # seconds over which a sound announces itself
-LAG = 0.085  # seconds over which it fades
-CLOSED_FOR = 0.052  # seconds that p, b and m stay shut at least: longer than a frame at 24 fps lasts
-CLOSING = 0.045  # seconds from half open to shut, and back
-SHORTEST_PAUSE = 0.11  # seconds of silence that close the mouth
-SETTLING = 0.09  # seconds that closing into silence and opening out of it take
-FULL_LENGTH = 0.085  # seconds that a vowel needs to reach its target
-FIXED = ("width", "rounding", "press")
+LEAD_SECONDS = 0.075  # seconds over which a sound announces itself
+LAG_SECONDS = 0.085  # seconds over which it fades
+MIN_CLOSURE_SECONDS = 0.052  # seconds that p, b and m stay shut at least: longer than a frame at 24 fps lasts
+CLOSURE_RAMP_SECONDS = 0.045  # seconds from half open to shut, and back
+MIN_PAUSE_SECONDS = 0.11  # seconds of silence that close the mouth
+SILENCE_RAMP_SECONDS = 0.09  # seconds that closing into silence and opening out of it take
+FULL_VOWEL_SECONDS = 0.085  # seconds that a vowel needs to reach its target
+LIP_PARAMETERS = ("width", "rounding", "press")
 LANGUAGE_CHANGE = re.compile(r"\([^)]*\)?")  # espeak-ng's "(en)" where a word is foreign
-MARKS = "ˈˌːˑ̩̯̃̆ʲʰ̪‿~'_:;-."
-PULL = 0.02  # of the resting shape, where no sound insists
+IGNORED_SYMBOLS = "ˈˌːˑ̩̯̃̆ʲʰ̪‿~'_:;-."
+REST_DOMINANCE = 0.02  # of the resting shape, where no sound insists
 REST = (0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 0.2, 0.0)
 
 # opening, jaw, width, rounding, upper teeth, lower teeth, tongue, press; dominance of the opening, of the lips
@@ -84,7 +84,7 @@ TARGETS: dict[str, tuple[float, ...]] = {
     "j": (0.07, 0.04, 1.12, 0.0, 0.70, 0.40, 0.70, 0, 0.7, 0.7),
     "h": (0.12, 0.10, 1.00, 0.0, 0.45, 0.10, 0.20, 0, 0.15, 0.1),
 }  # fmt: skip
-SAME_AS = {
+PHONE_ALIASES = {
     "ɚ": "ɜ", "ɝ": "ɜ", "ᵻ": "ɪ", "ɒ": "ɔ", "ɘ": "ə", "ʏ": "y", "ɯ": "u", "g": "ɡ", "ɫ": "l", "ɭ": "l", "ʀ": "ʁ",
     "χ": "x", "ɦ": "h", "ʔ": "h", "c": "k", "ɟ": "ɡ", "ɕ": "ʃ", "ʑ": "ʒ", "ʂ": "ʃ", "ʐ": "ʒ", "ɱ": "m", "ɳ": "n",
     "ɻ": "ɹ", "ʝ": "j", "ɸ": "f", "ʋ": "v", "ʈ": "t", "ɖ": "d", "ɽ": "ɾ", "ɵ": "ø", "ʉ": "ʊ", "ʍ": "w", "ɶ": "œ",
@@ -95,7 +95,7 @@ CLOSURES = frozenset("pbm")
 
 
 @dataclass(frozen=True)
-class Manner:
+class Articulation:
     """How somebody articulates."""
 
     size: float = 1.0  # of every opening
@@ -114,13 +114,13 @@ class Sound:
     stressed: bool = False
 
 
-def sounds_of(phonemes: tuple[Phoneme, ...]) -> list[Sound]:
+def split_phonemes(phonemes: tuple[Phoneme, ...]) -> list[Sound]:
     """Takes phonemes apart into single sounds (a diphthong is two); what has no target of its own is left out, and
     neighbouring silences are joined, those too short for a pause go to the next sound."""
     found: list[Sound] = []
     for phoneme in phonemes:
         symbol = LANGUAGE_CHANGE.sub("", phoneme.symbol)
-        letters = [SAME_AS.get(c, c) for c in symbol if c not in MARKS]
+        letters = [PHONE_ALIASES.get(c, c) for c in symbol if c not in IGNORED_SYMBOLS]
         keys = [c for c in letters if c in TARGETS]
         if not keys and not phoneme.symbol.strip():
             if found and found[-1].key == "":
@@ -132,15 +132,15 @@ def sounds_of(phonemes: tuple[Phoneme, ...]) -> list[Sound]:
         for index, key in enumerate(keys):
             start = phoneme.start + index * length
             found.append(Sound(key, start, start + length, "ˈ" in phoneme.symbol))
-    return _without_blanks(found)
+    return _merge_short_silences(found)
 
 
-def _without_blanks(sounds: list[Sound]) -> list[Sound]:
+def _merge_short_silences(sounds: list[Sound]) -> list[Sound]:
     """Gives every silence too short for a pause to the sound after it: espeak-ng marks glides and taps so."""
     kept: list[Sound] = []
     waiting: float | None = None
     for sound in sounds:
-        if not sound.key and sound.end - sound.start < SHORTEST_PAUSE:
+        if not sound.key and sound.end - sound.start < MIN_PAUSE_SECONDS:
             waiting = sound.start if waiting is None else waiting
             continue
         if waiting is not None:
@@ -153,62 +153,65 @@ def _without_blanks(sounds: list[Sound]) -> list[Sound]:
 class MouthMotion:
     """The mouth over time: callable at any moments, so at any frame rate."""
 
-    def __init__(self, sounds: list[Sound], manner: Manner | None = None):
-        self.manner = manner or Manner()
+    def __init__(self, sounds: list[Sound], articulation: Articulation | None = None):
+        self.articulation = articulation or Articulation()
         self.sounds = sounds
         spoken = [s for s in sounds if s.key]
         self._targets = np.array([self._target(s) for s in spoken] or [(*REST, 0, 0)])
         self._starts = np.array([s.start for s in spoken] or [0.0])
         self._ends = np.array([s.end for s in spoken] or [0.0])
-        shut = [_at_least(s, CLOSED_FOR) for s in spoken if s.key in CLOSURES]
+        shut = [_widened(s, MIN_CLOSURE_SECONDS) for s in spoken if s.key in CLOSURES]
         self.closures = np.array(shut or np.zeros((0, 2))).reshape(-1, 2)
-        quiet = [(s.start, s.end) for s in sounds if not s.key and s.end - s.start >= SHORTEST_PAUSE]
+        quiet = [(s.start, s.end) for s in sounds if not s.key and s.end - s.start >= MIN_PAUSE_SECONDS]
         self.silences = np.array(quiet or np.zeros((0, 2))).reshape(-1, 2)
 
     def __call__(self, times: np.ndarray) -> list[MouthShape]:
         """The mouth's shape at each of the (n,) seconds."""
         values = self.values(np.asarray(times, np.float64))
         return [
-            MouthShape(**dict(zip(PARAMETERS, map(float, row), strict=True)), smile=self.manner.smile) for row in values
+            MouthShape(**dict(zip(PARAMETERS, map(float, row), strict=True)), smile=self.articulation.smile)
+            for row in values
         ]
 
     def values(self, times: np.ndarray) -> np.ndarray:
         """(n, 8): PARAMETERS at the given seconds."""
-        slowness = self.manner.slowness
-        before = np.maximum(self._starts - times[:, None], 0) / (LEAD * slowness)
-        after = np.maximum(times[:, None] - self._ends, 0) / (LAG * slowness)
-        near = np.exp(-((before + after) ** 1.25) * 2.2)
+        slowness = self.articulation.slowness
+        before = np.maximum(self._starts - times[:, None], 0) / (LEAD_SECONDS * slowness)
+        after = np.maximum(times[:, None] - self._ends, 0) / (LAG_SECONDS * slowness)
+        dominance = np.exp(-((before + after) ** 1.25) * 2.2)
         centre = (self._starts + self._ends) / 2
         span = np.maximum((self._ends - self._starts) / 2, 0.02)
-        near = near * (0.55 + 0.45 * np.clip(1 - ((times[:, None] - centre) / span) ** 2, 0, 1))
-        drive = near * self._targets[:, _OPEN]
-        lips = near * self._targets[:, _LIPS]
+        dominance = dominance * (0.55 + 0.45 * np.clip(1 - ((times[:, None] - centre) / span) ** 2, 0, 1))
+        opening_dominance = dominance * self._targets[:, _OPEN]
+        lip_dominance = dominance * self._targets[:, _LIPS]
         rest = np.array(REST)
         out = np.empty((len(times), len(PARAMETERS)))
         for index, name in enumerate(PARAMETERS):
-            weight = lips if name in FIXED else drive
-            out[:, index] = (weight @ self._targets[:, index] + PULL * rest[index]) / (weight.sum(1) + PULL)
-        quiet = _gate(times, self.silences, SETTLING, inwards=True)
+            weight = lip_dominance if name in LIP_PARAMETERS else opening_dominance
+            out[:, index] = (weight @ self._targets[:, index] + REST_DOMINANCE * rest[index]) / (
+                weight.sum(1) + REST_DOMINANCE
+            )
+        quiet = _gate(times, self.silences, SILENCE_RAMP_SECONDS, inwards=True)
         out = out + quiet[:, None] * (rest - out)
-        shut = np.maximum(_gate(times, self.closures, CLOSING), 0)
+        shut = np.maximum(_gate(times, self.closures, CLOSURE_RAMP_SECONDS), 0)
         out[:, 0] *= 1 - shut
         out[:, 1] *= 1 - 0.6 * shut
         out[out[:, 0] < 0.002, 0] = 0
-        out[:, 0] *= self.manner.size
-        out[:, 1] = np.minimum(out[:, 1] * self.manner.size, out[:, 0] * 0.95 + 0.03)
-        out[:, 2] = 1 + (out[:, 2] - 1) * self.manner.width
+        out[:, 0] *= self.articulation.size
+        out[:, 1] = np.minimum(out[:, 1] * self.articulation.size, out[:, 0] * 0.95 + 0.03)
+        out[:, 2] = 1 + (out[:, 2] - 1) * self.articulation.width
         return out
 
     def _target(self, sound: Sound) -> tuple[float, ...]:
         target = list(TARGETS[sound.key])
         if sound.key in VOWELS:
-            reached = min(1.0, 0.62 + 0.38 * (sound.end - sound.start) / FULL_LENGTH)
+            reached = min(1.0, 0.62 + 0.38 * (sound.end - sound.start) / FULL_VOWEL_SECONDS)
             for index in (0, 1):
                 target[index] *= reached * (1.10 if sound.stressed else 0.92)
         return tuple(target)
 
 
-def _at_least(sound: Sound, length: float) -> tuple[float, float]:
+def _widened(sound: Sound, length: float) -> tuple[float, float]:
     middle, half = (sound.start + sound.end) / 2, max(sound.end - sound.start, length) / 2
     return middle - half, middle + half
 

@@ -33,9 +33,9 @@ KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
 
 @functools.cache
-def tiny_english(path: Path | None = None) -> WhisperEncoder:
+def load_whisper_tiny(path: Path | None = None) -> WhisperEncoder:
     """The encoder, in float32. `path` is a model.bin; None: the installed package's. ModelError where there is none."""
-    path = path or _packaged()
+    path = path or _packaged_model()
     tensors = encoder_tensors(path)
     state = {f"encoder.{key}": tensor for key, tensor in openai_names(tensors).items()}
     width, bands, _ = state["encoder.conv1.weight"].shape
@@ -90,7 +90,7 @@ def openai_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return state
 
 
-def _packaged() -> Path:
+def _packaged_model() -> Path:
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise ModelError("Whisper tiny.en isn't here: pip install -r training/requirements.txt brings it.")

@@ -16,19 +16,21 @@ from ..media.opening import open_container
 from ..media.streams import audio_stream
 from ..video.clip import Clip
 from ..video.reading.probing import check_identity
-from .wav import kept_float_wave
+from .wav import ensure_float_wav
 
 if TYPE_CHECKING:
     import av
 
 PREROLL = Fraction(1)  # seconds decoded ahead of the clip, more than any codec needs to find its feet
-HOLE = Fraction(1, 100)  # seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time
+MIN_GAP_SECONDS = Fraction(
+    1, 100
+)  # seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time
 BLOCK_SAMPLES = 1 << 18  # per channel, of silence at a time
-MOST_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo
+MAX_AUDIO_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo
 # A stamp that lies makes a clip of days out of a few bytes, nearly all of it silence: a sound may take this many times
 # the bytes of its whole file, and this many more. Speech at 16 kbit/s takes 200 times as many.
-MOST_EXPANSION, LEAST_LIMIT = 1000, 256 << 20
-SAME_START = Fraction(1, 1000)  # seconds, as fine as any container keeps time
+MAX_EXPANSION_RATIO, MIN_SIZE_LIMIT = 1000, 256 << 20
+START_TOLERANCE_SECONDS = Fraction(1, 1000)  # seconds, as fine as any container keeps time
 
 
 def clip_audio(clip: Clip) -> tuple[torch.Tensor, int]:
@@ -42,11 +44,11 @@ def clip_audio(clip: Clip) -> tuple[torch.Tensor, int]:
         AudioError: the clip is no file's, its file has no sound, that can't be decoded, or it is too long to be held.
         ClipChangedError: the file is not the one that was probed.
     """
-    with _ClipSound(clip) as sound:
+    with _ClipAudioReader(clip) as sound:
         return torch.cat(list(sound), dim=1), sound.rate
 
 
-def clip_sound_file(clip: Clip, folder: Path) -> Path:
+def clip_audio_file(clip: Clip, folder: Path) -> Path:
     """A file with the clip's own sound, as FrameWriter takes it: the clip's file itself where that begins with frame 0
     (its sound can then be copied without loss), else a 32-bit float WAV of `clip_audio` in `folder`.
 
@@ -54,15 +56,15 @@ def clip_sound_file(clip: Clip, folder: Path) -> Path:
         AudioError, ClipChangedError: as `clip_audio`.
         OutputError: `folder` can't be written to.
     """
-    with _ClipSound(clip) as sound:
+    with _ClipAudioReader(clip) as sound:
         if sound.begins_with_clip:
             return clip.identity.path
         facts = f"{clip.identity.digest} {clip.identity.mtime_ns} {clip.first_frame} {clip.frame_count}"
         target = Path(folder) / f"clip-sound-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.wav"
-        return kept_float_wave(target, sound.rate, sound.channels, sound.samples, sound)
+        return ensure_float_wav(target, sound.rate, sound.channels, sound.samples, sound)
 
 
-class _ClipSound:
+class _ClipAudioReader:
     """A clip's sound in blocks of (channels, n) float32, `samples` long in all. A context manager."""
 
     def __init__(self, clip: Clip) -> None:
@@ -71,7 +73,7 @@ class _ClipSound:
         check_identity(clip)
         self._clip = clip
 
-    def __enter__(self) -> _ClipSound:
+    def __enter__(self) -> _ClipAudioReader:
         path = self._clip.identity.path
         self._container = open_container(path, AudioError)
         stream = audio_stream(self._container)
@@ -82,12 +84,12 @@ class _ClipSound:
             raise AudioError(f"{path} {reason}: connect a sound file instead.")
         self.rate: int = stream.codec_context.sample_rate
         self.channels: int = stream.codec_context.layout.nb_channels
-        self._start = int(self._clip.stamps[0]) * self._clip.time_base  # on the file's clock
-        last = int(self._clip.stamps[-1] - self._clip.stamps[0]) * self._clip.time_base
+        self._start = int(self._clip.pts[0]) * self._clip.time_base  # on the file's clock
+        last = int(self._clip.pts[-1] - self._clip.pts[0]) * self._clip.time_base
         self.samples: int = max(1, round((last + 1 / self._clip.fps) * self.rate))
         self._stream = stream
         size = self.samples * self.channels * 4
-        if size > min(MOST_BYTES, MOST_EXPANSION * self._clip.identity.size + LEAST_LIMIT):
+        if size > min(MAX_AUDIO_BYTES, MAX_EXPANSION_RATIO * self._clip.identity.size + MIN_SIZE_LIMIT):
             self._container.close()
             raise AudioError(
                 f"The sound of {path} would take {size / 1e9:.1f} GB of memory ({self._clip.duration:.0f} s of "
@@ -104,36 +106,36 @@ class _ClipSound:
         import av
 
         begin = Fraction(self._container.start_time or 0, av.time_base)
-        return self._clip.first_frame == 0 and abs(begin - self._start) <= SAME_START
+        return self._clip.first_frame == 0 and abs(begin - self._start) <= START_TOLERANCE_SECONDS
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Yields `samples` samples; each of the file's lands where its stamp says, silence between."""
         done = 0  # samples yielded
-        following: int | None = None  # where the next decoded sample would go if there is no hole
-        for stamp, block in self._decoded():
-            place = following
-            if stamp is not None:
-                told = round((stamp - self._start) * self.rate)
-                if place is None or abs(told - place) > HOLE * self.rate:
-                    place = told
-            place = place or 0
-            following = place + block.shape[1]
-            block = block[:, max(0, done - place) : max(0, self.samples - place)]
-            place = max(place, done)
+        expected_position: int | None = None  # where the next decoded sample would go if there is no hole
+        for timestamp, block in self._decode():
+            position = expected_position
+            if timestamp is not None:
+                stamped = round((timestamp - self._start) * self.rate)
+                if position is None or abs(stamped - position) > MIN_GAP_SECONDS * self.rate:
+                    position = stamped
+            position = position or 0
+            expected_position = position + block.shape[1]
+            block = block[:, max(0, done - position) : max(0, self.samples - position)]
+            position = max(position, done)
             if not block.shape[1]:
-                if place >= self.samples:
+                if position >= self.samples:
                     break
                 continue
-            yield from self._silence(place - done)
+            yield from self._silence(position - done)
             yield block
-            done = place + block.shape[1]
+            done = position + block.shape[1]
         yield from self._silence(self.samples - done)
 
     def _silence(self, samples: int) -> Iterator[torch.Tensor]:
         for start in range(0, samples, BLOCK_SAMPLES):
             yield torch.zeros(self.channels, min(BLOCK_SAMPLES, samples - start))
 
-    def _decoded(self) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
+    def _decode(self) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
         """Yields (seconds on the file's clock, (channels, n) float32) from the clip's begin or some time ahead."""
         import av
 
@@ -145,7 +147,7 @@ class _ClipSound:
             self._container.seek(int((self._start - PREROLL) / time_base), stream=stream, backward=True)
         failure = None
         decoded = False
-        samples_of = _FloatSamples()
+        to_float = _FloatConverter()
         for packet in self._container.demux(stream):
             try:
                 frames = packet.decode()
@@ -159,12 +161,12 @@ class _ClipSound:
                         f"{frame.sample_rate} Hz and {frame.layout.nb_channels}: convert it first."
                     )
                 decoded = True
-                yield None if frame.pts is None else frame.pts * time_base, samples_of(frame)
+                yield None if frame.pts is None else frame.pts * time_base, to_float(frame)
         if failure and not decoded:
             raise AudioError(f"The sound of {path} can't be decoded ({failure}).")
 
 
-class _FloatSamples:
+class _FloatConverter:
     """Turns decoded frames into (channels, n) float32; integers are divided by their range.
 
     PyAV's own `to_ndarray` and `planes` read past the end of a planar frame's list from 8 channels on, which can end

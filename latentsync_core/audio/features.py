@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from ..errors import AudioError, OptionError, OutputError
-from ..files.scratch import ScratchFolder, replacing
+from ..files.scratch import ScratchFolder, atomic_write
 from ..models.whisper.encoder import ROWS_PER_SECOND, WhisperEncoder
-from ..models.whisper.log_mel import SAMPLE_RATE, scan
+from ..models.whisper.log_mel import SAMPLE_RATE, measure_peak
 from ..progress import Progress
 from .source import AudioSource
 
@@ -27,9 +27,9 @@ TOKENS_PER_LEVEL = ROWS_BEFORE + ROWS_AFTER
 # Digital silence added to the voice before its features are made. Frames after its end get the last rows there are,
 # again and again: these must say that the voice is over, not hold its last phoneme. One second fills a window (0.2 s)
 # several times over and is long enough for Whisper's attention to know it as a pause.
-TAIL_SILENCE = 1.0  # seconds
-MEMORY_ROWS = 120 * ROWS_PER_SECOND  # two minutes; more is kept in a file
-TIME_SLACK = 1e-6  # rows; a frame's time in binary may lie just under the row that it falls on
+TAIL_SILENCE_SECONDS = 1.0  # seconds
+MAX_ROWS_IN_MEMORY = 120 * ROWS_PER_SECOND  # two minutes; more is kept in a file
+ROW_TOLERANCE = 1e-6  # rows; a frame's time in binary may lie just under the row that it falls on
 
 
 class WindowRule(str, Enum):
@@ -81,7 +81,7 @@ class AudioEmbedding:
         times = np.asarray(times, dtype=np.float64)
         if not np.isfinite(times).all():
             raise OptionError(f"A frame's time is {times[~np.isfinite(times)][0]}, not a number of seconds.")
-        centres = np.floor(times * ROWS_PER_SECOND + TIME_SLACK)
+        centres = np.floor(times * ROWS_PER_SECOND + ROW_TOLERANCE)
         return _gather(self.features, np.clip(centres, -ROWS_AFTER, self.features.shape[0] + ROWS_BEFORE)).float()
 
 
@@ -106,19 +106,23 @@ def embed_audio(
         OutputError: the features can't be written.
     """
     report = on_progress or (lambda done, total: None)
-    expected = math.ceil((audio.duration + TAIL_SILENCE) * ROWS_PER_SECOND / encoder.context)
-    peak, frames = scan(_heard(audio, lambda: report(0, expected)), encoder.n_mels)
+    expected = math.ceil((audio.duration + TAIL_SILENCE_SECONDS) * ROWS_PER_SECOND / encoder.context)
+    peak, frames = measure_peak(_with_tail_silence(audio, lambda: report(0, expected)), encoder.n_mels)
     rows = encoder.rows(frames)
     shape = (rows, encoder.levels, encoder.width)
     total = math.ceil(frames / (2 * encoder.context))
-    digest = hashlib.sha256(f"{audio.digest} {encoder.digest} {TAIL_SILENCE} {encoder.dtype}".encode()).hexdigest()
+    digest = hashlib.sha256(
+        f"{audio.digest} {encoder.digest} {TAIL_SILENCE_SECONDS} {encoder.dtype}".encode()
+    ).hexdigest()
 
     def pieces() -> Iterator[torch.Tensor]:
-        for done, piece in enumerate(encoder.segments(_heard(audio), peak), 1):
+        for done, piece in enumerate(encoder.segments(_with_tail_silence(audio), peak), 1):
             yield piece.to("cpu", torch.float16)
             report(min(done, total), total)
 
-    features = torch.cat(list(pieces())) if rows <= MEMORY_ROWS else _write(pieces(), shape, digest, folder)
+    features = (
+        torch.cat(list(pieces())) if rows <= MAX_ROWS_IN_MEMORY else _write_features(pieces(), shape, digest, folder)
+    )
     if features.shape != shape:
         raise AudioError(f"{audio.name} gave {features.shape[0]} rows of features instead of {rows}: load it again.")
     return AudioEmbedding(features, audio.duration, digest, audio)
@@ -187,16 +191,16 @@ def _gather(features: torch.Tensor | FeatureFile, centres: np.ndarray) -> torch.
     return taken.reshape(len(centres), TOKENS_PER_LEVEL * levels, width)  # (n, 10, levels, width) -> tokens
 
 
-def _heard(audio: AudioSource, report: Callable[[], None] | None = None) -> Iterator[torch.Tensor]:
+def _with_tail_silence(audio: AudioSource, report: Callable[[], None] | None = None) -> Iterator[torch.Tensor]:
     """The voice in 30 s blocks of 16 kHz mono, then the silence; `report` is called before each."""
-    silence = torch.zeros(round(TAIL_SILENCE * SAMPLE_RATE))
+    silence = torch.zeros(round(TAIL_SILENCE_SECONDS * SAMPLE_RATE))
     for block in itertools.chain(audio.mono16k_blocks(), [silence]):
         if report:
             report()
         yield block
 
 
-def _write(
+def _write_features(
     pieces: Iterable[torch.Tensor], shape: tuple[int, int, int], digest: str, folder: Path | None
 ) -> FeatureFile:
     """Writes (n, levels, width) float16 pieces one after the other as one .npy file; nothing is left of a failure."""
@@ -208,7 +212,7 @@ def _write(
                 failed.callback(owned.close)
             target = (owned.path if owned else Path(folder)) / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as partial, partial.open("wb") as file:
+            with atomic_write(target) as partial, partial.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
                 for piece in pieces:
                     file.write(piece.contiguous().numpy().astype("<f2", copy=False).data)

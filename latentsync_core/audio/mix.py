@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import AudioError, OutputError
-from ..files.scratch import replacing
-from ..media.downmix import stereo_filter
+from ..files.scratch import atomic_write
+from ..media.downmix import stereo_downmix_filter
 from ..media.ffmpeg import run_ffmpeg
 from ..media.opening import ffmpeg_input, ffmpeg_output
 from .source import AudioSource
 
 
-def mixed_file(sounds: Sequence[AudioSource], folder: Path) -> Path:
+def mix_to_file(sources: Sequence[AudioSource], folder: Path) -> Path:
     """A file with all of the sounds from its beginning on, as long as the longest: float WAV in `folder`.
 
     A single sound stays as it is (`AudioSource.as_file`). Levels are added up, never scaled, so loud voices that speak
@@ -24,28 +24,28 @@ def mixed_file(sounds: Sequence[AudioSource], folder: Path) -> Path:
         AudioError: there is no sound, or one has changed since it was loaded.
         OutputError: `folder` can't be written to.
     """
-    if not sounds:
+    if not sources:
         raise AudioError("No sound was given to mix: connect an AUDIO or name a sound file.")
-    if len(sounds) == 1:
-        return sounds[0].as_file(folder)
-    files = [sound.as_file(folder) for sound in sounds]
-    name = hashlib.sha256(" ".join(sound.digest for sound in sounds).encode()).hexdigest()[:16]
+    if len(sources) == 1:
+        return sources[0].as_file(folder)
+    files = [sound.as_file(folder) for sound in sources]
+    name = hashlib.sha256(" ".join(sound.digest for sound in sources).encode()).hexdigest()[:16]
     target = Path(folder) / f"mix-{name}.wav"
     if target.exists():
         return target
-    rate = max(sound.sample_rate for sound in sounds)
-    wide = max(sound.channels for sound in sounds) > 1
+    rate = max(sound.sample_rate for sound in sources)
+    is_stereo = max(sound.channels for sound in sources) > 1
     inputs, branches = [], []
-    for number, (sound, file) in enumerate(zip(sounds, files, strict=True)):
-        layout = "aformat=channel_layouts=stereo" if wide else "aformat=channel_layouts=mono"
-        if wide and sound.channels != 2:  # ffmpeg's own way up from mono is 3 dB quieter, and it knows few layouts
-            layout = stereo_filter(sound.channels)
+    for number, (sound, file) in enumerate(zip(sources, files, strict=True)):
+        layout = "aformat=channel_layouts=stereo" if is_stereo else "aformat=channel_layouts=mono"
+        if is_stereo and sound.channels != 2:  # ffmpeg's own way up from mono is 3 dB quieter, and it knows few layouts
+            layout = stereo_downmix_filter(sound.channels)
         inputs += ffmpeg_input(file, AudioError)
         branches.append(f"[{number}:{sound.stream}]aresample={rate},{layout}[v{number}]")
-    joined = "".join(f"[v{number}]" for number in range(len(sounds)))
-    graph = f"{';'.join(branches)};{joined}amix=inputs={len(sounds)}:normalize=0:duration=longest"
+    joined = "".join(f"[v{number}]" for number in range(len(sources)))
+    graph = f"{';'.join(branches)};{joined}amix=inputs={len(sources)}:normalize=0:duration=longest"
     try:
-        with replacing(target) as partial:
+        with atomic_write(target) as partial:
             run_ffmpeg(
                 ["-y", *inputs, "-filter_complex", graph, "-c:a", "pcm_f32le", ffmpeg_output(partial)],
                 error=OutputError,

@@ -13,7 +13,7 @@ TARGET_RATE = 16000  # Hz
 ZERO_CROSSINGS = 64  # of the windowed sinc, to each side
 ROLLOFF = 0.9475937167399596  # of the lower Nyquist frequency: flat to 7.3 kHz, 100 dB down at 8.1 kHz
 KAISER_BETA = 14.769656459379492
-LARGEST_KERNEL = 1 << 24  # values; torchaudio lists every phase, for a rate such as 44101 Hz three billion bytes
+MAX_KERNEL_VALUES = 1 << 24  # values; torchaudio lists every phase, for a rate such as 44101 Hz three billion bytes
 BLOCK_SECONDS = 10
 # The same filter in ffmpeg's words, for rates and machines that torchaudio can't serve.
 FFMPEG_FILTER = f"aresample={TARGET_RATE}:filter_type=kaiser:kaiser_beta=15:filter_size=128:cutoff={ROLLOFF:.4f}"
@@ -30,23 +30,25 @@ def resampler(rate: int) -> Callable[[Iterable[torch.Tensor]], Iterator[torch.Te
         return iter
     divisor = math.gcd(rate, TARGET_RATE)
     old, new = rate // divisor, TARGET_RATE // divisor
-    reach = math.ceil(ZERO_CROSSINGS * old / (min(old, new) * ROLLOFF))  # input samples that one output sample sees
-    if new * (2 * reach + old) > LARGEST_KERNEL:
+    half_width = math.ceil(
+        ZERO_CROSSINGS * old / (min(old, new) * ROLLOFF)
+    )  # input samples that one output sample sees
+    if new * (2 * half_width + old) > MAX_KERNEL_VALUES:
         return None
     resample = _torchaudio_resample()
     if resample is None:
         return None
-    return functools.partial(_in_blocks, resample=resample, old=old, new=new, reach=reach)
+    return functools.partial(_resample_blocks, resample=resample, old=old, new=new, half_width=half_width)
 
 
-def _in_blocks(
-    blocks: Iterable[torch.Tensor], resample: Callable[..., torch.Tensor], old: int, new: int, reach: int
+def _resample_blocks(
+    blocks: Iterable[torch.Tensor], resample: Callable[..., torch.Tensor], old: int, new: int, half_width: int
 ) -> Iterator[torch.Tensor]:
     """Resamples overlapping stretches and keeps the middle of each, which no edge has touched.
 
     Stretches begin on multiples of `old` samples, so that every output sample keeps its phase.
     """
-    margin = math.ceil(reach / old) * old  # input samples
+    margin = math.ceil(half_width / old) * old  # input samples
     step = math.ceil(BLOCK_SECONDS * TARGET_RATE / new) * old
     skip = margin // old * new  # output samples made of a margin
 
@@ -61,14 +63,14 @@ def _in_blocks(
             beta=KAISER_BETA,
         )
 
-    held = torch.zeros(margin)
+    buffered = torch.zeros(margin)
     for block in blocks:
-        held = torch.cat([held, block])
-        while len(held) >= margin + step + margin:
-            yield convert(held[: margin + step + margin])[skip : skip + step // old * new]
-            held = held[step:]
-    if len(held) > margin:
-        yield convert(held)[skip:]
+        buffered = torch.cat([buffered, block])
+        while len(buffered) >= margin + step + margin:
+            yield convert(buffered[: margin + step + margin])[skip : skip + step // old * new]
+            buffered = buffered[step:]
+    if len(buffered) > margin:
+        yield convert(buffered)[skip:]
 
 
 @functools.cache

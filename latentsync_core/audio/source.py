@@ -20,20 +20,20 @@ from ..media.opening import check_file, ffmpeg_input, open_container
 from ..media.streams import audio_note, audio_stream
 from ..required_packages import importing
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
-from .wav import kept_float_wave
+from .wav import ensure_float_wav
 
-MOST_CHANNELS = 8
-LOWEST_RATE = 1000  # Hz; a rate of 1 Hz would make hours out of a few kilobytes
-HIGHEST_RATE = 2**31 - 1  # Hz, what a WAV header and ffmpeg can hold
+MAX_CHANNELS = 8
+MIN_SAMPLE_RATE = 1000  # Hz; a rate of 1 Hz would make hours out of a few kilobytes
+MAX_SAMPLE_RATE = 2**31 - 1  # Hz, what a WAV header and ffmpeg can hold
 BLOCK_SAMPLES = 1 << 18  # per channel, read at a time
 HASH_BYTES = 1 << 22  # read at a time
 # Silence where a stream starts late or has a hole, so that a sample's place tells its time. Other samples stay as is.
-KEEP_TIME = "aresample=async=1:first_pts=0"
+FILL_GAPS_FILTER = "aresample=async=1:first_pts=0"
 # Bytes of silence in one hole, which ffmpeg holds at once: 23 minutes of stereo at 48 kHz. A damaged stamp may ask for
 # days. What goes beyond it ffmpeg leaves out without a word, so that the sound is shorter than the file says.
-LARGEST_HOLE = 1 << 29
-LOST_SECONDS = 5  # between what a file says and what can be read, from which on a hole must have been left out
-WITH_STAMPS = {"mov", "matroska", "mpegts", "avi", "asf", "mxf"}  # the formats in which a sound may have holes
+MAX_GAP_BYTES = 1 << 29
+MAX_MISSING_SECONDS = 5  # between what a file says and what can be read, from which on a hole must have been left out
+TIMESTAMPED_FORMATS = {"mov", "matroska", "mpegts", "avi", "asf", "mxf"}  # the formats in which a sound may have holes
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ class AudioSource:
         """
         convert = resampler(self.sample_rate)
         if convert:
-            return _regroup(convert(block.mean(dim=0) for block in self._blocks()), block_samples)
-        return _regroup(self._ffmpeg_16k(), block_samples)
+            return _rechunk(convert(block.mean(dim=0) for block in self._blocks()), block_samples)
+        return _rechunk(self._ffmpeg_16k(), block_samples)
 
     def mono16k(self) -> torch.Tensor:
         """All of `mono16k_blocks` at once, (S,) float32; for short sounds."""
@@ -96,7 +96,7 @@ class AudioSource:
             self._check_unchanged()
             return self.path
         target = Path(folder) / f"sound-{self.digest[:16]}.wav"
-        return kept_float_wave(target, self.sample_rate, self.channels, self.samples, self._blocks())
+        return ensure_float_wav(target, self.sample_rate, self.channels, self.samples, self._blocks())
 
     def _blocks(self) -> Iterator[torch.Tensor]:
         """Yields the sound at its own rate as (channels, n) float32."""
@@ -155,7 +155,7 @@ def _load_file(path: Path) -> AudioSource:
             raise AudioError(f"{path} has no audio stream: choose a file with sound.")
         index = stream.index
         stated = 0.0
-        if WITH_STAMPS & set(container.format.name.split(",")):
+        if TIMESTAMPED_FORMATS & set(container.format.name.split(",")):
             stated = float((stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, av.time_base))
     digest = hashlib.sha256()
     try:
@@ -166,13 +166,15 @@ def _load_file(path: Path) -> AudioSource:
         raise AudioError(f"{path} can't be read ({problem.strerror}): check its permissions.") from None
     with _Decoder(path, index) as decoder:
         rate, channels = decoder.rate, decoder.channels
-        if rate < LOWEST_RATE:
-            raise AudioError(f"{path} has a sample rate of {rate} Hz, below {LOWEST_RATE}: give a recording of speech.")
+        if rate < MIN_SAMPLE_RATE:
+            raise AudioError(
+                f"{path} has a sample rate of {rate} Hz, below {MIN_SAMPLE_RATE}: give a recording of speech."
+            )
         samples = _check_finite(decoder, rate, str(path))
-    if channels > MOST_CHANNELS:
-        raise AudioError(f"{path} has {channels} channels, more than {MOST_CHANNELS}: mix it down first.")
-    is_long = stated * rate * channels * 4 > LARGEST_HOLE
-    if is_long and stated - samples / rate > LOST_SECONDS:
+    if channels > MAX_CHANNELS:
+        raise AudioError(f"{path} has {channels} channels, more than {MAX_CHANNELS}: mix it down first.")
+    is_long = stated * rate * channels * 4 > MAX_GAP_BYTES
+    if is_long and stated - samples / rate > MAX_MISSING_SECONDS:
         raise AudioError(
             f"{path} says that its sound lasts {stated:.0f} s, but {samples / rate:.0f} s could be read: it has a hole "
             f"of many minutes, or is damaged; convert it to WAV first."
@@ -192,12 +194,12 @@ def _load_mapping(audio: Mapping) -> AudioSource:
     shape = tuple(waveform.shape)
     if waveform.ndim == 3 and shape[0] == 1:
         waveform = waveform[0]
-    if waveform.ndim != 2 or not 1 <= waveform.shape[0] <= MOST_CHANNELS:
+    if waveform.ndim != 2 or not 1 <= waveform.shape[0] <= MAX_CHANNELS:
         raise AudioError(
             f"The sound's waveform has shape {shape}: give one sound as (1, channels, samples), "
-            f"1 to {MOST_CHANNELS} channels."
+            f"1 to {MAX_CHANNELS} channels."
         )
-    rate = _whole_rate(rate)
+    rate = _checked_sample_rate(rate)
     waveform = waveform.detach()
     channels, samples = waveform.shape
     digest = hashlib.sha256(f"{rate} {channels} {samples} {waveform.dtype}".encode())
@@ -209,14 +211,14 @@ def _load_mapping(audio: Mapping) -> AudioSource:
     return source
 
 
-def _whole_rate(rate: object) -> int:
+def _checked_sample_rate(rate: object) -> int:
     try:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
         whole = 0
-    if not LOWEST_RATE <= whole <= HIGHEST_RATE or whole != rate:
+    if not MIN_SAMPLE_RATE <= whole <= MAX_SAMPLE_RATE or whole != rate:
         raise AudioError(
-            f"The sound's sample_rate is {rate!r}: give a whole number of Hz from {LOWEST_RATE} on, such as 44100."
+            f"The sound's sample_rate is {rate!r}: give a whole number of Hz from {MIN_SAMPLE_RATE} on, such as 44100."
         )
     return whole
 
@@ -243,16 +245,16 @@ def _stat(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def _regroup(blocks: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+def _rechunk(blocks: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
     """Cuts (n,) blocks anew into (size,) ones; the last is what is left."""
-    held = torch.zeros(0)
+    buffered = torch.zeros(0)
     for block in blocks:
-        held = torch.cat([held, block])
-        while len(held) >= size:
-            yield held[:size]
-            held = held[size:]
-    if len(held):
-        yield held
+        buffered = torch.cat([buffered, block])
+        while len(buffered) >= size:
+            yield buffered[:size]
+            buffered = buffered[size:]
+    if len(buffered):
+        yield buffered
 
 
 class _Decoder:
@@ -263,11 +265,11 @@ class _Decoder:
     """
 
     def __init__(self, path: Path, stream: int, filters: str | None = None) -> None:
-        chain = f"{KEEP_TIME},{filters}" if filters else KEEP_TIME
+        chain = f"{FILL_GAPS_FILTER},{filters}" if filters else FILL_GAPS_FILTER
         output = ("-map", f"0:{stream}", "-af", chain, "-c:a", "pcm_f32be", "-f", "au", "pipe:1")
         self._path = path
         self._stream = FfmpegStream(
-            ["-max_alloc", str(LARGEST_HOLE), *ffmpeg_input(path, AudioError), *output],
+            ["-max_alloc", str(MAX_GAP_BYTES), *ffmpeg_input(path, AudioError), *output],
             error=AudioError,
             what=f"{path} can't be read as a sound, choose another file or convert it",
         )

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 from ..errors import OutputError
-from ..files.scratch import replacing
+from ..files.scratch import atomic_write
 
-FLOAT_FORMAT = 3  # WAVE_FORMAT_IEEE_FLOAT
-LARGEST_RIFF = 0xFFFFFFFF  # bytes; longer files carry their sizes in a "ds64" chunk (EBU Tech 3306, RF64)
+WAVE_FORMAT_IEEE_FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
+MAX_RIFF_BYTES = 0xFFFFFFFF  # bytes; longer files carry their sizes in a "ds64" chunk (EBU Tech 3306, RF64)
 
 
-def kept_float_wave(target: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> Path:
-    """The file `target`, called by its content: written as `write_float_wave` does where it isn't there, and whole.
+def ensure_float_wav(target: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> Path:
+    """The file `target`, called by its content: written as `write_float_wav` does where it isn't there, and whole.
 
     Raises:
         OutputError: it can't be written.
@@ -25,8 +25,8 @@ def kept_float_wave(target: Path, rate: int, channels: int, samples: int, blocks
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as partial:
-            write_float_wave(partial, rate, channels, samples, blocks)
+        with atomic_write(target) as partial:
+            write_float_wav(partial, rate, channels, samples, blocks)
     except OSError as problem:
         raise OutputError(
             f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
@@ -34,20 +34,20 @@ def kept_float_wave(target: Path, rate: int, channels: int, samples: int, blocks
     return target
 
 
-def write_float_wave(path: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> None:
+def write_float_wav(path: Path, rate: int, channels: int, samples: int, blocks: Iterable[torch.Tensor]) -> None:
     """Writes `blocks`, (channels, n) float32 each and `samples` long in all, as a WAV file, or RF64 from 4 GiB on."""
     frame = 4 * channels  # bytes
     size = samples * frame
-    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, FLOAT_FORMAT, channels, rate, rate * frame, frame, 32, 0)
-    fact = struct.pack("<4sII", b"fact", 4, min(samples, LARGEST_RIFF))
+    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, WAVE_FORMAT_IEEE_FLOAT, channels, rate, rate * frame, frame, 32, 0)
+    fact = struct.pack("<4sII", b"fact", 4, min(samples, MAX_RIFF_BYTES))
     body = 4 + len(fmt) + len(fact) + 8 + size
-    if body <= LARGEST_RIFF:
+    if body <= MAX_RIFF_BYTES:
         head = struct.pack("<4sI4s", b"RIFF", body, b"WAVE")
         data = struct.pack("<4sI", b"data", size)
     else:
         ds64 = struct.pack("<4sIQQQI", b"ds64", 28, body + 36, size, samples, 0)
-        head = struct.pack("<4sI4s", b"RF64", LARGEST_RIFF, b"WAVE") + ds64
-        data = struct.pack("<4sI", b"data", LARGEST_RIFF)
+        head = struct.pack("<4sI4s", b"RF64", MAX_RIFF_BYTES, b"WAVE") + ds64
+        data = struct.pack("<4sI", b"data", MAX_RIFF_BYTES)
     with path.open("wb") as file:
         file.write(head + fmt + fact + data)
         for block in blocks:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..audio.source import load_audio
 from ..errors import AudioError
-from ..files.output_checks import check_overwrites_nothing
+from ..files.output_checks import check_no_overwrite
 from ..files.scratch import ScratchFolder
 from ..media.ffmpeg import run_ffmpeg
 from ..media.opening import ffmpeg_input, ffmpeg_output
@@ -17,7 +17,7 @@ from ..sample_scene import MUSIC_AND_EFFECTS, SAMPLE, SCENE, VOICE
 from ..sampling.sampler import SamplerOptions
 from ..video.reading.probing import probe
 from ..video.writing.encoding import Codec, output_path
-from .before_after import write_sheet
+from .before_after import write_before_after
 
 SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
 
@@ -26,13 +26,13 @@ def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple
     """Dubs the sample scene into `out`, making its folder; beside it goes a PNG of faces before and after."""
     out = output_path(out, Codec.H264)
     sheet = out.with_suffix(".png")
-    check_overwrites_nothing((out, sheet), (("part of the carried sample", file) for file in SAMPLE.iterdir()))
+    check_no_overwrite((out, sheet), (("part of the carried sample", file) for file in SAMPLE.iterdir()))
     out.parent.mkdir(parents=True, exist_ok=True)
     with ScratchFolder() as folder:
         mix = _mixed(VOICE, MUSIC_AND_EFFECTS, folder / "mix.wav")
         options = SyncOptions(model=NANO, sampler=SAMPLER, mux_audio=mix)
         report = sync(SCENE, VOICE, out, options, on_progress)
-    write_sheet(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
+    write_before_after(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
     return report, sheet
 
 

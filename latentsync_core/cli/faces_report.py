@@ -14,7 +14,7 @@ from ..faces.contact_sheets import people_sheet
 from ..faces.find import find_faces
 from ..faces.report import as_data, as_text, timeline_picture
 from ..faces.tracking.redetect import FaceOptions
-from ..files.output_checks import check_overwrites_nothing
+from ..files.output_checks import check_no_overwrite
 from ..progress import Progress
 from ..video.reading.probing import probe
 
@@ -46,7 +46,7 @@ def list_faces(
     files: tuple[Path, ...] = ()
     if folder is not None:
         files = tuple(Path(folder) / name for name in ("people.png", "timeline.png", "faces.json"))
-        check_overwrites_nothing(files, (("the video", video), *inputs))
+        check_no_overwrite(files, (("the video", video), *inputs))
     faces = find_faces(probe(video), options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = as_text(faces), as_data(faces)
     if folder is None:

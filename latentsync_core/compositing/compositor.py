@@ -22,8 +22,8 @@ from ..imaging.roi import Roi
 from ..video.frame import Frame
 from .layer import Layer
 
-EDGE_SHARE = 20  # the edge's width is the square root of the face's area divided by this
-MOUTH_EDGE_SHARE = 1 / 32  # of the crop's side: half the width of the drawn region's soft edge
+FEATHER_DIVISOR = 20  # the edge's width is the square root of the face's area divided by this
+MOUTH_FEATHER_FRACTION = 1 / 32  # of the crop's side: half the width of the drawn region's soft edge
 MARGIN = 3  # pixels around the patch whose mask is 0, so that filters see where it ends
 REFERENCE_BACKGROUND = 127  # what surrounds the face, in units where colours are -1 to 1
 
@@ -89,7 +89,7 @@ def face_layer(
 ) -> Layer | None:
     """What `paste_face` pastes into a frame of `frame_size` (width, height); None where nothing falls inside."""
     options = options or CompositeOptions()
-    shape = _shape(transform, patch.shape[-1], resolution, frame_size, options, region)
+    shape = _placement(transform, patch.shape[-1], resolution, frame_size, options, region)
     if shape is None:
         return None
     picture = _resized(patch.float(), shape.size)
@@ -100,7 +100,7 @@ def face_layer(
     # that by its eroded coverage, but not the mask: where the soft edge reaches past the face, the frame goes dark.
     shade = (1 - affine.coverage(shape.columns, shape.rows, shape.size)) * (REFERENCE_BACKGROUND / 2)
     rgb = (affine.sample(picture - 0.5, shape.columns, shape.rows) + 0.5 + shade).clamp_(0, 1)
-    return Layer(shape.roi, rgb * shape.covered, shape.alpha)
+    return Layer(shape.roi, rgb * shape.coverage, shape.alpha)
 
 
 @functools.lru_cache(maxsize=8)
@@ -110,12 +110,12 @@ def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
     The reference pastes the whole crop, most of which is the source's own face, resampled twice. Pasting this region
     alone leaves that part as it was, and a soft edge hides the difference in sharpness.
     """
-    drawn = 1 - mouth_mask(resolution).float()
-    edge = int(resolution * MOUTH_EDGE_SHARE * feather)
-    return gaussian_blur(drawn, edge) if edge else drawn
+    mouth = 1 - mouth_mask(resolution).float()
+    edge = int(resolution * MOUTH_FEATHER_FRACTION * feather)
+    return gaussian_blur(mouth, edge) if edge else mouth
 
 
-def shown_region(resolution: int, options: CompositeOptions) -> Tensor | None:
+def paste_region(resolution: int, options: CompositeOptions) -> Tensor | None:
     """The region that `options` ask for, as `paste_face` takes it."""
     if options.like_reference or options.region is Region.FACE:
         return None
@@ -123,20 +123,20 @@ def shown_region(resolution: int, options: CompositeOptions) -> Tensor | None:
 
 
 @functools.lru_cache(maxsize=8)
-def drawn_region(resolution: int) -> Tensor:
+def generated_region(resolution: int) -> Tensor:
     """The part of a crop that shows the drawn mouth where the crop goes out by itself: (R, R) float32, as above.
 
     It is 1 wherever `mouth_region` is above 0, so that pasting such a crop by the mouth region blends no edge twice.
     """
-    edge = int(resolution * MOUTH_EDGE_SHARE)
-    kept = sliding_minimum(mouth_mask(resolution).float(), 2 * edge, 2 * edge)
-    return gaussian_blur((kept < 1).float(), edge).clamp_(0, 1)
+    edge = int(resolution * MOUTH_FEATHER_FRACTION)
+    eroded = sliding_minimum(mouth_mask(resolution).float(), 2 * edge, 2 * edge)
+    return gaussian_blur((eroded < 1).float(), edge).clamp_(0, 1)
 
 
-def useful_patch_size(transforms: np.ndarray, resolution: int) -> int:
+def max_useful_patch_size(transforms: np.ndarray, resolution: int) -> int:
     """Pixels a side from which on a patch shows no more detail in any frame of `transforms` (F, 2, 3)."""
     present = transforms[np.isfinite(transforms).all(axis=(1, 2))]
-    sizes = (_picture_of(transform, 1 << 20, resolution)[1] for transform in present)
+    sizes = (_prescale(transform, 1 << 20, resolution)[1] for transform in present)
     return max((max(size) for size in sizes), default=resolution)
 
 
@@ -158,58 +158,58 @@ def soft_mask(
     roi = affine.bounds(affine.invert(transform), (-1, -1, *size), frame_size, MARGIN)
     if roi is None:
         return None
-    covered = affine.coverage(*affine.positions(transform, roi), size)
-    covered = sliding_minimum(covered, 1, 0)
-    edge = int(int(math.sqrt(float(covered.sum(dtype=torch.float64)))) / EDGE_SHARE * feather)
+    coverage = affine.coverage(*affine.positions(transform, roi), size)
+    coverage = sliding_minimum(coverage, 1, 0)
+    edge = int(int(math.sqrt(float(coverage.sum(dtype=torch.float64)))) / FEATHER_DIVISOR * feather)
     # OpenCV anchors an even square at its centre index; an empty one means 3x3
-    inner = sliding_minimum(covered, edge or 1, edge - 1 if edge else 1)
+    inner = sliding_minimum(coverage, edge or 1, edge - 1 if edge else 1)
     soft = gaussian_blur(inner, edge) if edge else inner
-    shown = _where_above_zero(soft)
+    shown = _nonzero_bounds(soft)
     if shown is None:
         return None
-    return _part_of(roi, shown), soft[shown], covered[shown]
+    return _sub_roi(roi, shown), soft[shown], coverage[shown]
 
 
-class _Shape(NamedTuple):
+class _Placement(NamedTuple):
     """Where a patch falls and how much of it shows there."""
 
     roi: Roi
     alpha: Tensor  # (h, w) in [0, 1]
-    covered: Tensor  # (h, w), how far a pixel and its neighbours lie inside the patch
+    coverage: Tensor  # (h, w), how far a pixel and its neighbours lie inside the patch
     columns: Tensor  # (h, w), positions in the picture
     rows: Tensor
     size: tuple[int, int]  # of the picture that the patch is brought to: width, height
 
 
-def _shape(
+def _placement(
     transform: np.ndarray,
     patch_size: int,
     resolution: int,
     frame_size: tuple[int, int],
     options: CompositeOptions,
     region: Tensor | None,
-) -> _Shape | None:
+) -> _Placement | None:
     """Everything about a pasted patch but its colours; None where there is no face or nothing falls inside."""
     if not np.isfinite(transform).all():
         return None
-    transform, size = _picture_of(transform, patch_size, resolution)
+    transform, size = _prescale(transform, patch_size, resolution)
     mask = soft_mask(transform, size, frame_size, options.feather)
     if mask is None:
         return None
-    roi, soft, covered = mask
+    roi, soft, coverage = mask
     columns, rows = affine.positions(transform, roi)
     if options.like_reference:
-        return _Shape(roi, soft, covered, columns, rows, size)
-    alpha = soft * covered
+        return _Placement(roi, soft, coverage, columns, rows, size)
+    alpha = soft * coverage
     if region is not None:
         alpha *= affine.sample(_resized(region[None], size), columns, rows)[0].clamp_(0, 1)
-    shown = _where_above_zero(alpha)
+    shown = _nonzero_bounds(alpha)
     if shown is None:
         return None
-    return _Shape(_part_of(roi, shown), alpha[shown], covered[shown], columns[shown], rows[shown], size)
+    return _Placement(_sub_roi(roi, shown), alpha[shown], coverage[shown], columns[shown], rows[shown], size)
 
 
-def _where_above_zero(mask: Tensor) -> tuple[slice, slice] | None:
+def _nonzero_bounds(mask: Tensor) -> tuple[slice, slice] | None:
     """The smallest part of (h, w), rows and columns, that holds every value above 0; None if there is none."""
     rows, columns = (torch.nonzero(mask.amax(dim) > 0).flatten() for dim in (1, 0))
     if not len(rows):
@@ -217,7 +217,7 @@ def _where_above_zero(mask: Tensor) -> tuple[slice, slice] | None:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _part_of(roi: Roi, shown: tuple[slice, slice]) -> Roi:
+def _sub_roi(roi: Roi, shown: tuple[slice, slice]) -> Roi:
     rows, columns = shown
     return Roi(roi.x0 + columns.start, roi.y0 + rows.start, roi.x0 + columns.stop, roi.y0 + rows.stop)
 
@@ -229,7 +229,7 @@ def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture[None], size=size[::-1], mode="bicubic", antialias=True, align_corners=False)[0]
 
 
-def _picture_of(transform: np.ndarray, patch_size: int, resolution: int) -> tuple[np.ndarray, tuple[int, int]]:
+def _prescale(transform: np.ndarray, patch_size: int, resolution: int) -> tuple[np.ndarray, tuple[int, int]]:
     """The size that a patch is brought to before the warp, and the transform to it, (2, 3) float64.
 
     Of a patch larger than `resolution` as much is kept as the frame can show; what it can't show would only alias.

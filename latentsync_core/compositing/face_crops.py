@@ -14,8 +14,8 @@ from ..errors import OptionError
 from ..progress import Progress
 from ..sampling.patch_store import PatchKind, PatchStore
 from ..sampling.synced_faces import SyncedFaces
-from .compositor import useful_patch_size
-from .rendering import drawn_faces, frames_with_face, whole_face
+from .compositor import max_useful_patch_size
+from .rendering import blend_into_crop, frames_with_face, generated_faces
 
 CHANNELS = 3
 
@@ -29,10 +29,10 @@ def decode_faces(synced: SyncedFaces, on_progress: Progress | None = None) -> It
     feather). Crops that were replaced come back as they are, in their own size. Streamed: no more than a few are held.
     """
     indices = frames_with_face(synced)
-    for done, (index, frame, drawn) in enumerate(drawn_faces(synced, indices), start=1):
+    for done, (index, frame, generated) in enumerate(generated_faces(synced, indices), start=1):
         if synced.patches.kind is PatchKind.LATENTS:
-            drawn = whole_face(frame, synced.transforms[index], drawn, synced.resolution)
-        yield index, drawn
+            generated = blend_into_crop(frame, synced.transforms[index], generated, synced.resolution)
+        yield index, generated
         if on_progress:
             on_progress(done, len(indices))
 
@@ -67,7 +67,7 @@ def replace_faces(
             raise _wrong_count(f"{len(crops)}", len(indices))
         crops = (crop[..., :CHANNELS].permute(2, 0, 1) for crop in crops)  # HWC -> CHW
 
-    largest = useful_patch_size(synced.transforms, synced.resolution)
+    largest = max_useful_patch_size(synced.transforms, synced.resolution)
     store: PatchStore | None = None
     size: tuple[int, ...] | None = None
     count = 0
@@ -77,7 +77,7 @@ def replace_faces(
             if count > len(indices):
                 raise _wrong_count("more", len(indices))
             size = size or tuple(crop.shape)
-            _check(crop, size, count)
+            _check_crop(crop, size, count)
             side = min(size[-1], largest)
             if store is None:
                 store = PatchStore(
@@ -88,7 +88,7 @@ def replace_faces(
                     kind=PatchKind.CROPS,
                     remove_on_close=True,
                 )
-            store.put(indices[count - 1], _reduced(crop.float().clamp(0, 1), side))
+            store.put(indices[count - 1], _resized(crop.float().clamp(0, 1), side))
             if on_progress:
                 on_progress(count, len(indices))
         if count < len(indices):
@@ -100,7 +100,7 @@ def replace_faces(
     return synced if store is None else dataclasses.replace(synced, patches=store)
 
 
-def _check(crop: torch.Tensor, size: tuple[int, ...], number: int) -> None:
+def _check_crop(crop: torch.Tensor, size: tuple[int, ...], number: int) -> None:
     """OptionError unless `crop` is a square of the first one's `size`, in floats, every value a number."""
     shape = tuple(crop.shape)
     if len(shape) != 3 or shape[0] != CHANNELS or not crop.is_floating_point():
@@ -126,7 +126,7 @@ def _wrong_count(given: str, needed: int) -> OptionError:
     )
 
 
-def _reduced(crop: torch.Tensor, side: int) -> torch.Tensor:
+def _resized(crop: torch.Tensor, side: int) -> torch.Tensor:
     """(3, P, P) → (3, side, side)."""
     if crop.shape[-1] == side:
         return crop

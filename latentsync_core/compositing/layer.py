@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..imaging.roi import Roi
 
-BLEED = 16  # pixels by which a layer's colours go on beyond its alpha: a ProRes macroblock
+BLEED_PIXELS = 16  # pixels by which a layer's colours go on beyond its alpha: a ProRes macroblock
 
 
 class Layer(NamedTuple):
@@ -25,27 +25,27 @@ class Layer(NamedTuple):
     rgb: Tensor  # (3, h, w) float32 in [0, 1], also where alpha is 0
     alpha: Tensor  # (h, w) float32 in [0, 1]
 
-    def grown(self, width: int, height: int) -> Layer:
+    def padded(self, width: int, height: int) -> Layer:
         """The same layer with its outermost colours going on for some pixels under no alpha, within the frame.
 
         Where a program scales a layer, or a lossy codec keeps it, no dark colours get into its edge.
         """
-        x0, y0 = max(self.roi.x0 - BLEED, 0), max(self.roi.y0 - BLEED, 0)
-        x1, y1 = min(self.roi.x1 + BLEED, width), min(self.roi.y1 + BLEED, height)
+        x0, y0 = max(self.roi.x0 - BLEED_PIXELS, 0), max(self.roi.y0 - BLEED_PIXELS, 0)
+        x1, y1 = min(self.roi.x1 + BLEED_PIXELS, width), min(self.roi.y1 + BLEED_PIXELS, height)
         padding = (self.roi.x0 - x0, x1 - self.roi.x1, self.roi.y0 - y0, y1 - self.roi.y1)
         rgb = F.pad(self.rgb[None], padding, mode="replicate")[0]
         return Layer(Roi(x0, y0, x1, y1), rgb, F.pad(self.alpha, padding))
 
     def rgba(self, width: int, height: int) -> Tensor:
-        """(4, height, width) float32, straight, of the `grown` layer on the whole frame; 0 beyond."""
-        roi, rgb, alpha = self.grown(width, height)
+        """(4, height, width) float32, straight, of the `padded` layer on the whole frame; 0 beyond."""
+        roi, rgb, alpha = self.padded(width, height)
         picture = torch.zeros(4, height, width)
         picture[:3, roi.y0 : roi.y1, roi.x0 : roi.x1] = rgb
         picture[3, roi.y0 : roi.y1, roi.x0 : roi.x1] = alpha
         return picture
 
 
-def merged(layers: Sequence[Layer]) -> Layer | None:
+def merge_layers(layers: Sequence[Layer]) -> Layer | None:
     """Several layers, the undermost first, as one that composites the same; None of none."""
     if len(layers) < 2:
         return layers[0] if layers else None
@@ -63,7 +63,7 @@ def merged(layers: Sequence[Layer]) -> Layer | None:
     return Layer(roi, rgb, alpha)
 
 
-def matte_of(part: tuple[Roi, Tensor] | None, width: int, height: int) -> Tensor:
+def full_frame_matte(part: tuple[Roi, Tensor] | None, width: int, height: int) -> Tensor:
     """(height, width) float32 in [0, 1]: the alpha `part` on the whole frame, 0 beyond and where there is none."""
     matte = torch.zeros(height, width)
     if part is not None:

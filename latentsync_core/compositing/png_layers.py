@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from ..errors import OutputError
-from ..files.output_checks import check_room, check_target
+from ..files.output_checks import check_disk_space, check_target
 from ..files.scratch import ScratchFolder
 from ..video.clip import Clip
 from ..video.pixel_format import Layout
 from .layer import Layer
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-RGBA = 6  # PNG's colour type of truecolour with alpha
-LEAST_PICTURE = 100  # bytes of an empty picture
-EFFORT = 1  # of zlib: most of a layer is empty, and more saves little
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOR_TYPE_RGBA = 6  # PNG's colour type of truecolour with alpha
+MIN_PNG_BYTES = 100  # bytes of an empty picture
+COMPRESSION_LEVEL = 1  # of zlib: most of a layer is empty, and more saves little
 
 
 class PngLayerWriter:
@@ -52,15 +52,15 @@ class PngLayerWriter:
         if len(set(np.diff(clip.times).round(3))) > 2:  # two: a rate whose stamps are rounded
             self.notes.append("A sequence of pictures has no times, and this clip's frames aren't evenly spaced.")
 
-    def try_out(self) -> None:
+    def preflight(self) -> None:
         """Raises what opening and writing would, as far as that can be known before."""
         if self.path.exists():
             raise OutputError(f"There is already {self.path}: choose another name for the pictures' folder.")
         check_target(self.path)
-        check_room(self.path.parent, LEAST_PICTURE * self._frames, self.path.name)
+        check_disk_space(self.path.parent, MIN_PNG_BYTES * self._frames, self.path.name)
 
     def __enter__(self) -> PngLayerWriter:
-        self.try_out()
+        self.preflight()
         try:
             self._scratch = ScratchFolder(self.path.parent)
             self._temporary = self._scratch.path / "pictures"
@@ -107,11 +107,11 @@ def png_bytes(rgba: torch.Tensor, *, deep: bool) -> bytes:
     _, height, width = rgba.shape
     top, dtype, bits = (65535, ">u2", 16) if deep else (255, "u1", 8)
     samples = rgba.mul(top).round_().movedim(0, -1).numpy().astype(dtype)  # CHW -> HWC
-    lines = np.zeros((height, 1 + samples[0].nbytes), np.uint8)  # each begins with its filter's number: none
-    lines[:, 1:] = samples.reshape(height, -1).view(np.uint8)
-    header = struct.pack(">IIBBBBB", width, height, bits, RGBA, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, EFFORT)), (b"IEND", b""))
-    return SIGNATURE + b"".join(map(_chunk, *zip(*chunks, strict=True)))
+    scanlines = np.zeros((height, 1 + samples[0].nbytes), np.uint8)  # each begins with its filter's number: none
+    scanlines[:, 1:] = samples.reshape(height, -1).view(np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, bits, COLOR_TYPE_RGBA, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(scanlines, COMPRESSION_LEVEL)), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(map(_chunk, *zip(*chunks, strict=True)))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -14,7 +14,7 @@ from ..video.writing.encoding import Codec, WriterOptions, layer_clip, matte_cli
 from ..video.writing.writer import FrameWriter
 from .layer import Layer
 
-MATTE = WriterOptions(Codec.PRORES)
+MATTE_OPTIONS = WriterOptions(Codec.PRORES)
 
 
 class MatteWriter(FrameWriter):
@@ -25,15 +25,17 @@ class MatteWriter(FrameWriter):
     everywhere.
     """
 
-    def __init__(self, path: str | Path, clip: Clip, *, options: WriterOptions = MATTE, stamps: np.ndarray) -> None:
+    def __init__(
+        self, path: str | Path, clip: Clip, *, options: WriterOptions = MATTE_OPTIONS, pts: np.ndarray
+    ) -> None:
         grey = matte_clip(clip, options.codec)
-        super().__init__(path, grey, options=options, stamps=stamps)
+        super().__init__(path, grey, options=options, pts=pts)
         _, *self._chroma = Frame.blank(Layout.of(grey)).planes
 
     def write(self, matte: torch.Tensor) -> None:
         """Appends a matte: (H, W) float in [0, 1], of displayed pixels."""
         black, white = self._layout.luma_scale
-        luma = _stored(matte, self._layout).mul(white).add(black).round()
+        luma = _to_stored_orientation(matte, self._layout).mul(white).add(black).round()
         dtype = self._layout.pixel_format.dtype
         super().write(Frame((luma.numpy().astype(dtype), *self._chroma), 0, 0, self._layout))
 
@@ -48,26 +50,28 @@ class LayerWriter(FrameWriter):
     "over" they make the result.
     """
 
-    def __init__(self, path: str | Path, clip: Clip, *, stamps: np.ndarray) -> None:
-        over = layer_clip(clip)
-        super().__init__(path, over, options=WriterOptions(Codec.PRORES), stamps=stamps, plan=plan_layer(over))
+    def __init__(self, path: str | Path, clip: Clip, *, pts: np.ndarray) -> None:
+        target = layer_clip(clip)
+        super().__init__(path, target, options=WriterOptions(Codec.PRORES), pts=pts, plan=plan_layer(target))
 
     def write(self, layer: Layer | None) -> None:
         """Appends a frame with the layer in it, or an empty one."""
         frame = Frame.blank(self._layout)
         alpha = np.zeros_like(frame.planes[0])
         if layer is not None:
-            grown = layer.grown(frame.width, frame.height)
-            frame.paste(grown.roi, grown.rgb, torch.ones_like(grown.alpha))
-            part = self._layout.stored_roi(grown.roi)
+            padded = layer.padded(frame.width, frame.height)
+            frame.paste(padded.roi, padded.rgb, torch.ones_like(padded.alpha))
+            part = self._layout.stored_roi(padded.roi)
             top = 2**self._layout.pixel_format.bits - 1
-            alpha[part.y0 : part.y1, part.x0 : part.x1] = _stored(grown.alpha, self._layout).mul(top).round().numpy()
+            alpha[part.y0 : part.y1, part.x0 : part.x1] = (
+                _to_stored_orientation(padded.alpha, self._layout).mul(top).round().numpy()
+            )
         super().write(Frame((*frame.planes, alpha), 0, 0, self._layout))
 
     def _write_blank(self) -> None:
         self.write(None)
 
 
-def _stored(picture: torch.Tensor, layout: Layout) -> torch.Tensor:
+def _to_stored_orientation(picture: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Displayed (h, w) → as it is stored."""
     return torch.rot90(picture, layout.rotation // 90)  # torch's turns are counterclockwise

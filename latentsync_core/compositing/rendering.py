@@ -12,21 +12,21 @@ import torch.nn.functional as F
 from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import mouth_mask
-from ..faces.selection import check_apart
+from ..faces.selection import check_no_shared_faces
 from ..sampling.patch_store import PatchKind
 from ..sampling.synced_faces import SyncedFaces
 from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
-from .compositor import CompositeOptions, drawn_region, face_layer, shown_region
+from .compositor import CompositeOptions, face_layer, generated_region, paste_region
 from .foreground import without_occlusion
-from .layer import Layer, matte_of, merged
+from .layer import Layer, full_frame_matte, merge_layers
 
 DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames are held
 
 
 @dataclass(frozen=True, eq=False)
-class Rendered:
+class RenderedFrame:
     """One output frame, and what was pasted into it."""
 
     frame: Frame  # the result
@@ -36,13 +36,15 @@ class Rendered:
     @property
     def layer(self) -> Layer | None:
         """All that was pasted as one layer; None where nothing was."""
-        return merged(self.layers)
+        return merge_layers(self.layers)
 
     @property
     def matte(self) -> torch.Tensor:
         """(H, W) float32 in [0, 1]: the alpha of what was pasted, displayed pixels; 0 where nothing was."""
         layer = self.layer
-        return matte_of(None if layer is None else (layer.roi, layer.alpha), self.frame.width, self.frame.height)
+        return full_frame_matte(
+            None if layer is None else (layer.roi, layer.alpha), self.frame.width, self.frame.height
+        )
 
     @property
     def rgba(self) -> torch.Tensor:
@@ -58,8 +60,8 @@ def render(
     synced: SyncedFaces | Sequence[SyncedFaces],
     options: CompositeOptions | None = None,
     foreground: torch.Tensor | None = None,
-) -> Iterator[Rendered]:
-    """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.stamps`.
+) -> Iterator[RenderedFrame]:
+    """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.pts`.
 
     A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
     soft edge: the rest of the face stays the source's own samples. (Like the reference: the whole crop is pasted, the
@@ -75,12 +77,12 @@ def render(
         OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
     """
     options = options or CompositeOptions()
-    several = together(synced)
-    keep = _Foreground(several[0].faces.clip, foreground)
-    regions = [shown_region(one.resolution, options) for one in several]
-    for index, frame, drawn in _drawn_together(several, range(len(several[0].stamps))):
+    several = as_matching_batch(synced)
+    foreground_mask = _ForegroundMask(several[0].faces.clip, foreground)
+    regions = [paste_region(one.resolution, options) for one in several]
+    for index, frame, generated in _generated_faces_of_all(several, range(len(several[0].pts))):
         layers, occluded = [], 0.0
-        for one, patch, region in zip(several, drawn, regions, strict=True):
+        for one, patch, region in zip(several, generated, regions, strict=True):
             if patch is None:
                 continue
             if options.occlusion:
@@ -88,13 +90,13 @@ def render(
                 occluded = max(occluded, share)
             layer = _layer(one, index, frame, patch, options, region)
             if layer is not None:
-                layers.append(keep.cut(layer, int(one.source_index[index])))
+                layers.append(foreground_mask.apply(layer, int(one.source_index[index])))
         for layer in layers:  # only now, so that every face was looked at as it was filmed
             frame.paste(*layer)
-        yield Rendered(frame, tuple(layers), occluded)
+        yield RenderedFrame(frame, tuple(layers), occluded)
 
 
-def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, ...]:
+def as_matching_batch(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, ...]:
     """One or more new faces as a tuple, once it is known that they go over the same frames.
 
     Raises:
@@ -105,18 +107,20 @@ def together(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[SyncedFaces, 
         raise OptionError("there are no new faces to paste; give those of at least one sampling")
     first = several[0]
     for other in several[1:]:
-        ours, theirs = (one.faces.clip for one in (first, other))
-        same = ours is theirs or (ours.images is theirs.images and ours.identity == theirs.identity)
-        if not same or ours.first_frame != theirs.first_frame:
+        first_clip, other_clip = (one.faces.clip for one in (first, other))
+        same = first_clip is other_clip or (
+            first_clip.images is other_clip.images and first_clip.identity == other_clip.identity
+        )
+        if not same or first_clip.first_frame != other_clip.first_frame:
             raise OptionError(
-                f"the new faces are of two clips, {ours.name} and {theirs.name}; prepare one clip's faces"
+                f"the new faces are of two clips, {first_clip.name} and {other_clip.name}; prepare one clip's faces"
             )
         if not np.array_equal(first.source_index, other.source_index):
             raise OptionError(
                 f"one person's frames are {len(first.source_index)}, another's {len(other.source_index)}, or in "
                 f"another order: choose one length rule for both, and voices of one length unless the video decides"
             )
-    check_apart([one.faces for one in several])
+    check_no_shared_faces([one.faces for one in several])
     return several
 
 
@@ -125,67 +129,67 @@ def frames_with_face(synced: SyncedFaces) -> list[int]:
     return np.flatnonzero(np.isfinite(synced.transforms).all(axis=(1, 2))).tolist()
 
 
-def drawn_faces(synced: SyncedFaces, indices: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor | None]]:
+def generated_faces(synced: SyncedFaces, indices: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor | None]]:
     """Yields for each of the output frames `indices`: its index, the source's frame, and its patch where it has one.
 
     The patch is (3, P, P) float32 on the CPU, about [0, 1] and not clamped; P is the crops' resolution, or the size of
     replaced crops. A few frames are decoded together, no more are held.
     """
-    for index, frame, (patch,) in _drawn_together((synced,), indices):
+    for index, frame, (patch,) in _generated_faces_of_all((synced,), indices):
         yield index, frame, patch
 
 
-def _drawn_together(
+def _generated_faces_of_all(
     several: tuple[SyncedFaces, ...], indices: Sequence[int]
 ) -> Iterator[tuple[int, Frame, list[torch.Tensor | None]]]:
-    """`drawn_faces` of several at once, with a patch or None of each."""
+    """`generated_faces` of several at once, with a patch or None of each."""
     with_face = [set(frames_with_face(one)) for one in several]
     source_index = several[0].source_index
     with FrameSequence(several[0].faces.clip) as sequence:
         frames = sequence.frames([int(source_index[index]) for index in indices])
         for first in range(0, len(indices), DECODE_BATCH):
             batch = indices[first : first + DECODE_BATCH]
-            held = [next(frames) for _ in batch]
+            batch_frames = [next(frames) for _ in batch]
             decoded = [
-                iter(_decoded(one, [index for index in batch if index in own]))
+                iter(_decode_patches(one, [index for index in batch if index in own]))
                 for one, own in zip(several, with_face, strict=True)
             ]
-            for index, frame in zip(batch, held, strict=True):
+            for index, frame in zip(batch, batch_frames, strict=True):
                 patches = [next(found) if index in own else None for found, own in zip(decoded, with_face, strict=True)]
                 yield index, frame, patches
 
 
-def whole_face(frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolution: int) -> torch.Tensor:
-    """The drawn mouth, softly blended into the source's own crop: (3, R, R) float32 in [0, 1] from such a `drawn`."""
+def blend_into_crop(frame: Frame, transform: np.ndarray, generated: torch.Tensor, resolution: int) -> torch.Tensor:
+    """The generated mouth, softly blended into the source's crop: (3, R, R) float32 in [0, 1]."""
     source = crop_face(frame, transform, resolution, eight_bit=False)
-    return blend_mouth(drawn.clamp(0, 1), source, 1 - drawn_region(resolution))
+    return blend_mouth(generated.clamp(0, 1), source, 1 - generated_region(resolution))
 
 
-def blend_mouth(drawn: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def blend_mouth(generated: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The drawn mouth region in the source's crop, (..., 3, R, R) each; `mask` (R, R), 1 = keep the source."""
-    return drawn * (1 - mask) + source * mask
+    return generated * (1 - mask) + source * mask
 
 
 def _layer(
     synced: SyncedFaces,
     index: int,
     frame: Frame,
-    drawn: torch.Tensor,
+    generated: torch.Tensor,
     options: CompositeOptions,
     region: torch.Tensor | None,
 ) -> Layer | None:
     """What is pasted of one face into an output frame, as strongly as it may show there."""
     transform, size, resolution = synced.transforms[index], (frame.width, frame.height), synced.resolution
     if region is None and synced.patches.kind is PatchKind.LATENTS:
-        drawn = _whole_face(frame, transform, drawn, resolution, options)
+        generated = _blend_into_crop(frame, transform, generated, resolution, options)
     elif not options.like_reference:
-        drawn = drawn.clamp(0, 1)
-    layer = face_layer(transform, drawn, resolution, size, options, region)
+        generated = generated.clamp(0, 1)
+    layer = face_layer(transform, generated, resolution, size, options, region)
     blend = float(synced.blend[index])
     return layer if layer is None or blend == 1 else layer._replace(alpha=layer.alpha * blend)
 
 
-class _Foreground:
+class _ForegroundMask:
     """What the user says lies before the faces, cut out of the layers."""
 
     def __init__(self, clip: Clip, mask: torch.Tensor | None) -> None:
@@ -197,7 +201,7 @@ class _Foreground:
         self._mask = mask
         self._size = clip.height, clip.width
 
-    def cut(self, layer: Layer, source: int) -> Layer:
+    def apply(self, layer: Layer, source: int) -> Layer:
         """`layer`, over the clip's frame `source`, without the foreground."""
         if self._mask is None:
             return layer
@@ -208,16 +212,16 @@ class _Foreground:
         return layer._replace(alpha=layer.alpha * (1 - picture[y0:y1, x0:x1].clamp(0, 1)))
 
 
-def _whole_face(
-    frame: Frame, transform: np.ndarray, drawn: torch.Tensor, resolution: int, options: CompositeOptions
+def _blend_into_crop(
+    frame: Frame, transform: np.ndarray, generated: torch.Tensor, resolution: int, options: CompositeOptions
 ) -> torch.Tensor:
     if not options.like_reference:
-        return whole_face(frame, transform, drawn, resolution)
+        return blend_into_crop(frame, transform, generated, resolution)
     source = crop_face(frame, transform, resolution) * 2 - 1
-    return blend_mouth(drawn * 2 - 1, source, mouth_mask(resolution).float()) / 2 + 0.5
+    return blend_mouth(generated * 2 - 1, source, mouth_mask(resolution).float()) / 2 + 0.5
 
 
-def _decoded(synced: SyncedFaces, indices: list[int]) -> torch.Tensor | tuple[()]:
+def _decode_patches(synced: SyncedFaces, indices: list[int]) -> torch.Tensor | tuple[()]:
     """(n, 3, P, P) patches of some output frames."""
     if not indices:
         return ()

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from ..errors import OptionError
 from ..progress import Progress
 from ..trepa.video_encoder import VideoEncoder, clip_features
-from .sync_mel import COLUMNS_PER_SECOND, FRAMES_PER_SECOND, mel_windows, sync_mel, window_columns
+from .sync_mel import COLUMNS_PER_SECOND, SYNCNET_FPS, mel_windows, sync_mel, window_columns
 from .syncnet import SyncNet, lower_halves
 
-REACH = 15  # frames at 25 fps that the sound is tried earlier and later, as lip-sync papers do
-WINDOWS_AT_ONCE = 8
+MAX_OFFSET_FRAMES = 15  # frames at 25 fps that the sound is tried earlier and later, as lip-sync papers do
+WINDOWS_PER_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SyncScore:
         return min(self.distances)
 
     @property
-    def distance_in_place(self) -> float:
+    def distance_at_zero(self) -> float:
         """The distance with the sound where it is."""
         return self.distances[len(self.distances) // 2]
 
@@ -43,8 +43,8 @@ def sync_score(
     net: SyncNet,
     frames: torch.Tensor,
     waveform: torch.Tensor,
-    fps: Fraction | float = FRAMES_PER_SECOND,
-    reach: int = REACH,
+    fps: Fraction | float = SYNCNET_FPS,
+    max_offset: int = MAX_OFFSET_FRAMES,
     on_progress: Progress | None = None,
 ) -> SyncScore:
     """Offset and confidence of a clip against its sound, by SyncNet's vectors of every window of frames.
@@ -59,63 +59,71 @@ def sync_score(
             what the network was made for; at another rate than 25 fps those shown at 25 fps are taken.
         waveform: (S,) float32 at 16 kHz, beginning with the first frame.
         fps: of `frames`.
-        reach: largest offset tried, in frames at 25 fps.
+        max_offset: largest offset tried, in frames at 25 fps.
         on_progress: counts windows.
 
     Raises:
-        OptionError: too few frames (31 are enough), or too short a sound (46 frames' is enough), or a bad `reach`.
+        OptionError: too few frames (31 are enough), or too short a sound (46 frames' is enough), or a bad `max_offset`.
         AudioError: the waveform is no single channel.
     """
-    if reach < 1:
-        raise OptionError(f"reach is {reach}: give a number of frames above 0.")
+    if max_offset < 1:
+        raise OptionError(f"reach is {max_offset}: give a number of frames above 0.")
     shown = _frames_at_25(len(frames), fps)
     mel = sync_mel(waveform)
     columns = window_columns(net.config.frames)
     # The last frame whose window of sound ends within the recording, counted like mel_windows does.
-    last_heard = (FRAMES_PER_SECOND * (mel.shape[1] - columns + 1) - 1) // COLUMNS_PER_SECOND
-    starts = range(reach, min(len(shown) - net.config.frames, last_heard - reach) + 1)
+    last_audio_start = (SYNCNET_FPS * (mel.shape[1] - columns + 1) - 1) // COLUMNS_PER_SECOND
+    starts = range(max_offset, min(len(shown) - net.config.frames, last_audio_start - max_offset) + 1)
     if not starts:
         raise OptionError(
-            f"A clip of {len(shown)} frames at 25 fps with {len(waveform) / 16000:.2f} s of sound is too short for "
-            f"offsets up to {reach}; give {net.config.frames + 2 * reach} frames with their sound, or a smaller reach."
+            f"A clip of {len(shown)} frames at 25 fps with {len(waveform) / 16000:.2f} s of audio is too short for "
+            f"offsets up to {max_offset}; give {net.config.frames + 2 * max_offset} frames with their audio, "
+            f"or a smaller max_offset."
         )
     weight = net.visual_encoder.conv_in.weight
-    total = 2 * len(starts) + 2 * reach
-    seen, heard = [], []
+    total = 2 * len(starts) + 2 * max_offset
+    video_embeddings, audio_embeddings = [], []
     for chunk in _chunks(starts):
         windows = torch.stack([frames[shown[start : start + net.config.frames]] for start in chunk])
-        pictures = lower_halves(_resized(windows.to(weight.device), net.config.picture_size))
-        seen.append(net.see(pictures.to(weight.dtype)).float())
+        pictures = lower_halves(_resized(windows.to(weight.device), net.config.face_size))
+        video_embeddings.append(net.embed_frames(pictures.to(weight.dtype)).float())
         if on_progress:
-            on_progress(sum(map(len, seen)), total)
-    for chunk in _chunks(range(starts[0] - reach, starts[-1] + reach + 1)):
-        heard.append(net.hear(mel_windows(mel, chunk, net.config.frames).to(weight)).float())
+            on_progress(sum(map(len, video_embeddings)), total)
+    for chunk in _chunks(range(starts[0] - max_offset, starts[-1] + max_offset + 1)):
+        audio_embeddings.append(net.embed_mel(mel_windows(mel, chunk, net.config.frames).to(weight)).float())
         if on_progress:
-            on_progress(len(starts) + sum(map(len, heard)), total)
-    return sweep(torch.cat(seen), torch.cat(heard))
+            on_progress(len(starts) + sum(map(len, audio_embeddings)), total)
+    return sweep_offsets(torch.cat(video_embeddings), torch.cat(audio_embeddings))
 
 
-def sweep(seen: torch.Tensor, heard: torch.Tensor) -> SyncScore:
+def sweep_offsets(video_embeddings: torch.Tensor, audio_embeddings: torch.Tensor) -> SyncScore:
     """Finds the offset at which what was heard fits best what was seen.
 
     Args:
-        seen: (n, channels) vectors of windows that begin at consecutive frames.
-        heard: (n + 2 * reach, channels) vectors of sound, from `reach` frames earlier to `reach` frames later.
+        video_embeddings: (n, channels) vectors of windows that begin at consecutive frames.
+        audio_embeddings: (n + 2 * max_offset, channels) vectors of sound, from `max_offset` frames earlier to as many
+            later.
 
     Raises:
         OptionError: the numbers don't fit.
     """
-    spare = len(heard) - len(seen)
-    if not len(seen) or spare < 2 or spare % 2:
+    spare = len(audio_embeddings) - len(video_embeddings)
+    if not len(video_embeddings) or spare < 2 or spare % 2:
         raise OptionError(
-            f"There are {len(heard)} vectors of sound for {len(seen)} of pictures; give 2 more per frame of reach."
+            f"There are {len(audio_embeddings)} vectors of audio for {len(video_embeddings)} of video; give 2 more for "
+            f"each frame of max_offset."
         )
-    reach = spare // 2
-    gaps = torch.stack([(seen - heard[at : at + len(seen)]).norm(dim=1).mean() for at in range(spare + 1)]).double()
+    max_offset = spare // 2
+    distances = torch.stack(
+        [
+            (video_embeddings - audio_embeddings[at : at + len(video_embeddings)]).norm(dim=1).mean()
+            for at in range(spare + 1)
+        ]
+    ).double()
     return SyncScore(
-        offset=int(gaps.argmin()) - reach,
-        confidence=float(gaps.median() - gaps.min()),
-        distances=tuple(gaps.tolist()),
+        offset=int(distances.argmin()) - max_offset,
+        confidence=float(distances.median() - distances.min()),
+        distances=tuple(distances.tolist()),
     )
 
 
@@ -142,23 +150,23 @@ def temporal_distance(
         )
     last = len(clip) - length
     starts = sorted({*range(0, last, max(1, length // 2)), last})  # the last one ends with the clip
-    gaps = []
+    distances = []
     for start in starts:
         pair = [
             clip_features(encoder, frames[start : start + length].transpose(0, 1)[None])  # f c h w -> 1 c f h w
             for frames in (clip, other)
         ]
-        gaps.append(1 - float(F.cosine_similarity(pair[0].double(), pair[1].double())))
+        distances.append(1 - float(F.cosine_similarity(pair[0].double(), pair[1].double())))
         if on_progress:
-            on_progress(len(gaps), len(starts))
-    return max(0.0, math.fsum(gaps) / len(gaps))
+            on_progress(len(distances), len(starts))
+    return max(0.0, math.fsum(distances) / len(distances))
 
 
 def _frames_at_25(count: int, fps: Fraction | float) -> torch.Tensor:
     """(m,) the frame that is shown at every 1/25 s, of `count` at `fps`."""
     if not 0 < fps < math.inf:
         raise OptionError(f"fps is {fps}: give a number of frames per second above 0.")
-    rate = Fraction(fps) / FRAMES_PER_SECOND
+    rate = Fraction(fps) / SYNCNET_FPS
     return torch.tensor([math.floor(step * rate) for step in range(math.ceil(count / rate))], dtype=torch.long)
 
 
@@ -172,4 +180,4 @@ def _resized(windows: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _chunks(starts: range) -> list[range]:
-    return [starts[at : at + WINDOWS_AT_ONCE] for at in range(0, len(starts), WINDOWS_AT_ONCE)]
+    return [starts[at : at + WINDOWS_PER_BATCH] for at in range(0, len(starts), WINDOWS_PER_BATCH)]

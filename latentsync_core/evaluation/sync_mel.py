@@ -17,19 +17,19 @@ import torch.nn.functional as F
 from ..errors import AudioError, OptionError
 from ..models.whisper.log_mel import SAMPLE_RATE, slaney_filters
 
-BANDS = 80
-WINDOW = 800  # samples, 50 ms
-HOP = 200  # samples, 12.5 ms
-COLUMNS_PER_SECOND = SAMPLE_RATE // HOP  # 80
-LOWEST_HZ, HIGHEST_HZ = 55.0, 7600.0
+N_MELS = 80
+N_FFT = 800  # samples, 50 ms
+HOP_LENGTH = 200  # samples, 12.5 ms
+COLUMNS_PER_SECOND = SAMPLE_RATE // HOP_LENGTH  # 80
+MIN_HZ, MAX_HZ = 55.0, 7600.0
 PRE_EMPHASIS = 0.97  # of the sample before, subtracted
-FLOOR = 1e-5  # magnitude under which the decibels stop falling
+MIN_MAGNITUDE = 1e-5  # magnitude under which the decibels stop falling
 REFERENCE_DB = 20.0  # this level stands for 0 dB,
-RANGE_DB = 100.0  # and what lies this far under it for silence
-TOP = 4.0  # values run from -TOP, silence, to TOP
+DYNAMIC_RANGE_DB = 100.0  # and what lies this far under it for silence
+MAX_ABS_VALUE = 4.0  # values run from -TOP, silence, to TOP
 
-FRAMES = 16  # video frames that SyncNet looks at together
-FRAMES_PER_SECOND = 25  # the only rate it knows
+WINDOW_FRAMES = 16  # video frames that SyncNet looks at together
+SYNCNET_FPS = 25  # the only rate it knows
 BLOCK_COLUMNS = 4800  # columns computed at once: a minute of sound
 
 
@@ -49,13 +49,13 @@ def sync_mel(waveform: torch.Tensor) -> torch.Tensor:
         raise AudioError(f"The sound has shape {tuple(waveform.shape)}, not (samples,): give one channel at 16 kHz.")
     samples = waveform.double()
     samples = torch.cat([samples[:1], samples[1:] - PRE_EMPHASIS * samples[:-1]])
-    samples = F.pad(samples, (WINDOW // 2, WINDOW // 2))
-    columns = 1 + len(waveform) // HOP
+    samples = F.pad(samples, (N_FFT // 2, N_FFT // 2))
+    columns = 1 + len(waveform) // HOP_LENGTH
     blocks = range(0, columns, BLOCK_COLUMNS)
     return torch.cat([_columns(samples, at, min(at + BLOCK_COLUMNS, columns)) for at in blocks], dim=1)
 
 
-def mel_windows(mel: torch.Tensor, starts: Sequence[int], frames: int = FRAMES) -> torch.Tensor:
+def mel_windows(mel: torch.Tensor, starts: Sequence[int], frames: int = WINDOW_FRAMES) -> torch.Tensor:
     """What is heard during `frames` video frames at 25 fps from each of the frames `starts` on.
 
     Args:
@@ -69,34 +69,38 @@ def mel_windows(mel: torch.Tensor, starts: Sequence[int], frames: int = FRAMES) 
         AudioError: the mel has another shape.
         OptionError: `starts` is empty.
     """
-    if mel.ndim != 2 or mel.shape[0] != BANDS:
-        raise AudioError(f"The mel spectrogram has shape {tuple(mel.shape)}, not ({BANDS}, T): make it with sync_mel.")
+    if mel.ndim != 2 or mel.shape[0] != N_MELS:
+        raise AudioError(f"The mel spectrogram has shape {tuple(mel.shape)}, not ({N_MELS}, T): make it with sync_mel.")
     if not len(starts):
         raise OptionError("There is no window to cut: give the first frame of at least one.")
-    first = [COLUMNS_PER_SECOND * int(start) // FRAMES_PER_SECOND for start in starts]
+    first = [COLUMNS_PER_SECOND * int(start) // SYNCNET_FPS for start in starts]
     within = torch.arange(window_columns(frames), device=mel.device)
     index = torch.tensor(first, device=mel.device)[:, None] + within  # (n, columns)
     outside = (index < 0) | (index >= mel.shape[1])
     windows = mel[:, index.clamp(0, mel.shape[1] - 1)].movedim(0, 1)  # 80 n columns -> n 80 columns
-    return windows.masked_fill(outside[:, None], -TOP)[:, None]
+    return windows.masked_fill(outside[:, None], -MAX_ABS_VALUE)[:, None]
 
 
-def window_columns(frames: int = FRAMES) -> int:
+def window_columns(frames: int = WINDOW_FRAMES) -> int:
     """Mel columns that go with so many video frames, rounded up: 52 for 16."""
-    return math.ceil(frames * COLUMNS_PER_SECOND / FRAMES_PER_SECOND)
+    return math.ceil(frames * COLUMNS_PER_SECOND / SYNCNET_FPS)
 
 
 def _columns(padded: torch.Tensor, first: int, stop: int) -> torch.Tensor:
     """Columns first..stop-1 of the spectrogram of samples padded by half a window."""
-    samples = padded[first * HOP : (stop - 1) * HOP + WINDOW]
+    samples = padded[first * HOP_LENGTH : (stop - 1) * HOP_LENGTH + N_FFT]
     hann, filters = (constant.to(samples.device) for constant in _constants())
-    spectrum = torch.stft(samples, WINDOW, HOP, window=hann, center=False, return_complex=True)  # (401, n)
-    decibels = 20 * (filters @ spectrum.abs()).clamp(min=FLOOR).log10() - REFERENCE_DB
-    return (2 * TOP * (decibels + RANGE_DB) / RANGE_DB - TOP).clamp(-TOP, TOP).float()
+    spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=hann, center=False, return_complex=True)  # (401, n)
+    decibels = 20 * (filters @ spectrum.abs()).clamp(min=MIN_MAGNITUDE).log10() - REFERENCE_DB
+    return (
+        (2 * MAX_ABS_VALUE * (decibels + DYNAMIC_RANGE_DB) / DYNAMIC_RANGE_DB - MAX_ABS_VALUE)
+        .clamp(-MAX_ABS_VALUE, MAX_ABS_VALUE)
+        .float()
+    )
 
 
 @functools.cache
 def _constants() -> tuple[torch.Tensor, torch.Tensor]:
     """The window (800,) and the filters (80, 401), both float64."""
-    filters = slaney_filters(BANDS, WINDOW, LOWEST_HZ, HIGHEST_HZ)
-    return torch.hann_window(WINDOW, dtype=torch.float64), filters.double()
+    filters = slaney_filters(N_MELS, N_FFT, MIN_HZ, MAX_HZ)
+    return torch.hann_window(N_FFT, dtype=torch.float64), filters.double()

@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import ModelError
-from ..models.checkpoints.claims import built, check_vae
-from ..models.checkpoints.network_file import config_in, save_network
+from ..models.checkpoints.claims import build_or_raise, check_vae
+from ..models.checkpoints.network_file import read_config, save_network
 from ..models.checkpoints.tensors import fill, read_tensors
 from ..models.unet.attention import FeedForward
-from ..models.unet.layers import Layers
-from .sync_mel import BANDS, window_columns
+from ..models.unet.layers import LayerFactory
+from .sync_mel import N_MELS, window_columns
 from .syncnet_config import NORM_GROUPS, EncoderConfig, SyncNetConfig
 
 REMEDY = "give LatentSync's stable_syncnet.pt or a file of save_syncnet"
@@ -75,7 +75,7 @@ class AttentionBlock(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.attn = SelfAttention(channels, dropout)
         self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(Layers(), channels)
+        self.ff = FeedForward(LayerFactory(), channels)
         self.ff.net[1] = nn.Dropout(dropout)
         self.conv_out = nn.Conv2d(channels, channels, 1)
 
@@ -131,10 +131,10 @@ class SyncNet(nn.Module):
             return cls(config)
 
     def forward(self, pictures: torch.Tensor, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The unit vectors (b, channels) of what is seen and of what is heard; see `see` and `hear`."""
-        return self.see(pictures), self.hear(mel)
+        """The unit vectors (b, channels) of what is seen and of what is heard; see `embed_frames` and `embed_mel`."""
+        return self.embed_frames(pictures), self.embed_mel(mel)
 
-    def see(self, pictures: torch.Tensor) -> torch.Tensor:
+    def embed_frames(self, pictures: torch.Tensor) -> torch.Tensor:
         """The unit vectors (b, channels) of windows of frames.
 
         Args:
@@ -147,17 +147,17 @@ class SyncNet(nn.Module):
         if tuple(pictures.shape[1:]) != expected:
             raise ModelError(
                 f"The SyncNet takes pictures of shape (b, {', '.join(map(str, expected))}), not "
-                f"{tuple(pictures.shape)}; resize the faces to {' x '.join(map(str, self.config.picture_size))}."
+                f"{tuple(pictures.shape)}; resize the faces to {' x '.join(map(str, self.config.face_size))}."
             )
         return F.normalize(self.visual_encoder(pictures))
 
-    def hear(self, mel: torch.Tensor) -> torch.Tensor:
+    def embed_mel(self, mel: torch.Tensor) -> torch.Tensor:
         """The unit vectors (b, channels) of windows (b, 1, 80, columns) as `sync_mel.mel_windows` gives them.
 
         Raises:
             ModelError: another shape.
         """
-        expected = (1, BANDS, window_columns(self.config.frames))
+        expected = (1, N_MELS, window_columns(self.config.frames))
         if tuple(mel.shape[1:]) != expected:
             raise ModelError(
                 f"The SyncNet takes sound of shape (b, {', '.join(map(str, expected))}), not {tuple(mel.shape)}; "
@@ -172,10 +172,10 @@ def load_syncnet(path: str | Path, device: torch.device | str = "cpu", dtype: to
     Raises ModelError for any other file.
     """
     path = Path(path)
-    config = config_in(path)
+    config = read_config(path)
     if config is not None:
         check_vae(config, read_tensors(path, REMEDY), str(path), REMEDY)
-    net = built(lambda: SyncNet.from_config(config or SyncNetConfig(), device="meta"), str(path), REMEDY)
+    net = build_or_raise(lambda: SyncNet.from_config(config or SyncNetConfig(), device="meta"), str(path), REMEDY)
     fill(
         net,
         lambda: read_tensors(path, REMEDY),
@@ -197,17 +197,19 @@ def lower_halves(frames: torch.Tensor) -> torch.Tensor:
     return frames[..., frames.shape[-2] // 2 :, :].flatten(1, 2)
 
 
-def sync_similarity(seen: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+def sync_similarity(video_embeddings: torch.Tensor, audio_embeddings: torch.Tensor) -> torch.Tensor:
     """The cosine (b,) between two batches of unit vectors (b, channels): 0 or more, as no vector has a part below 0."""
-    return F.cosine_similarity(seen, heard, dim=1)
+    return F.cosine_similarity(video_embeddings, audio_embeddings, dim=1)
 
 
-def sync_loss(seen: torch.Tensor, heard: torch.Tensor, in_sync: torch.Tensor) -> torch.Tensor:
+def sync_loss(video_embeddings: torch.Tensor, audio_embeddings: torch.Tensor, in_sync: torch.Tensor) -> torch.Tensor:
     """The scalar loss that teaches SyncNet, or by it: cross-entropy of the cosine itself taken as a probability.
 
     Args:
-        seen, heard: (b, channels) unit vectors.
+        video_embeddings, audio_embeddings: (b, channels) unit vectors.
         in_sync: (b,) 1 where they belong together, 0 where not; all 1 to train another network by a finished SyncNet.
     """
-    probability = sync_similarity(seen, heard).clamp(0, 1)  # rounding can bring a cosine just above 1
+    probability = sync_similarity(video_embeddings, audio_embeddings).clamp(
+        0, 1
+    )  # rounding can bring a cosine just above 1
     return F.binary_cross_entropy(probability, in_sync.to(probability))

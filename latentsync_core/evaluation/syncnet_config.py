@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError
-from .sync_mel import FRAMES
+from .sync_mel import WINDOW_FRAMES
 
 NORM_GROUPS = 32  # of every group norm, as upstream's
 ENCODER_KEYS = ("in_channels", "block_out_channels", "downsample_factors", "attn_blocks", "dropout")
@@ -41,7 +41,7 @@ class SyncNetConfig:
         attention=(False, False, False, True, True, False, False),
     )
     visual: EncoderConfig = EncoderConfig(
-        in_channels=3 * FRAMES,
+        in_channels=3 * WINDOW_FRAMES,
         block_channels=(64, 128, 256, 256, 512, 1024, 2048, 2048),
         factors=((1, 2), *((2, 2),) * 7),
         attention=(False, False, False, False, True, True, False, False),
@@ -53,7 +53,7 @@ class SyncNetConfig:
         return self.visual.in_channels // 3
 
     @property
-    def picture_size(self) -> tuple[int, int]:
+    def face_size(self) -> tuple[int, int]:
         """Height and width in pixels of the whole faces whose lower halves it looks at."""
         height, width = self.visual.size
         return 2 * height, width
@@ -69,9 +69,9 @@ class SyncNetConfig:
                 f"The SyncNet's config holds {', '.join(map(repr, config)) or 'nothing'}, not 'audio_encoder' and "
                 "'visual_encoder'; take the model section of LatentSync's config."
             )
-        made = cls(*(_encoder_config(config[part], part) for part in ("audio_encoder", "visual_encoder")))
-        made._check()
-        return made
+        result = cls(*(_encoder_config(config[part], part) for part in ("audio_encoder", "visual_encoder")))
+        result._check()
+        return result
 
     def to_dict(self) -> dict[str, Any]:
         """The same config as `from_dict` reads it."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
-from ..files.scratch import replacing
-from ..models.checkpoints.weights_file import UNREADABLE
+from ..files.scratch import atomic_write
+from ..models.checkpoints.weights_file import READ_ERRORS
 from ..video.clip import Clip
 from .alignment.align import AlignOptions
 from .face_tracks import FaceTracks
@@ -73,7 +73,7 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     arrays = {name: values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, partial.open("wb") as file:
+        with atomic_write(path) as partial, partial.open("wb") as file:
             np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
     except OSError as problem:
         raise OutputError(
@@ -91,7 +91,7 @@ def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits)
         return _faces(arrays, clip, align, limits)
     except FileNotFoundError:
         return None
-    except UNREADABLE as problem:
+    except READ_ERRORS as problem:
         log.warning("%s can't be used (%s): the faces are looked for again", path, problem)
         return None
 

@@ -82,7 +82,7 @@ def choose(
     return dataclasses.replace(faces, chosen=tuple(chosen))
 
 
-def check_apart(several: Sequence[FaceTracks]) -> None:
+def check_no_shared_faces(several: Sequence[FaceTracks]) -> None:
     """Sees to it that no two voices drive the same face.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import OptionError, OutputError
 
-WINDOWS_FORBIDS = '<>:"|?*'  # in names; a colon would even write into another file's hidden stream
+WINDOWS_FORBIDDEN = '<>:"|?*'  # in names; a colon would even write into another file's hidden stream
 
 
 def check_target(path: Path) -> None:
@@ -34,13 +34,13 @@ def check_target(path: Path) -> None:
     except (OSError, ValueError) as problem:  # ValueError: a NUL character in the name
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise OutputError(f"Can't write {str(path)!r} ({reason}): choose another name.") from None
-    if os.name == "nt" and any(character in path.name for character in WINDOWS_FORBIDS):
-        raise OutputError(f"Can't write {path}: Windows allows none of {WINDOWS_FORBIDS} in a name.")
+    if os.name == "nt" and any(character in path.name for character in WINDOWS_FORBIDDEN):
+        raise OutputError(f"Can't write {path}: Windows allows none of {WINDOWS_FORBIDDEN} in a name.")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"Can't write into {path.parent}: you have no right to; choose another folder.")
 
 
-def check_overwrites_nothing(outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | Path | None]]) -> None:
+def check_no_overwrite(outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | Path | None]]) -> None:
     """Raises OptionError where writing one of the outputs would replace an input.
 
     Links, hard ones too, and names that differ in case alone on a file system that ignores it are the same file.
@@ -53,14 +53,14 @@ def check_overwrites_nothing(outputs: Iterable[Path | None], inputs: Iterable[tu
     targets = [path for path in outputs if path is not None]
     for number, output in enumerate(targets):
         for what, path in known:
-            if _is_same(output, path):
+            if _is_same_file(output, path):
                 raise OptionError(f"{output} is {what}, which the result would overwrite: choose another name for it.")
         for other in targets[:number]:
-            if _is_same(output, other):
+            if _is_same_file(output, other):
                 raise OptionError(f"Two results would be written to {output}: choose another name for one of them.")
 
 
-def check_room(folder: Path, needed: float, what: str) -> None:
+def check_disk_space(folder: Path, needed: float, what: str) -> None:
     """OutputError where `folder`, or the nearest one above it that exists, has less than `needed` bytes free."""
     place = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), None)
     try:
@@ -69,18 +69,18 @@ def check_room(folder: Path, needed: float, what: str) -> None:
         return  # a file system that doesn't say: writing will
     if free < needed:
         raise OutputError(
-            f"There is no room for {what} in {folder}: it needs {_size(needed)} or more, {_size(free)} are free. Free "
-            f"some, or choose a folder on another disk."
+            f"There is no room for {what} in {folder}: it needs {_human_size(needed)} or more, {_human_size(free)} are "
+            f"free. Free some, or choose a folder on another disk."
         )
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):  # one of them isn't there yet
         return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
 
 
-def _size(count: float) -> str:
+def _human_size(count: float) -> str:
     """Bytes as people read them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -7,12 +7,12 @@ import re
 
 from ..errors import OptionError
 
-LONGEST = 200  # characters, sub-folders included: a number and a suffix must still fit
-LONGEST_PART = 180  # bytes of one name, of the 255 that file systems take
-DRIVE = re.compile(r"[A-Za-z]:")
-DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)  # no names on Windows
-NOT_ON_WINDOWS = '<>:"|?*'
-EXAMPLE = "write a name such as LatentSync/dub"
+MAX_CHARACTERS = 200  # characters, sub-folders included: a number and a suffix must still fit
+MAX_NAME_BYTES = 180  # bytes of one name, of the 255 that file systems take
+WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
+WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)  # no names on Windows
+WINDOWS_FORBIDDEN = '<>:"|?*'
+EXAMPLE_HINT = "write a name such as LatentSync/dub"
 
 
 def file_prefix(prefix: str, windows: bool = os.name == "nt") -> str:
@@ -23,20 +23,20 @@ def file_prefix(prefix: str, windows: bool = os.name == "nt") -> str:
             that names can't have.
     """
     shown = repr(prefix if len(prefix) <= 60 else f"{prefix[:57]}...")
-    if len(prefix) > LONGEST:
-        raise OptionError(f"filename_prefix has {len(prefix)} characters, more than {LONGEST}; {EXAMPLE}")
+    if len(prefix) > MAX_CHARACTERS:
+        raise OptionError(f"filename_prefix has {len(prefix)} characters, more than {MAX_CHARACTERS}; {EXAMPLE_HINT}")
     if not all(letter.isprintable() for letter in prefix):
-        raise OptionError(f"filename_prefix is {shown}, with characters that no file name should have; {EXAMPLE}")
+        raise OptionError(f"filename_prefix is {shown}, with characters that no file name should have; {EXAMPLE_HINT}")
     path = prefix.replace("\\", "/")
-    if path.startswith("/") or DRIVE.match(path):
-        raise OptionError(f"filename_prefix is {shown}, which doesn't lie below the output folder; {EXAMPLE}")
+    if path.startswith("/") or WINDOWS_DRIVE.match(path):
+        raise OptionError(f"filename_prefix is {shown}, which doesn't lie below the output folder; {EXAMPLE_HINT}")
     for part in path.split("/"):
         if part.strip() == ".." or (part != ".." and part.strip(". ") == "" and len(part) > 1):
-            raise OptionError(f"filename_prefix is {shown}, which leads out of the output folder; {EXAMPLE}")
-        if DEVICES.match(part.strip()):
-            raise OptionError(f"filename_prefix is {shown}, but {part!r} is a device on Windows; {EXAMPLE}")
-        if len(part.encode("utf-8")) > LONGEST_PART:
-            raise OptionError(f"filename_prefix is {shown}, a part of which is longer than a file name; {EXAMPLE}")
-        if windows and (set(part) & set(NOT_ON_WINDOWS) or part != part.rstrip(". ")):
-            raise OptionError(f"filename_prefix is {shown}, but Windows knows no name like {part!r}; {EXAMPLE}")
+            raise OptionError(f"filename_prefix is {shown}, which leads out of the output folder; {EXAMPLE_HINT}")
+        if WINDOWS_DEVICES.match(part.strip()):
+            raise OptionError(f"filename_prefix is {shown}, but {part!r} is a device on Windows; {EXAMPLE_HINT}")
+        if len(part.encode("utf-8")) > MAX_NAME_BYTES:
+            raise OptionError(f"filename_prefix is {shown}, a part of which is longer than a file name; {EXAMPLE_HINT}")
+        if windows and (set(part) & set(WINDOWS_FORBIDDEN) or part != part.rstrip(". ")):
+            raise OptionError(f"filename_prefix is {shown}, but Windows knows no name like {part!r}; {EXAMPLE_HINT}")
     return path

@@ -28,9 +28,9 @@ except ImportError:  # Windows
     fcntl = None
 
 PREFIX = ".latentsync-dub-part-"
-NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
-LOCK = "in-use.lock"
-STALE = 24 * 3600  # seconds since anything in it changed; guards what runs where locks don't reach
+NAME_PATTERN = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
+LOCK_NAME = "in-use.lock"
+STALE_SECONDS = 24 * 3600  # seconds since anything in it changed; guards what runs where locks don't reach
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,11 @@ class ScratchFolder:
         self.path = Path(parent or tempfile.gettempdir()) / f"{PREFIX}{secrets.token_hex(8)}"
         # What leaves a user's folder for its place there must be as open to others as that folder lets it be.
         self.path.mkdir(mode=0o777 if parent else 0o700)
-        self._end = weakref.finalize(self, _remove, self.path, _new_lock(self.path / LOCK))
+        self._finalize = weakref.finalize(self, _remove, self.path, _new_lock(self.path / LOCK_NAME))
 
     def close(self) -> None:
         """Removes the folder. Closing again does nothing."""
-        self._end()
+        self._finalize()
 
     def __enter__(self) -> Path:
         return self.path
@@ -64,7 +64,7 @@ class ScratchFolder:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `target` when the block ends well; otherwise nothing is left.
 
     Raises:
@@ -76,7 +76,7 @@ def replacing(target: Path) -> Iterator[Path]:
         os.replace(partial, target)
 
 
-def sweep(*folders: Path | None) -> None:
+def remove_stale_scratch(*folders: Path | None) -> None:
     """Removes what killed runs left in these folders and in the system's for temporary files.
 
     That is every scratch folder of this user in which nothing changed for a day and whose process is gone. (Windows
@@ -86,32 +86,32 @@ def sweep(*folders: Path | None) -> None:
     for folder in {None, *folders}:  # None: the system's
         try:
             with os.scandir(folder or tempfile.gettempdir()) as entries:
-                found = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name)]
+                found = [Path(entry.path) for entry in entries if NAME_PATTERN.fullmatch(entry.name)]
         except (OSError, ValueError) as problem:  # ValueError: a name that no file can have
             log.debug("%s is not searched for leftovers: %s", folder, problem)
             continue
         for path in found:
             try:
-                _sweep_one(path)
+                _remove_if_stale(path)
             except OSError as problem:
                 log.debug("%s stays: %s", path, problem)
 
 
-def _sweep_one(path: Path) -> None:
+def _remove_if_stale(path: Path) -> None:
     facts = path.lstat()
     is_own = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
-    if not stat.S_ISDIR(facts.st_mode) or not is_own or time.time() - _newest(path) < STALE:
+    if not stat.S_ISDIR(facts.st_mode) or not is_own or time.time() - _latest_mtime(path) < STALE_SECONDS:
         return
     if not any(path.iterdir()):
         path.rmdir()  # its process was killed before it could make the lock
         return
-    lock = _lock(path / LOCK, os.O_RDWR)
+    lock = _lock(path / LOCK_NAME, os.O_RDWR)
     if lock is not None:
         _remove(path, lock)
         log.info("removed %s, which an earlier run had left", path)
 
 
-def _newest(path: Path) -> float:
+def _latest_mtime(path: Path) -> float:
     """When anything in a folder last changed, in seconds of the system's clock; links are not followed."""
     paths = [path, *(Path(folder, name) for folder, below, files in os.walk(path) for name in (*below, *files))]
     return max(one.lstat().st_mtime for one in paths)
@@ -150,7 +150,7 @@ def _remove(path: Path, lock: int | None) -> None:
         for entry in list(path.iterdir()):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != LOCK:
+            elif entry.name != LOCK_NAME:
                 entry.unlink()
     except FileNotFoundError:
         pass  # others removed it

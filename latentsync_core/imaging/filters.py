@@ -39,27 +39,31 @@ def gaussian_blur(image: Tensor, radius: int) -> Tensor:
 
     Each direction is a few products of overlapping blocks with a band matrix: ten times as fast as a convolution.
     """
-    kernel = _gaussian(radius)
+    kernel = _gaussian_kernel(radius)
     block = max(2 * radius, 32)  # outputs per block
     band = torch.zeros(block + 2 * radius, block)
     for column in range(block):
         band[column : column + len(kernel), column] = kernel
     height, width = image.shape
-    columns = image.index_select(1, _mirrored(width, radius, block)).unfold(1, len(band), block)  # (h, blocks, taken)
+    columns = image.index_select(1, _reflected_indices(width, radius, block)).unfold(
+        1, len(band), block
+    )  # (h, blocks, taken)
     image = torch.bmm(columns.permute(1, 0, 2), band.expand(columns.shape[1], -1, -1))  # (blocks, h, block)
     image = image.permute(1, 0, 2).reshape(height, -1)[:, :width]
-    rows = image.index_select(0, _mirrored(height, radius, block)).unfold(0, len(band), block)  # (blocks, w, taken)
+    rows = image.index_select(0, _reflected_indices(height, radius, block)).unfold(
+        0, len(band), block
+    )  # (blocks, w, taken)
     return torch.bmm(band.T.expand(len(rows), -1, -1), rows.transpose(1, 2)).reshape(-1, width)[:height]
 
 
-def _mirrored(length: int, radius: int, block: int) -> Tensor:
+def _reflected_indices(length: int, radius: int, block: int) -> Tensor:
     """Indices of `length` samples with `radius` more on both sides, the hind side filled up to whole blocks."""
     index = torch.arange(-radius, -(-length // block) * block + radius)
     index.remainder_(max(2 * length - 2, 1))  # the pattern repeats after going there and back
     return torch.where(index < length, index, 2 * length - 2 - index)
 
 
-def _gaussian(radius: int) -> Tensor:
+def _gaussian_kernel(radius: int) -> Tensor:
     """(2 radius + 1,) float32, summing to 1."""
     taps = 2 * radius + 1
     if taps in SMALL_GAUSSIANS:

@@ -9,7 +9,7 @@ import torch
 MINUS_3_DB = 0.5**0.5
 # What each channel gives to the left and the right, per layout, in the order in which files hold them; the low effects
 # channel is left out, as everywhere (ITU-R BS.775-3, table 2).
-SHARES = {
+DOWNMIX_COEFFICIENTS = {
     1: ((1, 1),),
     2: ((1, 0), (0, 1)),
     3: ((1, 0), (0, 1), (MINUS_3_DB, MINUS_3_DB)),  # L R C
@@ -37,32 +37,34 @@ class Channels(Enum):
     MONO = "mono"
 
 
-def stereo_shares(count: int) -> torch.Tensor:
+def stereo_downmix_matrix(count: int) -> torch.Tensor:
     """(2, count) float32: what each channel gives to left and right; the average for a count without a usual layout."""
-    shares = SHARES.get(count)
-    return torch.full((2, count), 1 / count) if shares is None else torch.tensor(shares, dtype=torch.float32).T
+    coefficients = DOWNMIX_COEFFICIENTS.get(count)
+    return (
+        torch.full((2, count), 1 / count) if coefficients is None else torch.tensor(coefficients, dtype=torch.float32).T
+    )
 
 
-def stereo_filter(count: int, *, scaled: bool = False) -> str:
+def stereo_downmix_filter(count: int, *, scaled: bool = False) -> str:
     """ffmpeg's filter that mixes `count` channels down to stereo, by their order alone, so whatever their layout is.
 
     `scaled` divides by the sum of the shares, so that nothing clips; else what one channel holds keeps its level.
     """
     sides = [
         "+".join(f"{share:.6f}*c{channel}" for channel, share in enumerate(row) if share)
-        for row in stereo_shares(count).tolist()
+        for row in stereo_downmix_matrix(count).tolist()
     ]
     sign = "<" if scaled else "="
     return f"pan=stereo|c0{sign}{sides[0]}|c1{sign}{sides[1]}"
 
 
-def mixed_down(waveform: torch.Tensor, channels: Channels) -> torch.Tensor:
+def downmix_channels(waveform: torch.Tensor, channels: Channels) -> torch.Tensor:
     """(..., C, T) float → (..., C or 2 or 1, T), about [-1, 1]: divided by the largest sum that could come, so that
     nothing clips. Mono is the mean of the two. A number of channels that has no usual layout is averaged."""
     count = waveform.shape[-2]
     if channels is Channels.ALL or (channels is Channels.STEREO and count == 2):
         return waveform
-    matrix = stereo_shares(count)
+    matrix = stereo_downmix_matrix(count)
     matrix = matrix / matrix.sum(dim=1).max().clamp(min=1)
     if channels is Channels.MONO:
         matrix = matrix.mean(dim=0, keepdim=True)

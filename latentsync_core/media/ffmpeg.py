@@ -12,8 +12,8 @@ from types import TracebackType
 from ..errors import LatentSyncError, ToolError
 from ..required_packages import command, importing
 
-OLDEST_VERSION = 7  # major; the first whose frame-rate options are the ones used here
-OLDEST_LIBAVUTIL = 59  # major, of ffmpeg 7.0: tells the age of builds whose version is a commit ("N-118000-g...")
+MIN_VERSION = 7  # major; the first whose frame-rate options are the ones used here
+MIN_LIBAVUTIL = 59  # major, of ffmpeg 7.0: tells the age of builds whose version is a commit ("N-118000-g...")
 QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would flash a console at every call
 
@@ -46,13 +46,13 @@ def check_version(text: str, path: str) -> None:
     release = re.match(r"n?(\d+)\.", version.group(1)) if version else None
     library = re.search(r"libavutil\s+(\d+)\.", text)
     if release:
-        recent = int(release.group(1)) >= OLDEST_VERSION
+        is_supported = int(release.group(1)) >= MIN_VERSION
     else:
-        recent = bool(library) and int(library.group(1)) >= OLDEST_LIBAVUTIL
-    if not recent:
+        is_supported = bool(library) and int(library.group(1)) >= MIN_LIBAVUTIL
+    if not is_supported:
         raise ToolError(
             f"ffmpeg {version.group(1) if version else 'of unknown version'} at {path} is too old, version "
-            f"{OLDEST_VERSION} or newer is needed; to install one, run: {command('imageio-ffmpeg')}"
+            f"{MIN_VERSION} or newer is needed; to install one, run: {command('imageio-ffmpeg')}"
         )
 
 
@@ -66,10 +66,10 @@ def run_ffmpeg(args: Sequence[str], *, error: type[LatentSyncError], what: str, 
         input: bytes for its standard input ("pipe:0").
     """
     command = [ffmpeg_executable(), *QUIET, *args]
-    feed = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
-    done = subprocess.run(command, capture_output=True, check=False, creationflags=_NO_WINDOW, **feed)
+    stdin_args = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+    done = subprocess.run(command, capture_output=True, check=False, creationflags=_NO_WINDOW, **stdin_args)
     if done.returncode:
-        raise error(f"{what}: {useful_line(done.stderr, done.returncode)}.")
+        raise error(f"{what}: {first_error_line(done.stderr, done.returncode)}.")
     return done.stdout
 
 
@@ -120,10 +120,10 @@ class FfmpegStream:
         code = self._process.wait()
         if code:
             self._messages.seek(0)
-            raise self._error(f"{self._what}: {useful_line(self._messages.read(), code)}.")
+            raise self._error(f"{self._what}: {first_error_line(self._messages.read(), code)}.")
 
 
-def useful_line(messages: bytes, code: int) -> str:
+def first_error_line(messages: bytes, code: int) -> str:
     """The first line of ffmpeg's messages, which names the cause, without its "[part @ address]" and full stop."""
     lines = [line.strip() for line in messages.decode("utf-8", "replace").splitlines() if line.strip()]
     if not lines:

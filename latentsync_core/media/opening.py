@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from ..errors import AudioError, LatentSyncError, VideoError
 from ..required_packages import importing
 from .sample_tables import claims_too_many_samples
-from .truncation import is_cut_short
+from .truncation import is_truncated
 
 if TYPE_CHECKING:
     import av
@@ -45,14 +45,14 @@ PLAYLISTS = (  # what a list of other files or addresses begins with, after blan
 )
 XML_PLAYLISTS = {b"MPD": "a DASH manifest", b"CompositionPlaylist": "an IMF playlist", b"html": "a web page"}
 FIRST_ELEMENT = re.compile(rb"<(?![?!])(?:\w+:)?(\w+)")
-HEAD = 4096  # bytes in which a playlist shows itself
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow's names; some of its others run programs
-MOST_PICTURE_PIXELS = 1 << 26  # 8192 x 8192; held as float RGB that takes 0.8 GB
-MOST_FRAME_PIXELS = 1 << 27  # of a film's frame: 16384 x 8192, more than any camera's
-PIPE_BUFFER = 1 << 20  # bytes
+HEAD_BYTES = 4096  # bytes in which a playlist shows itself
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow's names; some of its others run programs
+MAX_IMAGE_PIXELS = 1 << 26  # 8192 x 8192; held as float RGB that takes 0.8 GB
+MAX_FRAME_PIXELS = 1 << 27  # of a film's frame: 16384 x 8192, more than any camera's
+PIPE_BUFFER_BYTES = 1 << 20  # bytes
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive's name has one letter
-KINDS = {VideoError: "a video", AudioError: "a sound"}
-PIPED_FRAMES = ("-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0")
+MEDIA_NOUNS = {VideoError: "a video", AudioError: "a sound"}
+PIPED_FRAMES_INPUT = ("-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0")
 """ffmpeg's arguments to read what `open_frame_pipe` writes. Its header says everything: probing further would hold back
 whole frames."""
 
@@ -93,7 +93,7 @@ def open_container(path: Path, error: type[LatentSyncError]) -> av.container.Inp
     try:
         return av.open(f"file:{path}", format=demuxer, options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as problem:
-        raise error(unreadable(path, problem, error)) from None
+        raise error(unreadable_message(path, problem, error)) from None
 
 
 def ffmpeg_input(path: Path, error: type[LatentSyncError]) -> list[str]:
@@ -113,10 +113,10 @@ def open_frame_pipe(stream: IO[bytes]) -> av.container.OutputContainer:
     with importing("av"):
         import av
 
-    return av.open(stream, "w", format="nut", buffer_size=PIPE_BUFFER)
+    return av.open(stream, "w", format="nut", buffer_size=PIPE_BUFFER_BYTES)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """Pillow's image of a picture file, whose samples aren't decoded yet; to be used in a `with` block.
 
     Raises:
@@ -127,25 +127,25 @@ def open_picture(path: Path) -> Image.Image:
         from PIL import Image, UnidentifiedImageError
 
     check_file(path, VideoError)
-    refuse_playlist(path, VideoError)
-    too_large = f"more than {MOST_PICTURE_PIXELS >> 20} million pixels: scale it down first"
+    reject_playlist(path, VideoError)
+    too_large = f"more than {MAX_IMAGE_PIXELS >> 20} million pixels: scale it down first"
     try:
-        picture = Image.open(path, formats=PICTURE_FORMATS)
+        picture = Image.open(path, formats=IMAGE_FORMATS)
     except Image.DecompressionBombError:  # beyond a limit of Pillow's own
         raise VideoError(f"The picture {path} has {too_large}.") from None
     except UnidentifiedImageError:
         raise VideoError(
-            f"{path} is no picture that can be read: give a {', '.join(PICTURE_FORMATS[:-1])} or {PICTURE_FORMATS[-1]}."
+            f"{path} is no picture that can be read: give a {', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}."
         ) from None
-    if picture.width * picture.height > MOST_PICTURE_PIXELS:
+    if picture.width * picture.height > MAX_IMAGE_PIXELS:
         picture.close()
         raise VideoError(f"The picture {path} is {picture.width}×{picture.height}, {too_large}.")
     return picture
 
 
-def refuse_playlist(path: Path, error: type[LatentSyncError]) -> None:
+def reject_playlist(path: Path, error: type[LatentSyncError]) -> None:
     """Raises `error` where the file is a list of other files or addresses, whatever its suffix."""
-    head = _head(path, error).lstrip(b"\xef\xbb\xbf \t\r\n")
+    head = _read_head(path, error).lstrip(b"\xef\xbb\xbf \t\r\n")
     found = next((name for pattern, name in PLAYLISTS if pattern.match(head)), None)
     if found is None and head.startswith(b"<"):
         element = FIRST_ELEMENT.search(head)
@@ -157,26 +157,28 @@ def refuse_playlist(path: Path, error: type[LatentSyncError]) -> None:
 def _checked_demuxer(path: Path, error: type[LatentSyncError]) -> str | None:
     """The demuxer of a file that names its format itself, None where ffmpeg is to find out; raises what is refused."""
     check_file(path, error)
-    refuse_playlist(path, error)
+    reject_playlist(path, error)
     if claims_too_many_samples(path):
         raise error(
             f"{path} is damaged: its tables list more samples than it can hold, or hide them: copy or export it again."
         )
-    head = _head(path, error)
-    return next((name for name, begins, then in MAGIC if head.startswith(begins) and head[8:].startswith(then)), None)
+    head = _read_head(path, error)
+    return next(
+        (name for name, magic, form_type in MAGIC if head.startswith(magic) and head[8:].startswith(form_type)), None
+    )
 
 
-def _head(path: Path, error: type[LatentSyncError]) -> bytes:
+def _read_head(path: Path, error: type[LatentSyncError]) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(HEAD)
+            return file.read(HEAD_BYTES)
     except OSError as problem:
         raise error(f"{path} can't be read ({problem.strerror or problem}): check its permissions.") from None
 
 
-def unreadable(path: Path, problem: Exception, error: type[LatentSyncError]) -> str:
+def unreadable_message(path: Path, problem: Exception, error: type[LatentSyncError]) -> str:
     """The sentence for a file that PyAV or ffmpeg gave up on."""
-    if is_cut_short(path):
+    if is_truncated(path):
         return f"{path} is cut short, its end is missing: copy or export it again."
     reason = getattr(problem, "strerror", None) or str(problem)
-    return f"{path} can't be read as {KINDS.get(error, 'media')} ({reason}): is it one?"
+    return f"{path} can't be read as {MEDIA_NOUNS.get(error, 'media')} ({reason}): is it one?"

@@ -29,11 +29,11 @@ def has_video(container: av.container.InputContainer) -> bool:
 def audio_note(container: av.container.InputContainer) -> str | None:
     """A sentence for the user where the first audio stream is not the one that is taken."""
     taken = audio_stream(container)
-    passed = [] if taken is None else [stream for stream in container.streams.audio if stream.index < taken.index]
-    if not passed:
+    skipped = [] if taken is None else [stream for stream in container.streams.audio if stream.index < taken.index]
+    if not skipped:
         return None
     return (
-        f"The codec of audio track {len(passed)} has no decoder here: track {len(passed) + 1} "
+        f"The codec of audio track {len(skipped)} has no decoder here: track {len(skipped) + 1} "
         f"({taken.codec_context.name}) is used."
     )
 

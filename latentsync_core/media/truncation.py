@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def is_cut_short(path: Path) -> bool:
+def is_truncated(path: Path) -> bool:
     """Whether an MP4's or MOV's box, or a Matroska file's segment, should go on after the file's end."""
     size = path.stat().st_size
     with path.open("rb") as file:

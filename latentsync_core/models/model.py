@@ -61,7 +61,7 @@ class LatentSyncModel:
         return ROWS_PER_WINDOW * self.whisper.levels
 
 
-def chosen_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """The device of that name; "auto" is the best one here. OptionError if there is none of the name."""
     if name == "auto":
         name = next((kind for kind in ("cuda", "xpu", "mps") if _is_available(kind)), "cpu")
@@ -74,7 +74,7 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
-def chosen_dtype(precision: str, device: torch.device) -> torch.dtype:
+def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What "auto" comes to: fp16 as upstream has it on a GPU that is fast at it, fp32 where half breaks or is slow."""
     if precision != "auto":
         return PRECISIONS[precision]

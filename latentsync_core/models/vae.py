@@ -17,7 +17,7 @@ from ..required_packages import importing
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-SCALING = 0.18215  # latents are the autoencoder's values times this, whatever its own config says
+SCALING_FACTOR = 0.18215  # latents are the autoencoder's values times this, whatever its own config says
 SD_VAE_CONFIG = {  # of sd-vae-ft-mse, as diffusers names its sizes
     "_class_name": "AutoencoderKL",
     "act_fn": "silu",
@@ -32,7 +32,7 @@ SD_VAE_CONFIG = {  # of sd-vae-ft-mse, as diffusers names its sizes
     "sample_size": 256,
 }
 # The published file is older than the names that diffusers now gives the parts of its attention.
-CURRENT_ATTENTION_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+LEGACY_ATTENTION_KEYS = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 CHUNK_PIXELS = 4 * 512 * 512  # pictures that pass through the autoencoder together; decoding takes about 3 KB a pixel
 
 
@@ -102,13 +102,13 @@ class DiffusersCodec:
             latent = distribution.mean.float()
             if noise is not None:
                 latent = latent + distribution.std.float() * noise[at : at + len(chunk)].to(latent)
-            latents.append(latent * SCALING)
+            latents.append(latent * SCALING_FACTOR)
         return torch.cat(latents)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See LatentCodec.decode."""
-        chunks = self._chunks(latents, pixels_per_value=64, scale=1 / SCALING)
+        chunks = self._chunks(latents, pixels_per_value=64, scale=1 / SCALING_FACTOR)
         return torch.cat([self.vae.decode(chunk).sample.float() for _, chunk in chunks])
 
     def _chunks(self, batch: torch.Tensor, pixels_per_value: int, scale: float | None = None):
@@ -122,13 +122,13 @@ class DiffusersCodec:
             yield at, chunk.to(self.dtype)
 
 
-def current_keys(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def rename_legacy_keys(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The VAE's tensors under the names that diffusers now uses, attention weights as matrices."""
     renamed = {}
     for key, tensor in tensors.items():
         *path, layer, kind = key.split(".")
-        if "attentions" in path and layer in CURRENT_ATTENTION_NAMES:
-            key = ".".join([*path, CURRENT_ATTENTION_NAMES[layer], kind])
+        if "attentions" in path and layer in LEGACY_ATTENTION_KEYS:
+            key = ".".join([*path, LEGACY_ATTENTION_KEYS[layer], kind])
             tensor = tensor.flatten(1) if kind == "weight" else tensor
         renamed[key] = tensor
     return renamed

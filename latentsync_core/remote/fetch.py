@@ -13,13 +13,21 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from ..errors import DownloadError, OutputError, UnavailableError
-from .public_https import Answer, Network, Tick, get
-from .store import SUFFIX_OF_TYPE, SUFFIXES, Copy, Note, is_date, is_etag, locked
+from .public_https import Network, Response, Tick, get
+from .store import SUFFIX_BY_MEDIA_TYPE, SUFFIXES, CachedFile, DownloadMetadata, is_date, is_etag, locked
 from .url import Url
 
 BLOCK = 1 << 20  # bytes read at once, at most
-UNAVAILABLE = {401, 403, 404, 408, 410, 425, 429}  # and 5xx: statuses that say nothing against a copy kept earlier
-GO_ON = "run the command again; with a --work-folder, the next run goes on where one was cut off"
+UNAVAILABLE_STATUSES = {
+    401,
+    403,
+    404,
+    408,
+    410,
+    425,
+    429,
+}  # and 5xx: statuses that say nothing against a copy kept earlier
+RESUME_HINT = "run the command again; with a --work-folder, the next run goes on where one was cut off"
 
 Progress = Callable[[int, int], None]  # bytes that came and bytes in all, 0 where the server doesn't say; may cancel
 
@@ -35,7 +43,7 @@ class DownloadLimits:
     network: Network = field(default_factory=Network)
 
 
-class _UnwantedError(DownloadError):
+class _RejectedContentError(DownloadError):
     """What comes is not wanted, so that its beginning needn't be kept."""
 
 
@@ -45,7 +53,7 @@ class Outcome(Enum):
     DOWNLOADED = "downloaded"
     RESUMED = "resumed"
     UNCHANGED = "unchanged"  # the copy kept earlier is what the server has
-    KEPT = "kept"  # the server is not available; the copy kept earlier stands in
+    CACHED = "kept"  # the server is not available; the copy kept earlier stands in
 
 
 @dataclass(frozen=True)
@@ -84,85 +92,87 @@ def download_url(
 
 
 def _download(url: Url, folder: Path, limits: DownloadLimits, tell: Progress) -> DownloadedFile:
-    kept = Copy.kept(folder, url)
-    part = Copy.part(folder, url)
+    cached = CachedFile.cached(folder, url)
+    partial = CachedFile.partial(folder, url)
     try:
-        with _ask(url, kept, part, limits.network, lambda: tell(0, 0)) as answer:
-            if answer.status == 304:
-                return _file(kept, url, Outcome.UNCHANGED)
-            start = part.resumable_bytes() if answer.status == 206 else 0
-            note = _note_of(answer, url, start, limits)
+        with _request(url, cached, partial, limits.network, lambda: tell(0, 0)) as response:
+            if response.status == 304:
+                return _downloaded_file(cached, url, Outcome.UNCHANGED)
+            start = partial.resumable_bytes() if response.status == 206 else 0
+            metadata = _metadata_from(response, url, start, limits)
             if start:  # the same file goes on; its rest may be described with fewer words
-                note = replace(part.note, source=note.source, size=note.size)
+                metadata = replace(partial.metadata, source=metadata.source, size=metadata.size)
             room = shutil.disk_usage(folder).free
-            if (note.size or 0) - start > room:
+            if (metadata.size or 0) - start > room:
                 raise OutputError(
-                    f"{url} needs {_megabytes(note.size - start)} in {folder}, which has {_megabytes(room)} free; "
+                    f"{url} needs {_megabytes(metadata.size - start)} in {folder}, which has {_megabytes(room)} free; "
                     "choose another --work-folder."
                 )
-            part = replace(part, note=note)
-            part.write_note()
+            partial = replace(partial, metadata=metadata)
+            partial.write_metadata()
             try:
-                sha256 = _receive(answer, part, start, limits, tell)
-            except _UnwantedError:
-                part.remove()
+                sha256 = _receive(response, partial, start, limits, tell)
+            except _RejectedContentError:
+                partial.remove()
                 raise
     except UnavailableError as problem:
-        if kept is None:
+        if cached is None:
             raise
-        return replace(_file(kept, url, Outcome.KEPT), problem=str(problem))
-    if kept and kept.note.sha256 == sha256:  # nothing new: found and finished faces stay valid with the file
-        replace(kept, note=replace(kept.note, etag=note.etag, last_modified=note.last_modified)).write_note()
-        part.remove()
-        return _file(kept, url, Outcome.UNCHANGED)
-    whole = part.completed(sha256)
-    if kept and kept.path != whole.path:
-        kept.path.unlink(missing_ok=True)
-    return _file(whole, url, Outcome.RESUMED if start else Outcome.DOWNLOADED)
+        return replace(_downloaded_file(cached, url, Outcome.CACHED), problem=str(problem))
+    if cached and cached.metadata.sha256 == sha256:  # nothing new: found and finished faces stay valid with the file
+        replace(
+            cached, metadata=replace(cached.metadata, etag=metadata.etag, last_modified=metadata.last_modified)
+        ).write_metadata()
+        partial.remove()
+        return _downloaded_file(cached, url, Outcome.UNCHANGED)
+    complete = partial.finalized(sha256)
+    if cached and cached.path != complete.path:
+        cached.path.unlink(missing_ok=True)
+    return _downloaded_file(complete, url, Outcome.RESUMED if start else Outcome.DOWNLOADED)
 
 
-def _file(copy: Copy, url: Url, outcome: Outcome) -> DownloadedFile:
-    return DownloadedFile(copy.path, str(url), copy.note.size or 0, copy.note.sha256, outcome)
+def _downloaded_file(copy: CachedFile, url: Url, outcome: Outcome) -> DownloadedFile:
+    return DownloadedFile(copy.path, str(url), copy.metadata.size or 0, copy.metadata.sha256, outcome)
 
 
-def _ask(url: Url, kept: Copy | None, part: Copy, network: Network, tick: Tick) -> Answer:
-    """An answer with the wanted bytes (200), those that `part` lacks (206), or 304: `kept` is still right.
+def _request(url: Url, cached: CachedFile | None, partial: CachedFile, network: Network, tick: Tick) -> Response:
+    """An answer with the wanted bytes (200), those that `partial` lacks (206), or 304: `cached` is still right.
 
     Raises DownloadError for any other status.
     """
-    if start := part.resumable_bytes():
-        headers = {"Range": f"bytes={start}-", "If-Range": part.note.strong_validator}
-        answer = get(url, headers, network, tick)
-        if answer.status == 200 or (answer.status == 206 and _continues(answer, part, start)):
-            return answer
-        answer.close()
-        if answer.status not in (206, 416):
-            raise _refusal(url, answer.status)
+    if start := partial.resumable_bytes():
+        headers = {"Range": f"bytes={start}-", "If-Range": partial.metadata.strong_validator}
+        response = get(url, headers, network, tick)
+        if response.status == 200 or (response.status == 206 and _continues(response, partial, start)):
+            return response
+        response.close()
+        if response.status not in (206, 416):
+            raise _status_error(url, response.status)
     headers = {}
-    if kept and kept.note.etag:
-        headers = {"If-None-Match": kept.note.etag}
-    elif kept and kept.note.last_modified:
-        headers = {"If-Modified-Since": kept.note.last_modified}
-    answer = get(url, headers, network, tick)
-    if answer.status == 200 or (answer.status == 304 and headers):
-        return answer
-    answer.close()
-    raise _refusal(url, answer.status)
+    if cached and cached.metadata.etag:
+        headers = {"If-None-Match": cached.metadata.etag}
+    elif cached and cached.metadata.last_modified:
+        headers = {"If-Modified-Since": cached.metadata.last_modified}
+    response = get(url, headers, network, tick)
+    if response.status == 200 or (response.status == 304 and headers):
+        return response
+    response.close()
+    raise _status_error(url, response.status)
 
 
-def _continues(answer: Answer, part: Copy, start: int) -> bool:
+def _continues(response: Response, partial: CachedFile, start: int) -> bool:
     """Whether a partial answer is the rest of the same file, from `start` to its end."""
-    place = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", answer.headers.get("Content-Range", ""))
-    etag = _etag(answer)
+    place = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("Content-Range", ""))
+    etag = _etag(response)
     return (
         place is not None
         and int(place[1]) == start
-        and int(place[2]) + 1 == int(place[3]) == (part.note.size or int(place[3]))
-        and etag in ("", part.note.etag)
+        and int(place[2]) + 1 == int(place[3]) == (partial.metadata.size or int(place[3]))
+        and etag in ("", partial.metadata.etag)
     )
 
 
-def _refusal(url: Url, status: int) -> DownloadError:
+def _status_error(url: Url, status: int) -> DownloadError:
     reason = {
         401: "it asks for a sign-in; use a share link that needs none",
         403: "access is refused, or the link has expired; copy a new one",
@@ -170,76 +180,76 @@ def _refusal(url: Url, status: int) -> DownloadError:
         410: "the file was removed; ask for a new link",
         429: "too many requests; try again later",
     }.get(status, "check the URL, or try again later")
-    kind = UnavailableError if status in UNAVAILABLE or status >= 500 else DownloadError
+    kind = UnavailableError if status in UNAVAILABLE_STATUSES or status >= 500 else DownloadError
     return kind(f"{url} could not be fetched, the server answered {status}: {reason}.")
 
 
-def _note_of(answer: Answer, url: Url, start: int, limits: DownloadLimits) -> Note:
+def _metadata_from(response: Response, url: Url, start: int, limits: DownloadLimits) -> DownloadMetadata:
     """What the server says of the file. Raises DownloadError where that is reason enough not to fetch it."""
-    kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
+    kind = response.headers.get_content_type() if "Content-Type" in response.headers else ""
     if kind in ("text/html", "application/xhtml+xml"):
         raise _web_page(url)
-    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise DownloadError(
             f"{url} comes compressed ({encoding[:20]!r}) against our request; download it, give its path."
         )
-    lengths = {text.strip() for text in answer.headers.get_all("Content-Length", [])}
+    lengths = {text.strip() for text in response.headers.get_all("Content-Length", [])}
     size = None
-    if lengths and "Transfer-Encoding" not in answer.headers:
+    if lengths and "Transfer-Encoding" not in response.headers:
         length = lengths.pop()
         if lengths or not re.fullmatch(r"[0-9]{1,18}", length):
             raise DownloadError(f"{url} comes with a length that makes no sense; download it and give its path.")
         size = start + int(length)
     if start:
-        size = int(answer.headers["Content-Range"].rpartition("/")[2])
+        size = int(response.headers["Content-Range"].rpartition("/")[2])
     if (size or 0) > limits.size:
         raise _too_large(url, limits, f"has {_megabytes(size)}")
-    modified = answer.headers.get("Last-Modified", "")
-    suffix = _suffix(url, answer.url, kind, answer.headers)
-    return Note(str(url), suffix, size, _etag(answer), modified if is_date(modified) else "")
+    modified = response.headers.get("Last-Modified", "")
+    suffix = _suffix(url, response.url, kind, response.headers)
+    return DownloadMetadata(str(url), suffix, size, _etag(response), modified if is_date(modified) else "")
 
 
-def _receive(answer: Answer, part: Copy, start: int, limits: DownloadLimits, tell: Progress) -> str:
+def _receive(response: Response, partial: CachedFile, start: int, limits: DownloadLimits, tell: Progress) -> str:
     """Writes the body into the part file from `start` on; returns the SHA-256 of the whole file."""
-    total, content = part.note.size, hashlib.sha256()
+    total, content = partial.metadata.size, hashlib.sha256()
     if not start:
-        part.path.unlink(missing_ok=True)  # and where it is a link, never what it leads to
-    with part.path.open("r+b" if start else "x+b") as file:
+        partial.path.unlink(missing_ok=True)  # and where it is a link, never what it leads to
+    with partial.path.open("r+b" if start else "x+b") as file:
         while block := file.read(min(BLOCK, start - file.tell())):
             content.update(block)
             tell(file.tell(), total or 0)
         file.truncate()
-        done, pace = file.tell(), _Pace(part.note.source, limits)
+        done, pace = file.tell(), _StallDetector(partial.metadata.source, limits)
 
         def watch() -> None:
             pace.check(done - start)
             tell(done, total or 0)
 
-        answer.watch(watch)
+        response.watch(watch)
         while total is None or done < total:
             try:
-                block = answer.read(BLOCK if total is None else min(BLOCK, total - done))
+                block = response.read(BLOCK if total is None else min(BLOCK, total - done))
             except (OSError, http.client.HTTPException):
-                raise _cut_off(part.note, done) from None
+                raise _cut_off(partial.metadata, done) from None
             if not block:
                 break
             if not done and block.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-                raise _web_page(part.note.source)
+                raise _web_page(partial.metadata.source)
             if done + len(block) > limits.size:
-                raise _too_large(part.note.source, limits, "goes on")
+                raise _too_large(partial.metadata.source, limits, "goes on")
             file.write(block)
             content.update(block)
             done += len(block)
             tell(done, total or 0)
     if total is not None and done < total:
-        raise _cut_off(part.note, done)
+        raise _cut_off(partial.metadata, done)
     if not done:
-        raise DownloadError(f"{part.note.source} is an empty file; check the URL.")
+        raise DownloadError(f"{partial.metadata.source} is an empty file; check the URL.")
     return content.hexdigest()
 
 
-class _Pace:
+class _StallDetector:
     """Ends a body that comes too slowly, a byte now and then included, or takes too long in all."""
 
     def __init__(self, source: str, limits: DownloadLimits) -> None:
@@ -254,10 +264,11 @@ class _Pace:
             self._since, self._before = now, received
         elif now - self._since > limits.stall_seconds:
             raise DownloadError(
-                f"{self._source} stalled: {received - self._before} bytes came in {limits.stall_seconds:g} s; {GO_ON}."
+                f"{self._source} stalled: {received - self._before} bytes came in {limits.stall_seconds:g} s; "
+                f"{RESUME_HINT}."
             )
         if now - self._started > limits.total_seconds:
-            raise DownloadError(f"{self._source} took more than {limits.total_seconds / 3600:g} hours; {GO_ON}.")
+            raise DownloadError(f"{self._source} took more than {limits.total_seconds / 3600:g} hours; {RESUME_HINT}.")
 
 
 def _suffix(url: Url, final: Url, kind: str, headers: http.client.HTTPMessage) -> str:
@@ -265,29 +276,31 @@ def _suffix(url: Url, final: Url, kind: str, headers: http.client.HTTPMessage) -
     for name in (url.file_name, final.file_name):
         if (suffix := PurePosixPath(name).suffix.lower()) in SUFFIXES:
             return suffix
-    if kind in SUFFIX_OF_TYPE:
-        return SUFFIX_OF_TYPE[kind]
+    if kind in SUFFIX_BY_MEDIA_TYPE:
+        return SUFFIX_BY_MEDIA_TYPE[kind]
     suffix = PurePosixPath(headers.get_filename("")).suffix.lower()
     return suffix if suffix in SUFFIXES else ""
 
 
-def _etag(answer: Answer) -> str:
-    etag = answer.headers.get("ETag", "").strip()
+def _etag(response: Response) -> str:
+    etag = response.headers.get("ETag", "").strip()
     return etag if is_etag(etag) else ""
 
 
 def _web_page(source: Url | str) -> DownloadError:
-    return _UnwantedError(f"{source} is a web page, not a media file; give the direct link to the file.")
+    return _RejectedContentError(f"{source} is a web page, not a media file; give the direct link to the file.")
 
 
 def _too_large(source: Url | str, limits: DownloadLimits, seen: str) -> DownloadError:
     limit = _megabytes(limits.size)
-    return _UnwantedError(f"{source} {seen}, beyond the limit of {limit}; raise --download-limit, or give a file.")
+    return _RejectedContentError(
+        f"{source} {seen}, beyond the limit of {limit}; raise --download-limit, or give a file."
+    )
 
 
-def _cut_off(note: Note, done: int) -> DownloadError:
-    of = "" if note.size is None else f" of {_megabytes(note.size)}"
-    return DownloadError(f"{note.source} was cut off after {_megabytes(done)}{of}; {GO_ON}.")
+def _cut_off(metadata: DownloadMetadata, done: int) -> DownloadError:
+    of = "" if metadata.size is None else f" of {_megabytes(metadata.size)}"
+    return DownloadError(f"{metadata.source} was cut off after {_megabytes(done)}{of}; {RESUME_HINT}.")
 
 
 def _megabytes(size: int) -> str:

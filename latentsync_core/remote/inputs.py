@@ -14,12 +14,12 @@ from .fetch import DownloadedFile, DownloadLimits, download_url
 from .public_https import Network
 from .url import Url, looks_like_url
 
-INPUTS = ("video", "audio", "mux_audio", "face", "speaker")  # arguments in which URLs may stand
-FOLDER = "downloads"  # in the work folder
+URL_OPTIONS = ("video", "audio", "mux_audio", "face", "speaker")  # arguments in which URLs may stand
+DOWNLOAD_FOLDER = "downloads"  # in the work folder
 
 
 @dataclasses.dataclass(frozen=True)
-class UrlText:
+class UrlArgument:
     """An argument that is a URL of some kind, which may turn out to be refused."""
 
     text: str = dataclasses.field(repr=False)
@@ -30,7 +30,7 @@ class FetchedInput:
     """A file that stands for a URL while a command runs, and after it where there is a work folder."""
 
     file: DownloadedFile
-    kept: bool
+    is_persistent: bool
 
     @property
     def data(self) -> dict:
@@ -40,7 +40,7 @@ class FetchedInput:
             "outcome": self.file.outcome.value,
             "bytes": self.file.size,
             "sha256": self.file.sha256,
-            "file": str(self.file.path) if self.kept else None,
+            "file": str(self.file.path) if self.is_persistent else None,
             "problem": self.file.problem or None,
         }
 
@@ -49,17 +49,17 @@ class FetchedInput:
         return f"{self.file.source}: {self.file.outcome.value}, {self.file.size / 1e6:.1f} MB{problem}"
 
 
-def media(text: str) -> Path | UrlText:
+def media_argument(text: str) -> Path | UrlArgument:
     """An argument that names a media file: a URL stays a URL, where a Path would make one slash of two."""
-    return UrlText(text) if looks_like_url(text) else Path(text)
+    return UrlArgument(text) if looks_like_url(text) else Path(text)
 
 
 def local_path(text: str) -> Path:
     """An argument that names a file or folder here. Raises argparse.ArgumentTypeError for a URL."""
-    return Path(no_url(text))
+    return Path(reject_url(text))
 
 
-def no_url(text: str) -> str:
+def reject_url(text: str) -> str:
     """The argument as it is. Raises argparse.ArgumentTypeError for a URL."""
     if looks_like_url(text):
         raise argparse.ArgumentTypeError(
@@ -69,7 +69,7 @@ def no_url(text: str) -> str:
 
 
 @contextmanager
-def urls_as_files(
+def fetch_url_inputs(
     options: argparse.Namespace, on_progress: Callable[[str, int, int], None]
 ) -> Iterator[list[FetchedInput]]:
     """Fetches every URL in `options` and puts the file's path in its place; yields what was fetched.
@@ -80,8 +80,8 @@ def urls_as_files(
     Raises:
         DownloadError, OutputError: see url_download.download_url; before anything is fetched if a URL is refused.
     """
-    urls: dict[UrlText, Url] = {}
-    for name in INPUTS:
+    urls: dict[UrlArgument, Url] = {}
+    for name in URL_OPTIONS:
         for value in _urls_in(getattr(options, name, None)):
             try:
                 urls[value] = Url.parse(value.text)
@@ -93,33 +93,33 @@ def urls_as_files(
     limits = DownloadLimits(size=round(options.download_limit * 1e9), network=options.network or Network())
     work_folder = getattr(options, "work_folder", None)
     with ExitStack() as cleanup:
-        folder = work_folder / FOLDER if work_folder is not None else cleanup.enter_context(ScratchFolder())
+        folder = work_folder / DOWNLOAD_FOLDER if work_folder is not None else cleanup.enter_context(ScratchFolder())
         files: dict[Url, DownloadedFile] = {}
         for number, url in enumerate(dict.fromkeys(urls.values()), 1):
             phase = "download" if number == 1 else f"download {number}"
             files[url] = download_url(
                 url, folder, limits, lambda done, total, phase=phase: on_progress(phase, done, total)
             )
-        for name in INPUTS:
+        for name in URL_OPTIONS:
             if hasattr(options, name):
-                setattr(options, name, _with_files(getattr(options, name), lambda text: files[urls[text]].path))
+                setattr(options, name, _replace_urls(getattr(options, name), lambda text: files[urls[text]].path))
         yield [FetchedInput(file, work_folder is not None) for file in files.values()]
 
 
-def _urls_in(value: object) -> list[UrlText]:
-    found: list[UrlText] = []
-    _with_files(value, found.append)
+def _urls_in(value: object) -> list[UrlArgument]:
+    found: list[UrlArgument] = []
+    _replace_urls(value, found.append)
     return found
 
 
-def _with_files(value, file_of: Callable[[UrlText], object]):
+def _replace_urls(value, file_of: Callable[[UrlArgument], object]):
     """`value`, be it an argument, a speaker with voice and picture, or several, with `file_of` applied to its URLs."""
-    if isinstance(value, UrlText):
+    if isinstance(value, UrlArgument):
         return file_of(value)
     if isinstance(value, list):
-        return [_with_files(one, file_of) for one in value]
+        return [_replace_urls(one, file_of) for one in value]
     if dataclasses.is_dataclass(value):
         return dataclasses.replace(
-            value, audio=_with_files(value.audio, file_of), picture=_with_files(value.picture, file_of)
+            value, audio=_replace_urls(value.audio, file_of), picture=_replace_urls(value.picture, file_of)
         )
     return value

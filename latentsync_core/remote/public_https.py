@@ -26,14 +26,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..errors import DownloadError, UnavailableError
 from .url import Url
 
-REDIRECTS = 5  # that are followed
+MAX_REDIRECTS = 5  # that are followed
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
-ADDRESSES_TRIED = 4  # of one host
-WAIT_SECONDS = 0.1  # between two looks at whether the user cancelled
+MAX_ADDRESSES = 4  # of one host
+POLL_SECONDS = 0.1  # between two looks at whether the user cancelled
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 for networks that have only IPv6
-UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that hosts on the internet have
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that hosts on the internet have
 # IANA's registries of special addresses that `is_global` misses in some Python version, and 6to4.
-SPECIAL = tuple(
+RESERVED_NETWORKS = tuple(
     ipaddress.ip_network(block)
     for block in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
@@ -52,9 +52,9 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped or ip in NAT64:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        elif ip not in UNICAST:
+        elif ip not in GLOBAL_UNICAST:
             return False
-    if any(ip in block for block in SPECIAL) or ip in PLATFORM_HOSTS:
+    if any(ip in block for block in RESERVED_NETWORKS) or ip in PLATFORM_HOSTS:
         return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
@@ -71,75 +71,75 @@ class Network:
     resolve: Callable[[str, int], list[str]] = system_addresses
     connect: Callable[[tuple[str, int], float], socket.socket] = socket.create_connection
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context  # SSL_CERT_FILE adds a company's certificate
-    connect_seconds: float = 10.0  # to look a name up, and to reach and greet one address
-    answer_seconds: float = 30.0  # for the whole of an answer's headers
+    connect_timeout: float = 10.0  # to look a name up, and to reach and greet one address
+    response_timeout: float = 30.0  # for the whole of an answer's headers
 
 
-class Answer:
+class Response:
     """A server's answer with its body yet to be read; a context manager."""
 
-    def __init__(self, url: Url, response: http.client.HTTPResponse, wire: _Wire) -> None:
+    def __init__(self, url: Url, response: http.client.HTTPResponse, polling_socket: _PollingSocket) -> None:
         self.url = url  # after redirects
         self.status = response.status
         self.headers = response.headers
-        self._response, self._wire = response, wire
+        self._response, self._polling_socket = response, polling_socket
 
     def watch(self, tick: Tick) -> None:
         """Has `tick` called, from now on, before every wait for the body."""
-        self._wire.tick = tick
+        self._polling_socket.tick = tick
 
-    def read(self, most: int) -> bytes:
-        """What has come of the body, at most `most` bytes; empty at its end. Raises OSError, HTTPException."""
-        return self._response.read1(most)
+    def read(self, max_bytes: int) -> bytes:
+        """What has come of the body, at most `max_bytes` bytes; empty at its end. Raises OSError, HTTPException."""
+        return self._response.read1(max_bytes)
 
-    def __enter__(self) -> Answer:
+    def __enter__(self) -> Response:
         return self
 
     def close(self) -> None:
         self._response.close()
-        self._wire.close()
+        self._polling_socket.close()
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 
-def get(url: Url, headers: Mapping[str, str], network: Network, tick: Tick) -> Answer:
+def get(url: Url, headers: Mapping[str, str], network: Network, tick: Tick) -> Response:
     """Asks for `url` and follows redirects; the answer may have any status but a redirect's.
 
     Raises:
         UnavailableError: no such host, no connection, or no answer in time.
         DownloadError: a private address, a redirect to what is refused, too many of them, or TLS fails.
     """
-    asked = url
-    for _ in range(REDIRECTS + 1):
-        answer = _ask(asked, headers, network, tick)
-        if answer.status not in REDIRECT_STATUSES:
-            return answer
-        with answer:
-            asked = asked.led_to(answer.headers.get("Location", ""))
-    raise DownloadError(f"{url} redirects more than {REDIRECTS} times; give the file's own URL.")
+    current = url
+    for _ in range(MAX_REDIRECTS + 1):
+        response = _request(current, headers, network, tick)
+        if response.status not in REDIRECT_STATUSES:
+            return response
+        with response:
+            current = current.resolve_redirect(response.headers.get("Location", ""))
+    raise DownloadError(f"{url} redirects more than {MAX_REDIRECTS} times; give the file's own URL.")
 
 
-def _ask(url: Url, headers: Mapping[str, str], network: Network, tick: Tick) -> Answer:
-    connection = _connected(url, network, tick)
-    deadline = time.monotonic() + network.answer_seconds
+def _request(url: Url, headers: Mapping[str, str], network: Network, tick: Tick) -> Response:
+    connection = _connect(url, network, tick)
+    deadline = time.monotonic() + network.response_timeout
 
-    def in_time() -> None:
+    def check_deadline() -> None:
         tick()
         if time.monotonic() > deadline:
             raise UnavailableError(
-                f"{url.authority} did not answer within {network.answer_seconds:g} s; try again later."
+                f"{url.authority} did not answer within {network.response_timeout:g} s; try again later."
             )
 
     lines = [f"GET {url.target} HTTP/1.1", f"Host: {url.authority}", "User-Agent: latentsync-dub", "Accept: */*"]
     # Only the plain bytes can be resumed and measured against the limit.
     lines += ["Accept-Encoding: identity", "Connection: close", *(f"{name}: {text}" for name, text in headers.items())]
     with ExitStack() as cleanup:
-        wire = cleanup.enter_context(_Wire(connection, in_time))
-        response = http.client.HTTPResponse(wire, method="GET")  # type: ignore[arg-type]
+        polling_socket = cleanup.enter_context(_PollingSocket(connection, check_deadline))
+        response = http.client.HTTPResponse(polling_socket, method="GET")  # type: ignore[arg-type]
         cleanup.callback(response.close)
         try:
-            wire.send("\r\n".join([*lines, "", ""]).encode("ascii"))
+            polling_socket.send("\r\n".join([*lines, "", ""]).encode("ascii"))
             response.begin()
         except http.client.HTTPException as problem:
             raise DownloadError(
@@ -148,26 +148,26 @@ def _ask(url: Url, headers: Mapping[str, str], network: Network, tick: Tick) -> 
         except OSError as problem:
             raise UnavailableError(f"{url.authority} hung up ({_reason(problem)}); try again later.") from None
         cleanup.pop_all()
-    return Answer(url, response, wire)
+    return Response(url, response, polling_socket)
 
 
-def _connected(url: Url, network: Network, tick: Tick) -> ssl.SSLSocket:
+def _connect(url: Url, network: Network, tick: Tick) -> ssl.SSLSocket:
     """A TLS connection to one of the host's addresses, once all of them are known to be public."""
     try:
-        addresses = _beside(lambda: network.resolve(url.host, url.port), network.connect_seconds, tick)
+        addresses = _run_in_thread(lambda: network.resolve(url.host, url.port), network.connect_timeout, tick)
     except (OSError, UnicodeError) as problem:
         raise UnavailableError(f"no host {url.host} was found ({_reason(problem)}); check the URL.") from None
-    if hidden := [address for address in addresses if not is_public(address)]:
+    if non_public := [address for address in addresses if not is_public(address)]:
         raise DownloadError(
-            f"{url.authority} is at {hidden[0]}, which is not a public address; copy the file to this machine and give "
-            "its path."
+            f"{url.authority} is at {non_public[0]}, which is not a public address; copy the file to this machine and "
+            "give its path."
         )
     proxy, context = _proxy_for(url.host), network.context()
     problem: OSError = OSError("the host has no address")
-    for address in addresses[:ADDRESSES_TRIED]:
+    for address in addresses[:MAX_ADDRESSES]:
         try:
-            return _beside(
-                lambda address=address: _dial(url, address, proxy, context, network), network.connect_seconds, tick
+            return _run_in_thread(
+                lambda address=address: _dial(url, address, proxy, context, network), network.connect_timeout, tick
             )
         except ssl.SSLCertVerificationError as failure:
             raise DownloadError(
@@ -184,7 +184,7 @@ def _connected(url: Url, network: Network, tick: Tick) -> ssl.SSLSocket:
 def _dial(url: Url, address: str, proxy: SplitResult | None, context: ssl.SSLContext, network: Network):
     """One try at one checked address, through the proxy if there is one."""
     place = (proxy.hostname, proxy.port or 80) if proxy else (address, url.port)
-    plain = network.connect(place, network.connect_seconds)
+    plain = network.connect(place, network.connect_timeout)
     try:
         if proxy:
             _tunnel(plain, proxy, f"[{address}]:{url.port}" if ":" in address else f"{address}:{url.port}")
@@ -231,7 +231,7 @@ def _tunnel(plain: socket.socket, proxy: SplitResult, place: str) -> None:
         )
 
 
-def _beside(work: Callable[[], T], seconds: float, tick: Tick) -> T:
+def _run_in_thread(work: Callable[[], T], seconds: float, tick: Tick) -> T:
     """What `work` returns or raises, run in a thread: neither a name server nor a connection can be interrupted.
 
     Raises TimeoutError after `seconds`, and whatever `tick` raises at once; the thread then ends by itself.
@@ -249,7 +249,7 @@ def _beside(work: Callable[[], T], seconds: float, tick: Tick) -> T:
     while True:
         tick()
         try:
-            result, problem = results.get(timeout=WAIT_SECONDS)
+            result, problem = results.get(timeout=POLL_SECONDS)
         except queue.Empty:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"nothing within {seconds:g} s") from None
@@ -259,7 +259,7 @@ def _beside(work: Callable[[], T], seconds: float, tick: Tick) -> T:
         return result  # type: ignore[return-value]
 
 
-class _Wire(io.RawIOBase):
+class _PollingSocket(io.RawIOBase):
     """A connection as http.client reads it: before every wait, and several times during one, `tick` has its say."""
 
     def __init__(self, connection: ssl.SSLSocket, tick: Tick) -> None:
@@ -268,7 +268,7 @@ class _Wire(io.RawIOBase):
 
     def send(self, request: bytes) -> None:
         self._connection.sendall(request)
-        self._connection.settimeout(WAIT_SECONDS)
+        self._connection.settimeout(POLL_SECONDS)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)

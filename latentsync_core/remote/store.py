@@ -16,8 +16,8 @@ from pathlib import Path
 
 from .url import Url
 
-LOCK_WAIT_SECONDS = 0.2
-SUFFIX_OF_TYPE = {
+LOCK_POLL_SECONDS = 0.2
+SUFFIX_BY_MEDIA_TYPE = {
     "video/mp4": ".mp4", "video/quicktime": ".mov", "video/x-matroska": ".mkv", "video/webm": ".webm",
     "video/x-msvideo": ".avi", "video/mp2t": ".ts", "video/mpeg": ".mpg", "application/mxf": ".mxf",
     "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/wave": ".wav", "audio/vnd.wave": ".wav", "audio/mpeg": ".mp3",
@@ -25,11 +25,23 @@ SUFFIX_OF_TYPE = {
     "audio/ogg": ".ogg", "audio/opus": ".opus", "audio/aiff": ".aiff", "audio/x-aiff": ".aiff",
     "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tiff",
 }  # fmt: skip
-SUFFIXES = {*SUFFIX_OF_TYPE.values(), ".m4v", ".mts", ".m2ts", ".mpeg", ".aif", ".jpeg", ".tif", ".oga", ".ogv", ".gif"}
+SUFFIXES = {
+    *SUFFIX_BY_MEDIA_TYPE.values(),
+    ".m4v",
+    ".mts",
+    ".m2ts",
+    ".mpeg",
+    ".aif",
+    ".jpeg",
+    ".tif",
+    ".oga",
+    ".ogv",
+    ".gif",
+}
 
 
 @dataclass(frozen=True)
-class Note:
+class DownloadMetadata:
     """What the server said of a file, and which bytes came; read back only if it is what we write."""
 
     source: str = ""
@@ -46,78 +58,80 @@ class Note:
         return self.etag if self.etag.startswith('"') else self.last_modified
 
     @classmethod
-    def read(cls, path: Path) -> Note:
+    def read(cls, path: Path) -> DownloadMetadata:
         try:
-            note = cls(**json.loads(path.read_text("utf-8")))
-            right = (
-                isinstance(note.source, str)
-                and note.suffix in SUFFIXES | {""}
-                and (note.size is None or type(note.size) is int)
-                and is_etag(note.etag)
-                and is_date(note.last_modified)
+            metadata = cls(**json.loads(path.read_text("utf-8")))
+            is_valid = (
+                isinstance(metadata.source, str)
+                and metadata.suffix in SUFFIXES | {""}
+                and (metadata.size is None or type(metadata.size) is int)
+                and is_etag(metadata.etag)
+                and is_date(metadata.last_modified)
             )
         except (OSError, ValueError, TypeError, RecursionError):
-            right = False  # none, or not one of ours
-        return note if right else cls()
+            is_valid = False  # none, or not one of ours
+        return metadata if is_valid else cls()
 
 
 @dataclass(frozen=True)
-class Copy:
+class CachedFile:
     """A file in the folder and the note beside it."""
 
     folder: Path
     digest: str  # of the URL
-    note: Note
-    whole: bool
+    metadata: DownloadMetadata
+    complete: bool
 
     @classmethod
-    def kept(cls, folder: Path, url: Url) -> Copy | None:
+    def cached(cls, folder: Path, url: Url) -> CachedFile | None:
         """The whole copy from an earlier call, unless somebody changed it."""
-        copy = cls(folder, url.digest, Note.read(folder / f"{url.digest}.json"), whole=True)
+        copy = cls(folder, url.digest, DownloadMetadata.read(folder / f"{url.digest}.json"), complete=True)
         try:
             facts = copy.path.stat()
         except OSError:
             return None
-        return copy if (facts.st_size, facts.st_mtime_ns) == (copy.note.size, copy.note.mtime_ns) else None
+        return copy if (facts.st_size, facts.st_mtime_ns) == (copy.metadata.size, copy.metadata.mtime_ns) else None
 
     @classmethod
-    def part(cls, folder: Path, url: Url) -> Copy:
-        return cls(folder, url.digest, Note.read(folder / f"{url.digest}.part.json"), whole=False)
+    def partial(cls, folder: Path, url: Url) -> CachedFile:
+        return cls(folder, url.digest, DownloadMetadata.read(folder / f"{url.digest}.part.json"), complete=False)
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.digest}{self.note.suffix if self.whole else '.part'}"
+        return self.folder / f"{self.digest}{self.metadata.suffix if self.complete else '.part'}"
 
     @property
-    def note_path(self) -> Path:
-        return self.folder / f"{self.digest}{'.json' if self.whole else '.part.json'}"
+    def metadata_path(self) -> Path:
+        return self.folder / f"{self.digest}{'.json' if self.complete else '.part.json'}"
 
     def resumable_bytes(self) -> int:
         """How much of the part file the next call can build on; at least one byte is left to ask for."""
-        if not self.note.strong_validator or self.path.is_symlink() or not self.path.is_file():
+        if not self.metadata.strong_validator or self.path.is_symlink() or not self.path.is_file():
             return 0
         size = self.path.stat().st_size
-        return size if self.note.size is None else max(0, min(size, self.note.size - 1))
+        return size if self.metadata.size is None else max(0, min(size, self.metadata.size - 1))
 
-    def write_note(self) -> None:
-        new = self.note_path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self.note)), "utf-8")
-        os.replace(new, self.note_path)
+    def write_metadata(self) -> None:
+        new = self.metadata_path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self.metadata)), "utf-8")
+        os.replace(new, self.metadata_path)
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
-        self.note_path.unlink(missing_ok=True)
+        self.metadata_path.unlink(missing_ok=True)
 
-    def completed(self, sha256: str) -> Copy:
+    def finalized(self, sha256: str) -> CachedFile:
         """The part file, now whole, under its own name."""
         facts = self.path.stat()
-        whole = replace(
-            self, whole=True, note=replace(self.note, size=facts.st_size, sha256=sha256, mtime_ns=facts.st_mtime_ns)
+        complete = replace(
+            self,
+            complete=True,
+            metadata=replace(self.metadata, size=facts.st_size, sha256=sha256, mtime_ns=facts.st_mtime_ns),
         )
-        os.replace(self.path, whole.path)
-        whole.write_note()
+        os.replace(self.path, complete.path)
+        complete.write_metadata()
         self.remove()
-        return whole
+        return complete
 
 
 @contextmanager
@@ -129,7 +143,7 @@ def locked(path: Path, tick: Callable[[], None]) -> Iterator[None]:
     while not lock.is_locked:
         tick()
         try:
-            lock.acquire(timeout=LOCK_WAIT_SECONDS)
+            lock.acquire(timeout=LOCK_POLL_SECONDS)
         except Timeout:
             continue
     try:

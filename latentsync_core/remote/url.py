@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from ..errors import DownloadError
 
 SCHEMES = r"https?|ftps?|sftp|file|data|blob|rtsps?|rtmps?|rtp|udp|tcp|srt|mms|s3|gs|concat|subfile|pipe"
-SENT_AS_IS = "%/:@!$&'()*+,;=~-._"  # in a path; all else is percent-encoded
+URL_SAFE_CHARACTERS = "%/:@!$&'()*+,;=~-._"  # in a path; all else is percent-encoded
 
 
 def looks_like_url(text: str) -> bool:
@@ -22,7 +22,7 @@ def looks_like_url(text: str) -> bool:
     return re.match(rf"(?:{SCHEMES}):", text, re.IGNORECASE) is not None and not os.path.exists(text)
 
 
-def without_secrets(text: str) -> str:
+def redact_url(text: str) -> str:
     """`text` for a message: without the credentials and the query of a URL in it."""
     return re.sub(r"//[^/\s]*@", "//", re.sub(r"[?#].*", "", text, flags=re.DOTALL)) if ":/" in text else text
 
@@ -60,8 +60,8 @@ class Url:
             host = ""
         if not re.fullmatch(r"[a-z0-9_.-]+|[0-9a-f:.]+", host):
             raise DownloadError("the URL has no valid host name or port; write https://host/file.mp4")
-        query = f"?{quote(parts.query, safe=SENT_AS_IS + '?')}" if parts.query else ""
-        return cls(host, port, quote(parts.path or "/", safe=SENT_AS_IS) + query)
+        query = f"?{quote(parts.query, safe=URL_SAFE_CHARACTERS + '?')}" if parts.query else ""
+        return cls(host, port, quote(parts.path or "/", safe=URL_SAFE_CHARACTERS) + query)
 
     @property
     def authority(self) -> str:
@@ -78,7 +78,7 @@ class Url:
         """24 hex digits that stand for the whole URL."""
         return hashlib.sha256(f"https://{self.authority}{self.target}".encode()).hexdigest()[:24]
 
-    def led_to(self, location: str) -> Url:
+    def resolve_redirect(self, location: str) -> Url:
         """Where a redirect leads. Raises DownloadError."""
         location = quote(location.encode("latin-1", "replace"), safe=string.punctuation)
         try:

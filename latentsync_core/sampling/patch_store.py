@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..errors import OutputError
-from ..files.output_checks import check_room
+from ..files.output_checks import check_disk_space
 from ..files.scratch import ScratchFolder
 
 _NUMPY_TYPES = {torch.float16: np.float16, torch.float32: np.float32}
@@ -74,18 +74,18 @@ class PatchStore:
                 if not _has_size(self._folder / f"{key}.patches", frames * self._slot_bytes):
                     (self._folder / f"{key}.finished").unlink(missing_ok=True)  # the patches that it tells of are gone
                 self._folder.mkdir(parents=True, exist_ok=True)
-                kept = allocated_bytes(self._folder / f"{key}.patches")
-                check_room(self._folder, frames * self._slot_bytes - kept, "the finished faces")
+                allocated = allocated_bytes(self._folder / f"{key}.patches")
+                check_disk_space(self._folder, frames * self._slot_bytes - allocated, "the finished faces")
                 self._data, self._flags = (
-                    opened.enter_context(open(_at_size(self._folder / name, size), "r+b", buffering=0))
+                    opened.enter_context(open(_allocate(self._folder / name, size), "r+b", buffering=0))
                     for name, size in sizes.items()
                 )
                 self.finished = np.frombuffer(self._flags.read(), dtype=np.uint8).astype(bool)
             except OSError as error:
                 raise _output_error(error, self._folder) from error
             opened.pop_all()
-        self._fate = _Fate(remove_on_close)
-        self._end = weakref.finalize(self, _end, (self._data, self._flags), temporary, self._fate)
+        self._removal = _Removal(remove_on_close)
+        self._finalize = weakref.finalize(self, _finalize, (self._data, self._flags), temporary, self._removal)
 
     def put(self, frame: int, patch: torch.Tensor) -> None:
         """Writes one patch; it counts as finished only once all of it is written."""
@@ -116,11 +116,11 @@ class PatchStore:
 
         For a store that is finished: nothing is left to go on with, and it serves only who holds it.
         """
-        self._fate.remove = True
+        self._removal.remove = True
 
     def close(self) -> None:
         """Closes the files; a temporary store's are removed. Closing again does nothing."""
-        self._end()
+        self._finalize()
 
     def __enter__(self) -> PatchStore:
         return self
@@ -138,16 +138,16 @@ def allocated_bytes(path: Path) -> int:
     return getattr(facts, "st_blocks", facts.st_size // 512) * 512
 
 
-class _Fate:
+class _Removal:
     """What becomes of a store's files; apart from the store, since it is asked when that is gone."""
 
     def __init__(self, remove: bool) -> None:
         self.remove = remove
 
 
-def _end(files: tuple[FileIO, ...], temporary: ScratchFolder | None, fate: _Fate) -> None:
+def _finalize(files: tuple[FileIO, ...], temporary: ScratchFolder | None, removal: _Removal) -> None:
     """Closes a store's files, then (Windows removes no open file) removes them where that is their fate."""
-    own = [Path(file.name) for file in files if fate.remove and _is_still(file)]
+    own = [Path(file.name) for file in files if removal.remove and _is_same_inode(file)]
     for file in files:
         file.close()
     try:
@@ -159,7 +159,7 @@ def _end(files: tuple[FileIO, ...], temporary: ScratchFolder | None, fate: _Fate
         temporary.close()
 
 
-def _is_still(file: FileIO) -> bool:
+def _is_same_inode(file: FileIO) -> bool:
     """Whether the open file is the one of its name, not one that was removed and made anew by another store."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
@@ -171,7 +171,7 @@ def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _at_size(path: Path, size: int) -> Path:
+def _allocate(path: Path, size: int) -> Path:
     """Makes `path` a file of `size` bytes, zero where new (sparse where the file system can)."""
     with open(path, "ab") as file:
         if file.tell() != size:

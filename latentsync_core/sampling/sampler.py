@@ -16,7 +16,7 @@ from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
-from ..files.output_checks import check_room
+from ..files.output_checks import check_disk_space
 from ..progress import Progress
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
@@ -80,7 +80,7 @@ def check_room_for_patches(resolution: int, frames: int, speakers: int, folder: 
     side = resolution // PIXELS_PER_LATENT
     needed = speakers * frames * LATENT_CHANNELS * side**2 * torch.float16.itemsize
     kept = sum(map(allocated_bytes, place.glob("*.patches"))) if folder else 0
-    check_room(place, needed - kept, "the finished faces")
+    check_disk_space(place, needed - kept, "the finished faces")
 
 
 @torch.inference_mode()
@@ -166,7 +166,7 @@ def sample_faces(
         audio=audio,
         source_index=timeline.source_index,
         blend=np.where(present, path.blend[timeline.source_index], 0).astype(np.float32),
-        stamps=timeline.stamps,
+        pts=timeline.pts,
     )
 
 

@@ -24,4 +24,4 @@ class SyncedFaces:
     audio: AudioEmbedding  # the voice that drove them
     source_index: np.ndarray  # (F,) int64: which source frame each output frame shows
     blend: np.ndarray  # (F,) float32, 0 to 1: how much of the new face shows
-    stamps: np.ndarray  # (F,) int64 ticks of the clip's time base
+    pts: np.ndarray  # (F,) int64 ticks of the clip's time base

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..video.clip import Clip
 
-TIME_SLACK = 1e-3  # seconds: a voice that outlasts a frame by less needs no frame more
+TIME_TOLERANCE = 1e-3  # seconds: a voice that outlasts a frame by less needs no frame more
 
 
 class LengthRule(str, Enum):
@@ -26,7 +26,7 @@ class Timeline:
     """F output frames."""
 
     source_index: np.ndarray  # (F,) int64: the clip's frame that each output frame shows
-    stamps: np.ndarray  # (F,) int64 ticks of the clip's time base
+    pts: np.ndarray  # (F,) int64 ticks of the clip's time base
     times: np.ndarray  # (F,) float64 seconds after the first output frame
 
 
@@ -38,14 +38,14 @@ def plan_timeline(clip: Clip, voice_seconds: float, rule: LengthRule = LengthRul
     rule = LengthRule(rule)
     frames = clip.frame_count
     if rule is LengthRule.CUT:
-        frames = max(1, int(np.searchsorted(clip.times, voice_seconds - TIME_SLACK)))
+        frames = max(1, int(np.searchsorted(clip.times, voice_seconds - TIME_TOLERANCE)))
     elif rule in (LengthRule.HOLD, LengthRule.PING_PONG):
-        missing = voice_seconds - TIME_SLACK - clip.duration
+        missing = voice_seconds - TIME_TOLERANCE - clip.duration
         frames += max(0, int(np.ceil(missing * float(clip.fps))))
-    return timeline_of(clip, frames, rule)
+    return build_timeline(clip, frames, rule)
 
 
-def timeline_of(clip: Clip, frames: int, rule: LengthRule) -> Timeline:
+def build_timeline(clip: Clip, frames: int, rule: LengthRule) -> Timeline:
     """The timeline of exactly `frames` output frames; those past the clip's end are filled by `rule`.
 
     Ping-pong repeats the end frames (0 1 2 2 1 0 0 1 ...), as the reference does.
@@ -57,9 +57,9 @@ def timeline_of(clip: Clip, frames: int, rule: LengthRule) -> Timeline:
     else:
         source_index = np.minimum(output, clip.frame_count - 1)
 
-    stamps = clip.stamps[np.minimum(output, clip.frame_count - 1)].copy()
+    pts = clip.pts[np.minimum(output, clip.frame_count - 1)].copy()
     ticks_per_frame = 1 / (clip.fps * clip.time_base)
     for added, at in enumerate(range(clip.frame_count, frames), start=1):
-        stamps[at] += round(added * ticks_per_frame)
-    times = (stamps - stamps[0]) * float(clip.time_base)
-    return Timeline(source_index.astype(np.int64), stamps, times)
+        pts[at] += round(added * ticks_per_frame)
+    times = (pts - pts[0]) * float(clip.time_base)
+    return Timeline(source_index.astype(np.int64), pts, times)

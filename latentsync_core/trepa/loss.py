@@ -13,7 +13,7 @@ from .video_encoder import VideoEncoder, clip_features
 
 
 def trepa_loss(
-    encoder: VideoEncoder, predicted: torch.Tensor, real: torch.Tensor, clips_at_once: int = 1
+    encoder: VideoEncoder, predicted: torch.Tensor, real: torch.Tensor, clips_per_batch: int = 1
 ) -> torch.Tensor:
     """The mean squared difference between the clips' features, each of unit length; the reference weighs it by 10.
 
@@ -24,8 +24,8 @@ def trepa_loss(
         encoder: as `load_video_encoder` gives it, with fixed weights.
         predicted: (b, 3, frames, h, w) floating point, nominally in [-1, 1]; the gradient flows to it alone.
         real: the same shape.
-        clips_at_once: how many clips pass through the encoder together; with `encoder.recompute` memory for the
-            gradient is bounded too.
+        clips_per_batch: how many clips pass through the encoder together; with `encoder.gradient_checkpointing` memory
+            for the gradient is bounded too.
 
     Returns:
         A float32 scalar.
@@ -38,5 +38,5 @@ def trepa_loss(
             f"The TREPA loss compares clips of one shape, not {tuple(predicted.shape)} and {tuple(real.shape)}."
         )
     with torch.no_grad():
-        target = F.normalize(clip_features(encoder, real, clips_at_once))
-    return F.mse_loss(F.normalize(clip_features(encoder, predicted, clips_at_once)), target)
+        target = F.normalize(clip_features(encoder, real, clips_per_batch))
+    return F.mse_loss(F.normalize(clip_features(encoder, predicted, clips_per_batch)), target)

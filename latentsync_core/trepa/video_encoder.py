@@ -20,15 +20,15 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
-from ..models.checkpoints.network_file import config_in, save_network
+from ..models.checkpoints.network_file import read_config, save_network
 from ..models.checkpoints.tensors import fill, read_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 REMEDY = "give VideoMAE-v2's vit_g_hybrid_pt_1200e_ssv2_ft.pth or a file of save_video_encoder"
-MOST_SIZE = 8192  # of anything in a config; ViT-g is 1408 wide
-LONGEST_PERIOD = 10000  # of the slowest position sinusoid, in tubes over 2 pi
+MAX_CONFIG_SIZE = 8192  # of anything in a config; ViT-g is 1408 wide
+MAX_PERIOD = 10000  # of the slowest position sinusoid, in tubes over 2 pi
 # transformers' parts of a block that have the same shape as ours; queries, keys and values are one matrix with us
 BLOCK_PARTS = {
     "layernorm_before": "norm1",
@@ -117,7 +117,7 @@ class VideoEncoder(nn.Module):
         super().__init__()
         _check_sizes(config)
         self.config = config
-        self.recompute = False
+        self.gradient_checkpointing = False
         tube = (config.tubelet, config.patch, config.patch)
         with torch.device(device or "cpu"):
             self.patch_embed = nn.ModuleDict({"proj": nn.Conv3d(3, config.width, tube, stride=tube)})
@@ -138,19 +138,19 @@ class VideoEncoder(nn.Module):
         tokens = self.patch_embed["proj"](clips).flatten(2).transpose(1, 2)  # b w t y x -> b (t y x) w
         tokens = tokens + self.positions.to(tokens)
         for block in self.blocks:
-            if self.recompute and torch.is_grad_enabled():
+            if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
             else:
                 tokens = block(tokens)
         return self.fc_norm(tokens.mean(dim=1))
 
 
-def clip_features(encoder: VideoEncoder, clips: torch.Tensor, clips_at_once: int = 1) -> torch.Tensor:
+def clip_features(encoder: VideoEncoder, clips: torch.Tensor, clips_per_batch: int = 1) -> torch.Tensor:
     """The features of face clips as they come from the decoder, prepared as the reference prepares them.
 
     Args:
         clips: (b, 3, frames, h, w), nominally in [-1, 1], of any size and floating dtype.
-        clips_at_once: how many pass through the encoder together.
+        clips_per_batch: how many pass through the encoder together.
 
     Returns:
         (b, width) float32, not of unit length, on the encoder's device. Gradients reach `clips` where they are asked
@@ -164,11 +164,11 @@ def clip_features(encoder: VideoEncoder, clips: torch.Tensor, clips_at_once: int
             f"The video encoder takes clips of shape (b, 3, {encoder.config.frames}, h, w), not {tuple(clips.shape)}."
         )
     weight = encoder.fc_norm.weight
-    pieces = (prepare_clips(piece.to(weight.device), encoder.config.size) for piece in clips.split(clips_at_once))
+    pieces = (preprocess_clips(piece.to(weight.device), encoder.config.size) for piece in clips.split(clips_per_batch))
     return torch.cat([encoder(piece.to(weight.dtype)).float() for piece in pieces])
 
 
-def prepare_clips(clips: torch.Tensor, size: int) -> torch.Tensor:
+def preprocess_clips(clips: torch.Tensor, size: int) -> torch.Tensor:
     """Clips (b, 3, f, h, w) about [-1, 1] as the encoder wants them: (b, 3, f, size, size) float32 in [0, 1].
 
     Bicubic without antialiasing, even when shrinking, and no normalising by mean and deviation, as the reference does.
@@ -184,7 +184,7 @@ def prepare_clips(clips: torch.Tensor, size: int) -> torch.Tensor:
 def position_table(tokens: int, width: int) -> torch.Tensor:
     """(1, tokens, width) float32: sines in the even places, cosines in the odd ones, slower towards the end."""
     pair = torch.arange(width, dtype=torch.float64).div(2, rounding_mode="floor")
-    angles = torch.arange(tokens, dtype=torch.float64)[:, None] / LONGEST_PERIOD ** (2 * pair / width)
+    angles = torch.arange(tokens, dtype=torch.float64)[:, None] / MAX_PERIOD ** (2 * pair / width)
     return torch.where(torch.arange(width) % 2 == 0, angles.sin(), angles.cos())[None].float()
 
 
@@ -196,7 +196,7 @@ def load_video_encoder(
     Its weights are fixed: gradients pass through them to the clip. Raises ModelError for any other file.
     """
     path = Path(path)
-    config = config_in(path) or {}
+    config = read_config(path) or {}
     try:
         encoder = VideoEncoder(VideoEncoderConfig(**config), device="meta")
     except TypeError as problem:
@@ -241,39 +241,43 @@ def from_transformers(model: PreTrainedModel) -> VideoEncoder:
             norm_eps=settings.layer_norm_eps,
         )
     )
-    theirs = {key.removeprefix("videomae."): tensor.detach().float() for key, tensor in model.state_dict().items()}
-    ours = encoder.fc_norm.state_dict(prefix="fc_norm.")
-    ours |= {key: tensor for key, tensor in theirs.items() if key.startswith("fc_norm.")}
+    source_state = {
+        key.removeprefix("videomae."): tensor.detach().float() for key, tensor in model.state_dict().items()
+    }
+    converted = encoder.fc_norm.state_dict(prefix="fc_norm.")
+    converted |= {key: tensor for key, tensor in source_state.items() if key.startswith("fc_norm.")}
     for kind in ("weight", "bias"):
-        ours[f"patch_embed.proj.{kind}"] = theirs[f"embeddings.patch_embeddings.projection.{kind}"]
+        converted[f"patch_embed.proj.{kind}"] = source_state[f"embeddings.patch_embeddings.projection.{kind}"]
     for index in range(encoder.config.blocks):
-        ours |= _block_state(theirs, index)
-    encoder.load_state_dict({key: tensor.clone() for key, tensor in ours.items()})
+        converted |= _block_state(source_state, index)
+    encoder.load_state_dict({key: tensor.clone() for key, tensor in converted.items()})
     return encoder.requires_grad_(False).eval()
 
 
-def _block_state(theirs: Mapping[str, torch.Tensor], index: int) -> dict[str, torch.Tensor]:
+def _block_state(source_state: Mapping[str, torch.Tensor], index: int) -> dict[str, torch.Tensor]:
     """One block's entries under our names."""
     source, target = f"encoder.layer.{index}.", f"blocks.{index}."
     attention = f"{source}attention.attention."
     state = {
-        f"{target}{our}.{kind}": theirs[f"{source}{their}.{kind}"]
-        for their, our in BLOCK_PARTS.items()
+        f"{target}{target_part}.{kind}": source_state[f"{source}{source_part}.{kind}"]
+        for source_part, target_part in BLOCK_PARTS.items()
         for kind in ("weight", "bias")
     }
-    parts = [theirs[f"{attention}{part}.weight"] for part in ("query", "key", "value")]
+    parts = [source_state[f"{attention}{part}.weight"] for part in ("query", "key", "value")]
     state[f"{target}attn.qkv.weight"] = torch.cat(parts)
     for short, name in (("q_bias", "query.bias"), ("v_bias", "value.bias")):  # transformers 4 and 5 name it so
         key = f"{attention}{short}"
-        state[f"{target}attn.{short}"] = theirs[key if key in theirs else f"{attention}{name}"]
+        state[f"{target}attn.{short}"] = source_state[key if key in source_state else f"{attention}{name}"]
     return state
 
 
 def _check_sizes(config: VideoEncoderConfig) -> None:
     for field in ("width", "blocks", "heads", "inner", "patch", "tubelet", "frames", "size"):
         value = getattr(config, field)
-        if not isinstance(value, int) or not 1 <= value <= MOST_SIZE:
-            raise ModelError(f"The video encoder's config has {field} {value!r}; use a whole number up to {MOST_SIZE}.")
+        if not isinstance(value, int) or not 1 <= value <= MAX_CONFIG_SIZE:
+            raise ModelError(
+                f"The video encoder's config has {field} {value!r}; use a whole number up to {MAX_CONFIG_SIZE}."
+            )
     for whole, part in (("width", "heads"), ("frames", "tubelet"), ("size", "patch")):
         if getattr(config, whole) % getattr(config, part):
             raise ModelError(

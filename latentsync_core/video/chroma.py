@@ -15,27 +15,27 @@ TAPS_PER_PIXEL = 4  # source samples that a strongly reduced pixel is made of, e
 
 
 @dataclass(frozen=True)
-class Span:
+class ChromaSpan:
     """Chroma samples that a run of luma samples needs, with a neighbour on either side where the plane has one."""
 
     part: slice
-    lacks_before: bool
-    lacks_after: bool
+    pad_before: bool
+    pad_after: bool
 
 
-def chroma_span(start: int, stop: int, shift: int, count: int) -> Span:
+def chroma_span(start: int, stop: int, shift: int, count: int) -> ChromaSpan:
     if not shift:
-        return Span(slice(start, stop), False, False)
+        return ChromaSpan(slice(start, stop), False, False)
     first, last = start // 2 - 1, (stop - 1) // 2 + 1
-    return Span(slice(max(first, 0), min(last, count - 1) + 1), first < 0, last >= count)
+    return ChromaSpan(slice(max(first, 0), min(last, count - 1) + 1), first < 0, last >= count)
 
 
-def doubled(samples: torch.Tensor, span: Span, offset: float, dim: int) -> torch.Tensor:
+def upsample_chroma(samples: torch.Tensor, span: ChromaSpan, offset: float, dim: int) -> torch.Tensor:
     """Chroma of `span` → two samples a block along `dim`, linearly interpolated for where chroma sits."""
     samples = samples.transpose(dim, -1)
-    if span.lacks_before:
+    if span.pad_before:
         samples = torch.cat([samples[..., :1], samples], -1)
-    if span.lacks_after:
+    if span.pad_after:
         samples = torch.cat([samples, samples[..., -1:]], -1)
     before, own, after = samples[..., :-2], samples[..., 1:-1], samples[..., 2:]
     out = samples.new_empty((*own.shape[:-1], 2 * own.shape[-1]))
@@ -51,7 +51,9 @@ def doubled(samples: torch.Tensor, span: Span, offset: float, dim: int) -> torch
     return out.transpose(dim, -1)
 
 
-def halved(layers: torch.Tensor, start: int, stop: int, count: int, offset: float, dim: int) -> torch.Tensor:
+def downsample_to_chroma(
+    layers: torch.Tensor, start: int, stop: int, count: int, offset: float, dim: int
+) -> torch.Tensor:
     """Luma samples start..stop-1 along `dim` → one a block, by the filter centred where chroma sits.
 
     Beyond the region samples count as 0 (they weigh nothing), beyond the picture's edge as the edge's.
@@ -79,7 +81,7 @@ def halved(layers: torch.Tensor, start: int, stop: int, count: int, offset: floa
     return out.transpose(dim, -1)
 
 
-def any_of_block(written: torch.Tensor, start: int, dim: int) -> torch.Tensor:
+def any_in_block(written: torch.Tensor, start: int, dim: int) -> torch.Tensor:
     """Whether any luma sample of a block along `dim` is written; the first one is the picture's sample `start`."""
     count = written.shape[dim]
     pad = (start % 2, (start + count) % 2)
@@ -88,7 +90,7 @@ def any_of_block(written: torch.Tensor, start: int, dim: int) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def reduction(
+def resampling_weights(
     start: int, stop: int, count_out: int, count: int, shift: int, offset: float
 ) -> tuple[slice, torch.Tensor]:
     """Which samples of a plane's axis to take, and the (count_out, taken) float32 weights that resample them.
@@ -99,7 +101,7 @@ def reduction(
     scale = (stop - start) / count_out  # luma samples a pixel
     pitch = 2**shift
     stride = max(int(scale / pitch / TAPS_PER_PIXEL), 1)
-    reach = max(scale, pitch * stride)  # half width of the triangle, in luma samples
+    half_width = max(scale, pitch * stride)  # half width of the triangle, in luma samples
     low = max(int((start - offset) // pitch), 0)
     high = min(int(-((stop - 1 - offset) // -pitch)), count - 1)
     if stride > 1:
@@ -107,7 +109,7 @@ def reduction(
     taken = slice(low, high + 1, stride)
     positions = torch.arange(low, high + 1, stride, dtype=torch.float64) * pitch + offset
     centres = start - 0.5 + (torch.arange(count_out, dtype=torch.float64) + 0.5) * scale
-    weights = (1 - (positions[None] - centres[:, None]).abs() / reach).clamp_(min=0)
+    weights = (1 - (positions[None] - centres[:, None]).abs() / half_width).clamp_(min=0)
     empty = weights.sum(1) == 0  # beyond the last sample, at an edge: the nearest one stands in
     weights[empty, (positions[None] - centres[:, None]).abs().argmin(1)[empty]] = 1
     return taken, (weights / weights.sum(1, keepdim=True)).to(torch.float32)

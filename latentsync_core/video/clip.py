@@ -50,8 +50,8 @@ class Clip:
     frame_count: int  # N
     first_frame: int  # index in the file of this clip's frame 0 (a trimmed clip starts later)
     fps: Fraction  # nominal frames per second
-    time_base: Fraction  # seconds per tick of `stamps`
-    stamps: np.ndarray  # (N,) int64, presentation stamps in ticks, strictly rising
+    time_base: Fraction  # seconds per tick of `pts`
+    pts: np.ndarray  # (N,) int64, presentation stamps in ticks, strictly rising
     width: int
     height: int
     pixel_format: str  # ffmpeg's name, "yuv420p10le"; "rgb" for an in-memory batch
@@ -69,14 +69,14 @@ class Clip:
     @property
     def times(self) -> np.ndarray:
         """(N,) float64 seconds of every frame after the clip's first one."""
-        return (self.stamps - self.stamps[0]) * float(self.time_base)
+        return (self.pts - self.pts[0]) * float(self.time_base)
 
     @property
     def duration(self) -> float:
         """Seconds from the first frame's start to the last frame's end (that one shown for 1/fps)."""
         return float(self.times[-1]) + float(1 / self.fps)
 
-    def between(self, start: float, end: float | None = None) -> Clip:
+    def trim(self, start: float, end: float | None = None) -> Clip:
         """The frames shown from `start` up to `end`, seconds after the clip's first frame; None is the clip's end.
 
         Raises:
@@ -100,5 +100,5 @@ class Clip:
             images=images,
             frame_count=stop - start,
             first_frame=self.first_frame + start,
-            stamps=self.stamps[start:stop],
+            pts=self.pts[start:stop],
         )

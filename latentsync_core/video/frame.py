@@ -9,7 +9,7 @@ import torch
 
 from ..errors import VideoError
 from ..imaging.roi import Roi
-from .chroma import any_of_block, chroma_span, doubled, halved, reduction
+from .chroma import any_in_block, chroma_span, downsample_to_chroma, resampling_weights, upsample_chroma
 from .pixel_format import IN_MEMORY, Layout, PixelFormat
 
 __all__ = ["Frame", "Layout", "PixelFormat"]
@@ -25,7 +25,7 @@ class Frame:
     """
 
     planes: tuple[np.ndarray, ...]
-    stamp: int  # ticks of the clip's time base
+    pts: int  # ticks of the clip's time base
     index: int  # in the clip
     layout: Layout
 
@@ -52,7 +52,7 @@ class Frame:
 
     def copy(self) -> Frame:
         """The same frame with planes of its own."""
-        return Frame(tuple(plane.copy() for plane in self.planes), self.stamp, self.index, self.layout)
+        return Frame(tuple(plane.copy() for plane in self.planes), self.pts, self.index, self.layout)
 
     def rgb(self, roi: Roi | None = None, size: tuple[int, int] | None = None) -> torch.Tensor:
         """(3, h, w) float32 in [0, 1]: the displayed pixels of `roi` (all by default); nothing else is converted.
@@ -145,9 +145,9 @@ class Frame:
         rows = chroma_span(roi.y0, roi.y1, shape.chroma_shift_y, self.planes[1].shape[0])
         others = torch.stack([_as_float(plane[rows.part, columns.part]) for plane in self.planes[1:]])
         if shape.chroma_shift_y:
-            others = doubled(others, rows, down, -2)[:, roi.y0 % 2 :][:, : roi.height]
+            others = upsample_chroma(others, rows, down, -2)[:, roi.y0 % 2 :][:, : roi.height]
         if shape.chroma_shift_x:
-            others = doubled(others, columns, across, -1)[..., roi.x0 % 2 :][..., : roi.width]
+            others = upsample_chroma(others, columns, across, -1)[..., roi.x0 % 2 :][..., : roi.width]
         return first, others
 
     def _resampled(self, roi: Roi, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,8 +162,8 @@ class Frame:
                 if number:
                     shifts = (self.layout.pixel_format.chroma_shift_x, self.layout.pixel_format.chroma_shift_y)
                     offsets = self.layout.siting
-            columns, across = reduction(roi.x0, roi.x1, width, plane.shape[1], shifts[0], offsets[0])
-            rows, down = reduction(roi.y0, roi.y1, height, plane.shape[0], shifts[1], offsets[1])
+            columns, across = resampling_weights(roi.x0, roi.x1, width, plane.shape[1], shifts[0], offsets[0])
+            rows, down = resampling_weights(roi.y0, roi.y1, height, plane.shape[0], shifts[1], offsets[1])
             planes.append(down @ _as_float(plane[rows, columns]) @ across.T)
         return planes[0], torch.stack(planes[1:])
 
@@ -217,12 +217,12 @@ class Frame:
         shape = self.layout.pixel_format
         columns, rows = slice(roi.x0, roi.x1), slice(roi.y0, roi.y1)
         if shape.chroma_shift_y:
-            layers = halved(layers, roi.y0, roi.y1, self.layout.height, self.layout.siting[1], -2)
-            written = any_of_block(written, roi.y0, -2)
+            layers = downsample_to_chroma(layers, roi.y0, roi.y1, self.layout.height, self.layout.siting[1], -2)
+            written = any_in_block(written, roi.y0, -2)
             rows = slice(roi.y0 // 2, (roi.y1 + 1) // 2)
         if shape.chroma_shift_x:
-            layers = halved(layers, roi.x0, roi.x1, self.layout.width, self.layout.siting[0], -1)
-            written = any_of_block(written, roi.x0, -1)
+            layers = downsample_to_chroma(layers, roi.x0, roi.x1, self.layout.width, self.layout.siting[0], -1)
+            written = any_in_block(written, roi.x0, -1)
             columns = slice(roi.x0 // 2, (roi.x1 + 1) // 2)
         weight = layers[3]
         luma = layers[0] * red + layers[1] * green + layers[2] * blue

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.audio.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.audio.clip_audio import clip_audio, clip_audio_file
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, ClipChangedError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
@@ -95,7 +95,7 @@ def test_it_is_what_ffmpeg_hears(tmp_path):
 
 def test_the_mux_copies_a_whole_clips_sound(tmp_path):
     clip, _ = clip_with_ramp(tmp_path / "a.mp4", "-c:a", "aac")
-    assert clip_sound_file(clip, tmp_path / "sounds") == clip.identity.path
+    assert clip_audio_file(clip, tmp_path / "sounds") == clip.identity.path
     assert not (tmp_path / "sounds").exists()
     out = remade(clip, tmp_path)
     assert packets(out.path) == packets(clip.identity.path)
@@ -105,8 +105,8 @@ def test_the_mux_copies_a_whole_clips_sound(tmp_path):
 def test_the_mux_takes_a_trimmed_clips_part(tmp_path, late):
     clip, _ = clip_with_ramp(tmp_path / "a.mp4", late=late, seconds=3.5)
     part = clip.part(10, 60)
-    sound = clip_sound_file(part, tmp_path / "sounds")
-    assert sound == clip_sound_file(part, tmp_path / "sounds")
+    sound = clip_audio_file(part, tmp_path / "sounds")
+    assert sound == clip_audio_file(part, tmp_path / "sounds")
     waveform, rate = clip_audio(part)
     loaded = load_audio(sound)
     assert (loaded.sample_rate, loaded.channels, loaded.samples) == (rate, 2, 2 * RATE)
@@ -134,11 +134,11 @@ def test_what_has_no_sound_is_named(tmp_path):
 
 
 def remade(clip, folder):
-    sound = clip_sound_file(clip, folder / "sounds")
+    sound = clip_audio_file(clip, folder / "sounds")
     options = WriterOptions(preset="ultrafast")
     with (
         FrameReader(clip) as frames,
-        FrameWriter(folder / "out.mp4", clip, options=options, stamps=clip.stamps, audio=sound) as out,
+        FrameWriter(folder / "out.mp4", clip, options=options, pts=clip.pts, audio=sound) as out,
     ):
         for frame in frames:
             out.write(frame)
@@ -187,9 +187,9 @@ def test_every_codec_and_layout_gives_what_ffmpeg_decodes(tmp_path, codec, layou
 
 def test_a_clip_whose_last_frame_is_said_to_be_days_later_is_refused(tmp_path):
     clip, _ = clip_with_ramp(tmp_path / "a.mkv", seconds=1, frames=25)
-    stamps = clip.stamps.copy()
-    stamps[-1] += int(3e6 / clip.time_base)
-    lasting = dataclasses.replace(clip, stamps=stamps)
-    for read in (clip_audio, lambda clip: clip_sound_file(clip, tmp_path)):
+    pts = clip.pts.copy()
+    pts[-1] += int(3e6 / clip.time_base)
+    lasting = dataclasses.replace(clip, pts=pts)
+    for read in (clip_audio, lambda clip: clip_audio_file(clip, tmp_path)):
         with pytest.raises(AudioError, match="GB of memory"):
             read(lasting)

@@ -23,7 +23,7 @@ from latentsync_core.audio.features import (
 from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.errors import AudioError, OptionError, OutputError
 from latentsync_core.models.whisper.encoder import WhisperEncoder
-from latentsync_core.models.whisper.log_mel import log_mel, mel_filters, normalised_mel, scan
+from latentsync_core.models.whisper.log_mel import log_mel, measure_peak, mel_filters, normalised_mel
 from tests.shared_reference import SHARED, needs_shared
 from tests.whisper_by_rule import openai_checkpoint
 
@@ -64,7 +64,7 @@ def embedding(features: torch.Tensor | FeatureFile) -> AudioEmbedding:
 def test_the_log_mel_is_the_same_in_pieces_of_any_size(piece):
     waveform = voice(3.03)
     blocks = waveform.split(piece)
-    peak, frames = scan(blocks)
+    peak, frames = measure_peak(blocks)
     assert frames == len(waveform) // 160
     assert torch.allclose(torch.cat(list(normalised_mel(blocks, peak)), dim=1), log_mel(waveform), atol=1e-6)
 
@@ -118,7 +118,7 @@ def test_frames_after_the_voice_hear_silence_and_not_its_last_sound(encoder):
 
 def test_a_long_voice_lives_in_a_file_that_goes_with_it(encoder, monkeypatch):
     in_memory = embed_audio(source(33.0), encoder)
-    monkeypatch.setattr(audio_features, "MEMORY_ROWS", 1000)
+    monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 1000)
     in_file = embed_audio(source(33.0), encoder)
     assert isinstance(in_file.features, FeatureFile)
     assert np.array_equal(np.load(in_file.features.path), in_memory.features.numpy())
@@ -133,7 +133,7 @@ def test_a_long_voice_lives_in_a_file_that_goes_with_it(encoder, monkeypatch):
 
 
 def test_features_in_a_given_folder_stay_there(encoder, monkeypatch, tmp_path):
-    monkeypatch.setattr(audio_features, "MEMORY_ROWS", 10)
+    monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 10)
     embedded = embed_audio(source(1.0), encoder, folder=tmp_path / "work")
     path = embedded.features.path
     del embedded
@@ -151,7 +151,7 @@ def test_features_that_were_deleted_are_missed_by_name(tmp_path):
 
 
 def test_progress_counts_segments_and_can_cancel_without_leaving_anything(encoder, monkeypatch, tmp_path):
-    monkeypatch.setattr(audio_features, "MEMORY_ROWS", 10)
+    monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 10)
     calls = []
     embed_audio(source(65.0), encoder, lambda done, total: calls.append((done, total)))
     assert set(calls[:4]) == {(0, 3)}
@@ -174,7 +174,7 @@ def test_progress_counts_segments_and_can_cancel_without_leaving_anything(encode
 
 
 def test_a_folder_that_cannot_be_written_is_named(encoder, monkeypatch, tmp_path):
-    monkeypatch.setattr(audio_features, "MEMORY_ROWS", 10)
+    monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 10)
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(OutputError, match="choose a folder with room"):
         embed_audio(source(1.0), encoder, folder=tmp_path / "taken")
@@ -221,7 +221,7 @@ def test_a_time_that_is_no_number_is_refused():
 @settings(max_examples=60, deadline=None)
 def test_windows_by_float_time_are_those_of_exact_time_two_hours_in(fps, start):
     frames = np.arange(start, start + 40)
-    centres = np.floor(frames * (1 / float(fps)) * 50 + audio_features.TIME_SLACK)
+    centres = np.floor(frames * (1 / float(fps)) * 50 + audio_features.ROW_TOLERANCE)
     assert centres.tolist() == [int(v * 50 / fps) for v in frames.tolist()]
 
 

@@ -138,10 +138,10 @@ def test_a_mapping_is_written_for_the_mux_without_loss_and_once(channels, tmp_pa
 
 
 def test_a_wave_file_over_4_gib_is_written_as_rf64(tmp_path, monkeypatch):
-    monkeypatch.setattr(wav, "LARGEST_RIFF", 1000)
+    monkeypatch.setattr(wav, "MAX_RIFF_BYTES", 1000)
     waveform = noise(2, 500)
     path = tmp_path / "long.wav"
-    wav.write_float_wave(path, 48000, 2, 500, [waveform])
+    wav.write_float_wav(path, 48000, 2, 500, [waveform])
     data = path.read_bytes()
     assert data[:4] == b"RF64"
     # ffmpeg needs the real mark in the sizes that "ds64" replaces
@@ -227,7 +227,7 @@ def test_a_sample_that_is_not_finite_is_refused_with_its_time(bad, tmp_path):
     waveform[1, 36000] = bad
     with pytest.raises(AudioError, match=r"The sound .* at 0\.750 s"):
         load_audio(in_memory(waveform, 48000))
-    wav.write_float_wave(tmp_path / "bad.wav", 48000, 2, 48000, [waveform])
+    wav.write_float_wav(tmp_path / "bad.wav", 48000, 2, 48000, [waveform])
     with pytest.raises(AudioError, match=r"bad\.wav .* at 0\.750 s"):
         load_audio(tmp_path / "bad.wav")
 

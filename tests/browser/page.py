@@ -20,9 +20,9 @@ SIZE = {"width": 1600, "height": 1000}
 OPEN_SECONDS = 120
 # What the page asks for and does without: files of a used profile, a help page in English before the one for all
 # languages, and, elsewhere, the models of its own first graph.
-ABSENT_AT_FIRST = ("/user.css", "/userdata", "/favicon.ico", "/missingModelMetadata", "/en.md")
+EXPECTED_MISSING_URLS = ("/user.css", "/userdata", "/favicon.ico", "/missingModelMetadata", "/en.md")
 # The page's own word about its own start, of no consequence.
-SAID_AT_START = "ComfyApp graph accessed before initialization"
+KNOWN_START_MESSAGE = "ComfyApp graph accessed before initialization"
 ENDINGS = ["execution_success", "execution_error", "execution_interrupted"]
 
 _RECORD_EVENTS = """() => {
@@ -76,7 +76,7 @@ class ComfyPage:
         self._context = browser.new_context(viewport=SIZE)
         self.page: Page = self._context.new_page()
         self._problems: list[str] = []
-        self.page.on("console", self._hear)
+        self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self._problems.append(f"uncaught: {error}"))
 
     def close(self) -> None:
@@ -103,10 +103,10 @@ class ComfyPage:
         """Starts the list of problems anew."""
         self._problems.clear()
 
-    def _hear(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         place = message.location.get("url", "")
         elsewhere = place.startswith("http") and not place.startswith(self.server.url)
-        known = SAID_AT_START in message.text or any(name in place for name in ABSENT_AT_FIRST)
+        known = KNOWN_START_MESSAGE in message.text or any(name in place for name in EXPECTED_MISSING_URLS)
         if message.type == "error" and not elsewhere and not known:
             self._problems.append(f"{message.text} ({place})")
 
@@ -241,7 +241,7 @@ class ComfyPage:
         except PageTimeout:
             return ""
 
-    def see_errors(self) -> None:
+    def open_error_details(self) -> None:
         """Clicks on the way from the error that the page shows to its text."""
         self.page.get_by_test_id("error-overlay-see-errors").click()
 
@@ -278,7 +278,7 @@ class ComfyPage:
         }"""
         return self.page.wait_for_function(loaded, arg=node, timeout=timeout * 1000).json_value()
 
-    def sees(self, text: str, timeout: float = 30) -> bool:
+    def shows_text(self, text: str, timeout: float = 30) -> bool:
         """Whether a text is to be seen on the page, at latest after a while."""
         try:
             self.page.get_by_text(text).first.wait_for(timeout=timeout * 1000)

@@ -122,7 +122,7 @@ def test_the_mouth_appears_while_it_is_drawn(ran):
 def test_prepare_faces_shows_the_faces_and_counts_them(ran):
     (picture,) = ran.page.pictures(ran.nodes["faces"])
     assert picture["width"] > picture["height"] > 0
-    assert ran.page.sees(f"{FRAMES} of {FRAMES} frames synced")
+    assert ran.page.shows_text(f"{FRAMES} of {FRAMES} frames synced")
 
 
 def test_the_voice_can_be_heard_on_embed_audio(ran):
@@ -175,7 +175,7 @@ def test_prores_plays_as_a_small_copy_and_is_saved_whole(page, comfy, material, 
     assert (video["width"], video["height"]) == SIZE
     assert video["seconds"] == pytest.approx(SECONDS, abs=1 / RATE)
     (saved,) = (comfy.output / "prores").glob(f"{'vue' if vue else 'classic'}_*.mov")
-    assert page.sees(f"saved: output/prores/{saved.name}")
+    assert page.shows_text(f"saved: output/prores/{saved.name}")
 
 
 @BOTH
@@ -202,8 +202,8 @@ def test_a_silent_clip_says_so(page, material, vue):
 def assert_readable(page: ComfyPage, node: str, sentence: str) -> None:
     """The page names the node that failed, and the sentence is one click away."""
     assert f"{node} failed" in page.visible_error()
-    page.see_errors()
-    assert page.sees(sentence)
+    page.open_error_details()
+    assert page.shows_text(sentence)
 
 
 def test_stopped_from_the_page_the_sampler_stops(page, material):

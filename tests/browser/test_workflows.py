@@ -45,8 +45,8 @@ def test_the_page_names_the_packs_that_the_cloned_voice_needs(page):
     page.open_templates()
     page.open_template(CLONED_VOICE)
     page.visible_error()
-    page.see_errors()
+    page.open_error_details()
     active = {node["type"] for node in WORKFLOWS[CLONED_VOICE]["nodes"] if node["mode"] != BYPASSED} & set(RECORDED)
     packs = {RECORDED[kind].registry[1] for kind in active}
     assert len(packs) >= 2
-    assert {pack for pack in packs if not page.sees(pack)} == set()
+    assert {pack for pack in packs if not page.shows_text(pack)} == set()

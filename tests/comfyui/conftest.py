@@ -11,7 +11,7 @@ from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
 from tests.comfyui.graphs import make_material
 from tests.comfyui.server import ComfyServer
-from tests.comfyui.shared_server import HELPERS, STAND_INS, shared_server, started, summarise
+from tests.comfyui.shared_server import HELPERS, STAND_INS, shared_server, start_server, summarise
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +43,7 @@ def comfy_with(pytestconfig: pytest.Config) -> Iterator[Callable[..., ComfyServe
     def start(**options: object) -> ComfyServer:
         key = repr(sorted(options.items()))
         if key not in servers:
-            servers[key] = started(pytestconfig, **options)
+            servers[key] = start_server(pytestconfig, **options)
         return servers[key]
 
     yield start

@@ -18,7 +18,7 @@ class ComfyMissing(Exception):
 
 
 @dataclass(frozen=True)
-class Comfy:
+class ComfyInstall:
     """A ComfyUI's folder, the Python that runs it, and its version."""
 
     root: Path
@@ -26,7 +26,7 @@ class Comfy:
     version: str
 
 
-def find_comfy() -> Comfy:
+def find_comfy() -> ComfyInstall:
     """The ComfyUI at `COMFYUI_PATH`, around this pack, at ~/comfy/ComfyUI or at ~/ComfyUI.
 
     Its Python is `COMFYUI_PYTHON`, else the one in its .venv or venv, else the running one. Raises ComfyMissing where
@@ -34,10 +34,10 @@ def find_comfy() -> Comfy:
     """
     root = _root()
     python = _python(root)
-    lacking = _lacking(python, [*_required(root), *_required(PACK)])
-    if lacking:
-        raise ComfyMissing(f"{python}, which runs the ComfyUI at {root}, lacks {', '.join(lacking)}")
-    return Comfy(root, python, _version(root))
+    missing = _missing_packages(python, [*_required(root), *_required(PACK)])
+    if missing:
+        raise ComfyMissing(f"{python}, which runs the ComfyUI at {root}, lacks {', '.join(missing)}")
+    return ComfyInstall(root, python, _version(root))
 
 
 def _root() -> Path:
@@ -77,7 +77,7 @@ def _required(folder: Path) -> list[str]:
     return re.findall(r"^[A-Za-z0-9._-]+", text, re.MULTILINE)
 
 
-def _lacking(python: Path, packages: list[str]) -> list[str]:
+def _missing_packages(python: Path, packages: list[str]) -> list[str]:
     """Those packages that an interpreter hasn't installed; about 0.2 s, since nothing is imported."""
     script = """
 import importlib.metadata as metadata, json, sys

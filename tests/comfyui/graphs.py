@@ -90,8 +90,16 @@ class Graph:
         model = model or self.model()
         found = self.add("LatentSyncDubPrepareFaces", "faces", clip=clip or self.clip(), **faces or {})
         heard = self.add("LatentSyncDubEmbedAudio", "heard", model=model, audio=voice or self.voice())
-        steady = self.add("LatentSyncDubTrepaSettings", "trepa", **trepa or {})
-        drawn = {"model": model, "faces": found, "audio": heard, "trepa": steady, "seed": 5, "steps": 1, "cfg": 1.0}
+        trepa_settings = self.add("LatentSyncDubTrepaSettings", "trepa", **trepa or {})
+        drawn = {
+            "model": model,
+            "faces": found,
+            "audio": heard,
+            "trepa": trepa_settings,
+            "seed": 5,
+            "steps": 1,
+            "cfg": 1.0,
+        }
         synced = self.add("LatentSyncDubSampler", "sampler", **drawn | (sampler or {}))
         return self.add("LatentSyncDubComposite", "composite", **{"synced": synced} | (composite or {}))
 
@@ -112,6 +120,6 @@ class Graph:
         return written
 
 
-def told(run: Run, name: str) -> dict:
+def shown_json(run: Run, name: str) -> dict:
     """What a helper node showed."""
     return json.loads(run.outputs[name]["text"][0])

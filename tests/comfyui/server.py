@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.comfyui.find import PACK, Comfy, ComfyMissing, find_comfy
+from tests.comfyui.find import PACK, ComfyInstall, ComfyMissing, find_comfy
 from tests.comfyui.listener import Listener, Message
 
 PACK_FOLDER = "ComfyUI-LatentSync-Dub"  # as a user's custom_nodes would name it
@@ -129,7 +129,7 @@ class ComfyServer:
 
     def __init__(
         self,
-        comfy: Comfy | None = None,
+        comfy: ComfyInstall | None = None,
         *,
         flags: Sequence[str] = (),
         pack: Path | None = PACK,
@@ -199,8 +199,8 @@ class ComfyServer:
         command = [str(self.comfy.python), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--disable-api-nodes", "--disable-auto-launch"]
         command += ["--database-url", "sqlite:///:memory:", *self.flags]
-        ours = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"}
-        environment = {name: value for name, value in os.environ.items() if name not in ours}
+        stripped = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"}
+        environment = {name: value for name, value in os.environ.items() if name not in stripped}
         environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
         environment |= self._environment
         with open(self.base / "log", "wb") as log:
@@ -209,23 +209,23 @@ class ComfyServer:
             )
 
     def _wait_until_ready(self) -> None:
-        give_up = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while True:
             if self._process.poll() is not None:
                 missing = re.findall(r"^(?:ModuleNotFoundError|ImportError): .*", self.log(), re.MULTILINE)
                 if missing:
                     raise ComfyMissing(f"the ComfyUI at {self.comfy.root} doesn't start: {missing[-1]}")
-                raise ServerFailed(f"ComfyUI ended while starting, with {self._process.returncode}{self._tail()}")
+                raise ServerFailed(f"ComfyUI ended while starting, with {self._process.returncode}{self._log_tail()}")
             try:
                 self._get("/system_stats")
                 break
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(POLL_SECONDS)
-            if time.monotonic() > give_up:
-                raise ServerFailed(f"ComfyUI wasn't ready within {START_SECONDS} s{self._tail()}")
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"ComfyUI wasn't ready within {START_SECONDS} s{self._log_tail()}")
         for folder in (PACK_FOLDER, *(pack.name for pack in self.packs)):
             if re.search(rf"IMPORT FAILED.*{re.escape(folder)}", self.log()):
-                raise ServerFailed(f"ComfyUI could not import {folder}{self._tail()}")
+                raise ServerFailed(f"ComfyUI could not import {folder}{self._log_tail()}")
 
     # Prompts
 
@@ -241,7 +241,7 @@ class ComfyServer:
 
     def queue(self, prompt: Mapping[str, dict]) -> str:
         """Queues an API prompt and gives its id; raises PromptRefused if any of its nodes is invalid."""
-        self._alive()
+        self._raise_if_ended()
         answer = self._post("/prompt", {"prompt": prompt, "client_id": self._client_id})
         if "prompt_id" not in answer:
             raise PromptRefused(answer)
@@ -253,12 +253,12 @@ class ComfyServer:
 
     def wait(self, prompt_id: str, timeout: float = 600) -> Run:
         """Waits for a queued prompt to end, in success or not. Raises TimeoutError, having interrupted it."""
-        give_up = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         while not (history := self._get(f"/history/{prompt_id}").get(prompt_id)):
-            self._alive()
-            if time.monotonic() > give_up:
+            self._raise_if_ended()
+            if time.monotonic() > deadline:
                 self.interrupt(prompt_id)
-                raise TimeoutError(f"the prompt was not done after {timeout} s{self._tail()}")
+                raise TimeoutError(f"the prompt was not done after {timeout} s{self._log_tail()}")
             time.sleep(POLL_SECONDS)
         self._wait_for_last_message(prompt_id)
         kinds = {kind for kind, _ in history["status"]["messages"]}
@@ -278,15 +278,15 @@ class ComfyServer:
 
     def wait_for(self, prompt_id: str, kind: str, timeout: float = 300, *, node: str | None = None) -> Message:
         """The first message of a kind ("executing", "progress", "preview", ...) of a running prompt, as it comes."""
-        give_up = time.monotonic() + timeout
-        while time.monotonic() < give_up:
-            self._alive()
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            self._raise_if_ended()
             for message in self._listener.of(prompt_id, kind):
                 if node in (None, message.data.get("node"), message.data.get("node_id")):
                     return message
             time.sleep(POLL_SECONDS)
         seen = sorted({message.type for message in self._listener.of(prompt_id)})
-        raise TimeoutError(f"no {kind} message within {timeout} s; came: {seen}{self._tail()}")
+        raise TimeoutError(f"no {kind} message within {timeout} s; came: {seen}{self._log_tail()}")
 
     def free(self, timeout: float = 20) -> None:
         """Has models unloaded and caches dropped, and waits until the server's memory has settled.
@@ -294,9 +294,9 @@ class ComfyServer:
         Asks again and again: a request that comes while the server still collects the garbage of a prompt wakes nobody,
         and lies there until the next prompt or request.
         """
-        give_up = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         settled, before = 0, self.rss()
-        while settled < 3 and time.monotonic() < give_up:
+        while settled < 3 and time.monotonic() < deadline:
             self._post("/free", {"unload_models": True, "free_memory": True})
             time.sleep(0.3)
             now = self.rss()
@@ -350,24 +350,26 @@ class ComfyServer:
         """How long ComfyUI says that importing the pack took, in steps of 0.1 s."""
         found = re.search(rf"^.*?([\d.]+) seconds.*{re.escape(PACK_FOLDER)}", self.log(), re.MULTILINE)
         if not found:
-            raise ServerFailed(f"the log has no import time of the pack{self._tail()}")
+            raise ServerFailed(f"the log has no import time of the pack{self._log_tail()}")
         return float(found.group(1))
 
     def _wait_for_last_message(self, prompt_id: str) -> None:
         """Messages come by another way than the history: wait for the one that ends a prompt (2 s at most)."""
-        give_up = time.monotonic() + 2
-        while time.monotonic() < give_up:
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
             if any(m.data.get("node", "") is None for m in self._listener.of(prompt_id, "executing")):
                 return
             time.sleep(0.01)
 
-    def _alive(self) -> None:
+    def _raise_if_ended(self) -> None:
         if self._process.poll() is not None:
-            raise ServerFailed(f"ComfyUI ended with {self._process.returncode}{self._tail()}")
+            raise ServerFailed(f"ComfyUI ended with {self._process.returncode}{self._log_tail()}")
 
-    def _tail(self, lines: int = 30) -> str:
-        told = [line[:400] for line in self.log().splitlines() if line.strip() and "comfy_kitchen backend" not in line]
-        return "; its log ends:\n" + "\n".join(told[-lines:])
+    def _log_tail(self, lines: int = 30) -> str:
+        log_lines = [
+            line[:400] for line in self.log().splitlines() if line.strip() and "comfy_kitchen backend" not in line
+        ]
+        return "; its log ends:\n" + "\n".join(log_lines[-lines:])
 
     def _get(self, path: str) -> dict:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
@@ -383,7 +385,7 @@ class ComfyServer:
         except urllib.error.HTTPError as error:
             body = error.read()
             if error.code != 400:
-                raise ServerFailed(f"{path} answered {error.code}: {body[:500]!r}{self._tail()}") from error
+                raise ServerFailed(f"{path} answered {error.code}: {body[:500]!r}{self._log_tail()}") from error
         return json.loads(body) if body else {}
 
 

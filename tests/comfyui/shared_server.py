@@ -16,12 +16,12 @@ _REASONS = pytest.StashKey[dict]()
 def shared_server(config: pytest.Config) -> ComfyServer:
     """The session's server, started at the first call and stopped with the session; skips where there can't be one."""
     if _SERVER not in config.stash:
-        config.stash[_SERVER] = started(config, packs=[HELPERS])
+        config.stash[_SERVER] = start_server(config, packs=[HELPERS])
         config.add_cleanup(config.stash[_SERVER].stop)
     return config.stash[_SERVER]
 
 
-def started(config: pytest.Config, **options: object) -> ComfyServer:
+def start_server(config: pytest.Config, **options: object) -> ComfyServer:
     """A started server with ComfyServer's options, to be stopped by the caller; skips where there can't be one."""
     if "real ComfyUI" in config.stash.get(_REASONS, {}):
         skip(config, "real ComfyUI", config.stash[_REASONS]["real ComfyUI"])

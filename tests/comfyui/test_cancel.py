@@ -33,9 +33,9 @@ def steps_done(server, prompt_id: str) -> float:
 
 
 def wait_for_share(server, prompt_id: str, share: float) -> None:
-    give_up = time.monotonic() + 600  # for a hang; a busy machine may take minutes
+    deadline = time.monotonic() + 600  # for a hang; a busy machine may take minutes
     while steps_done(server, prompt_id) < share:
-        assert time.monotonic() < give_up
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 

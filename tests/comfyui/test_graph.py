@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositing.compositor import CompositeOptions, face_layer, shown_region
-from latentsync_core.compositing.layer import matte_of
+from latentsync_core.compositing.compositor import CompositeOptions, face_layer, paste_region
+from latentsync_core.compositing.layer import full_frame_matte
 from latentsync_core.errors import VideoError
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
@@ -25,7 +25,7 @@ from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times, raw_planes
 from tests.comfyui.find import PACK
-from tests.comfyui.graphs import FRAMES, MODEL, SECONDS, SIZE, Graph, told
+from tests.comfyui.graphs import FRAMES, MODEL, SECONDS, SIZE, Graph, shown_json
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def patches(clip: Clip) -> Iterator[np.ndarray]:
     """For every frame, where the patch shows: (H, W) bool, a chroma sample wider for rounding and filters."""
     options, nothing = CompositeOptions(), torch.zeros(3, RESOLUTION, RESOLUTION)
     for transform in path_transforms(prepare_faces(clip), RESOLUTION):
-        layer = face_layer(transform, nothing, RESOLUTION, SIZE, options, shown_region(RESOLUTION, options))
-        matte = matte_of((layer.roi, layer.alpha), *SIZE)
+        layer = face_layer(transform, nothing, RESOLUTION, SIZE, options, paste_region(RESOLUTION, options))
+        matte = full_frame_matte((layer.roi, layer.alpha), *SIZE)
         grown = torch.nn.functional.max_pool2d(matte[None], kernel_size=5, stride=1, padding=2)
         yield grown[0].numpy() > 0
 
@@ -187,7 +187,7 @@ def test_images_shown_at_a_film_rate(dub, graph):
 def test_images_with_alpha(graph):
     video = graph.stages(clip=graph.add("TestAddAlpha", image=graph.images()))
     graph.add("TestImageFacts", "facts", images=[video[0], 2])
-    assert told(graph.run(), "facts")["shape"] == [FRAMES, SIZE[1], SIZE[0], 3]
+    assert shown_json(graph.run(), "facts")["shape"] == [FRAMES, SIZE[1], SIZE[0], 3]
 
 
 def test_a_picture_talks_as_long_as_the_voice(dub, graph):
@@ -201,7 +201,7 @@ def test_untouched_values_of_images_stay_equal_floats(graph):
     images = graph.add("TestBeyondWhite", image=graph.images())
     video = graph.stages(clip=images)
     graph.add("TestCompare", "compared", first=images, second=[video[0], 2], mask=[video[0], 1])
-    found = told(graph.run(), "compared")
+    found = shown_json(graph.run(), "compared")
     assert found["frames"] == found["frames that differ"] == FRAMES
     assert 0.005 < found["inside"] < 0.2
     assert found["pixels that differ outside"] == 0
@@ -236,7 +236,7 @@ def test_faces_go_through_an_upscaler_and_back(dub, graph):
     synced = graph.add("LatentSyncDubReplaceFaces", "replaced", synced=["sampler", 0], crops=larger)
     graph.prompt["composite"]["inputs"]["synced"] = synced
     run = graph.run()
-    assert told(run, "facts")["shape"] == [FRAMES, 256, 256, 3]
+    assert shown_json(run, "facts")["shape"] == [FRAMES, 256, 256, 3]
     assert probe(dub.files(run, "composite")[0]).frame_count == FRAMES
 
 

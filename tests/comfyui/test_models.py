@@ -8,7 +8,7 @@ import pytest
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
 from tests.clips import raw_planes
-from tests.comfyui.graphs import MODEL, SIZE, Graph, told
+from tests.comfyui.graphs import MODEL, SIZE, Graph, shown_json
 
 MEGABYTE = 1 << 20
 
@@ -45,7 +45,7 @@ def test_loaded_in_part_it_draws_the_same(graph, expected):
         graph.stages(model=model, sampler={"seed": 5 if in_part else 6})
         drawn = pictures(graph.lossless())
         graph.add("TestLayersThatFetch", "layers", model=model, after=["composite", 0])
-        layers = told(graph.run(), "layers")
+        layers = shown_json(graph.run(), "layers")
         del graph.prompt["layers"]
         if in_part:
             assert np.array_equal(drawn, expected)
@@ -58,7 +58,7 @@ def test_loaded_in_part_it_draws_the_same(graph, expected):
 
 def test_two_loaders_share_one_copy(graph):
     graph.add("TestSameNetworks", "same", first=graph.model("one"), second=graph.model("other"))
-    assert told(graph.run(), "same") == {"U-Net": True, "others": True}
+    assert shown_json(graph.run(), "same") == {"U-Net": True, "others": True}
 
 
 def test_a_vae_of_cores_takes_the_place_of_the_models_own(graph, expected):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.graphs import FRAMES, SIZE, Graph, told
+from tests.comfyui.graphs import FRAMES, SIZE, Graph, shown_json
 
 ALL = {"model", "clip", "voice", "faces", "heard", "trepa", "sampler", "composite"}
 
@@ -50,7 +50,7 @@ def test_images_are_made_once_they_are_wanted(graph):
     graph.add("TestImageFacts", "facts", images=["composite", 2])
     run = graph.run()
     assert run.nodes_run == ["composite", "facts"]
-    assert told(run, "facts")["shape"] == [FRAMES, SIZE[1], SIZE[0], 3]
+    assert shown_json(run, "facts")["shape"] == [FRAMES, SIZE[1], SIZE[0], 3]
 
 
 def test_a_mask_is_made_once_it_is_wanted(graph):
@@ -58,4 +58,4 @@ def test_a_mask_is_made_once_it_is_wanted(graph):
     graph.add("TestImageFacts", "facts", images=["mask", 0])
     run = graph.run()
     assert run.nodes_run[0] == "composite"
-    assert told(run, "facts")["range"][1] == 1.0
+    assert shown_json(run, "facts")["range"][1] == 1.0

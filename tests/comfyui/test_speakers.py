@@ -13,7 +13,7 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from tests.comfyui.graphs import Graph, told
+from tests.comfyui.graphs import Graph, shown_json
 
 START, FRAMES, CUT = 4.76, 7, 4  # of the carried scene: four frames of both, three of her
 
@@ -74,7 +74,7 @@ def test_select_faces_shows_everybody_and_gives_timeline_and_report(two):
     with Image.open(sheet) as picture:
         assert picture.width == 3 * 144
     assert run.outputs["his face"]["text"][0] == f"{CUT} of {FRAMES} frames synced; 2 shots, 3 tracks, 2 people"
-    shape = told(run, "facts")["shape"]
+    shape = shown_json(run, "facts")["shape"]
     assert shape[0] == 1
     assert shape[2:] == [1200, 3]
     report = json.loads(run.outputs["report"]["text"][0])

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.comfyui.graphs import Graph, told
+from tests.comfyui.graphs import Graph, shown_json
 
 
 def test_global_state_is_left_alone(dub):
@@ -17,7 +17,7 @@ def test_global_state_is_left_alone(dub):
     graph.add("TestGlobalState", "after", after=graph.stages(clip=frames, sampler={"seed": 41}))
     run = graph.run()
     assert run.nodes_run.index("before") < run.nodes_run.index("after")
-    assert told(run, "after") == told(run, "before")
+    assert shown_json(run, "after") == shown_json(run, "before")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_faces_of_a_finished_run_go_with_it(dub):
     graph.stages(sampler={"seed": 44})
     graph.run()
     assert set(faces.glob("*")) - before
-    give_up = time.monotonic() + 20  # ComfyUI collects garbage every 10 s
-    while set(faces.glob("*")) - before and time.monotonic() < give_up:
+    deadline = time.monotonic() + 20  # ComfyUI collects garbage every 10 s
+    while set(faces.glob("*")) - before and time.monotonic() < deadline:
         dub.free()
     assert not set(faces.glob("*")) - before

@@ -36,7 +36,7 @@ def in_one_step(prompt: dict[str, dict]) -> dict[str, dict]:
     return prompt
 
 
-def cut_short(prompt: dict[str, dict]) -> dict[str, dict]:
+def with_short_media(prompt: dict[str, dict]) -> dict[str, dict]:
     """The prompt with a small clip and short sounds in the place of the carried scene's; its portrait stays."""
     scene = next(name for name, node in prompt.items() if node["class_type"] == "LatentSyncDubSampleScene")
     for node in list(prompt.values()):
@@ -88,7 +88,7 @@ def test_it_agrees_with_the_server_and_the_recorded_packs(dub, path):
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_it_runs(dub, path):
     """One step, and half a second in the place of the scene and its sounds; everything else as it is saved."""
-    prompt = cut_short(in_one_step(workflow_to_prompt(read(path), dub.object_info())))
+    prompt = with_short_media(in_one_step(workflow_to_prompt(read(path), dub.object_info())))
     result = saved(dub, prompt, timeout=120)
     assert packet_times(result) == packet_times(dub.input / "clip.mp4")
     assert probe(result).frame_count == FRAMES

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-NEVER, BYPASS = 2, 4  # a node's mode; 0 is always, 1 and 3 (on event, on trigger) run like 0
+MUTED, BYPASS = 2, 4  # a node's mode; 0 is always, 1 and 3 (on event, on trigger) run like 0
 NOTES = {"Note", "MarkdownNote"}
 VIRTUAL = {"Reroute", "PrimitiveNode"} | NOTES  # live in the page only
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR"}
@@ -32,7 +32,7 @@ def workflow_to_prompt(workflow: Mapping, object_info: Mapping[str, dict]) -> di
         raise WorkflowUnusable(f"expected UI format, version 0.4; found version {workflow.get('version')!r}")
     nodes = {node["id"]: node for node in workflow["nodes"]}
     links = {link[0]: link for link in workflow["links"]}
-    active = [n for n in nodes.values() if n["type"] not in VIRTUAL and n.get("mode", 0) not in (NEVER, BYPASS)]
+    active = [n for n in nodes.values() if n["type"] not in VIRTUAL and n.get("mode", 0) not in (MUTED, BYPASS)]
     unknown = sorted({node["type"] for node in active} - set(object_info))
     if unknown:
         raise WorkflowUnusable(f"the server doesn't know these nodes: {', '.join(unknown)}")
@@ -59,7 +59,7 @@ def widget_values(node: Mapping, info: Mapping) -> dict[str, object]:
     for section in ("required", "optional"):
         specs = list(_declared(info["input"], info.get("input_order"), (section,)))
         for name, kind, options in specs:
-            _take(name, kind, options, values, found)
+            _consume_values(name, kind, options, values, found)
         if section == "required" and any(options.get(upload) for _, _, options in specs for upload in UPLOADS):
             next(values, None)  # the upload button comes after the last required input
     return {name: {"__value__": value} if isinstance(value, list) else value for name, value in found.items()}
@@ -79,7 +79,7 @@ def _declared(
             yield name, options.get("widgetType", kind), options
 
 
-def _take(name: str, kind: str, options: Mapping, values: Iterator, found: dict[str, object]) -> None:
+def _consume_values(name: str, kind: str, options: Mapping, values: Iterator, found: dict[str, object]) -> None:
     """Takes from the saved values what belongs to one input: nothing for a socket, several for a dynamic choice."""
     if kind == DYNAMIC_COMBO:
         choices = {choice["key"]: choice["inputs"] for choice in options["options"]}
@@ -87,7 +87,7 @@ def _take(name: str, kind: str, options: Mapping, values: Iterator, found: dict[
         if found[name] not in choices:
             raise WorkflowUnusable(f"{name} is {found[name]!r}; the server knows {', '.join(map(str, choices))}")
         for inner, inner_kind, inner_options in _declared(choices[found[name]], None):
-            _take(f"{name}.{inner}", inner_kind, inner_options, values, found)
+            _consume_values(f"{name}.{inner}", inner_kind, inner_options, values, found)
         return
     if kind not in WIDGETS or options.get("forceInput"):
         return
@@ -117,7 +117,7 @@ def _source(link_id: int | None, nodes: Mapping, links: Mapping) -> object:
         return origin["widgets_values"][0]
     if origin["type"] == "Reroute":
         return _source(origin["inputs"][0].get("link"), nodes, links)
-    if origin.get("mode", 0) == NEVER:
+    if origin.get("mode", 0) == MUTED:
         return _NO_VALUE
     if origin.get("mode", 0) == BYPASS:
         passed = _bypass(origin, origin_slot, kind)

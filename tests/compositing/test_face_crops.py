@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.compositing.compositor import CompositeOptions, Region, useful_patch_size
+from latentsync_core.compositing.compositor import CompositeOptions, Region, max_useful_patch_size
 from latentsync_core.compositing.face_crops import decode_faces, replace_faces
 from latentsync_core.compositing.rendering import frames_with_face, render
 from latentsync_core.errors import OptionError
@@ -68,7 +68,7 @@ def test_a_restorer_may_give_any_size(synced, size):
 
 
 def test_what_no_frame_can_show_is_not_stored_and_what_one_can_is(synced):
-    side = useful_patch_size(synced.transforms, RESOLUTION)
+    side = max_useful_patch_size(synced.transforms, RESOLUTION)
     assert RESOLUTION < side < 300
     stripes = (torch.arange(600) // 20 % 2).float().expand(5, 3, 600, 600)
     with (again := replace_faces(synced, stripes.permute(0, 2, 3, 1))).patches:

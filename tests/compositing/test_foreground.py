@@ -14,7 +14,7 @@ from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.sampling.synced_faces import SyncedFaces
 from tests import astronaut
 from tests.synced_faces import RESOLUTION, SIDE, PixelCodec
-from training.occluders import paint_before, sample_occluder
+from training.occluders import paint_occluder_at, sample_occluder
 from training.scenes import render as drawn
 from training.scenes import talking_head
 
@@ -31,8 +31,8 @@ def covered():
         alphas.append(np.zeros(picture.shape[:2], np.float32))
         if truth.index in HAND:
             face = truth.faces[0]
-            mouth, scale = face.mouth_corners.mean(0), face.moment.pose.scale
-            alphas[-1] = paint_before(picture, hand, tuple(mouth), scale, 0.5)
+            mouth, scale = face.mouth_corners.mean(0), face.head_state.pose.scale
+            alphas[-1] = paint_occluder_at(picture, hand, tuple(mouth), scale, 0.5)
         pictures.append(torch.from_numpy(picture.astype(np.float32) / 255))
     clip = astronaut.clip_of(torch.stack(pictures))
     faces = prepare_faces(clip)
@@ -50,7 +50,7 @@ def covered():
         audio=None,
         source_index=np.arange(frames),
         blend=faces.path.blend,
-        stamps=clip.stamps,
+        pts=clip.pts,
     )
     with store:
         yield synced, alphas

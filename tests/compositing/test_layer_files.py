@@ -47,9 +47,9 @@ def job(tmp_path_factory):
     synced = synced_faces(clip, without_face=(2,))
     with (
         synced.patches,
-        MatteWriter(folder / "matte", clip, stamps=synced.stamps) as matte,
-        LayerWriter(folder / "layer", clip, stamps=synced.stamps) as layer,
-        PngLayerWriter(folder / "pictures", clip, frames=len(synced.stamps)) as pictures,
+        MatteWriter(folder / "matte", clip, pts=synced.pts) as matte,
+        LayerWriter(folder / "layer", clip, pts=synced.pts) as layer,
+        PngLayerWriter(folder / "pictures", clip, frames=len(synced.pts)) as pictures,
     ):
         rendered = []
         for one in render(synced):
@@ -118,7 +118,7 @@ def test_every_file_has_the_clips_frames_stamps_and_rate(job):
         ).decode()
         ticks = [int(line.split(",")[2]) for line in shown.splitlines() if not line.startswith("#")]
         base = next(Fraction(line.split(":")[1].strip()) for line in shown.splitlines() if line.startswith("#tb"))
-        assert [tick * base for tick in ticks] == [int(stamp) * clip.time_base for stamp in clip.stamps]
+        assert [tick * base for tick in ticks] == [int(pts) * clip.time_base for pts in clip.pts]
 
 
 @pytest.mark.parametrize("codec", Codec)
@@ -127,7 +127,7 @@ def test_mattes_of_any_size_reach_every_codec(tmp_path, codec, size):
     clip = clip_from_images(torch.rand(2, size[1], size[0], 3), Fraction(25))
     matte = torch.linspace(0, 1, size[0]).expand(size[1], -1)
     options = WriterOptions(codec, preset="ultrafast")
-    with MatteWriter(tmp_path / "matte", clip, options=options, stamps=clip.stamps) as out:
+    with MatteWriter(tmp_path / "matte", clip, options=options, pts=clip.pts) as out:
         for _ in range(2):
             out.write(matte)
     back, frames = read(out.path)
@@ -142,8 +142,8 @@ def test_a_turned_clips_files_are_turned_with_it(tmp_path, rotation):
     layer = Layer(Roi(4, 6, 24, 16), torch.full((3, 10, 20), 0.5), torch.linspace(0.2, 1, 20).expand(10, 20))
     expected = layer.rgba(clip.width, clip.height)
     with (
-        MatteWriter(tmp_path / "matte", clip, stamps=clip.stamps) as matte,
-        LayerWriter(tmp_path / "layer", clip, stamps=clip.stamps) as over,
+        MatteWriter(tmp_path / "matte", clip, pts=clip.pts) as matte,
+        LayerWriter(tmp_path / "layer", clip, pts=clip.pts) as over,
     ):
         for _ in range(2):
             matte.write(expected[3])
@@ -166,8 +166,8 @@ def test_a_png_is_read_by_others_as_it_was_meant(tmp_path, deep):
 def test_a_failure_or_a_cancel_leaves_nothing(tmp_path):
     clip = clip_from_images(torch.rand(3, 48, 64, 3), Fraction(25))
     writers = [
-        MatteWriter(tmp_path / "matte", clip, stamps=clip.stamps),
-        LayerWriter(tmp_path / "layer", clip, stamps=clip.stamps),
+        MatteWriter(tmp_path / "matte", clip, pts=clip.pts),
+        LayerWriter(tmp_path / "layer", clip, pts=clip.pts),
         PngLayerWriter(tmp_path / "pictures", clip, frames=3),
     ]
     for writer in writers:

@@ -13,7 +13,7 @@ from latentsync_core.faces.cache import SUFFIX, found_before, read_faces, write_
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.video.reading.probing import probe
 from tests.clips import make_clip
-from tests.made_faces import empty_clip, made_faces, made_track
+from tests.made_faces import empty_clip, made_faces, make_track
 
 ALIGN, LIMITS = AlignOptions(scale=1.1), TouchLimits(fade=2)
 
@@ -27,8 +27,8 @@ def clip(tmp_path_factory):
 def faces(clip):
     embedding = np.random.default_rng(0).normal(size=128).astype(np.float32)
     tracks = [
-        made_track(0, 0, 12, gap=range(4, 7), embedding=embedding),
-        made_track(1, 12, 30, person=1, yaw=30, by_hand=True),
+        make_track(0, 0, 12, gap=range(4, 7), embedding=embedding),
+        make_track(1, 12, 30, person=1, yaw=30, by_hand=True),
     ]
     return dataclasses.replace(made_faces(clip, tracks, ((0, 12), (12, 30))), align=ALIGN, limits=LIMITS)
 

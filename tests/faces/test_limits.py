@@ -6,13 +6,13 @@ import pytest
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.limits import Outcome, TouchLimits
 from latentsync_core.runs import runs_where
-from tests.made_faces import empty_clip, made_faces, made_track
+from tests.made_faces import empty_clip, made_faces, make_track
 
 
 def test_a_face_that_turns_away_fades_out_before_and_in_again_after():
     yaw = np.concatenate([np.linspace(0, 90, 40), np.linspace(90, 0, 40)])
     faces = made_faces(
-        empty_clip(80), [made_track(0, 0, 80, yaw=yaw)], limits=TouchLimits(max_yaw=55, smallest=0, fade=4)
+        empty_clip(80), [make_track(0, 0, 80, yaw=yaw)], limits=TouchLimits(max_yaw=55, smallest=0, fade=4)
     )
     path = faces.path
     away = path.outcome == Outcome.TURNED_AWAY
@@ -28,7 +28,7 @@ def test_a_face_that_turns_away_fades_out_before_and_in_again_after():
 
 def test_nothing_fades_at_cuts_or_the_clips_ends_but_where_a_face_comes_and_goes():
     clip = empty_clip(60)
-    tracks = [made_track(0, 0, 20), made_track(1, 20, 40), made_track(2, 48, 60)]
+    tracks = [make_track(0, 0, 20), make_track(1, 20, 40), make_track(2, 48, 60)]
     path = made_faces(clip, tracks, ((0, 20), (20, 45), (45, 60)), chosen=(0, 1, 2)).path
     assert (path.blend[:35] == 1).all()
     np.testing.assert_allclose(path.blend[35:41], [1, 0.8, 0.6, 0.4, 0.2, 0], atol=1e-6)
@@ -39,29 +39,29 @@ def test_nothing_fades_at_cuts_or_the_clips_ends_but_where_a_face_comes_and_goes
 
 def test_small_and_blurred_faces_are_left_alone_unless_marked_by_hand():
     clip = empty_clip(10)
-    small = made_track(0, 0, 10, box=(0, 0, 20, 24))
-    blurred = made_track(0, 0, 10, box=(0, 0, 40, 44), sharpness=0.02)
+    small = make_track(0, 0, 10, box=(0, 0, 20, 24))
+    blurred = make_track(0, 0, 10, box=(0, 0, 40, 44), sharpness=0.02)
     limits = TouchLimits(smallest=30, least_sharpness=0.1)
     assert (made_faces(clip, [small], limits=limits).path.outcome == Outcome.TOO_SMALL).all()
     assert (made_faces(clip, [blurred], limits=limits).path.outcome == Outcome.BLURRED).all()
     for box, sharpness in (((0, 0, 20, 24), 1.0), ((0, 0, 40, 44), 0.02)):
-        marked = made_track(0, 0, 10, box=box, sharpness=sharpness, yaw=80, by_hand=True)
+        marked = make_track(0, 0, 10, box=box, sharpness=sharpness, yaw=80, by_hand=True)
         assert (made_faces(clip, [marked], limits=limits).path.blend == 1).all()
 
 
 def test_a_turned_face_whose_mesh_is_in_doubt_is_turned_further_than_it_is_read():
     clip = empty_clip(10)
-    turned, frontal = made_track(0, 0, 10, yaw=-35, doubt=0.05), made_track(0, 0, 10, yaw=5, doubt=0.05)
+    turned, frontal = make_track(0, 0, 10, yaw=-35, doubt=0.05), make_track(0, 0, 10, yaw=5, doubt=0.05)
     assert (made_faces(clip, [turned]).path.outcome == Outcome.TURNED_AWAY).all()
     assert (made_faces(clip, [frontal]).path.blend == 1).all()  # a drawn face, perhaps
     everything = TouchLimits(max_yaw=80, smallest=0)
     assert (made_faces(clip, [turned], limits=everything).path.blend == 1).all()
-    assert (made_faces(clip, [made_track(0, 0, 10, yaw=-35)]).path.blend == 1).all()
+    assert (made_faces(clip, [make_track(0, 0, 10, yaw=-35)]).path.blend == 1).all()
 
 
 def test_where_two_chosen_tracks_share_frames_the_earlier_in_the_list_is_synced():
     clip = empty_clip(30)
-    tracks = [made_track(0, 0, 20), made_track(1, 10, 30, box=(30, 10, 60, 44))]
+    tracks = [make_track(0, 0, 20), make_track(1, 10, 30, box=(30, 10, 60, 44))]
     path = made_faces(clip, tracks, chosen=(1, 0)).path
     assert path.track.tolist() == [0] * 10 + [1] * 20
     assert runs_where(path.track >= 0, path.track) == [(0, 10), (10, 30)]
@@ -71,7 +71,7 @@ def test_where_two_chosen_tracks_share_frames_the_earlier_in_the_list_is_synced(
 
 def test_a_gap_of_a_track_shows_what_is_there_and_frames_with_others_are_told_apart():
     clip = empty_clip(30)
-    tracks = [made_track(0, 0, 20, gap=range(8, 12)), made_track(1, 16, 26)]
+    tracks = [make_track(0, 0, 20, gap=range(8, 12)), make_track(1, 16, 26)]
     path = made_faces(clip, tracks).path
     assert not path.visible[8:12].any()
     assert np.isnan(path.landmarks[8:12]).all()
@@ -89,4 +89,4 @@ def test_limits_outside_their_range_are_refused(wrong):
 
 def test_a_chosen_track_that_is_not_there_is_named():
     with pytest.raises(OptionError, match="track 3 is chosen"):
-        _ = made_faces(empty_clip(5), [made_track(0, 0, 5)], chosen=(3,)).path
+        _ = made_faces(empty_clip(5), [make_track(0, 0, 5)], chosen=(3,)).path

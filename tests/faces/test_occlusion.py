@@ -16,7 +16,7 @@ from latentsync_core.faces.occlusion import WEIGHTS, OcclusionOptions, load_occl
 from latentsync_core.imaging import affine
 from tests import astronaut
 from training.crops import aligned_crop, engine_frame
-from training.occluders import paint_before, sample_occluder
+from training.occluders import paint_occluder_at, sample_occluder
 from training.scenes import render, talking_head
 
 RESOLUTION = 256
@@ -45,7 +45,7 @@ def _with_hand(picture: np.ndarray, points: np.ndarray, seed: int, **more) -> tu
     place = np.array([0.5, 0.61]) * crop_size(RESOLUTION)
     mouth = affine.map_points(affine.invert(_transform(points)), place)
     scale = float(np.linalg.norm(points[1] - points[0])) / 0.8
-    alpha = paint_before(covered, sample_occluder(seed, "hand", **more), tuple(mouth), scale, 0.5)
+    alpha = paint_occluder_at(covered, sample_occluder(seed, "hand", **more), tuple(mouth), scale, 0.5)
     return covered, alpha
 
 

@@ -11,7 +11,7 @@ import torch
 from latentsync_core.faces.contact_sheets import people_sheet
 from latentsync_core.faces.limits import Outcome, TouchLimits
 from latentsync_core.faces.report import OUTCOME_COLOURS, as_data, as_text, fates, timeline_picture
-from tests.made_faces import empty_clip, made_faces, made_track
+from tests.made_faces import empty_clip, made_faces, make_track
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def faces():
     The pose is averaged over five frames: at the first that is turned by 80 degrees it is 48 yet.
     """
     yaw = np.where(np.arange(20) < 12, 0.0, 80.0)
-    tracks = [made_track(0, 0, 20), made_track(1, 20, 30, person=1), made_track(2, 30, 50, yaw=yaw)]
+    tracks = [make_track(0, 0, 20), make_track(1, 20, 30, person=1), make_track(2, 30, 50, yaw=yaw)]
     shots = ((0, 20), (20, 30), (30, 60))
     return made_faces(empty_clip(60), tracks, shots, TouchLimits(max_yaw=55, smallest=0, fade=2), chosen=(0, 2))
 
@@ -61,7 +61,7 @@ def test_the_text_says_where_and_why_frames_pass_through(faces):
 
 
 def test_a_long_report_is_cut_short_with_the_number_of_the_rest():
-    tracks = [made_track(n, 4 * n, 4 * n + 2) for n in range(60)]
+    tracks = [make_track(n, 4 * n, 4 * n + 2) for n in range(60)]
     text = as_text(made_faces(empty_clip(240), tracks, chosen=tuple(range(60))))
     assert text.splitlines()[-1] == "and 20 more stretches"
 
@@ -85,7 +85,7 @@ def test_the_picture_shows_each_outcome_at_its_time(faces):
 def test_the_sheet_shows_synced_people_bright_and_others_dim():
     clip = empty_clip(30)
     white = np.full((128, 128, 3), 200, np.uint8)
-    tracks = [dataclasses.replace(made_track(n, 10 * n, 10 * n + 10, person=n), portrait=white) for n in range(3)]
+    tracks = [dataclasses.replace(make_track(n, 10 * n, 10 * n + 10, person=n), portrait=white) for n in range(3)]
     sheet = people_sheet(made_faces(clip, tracks, chosen=(1,)))
     middles = [float(sheet[:, 72, 72 + 144 * column].mean()) for column in range(3)]
     assert middles[1] > 0.75

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from latentsync_core.errors import FaceError, LatentSyncError, OptionError
 from latentsync_core.faces import likeness
-from latentsync_core.faces.selection import ChooseBy, FaceChoice, check_apart, choose, read_track_list
-from tests.made_faces import empty_clip, made_faces, made_track
+from latentsync_core.faces.selection import ChooseBy, FaceChoice, check_no_shared_faces, choose, read_track_list
+from tests.made_faces import empty_clip, made_faces, make_track
 
 LEFT, RIGHT, BIG = (5, 10, 25, 34), (70, 12, 90, 36), (40, 5, 90, 65)
 SHOTS = ((0, 50), (50, 100))
@@ -21,10 +21,10 @@ SHOTS = ((0, 50), (50, 100))
 def faces():
     """Two shots: persons 1 (left) and 2 (right) together, then 0 (large, in profile) with 2 at its left."""
     tracks = [
-        made_track(0, 0, 50, RIGHT, person=2, yaw=10),
-        made_track(1, 0, 50, LEFT, person=1, yaw=40),
-        made_track(2, 50, 100, BIG, person=0, yaw=70),
-        made_track(3, 60, 100, LEFT, person=2, yaw=5),
+        make_track(0, 0, 50, RIGHT, person=2, yaw=10),
+        make_track(1, 0, 50, LEFT, person=1, yaw=40),
+        make_track(2, 50, 100, BIG, person=0, yaw=70),
+        make_track(3, 60, 100, LEFT, person=2, yaw=5),
     ]
     return made_faces(empty_clip(100, (100, 70)), tracks, SHOTS)
 
@@ -91,9 +91,9 @@ def test_a_track_both_on_and_off_is_refused():
 
 def test_two_voices_for_one_face_are_refused(faces):
     one, other = (choose(faces, FaceChoice(ChooseBy.INDEX, person=p)) for p in (2, 1))
-    check_apart([one, other])
+    check_no_shared_faces([one, other])
     with pytest.raises(OptionError, match="two voices drive the same face, track 0 in frame 0"):
-        check_apart([one, other, choose(faces, FaceChoice(ChooseBy.FRONTAL))])
+        check_no_shared_faces([one, other, choose(faces, FaceChoice(ChooseBy.FRONTAL))])
 
 
 def test_track_lists_as_they_are_typed():

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from latentsync_core.__main__ import EXIT_ERROR, main
-from latentsync_core.audio.mix import mixed_file
+from latentsync_core.audio.mix import mix_to_file
 from latentsync_core.audio.source import load_audio
 from latentsync_core.compositing.png_layers import PngLayerWriter
 from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.errors import LatentSyncError, OptionError, OutputError
-from latentsync_core.files.output_checks import check_overwrites_nothing, check_room, check_target
+from latentsync_core.files.output_checks import check_disk_space, check_no_overwrite, check_target
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sample_scene import PORTRAIT, SCENE, VOICE
@@ -100,7 +100,7 @@ def test_names_that_differ_in_case_alone_are_one_where_the_file_system_says_so(f
     if not upper.exists():
         upper.symlink_to(files["video"])
     with pytest.raises(OptionError, match="overwrite"):
-        check_overwrites_nothing([upper], [("the video", files["video"])])
+        check_no_overwrite([upper], [("the video", files["video"])])
 
 
 def test_a_work_folder_that_is_the_result_or_an_input_is_refused(files, capsys):
@@ -225,7 +225,7 @@ def test_nothing_that_lies_at_the_target_is_touched_by_trying_out(tmp_path):
     clip = probe(make_clip(tmp_path / "in.mp4", frames=3))
     target = tmp_path / "out.mp4"
     target.write_bytes(b"the last good take")
-    FrameWriter(target, clip, stamps=clip.stamps, audio=VOICE).try_out()
+    FrameWriter(target, clip, pts=clip.pts, audio=VOICE).preflight()
     assert target.read_bytes() == b"the last good take"
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mp4"]
 
@@ -236,20 +236,20 @@ def test_every_kind_of_writer_can_be_tried_out(tmp_path, size):
     memory = clip_from_images(torch.rand(2, size[1], size[0], 3), clip.fps)
     for codec in Codec:
         for source in (clip, memory):
-            FrameWriter(tmp_path / "o", source, options=WriterOptions(codec), stamps=source.stamps).try_out()
+            FrameWriter(tmp_path / "o", source, options=WriterOptions(codec), pts=source.pts).preflight()
     for writer in (
-        MatteWriter(tmp_path / "m", clip, stamps=clip.stamps),
-        LayerWriter(tmp_path / "l", clip, stamps=clip.stamps),
+        MatteWriter(tmp_path / "m", clip, pts=clip.pts),
+        LayerWriter(tmp_path / "l", clip, pts=clip.pts),
     ):
-        writer.try_out()
-    PngLayerWriter(tmp_path / "p", clip, frames=3).try_out()
+        writer.preflight()
+    PngLayerWriter(tmp_path / "p", clip, frames=3).preflight()
     assert os.listdir(tmp_path) == ["in.mkv"]
 
 
 def test_room_is_asked_of_the_folder_or_the_one_that_it_will_lie_in(tmp_path):
-    check_room(tmp_path / "new" / "folder", 1, "it")
+    check_disk_space(tmp_path / "new" / "folder", 1, "it")
     with pytest.raises(OutputError, match=r"needs 1000000\.0 GB or more"):
-        check_room(tmp_path / "new" / "folder", 1e15, "it")
+        check_disk_space(tmp_path / "new" / "folder", 1e15, "it")
     for folder in (tmp_path, tmp_path / "new", None):
         check_room_for_patches(512, 100, 2, folder)
         with pytest.raises(OutputError, match="no room for the finished faces"):
@@ -282,7 +282,7 @@ def test_every_sound_goes_into_every_container_copied_or_encoded(tmp_path, codec
     clip = probe(make_clip(tmp_path / "in.mp4", frames=12))
     filters, *encoder = SOUNDS[name]
     sound = make_sound(tmp_path / name, "-af", f"volume=18dB,{filters}", *encoder, seconds=0.5)
-    writer = FrameWriter(tmp_path / "out", clip, options=WriterOptions(codec), stamps=clip.stamps, audio=sound)
+    writer = FrameWriter(tmp_path / "out", clip, options=WriterOptions(codec), pts=clip.pts, audio=sound)
     with FrameReader(clip) as frames, writer:
         for frame in frames:
             writer.write(frame)
@@ -300,7 +300,7 @@ def test_every_sound_goes_into_every_container_copied_or_encoded(tmp_path, codec
 def test_voices_of_any_layout_are_mixed(tmp_path, layout):
     many = load_audio(make_sound(tmp_path / "many.wav", "-af", f"aformat=channel_layouts={layout}", seconds=0.3))
     mono = load_audio(make_sound(tmp_path / "mono.wav", seconds=0.2))
-    mixed = load_audio(mixed_file([many, mono], tmp_path))
+    mixed = load_audio(mix_to_file([many, mono], tmp_path))
     assert (mixed.channels, mixed.samples) == (2, many.samples)
     assert torch.isfinite(mixed.whole()).all()
     assert float(mixed.whole()[:, :4000].abs().max()) > 0.1
@@ -316,8 +316,8 @@ def test_ffv1_is_lossless_at_every_size(tmp_path, size, pixel_format):
     form = ("-vf", f"scale={size[0]}:{size[1]},format={pixel_format}", "-c:v", "rawvideo")
     run_ffmpeg([*noise, *form, str(tmp_path / "in.nut")], error=OutputError, what="noise")
     clip = probe(tmp_path / "in.nut")
-    writer = FrameWriter(tmp_path / "out", clip, options=WriterOptions(Codec.FFV1), stamps=clip.stamps)
-    writer.try_out()
+    writer = FrameWriter(tmp_path / "out", clip, options=WriterOptions(Codec.FFV1), pts=clip.pts)
+    writer.preflight()
     with FrameReader(clip) as frames, writer:
         for frame in frames:
             writer.write(frame)

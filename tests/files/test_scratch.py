@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.__main__ import main
-from latentsync_core.files.scratch import LOCK, PREFIX, STALE, ScratchFolder, replacing, sweep
+from latentsync_core.files.scratch import (
+    LOCK_NAME,
+    PREFIX,
+    STALE_SECONDS,
+    ScratchFolder,
+    atomic_write,
+    remove_stale_scratch,
+)
 from latentsync_core.sample_scene import VOICE
 from tests.shared_reference import ROOT
 
@@ -53,7 +60,7 @@ def left(held):
     return folder
 
 
-def age(folder: Path, seconds: float = STALE + 60) -> None:
+def age(folder: Path, seconds: float = STALE_SECONDS + 60) -> None:
     """Sets back when a folder and all in it were changed."""
     when = time.time() - seconds
     for path in (*folder.rglob("*"), folder):
@@ -88,14 +95,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, name):
     target.write_text("before")
 
     def fail() -> None:  # as Ctrl-C would
-        with replacing(target) as partial:
+        with atomic_write(target) as partial:
             partial.write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert target.read_text() == "before"
-    with replacing(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_text("whole")
         assert target.read_text() == "before"
     assert target.read_text() == "whole"
@@ -105,25 +112,25 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, name):
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 def test_what_comes_out_of_a_scratch_folder_is_as_open_to_others_as_any_new_file(tmp_path):
     (tmp_path / "plain").write_text("x")
-    with replacing(tmp_path / "made") as partial:
+    with atomic_write(tmp_path / "made") as partial:
         partial.write_text("x")
     assert (tmp_path / "made").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_an_old_folder_of_a_killed_process_is_removed(left, tmp_path):
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert not left.exists()
 
 
 def test_the_folder_for_temporary_files_is_swept_too(left):
     moved = left.rename(Path(tempfile.gettempdir(), left.name))
-    sweep(None)
+    remove_stale_scratch(None)
     assert not moved.exists()
 
 
 def test_what_changed_within_a_day_stays(left, tmp_path):
     os.utime(left / "part.mkv")  # the newest of it counts
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert (left / "part.mkv").exists()
 
 
@@ -132,7 +139,7 @@ def test_what_a_living_process_uses_stays_however_old_it_is(held, tmp_path):
     own = ScratchFolder(tmp_path)
     age(folder)
     age(own.path)
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert own.path.exists(), "this very process is alive"
     assert (folder / "part.mkv").exists()
     process.stdin.close()  # it ends as it should
@@ -147,7 +154,7 @@ def test_one_that_was_killed_before_it_was_locked_goes_if_it_is_empty(tmp_path):
     (full / "film.mkv").write_text("on a file system without locks, perhaps in use")
     age(empty)
     age(full)
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert not empty.exists()
     assert (full / "film.mkv").exists()
 
@@ -157,12 +164,12 @@ def test_names_that_are_almost_ours_stay(left, tmp_path):
     names += [".out.0123abcd.part.mkv", "latentsync_dub_x", PREFIX]
     for name in dict.fromkeys(names):
         (tmp_path / name).mkdir()
-        (tmp_path / name / LOCK).touch()
+        (tmp_path / name / LOCK_NAME).touch()
         age(tmp_path / name)
     file = tmp_path / f"{PREFIX}{'a' * 16}"
     file.write_text("a file, no folder")
     os.utime(file, (0, 0))
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*dict.fromkeys(names), file.name])
 
 
@@ -174,18 +181,18 @@ def test_links_stay_and_lead_nowhere(left, tmp_path):
     link.symlink_to(target, target_is_directory=True)
     locked_by_link = tmp_path / f"{PREFIX}{'b' * 16}"
     locked_by_link.mkdir()
-    (locked_by_link / LOCK).symlink_to(target / LOCK)
+    (locked_by_link / LOCK_NAME).symlink_to(target / LOCK_NAME)
     age(locked_by_link)
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert link.is_symlink()
     assert (target / "part.mkv").exists()
-    assert (locked_by_link / LOCK).is_symlink()
+    assert (locked_by_link / LOCK_NAME).is_symlink()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can make another user's folder")
 def test_another_user_s_folder_stays(left, tmp_path):
     os.chown(left, 12345, 12345)
-    sweep(tmp_path)
+    remove_stale_scratch(tmp_path)
     assert (left / "part.mkv").exists()
 
 
@@ -193,14 +200,14 @@ def test_another_user_s_folder_stays(left, tmp_path):
 def test_a_folder_that_may_not_be_read_is_passed_over(left, tmp_path):
     tmp_path.chmod(0o300)
     try:
-        sweep(tmp_path)
+        remove_stale_scratch(tmp_path)
     finally:
         tmp_path.chmod(0o700)
     assert (left / "part.mkv").exists()
 
 
 def test_a_folder_that_is_not_there_or_cannot_be_is_passed_over(left, tmp_path):
-    sweep(tmp_path / "no such folder", VOICE, Path("nul\0"), tmp_path)
+    remove_stale_scratch(tmp_path / "no such folder", VOICE, Path("nul\0"), tmp_path)
     assert not left.exists(), "the others are swept all the same"
 
 

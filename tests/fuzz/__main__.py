@@ -28,13 +28,13 @@ def main() -> int:
     tried = []
     for one in campaign(options.count, options.seed, options.kept, options.seeds, options.kinds):
         tried.append(one)
-        if not one.is_good:
-            last = (one.ending.words.strip().splitlines() or [""])[-1]
-            print(f"{one.ending.outcome.value}: {one.name} mutation {one.seed}: {last}", file=sys.stderr, flush=True)
+        if not one.is_expected:
+            last = (one.result.message.strip().splitlines() or [""])[-1]
+            print(f"{one.result.outcome.value}: {one.name} mutation {one.seed}: {last}", file=sys.stderr, flush=True)
     if options.report:
         options.report.write_text(json.dumps([one.data for one in tried]), "utf-8")
     print(table(tried))
-    return int(not all(one.is_good for one in tried))
+    return int(not all(one.is_expected for one in tried))
 
 
 if __name__ == "__main__":

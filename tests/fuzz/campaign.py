@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from tests.fuzz.children import Ending, Outcome, run_in_child
+from tests.fuzz.children import ChildResult, Outcome, run_in_child
 from tests.fuzz.hostile import hostile_files
 from tests.fuzz.mutations import mutated
 from tests.fuzz.readers import BY_FOLDER, reader_of
@@ -21,13 +21,13 @@ from tests.fuzz.seeds import make_seeds
 
 
 @dataclass(frozen=True)
-class Tried:
+class Trial:
     """One input and how reading it ended."""
 
     name: str  # of the seed file or the file made on purpose, below its folder
     seed: int | None  # of the mutation; None for a file as it is
     expected: tuple[Outcome, ...]
-    ending: Ending
+    result: ChildResult
 
     @property
     def kind(self) -> str:
@@ -35,9 +35,9 @@ class Tried:
         return kind_of(self.name)
 
     @property
-    def is_good(self) -> bool:
+    def is_expected(self) -> bool:
         """Whether it did no harm, and ended as it was to."""
-        return self.ending.outcome in self.expected
+        return self.result.outcome in self.expected
 
     @property
     def data(self) -> dict:
@@ -47,9 +47,9 @@ class Tried:
             "kind": self.kind,
             "seed": self.seed,
             "expected": [outcome.value for outcome in self.expected],
-            "outcome": self.ending.outcome.value,
-            "words": self.ending.words,
-            "seconds": round(self.ending.seconds, 2),
+            "outcome": self.result.outcome.value,
+            "words": self.result.message,
+            "seconds": round(self.result.seconds, 2),
         }
 
 
@@ -61,7 +61,7 @@ def kind_of(name: str) -> str:
 
 def campaign(
     count: int, seed: int, kept: Path | None = None, seeds: Path | None = None, only: Collection[str] = ()
-) -> Iterator[Tried]:
+) -> Iterator[Trial]:
     """Tries every seed file as it is, the files made on purpose, and `count` mutations, the kinds taking turns.
 
     Args:
@@ -77,22 +77,22 @@ def campaign(
         for name, data in trials.contents.items():
             if not only or kind_of(name) in only:
                 by_kind[kind_of(name)].append(name)
-                yield trials.run(name, None, data, (Outcome.RIGHT,))
+                yield trials.run(name, None, data, (Outcome.ACCEPTED,))
         for name, file in hostile_files(trials.contents).items():
             if not only or kind_of(name) in only:
                 yield trials.run(name, None, file.data, file.expected)
-        chance, kinds = random.Random(seed), sorted(by_kind)
+        rng, kinds = random.Random(seed), sorted(by_kind)
         for number in range(count):
-            name = chance.choice(by_kind[kinds[number % len(kinds)]])
-            mutation = chance.randrange(2**31)
+            name = rng.choice(by_kind[kinds[number % len(kinds)]])
+            mutation = rng.randrange(2**31)
             data = mutated(trials.contents[name], Path(name).suffix, mutation)
-            yield trials.run(name, mutation, data, (Outcome.RIGHT, Outcome.REFUSED))
+            yield trials.run(name, mutation, data, (Outcome.ACCEPTED, Outcome.REFUSED))
 
 
-def table(tried: list[Tried]) -> str:
+def table(tried: list[Trial]) -> str:
     """Counts by kind and outcome, as Markdown."""
     columns = [outcome.value for outcome in Outcome]
-    counts = Counter((one.kind, one.ending.outcome.value) for one in tried)
+    counts = Counter((one.kind, one.result.outcome.value) for one in tried)
     lines = [f"| kind | inputs | {' | '.join(columns)} |", "| --- |" + " --- |" * (len(columns) + 1)]
     for kind in [*sorted({one.kind for one in tried}), "all"]:
         row = [
@@ -113,19 +113,19 @@ class _Trials:
         files = sorted(path for path in seeds.rglob("*") if path.is_file())
         self.contents = {path.relative_to(seeds).as_posix(): path.read_bytes() for path in files}
 
-    def run(self, name: str, number: int | None, data: bytes, expected: tuple[Outcome, ...]) -> Tried:
+    def run(self, name: str, number: int | None, data: bytes, expected: tuple[Outcome, ...]) -> Trial:
         """Reads `data` as a file of that name in a child."""
-        path = self._laid_out(self._place / "trial", name, data)
+        path = self._write_with_siblings(self._place / "trial", name, data)
         try:
-            tried = Tried(name, number, expected, run_in_child(lambda: _read(path)))
+            tried = Trial(name, number, expected, run_in_child(lambda: _read(path)))
         finally:
             shutil.rmtree(self._place / "trial")
-        if self._kept is not None and not tried.is_good:
-            outcome = tried.ending.outcome.value.replace(" ", "-")
+        if self._kept is not None and not tried.is_expected:
+            outcome = tried.result.outcome.value.replace(" ", "-")
             folder = self._kept / f"{outcome}-{number}-{name.replace('/', '-')}"
             shutil.rmtree(folder, ignore_errors=True)
-            self._laid_out(folder, name, data)
-            (folder / "words.txt").write_text(tried.ending.words, "utf-8")
+            self._write_with_siblings(folder, name, data)
+            (folder / "words.txt").write_text(tried.result.message, "utf-8")
         return tried
 
     def warm_up(self) -> None:
@@ -135,11 +135,11 @@ class _Trials:
 
         for name, data in self.contents.items():
             if Path(name).suffix in (".png", ".safetensors", ".pt", ".json", ".npz", ".patches"):
-                path = self._laid_out(self._place / "warm", name, data)
+                path = self._write_with_siblings(self._place / "warm", name, data)
                 reader_of(path)(path)
                 shutil.rmtree(self._place / "warm")
 
-    def _laid_out(self, folder: Path, name: str, data: bytes) -> Path:
+    def _write_with_siblings(self, folder: Path, name: str, data: bytes) -> Path:
         """Writes the file, with those that it belongs to beside it."""
         path = folder / name
         path.parent.mkdir(parents=True)

@@ -21,15 +21,15 @@ from latentsync_core.errors import LatentSyncError
 MEMORY = 1_500_000_000  # bytes beyond the parent's, with ffmpeg's
 PROCESSOR_SECONDS = 30  # of the child and its ffmpegs together; a busy machine doesn't use them up
 WALL_SECONDS = 300
-ADDRESSES = 32 << 30  # bytes of address space, should memory grow faster than anybody looks
-LOOK = 0.1  # seconds between two looks
-LONGEST_SENTENCE = 1000  # characters of a refusal
+MAX_ADDRESS_SPACE = 32 << 30  # bytes of address space, should memory grow faster than anybody looks
+POLL_SECONDS = 0.1  # seconds between two looks
+MAX_MESSAGE_LENGTH = 1000  # characters of a refusal
 
 
 class Outcome(Enum):
     """How reading one input ended."""
 
-    RIGHT = "right"
+    ACCEPTED = "right"
     REFUSED = "refused"  # by a LatentSyncError with one sentence
     RAW_ERROR = "raw error"  # by any other exception
     CRASH = "crash"  # by a signal
@@ -38,21 +38,21 @@ class Outcome(Enum):
 
     @property
     def is_harmless(self) -> bool:
-        return self in (Outcome.RIGHT, Outcome.REFUSED)
+        return self in (Outcome.ACCEPTED, Outcome.REFUSED)
 
 
 @dataclass(frozen=True)
-class Ending:
+class ChildResult:
     """An outcome, with the sentence or traceback that belongs to it."""
 
     outcome: Outcome
-    words: str
+    message: str
     seconds: float = 0.0  # of wall clock
 
 
-def run_in_child(work: Callable[[], None]) -> Ending:
+def run_in_child(work: Callable[[], None]) -> ChildResult:
     """Forks; the child does `work`. Its process group, ffmpeg included, is gone when this returns."""
-    begun = time.monotonic()
+    started = time.monotonic()
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -64,19 +64,19 @@ def run_in_child(work: Callable[[], None]) -> Ending:
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.setpgid(child, child)  # the child does so too; whoever comes first
     with open(reading, "rb", buffering=0) as pipe:
-        exceeded, told = _watch(child, pipe, psutil.Process().memory_info().rss + MEMORY)
+        exceeded, report = _watch(child, pipe, psutil.Process().memory_info().rss + MEMORY)
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     if exceeded:
-        return Ending(exceeded, "", seconds)
-    if not told:
+        return ChildResult(exceeded, "", seconds)
+    if not report:
         number = signal.Signals(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
-        words = f"exit code {os.WEXITSTATUS(status)}" if number is None else number.name
-        return Ending(Outcome.HANG if number is signal.SIGXCPU else Outcome.CRASH, words, seconds)
-    name, _, words = told.decode("utf-8", "replace").partition("\n")
-    return Ending(Outcome(name), words, seconds)
+        message = f"exit code {os.WEXITSTATUS(status)}" if number is None else number.name
+        return ChildResult(Outcome.HANG if number is signal.SIGXCPU else Outcome.CRASH, message, seconds)
+    name, _, message = report.decode("utf-8", "replace").partition("\n")
+    return ChildResult(Outcome(name), message, seconds)
 
 
 def _in_child(work: Callable[[], None], writing: int) -> None:
@@ -85,33 +85,33 @@ def _in_child(work: Callable[[], None], writing: int) -> None:
     # Should nobody look: beyond the other limit, so that an ffmpeg isn't ended by this one and its refusal believed.
     resource.setrlimit(resource.RLIMIT_CPU, (2 * PROCESSOR_SECONDS, 2 * PROCESSOR_SECONDS + 5))
     with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         work()
-        told = "right\n"
+        report = "right\n"
     except LatentSyncError as refusal:
-        told = f"refused\n{refusal}"
-        if not str(refusal).isprintable() or len(str(refusal)) > LONGEST_SENTENCE:
-            told = f"raw error\nThe refusal is no single line of a readable length:\n{traceback.format_exc()}"
+        report = f"refused\n{refusal}"
+        if not str(refusal).isprintable() or len(str(refusal)) > MAX_MESSAGE_LENGTH:
+            report = f"raw error\nThe refusal is no single line of a readable length:\n{traceback.format_exc()}"
     except BaseException:
-        told = f"raw error\n{traceback.format_exc()}"
+        report = f"raw error\n{traceback.format_exc()}"
     with open(writing, "wb") as pipe:
-        pipe.write(told.encode("utf-8", "backslashreplace"))
+        pipe.write(report.encode("utf-8", "backslashreplace"))
     os._exit(0)
 
 
 def _watch(child: int, pipe, most_memory: int) -> tuple[Outcome | None, bytes]:
     """Reads what the child writes until it has ended; what it exceeded, if anything, and what it wrote."""
     process = psutil.Process(child)
-    give_up = time.monotonic() + WALL_SECONDS
-    told = b""
+    deadline = time.monotonic() + WALL_SECONDS
+    report = b""
     while True:
-        if select.select([pipe], [], [], LOOK)[0]:
+        if select.select([pipe], [], [], POLL_SECONDS)[0]:
             data = pipe.read(1 << 16)
-            told += data
+            report += data
             if not data:  # the child's end of the pipe is closed
-                return None, told
+                return None, report
         memory, seconds = 0, 0.0
         for one in _family(process):
             with contextlib.suppress(psutil.Error):
@@ -122,9 +122,9 @@ def _watch(child: int, pipe, most_memory: int) -> tuple[Outcome | None, bytes]:
             ended = process.cpu_times()
             seconds += ended.children_user + ended.children_system
         if memory > most_memory:
-            return Outcome.MEMORY, told
-        if seconds > PROCESSOR_SECONDS or time.monotonic() > give_up:
-            return Outcome.HANG, told
+            return Outcome.MEMORY, report
+        if seconds > PROCESSOR_SECONDS or time.monotonic() > deadline:
+            return Outcome.HANG, report
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:

@@ -35,8 +35,8 @@ def hostile_files(seeds: Mapping[str, bytes]) -> dict[str, Hostile]:
     either = {"text.png": _text_bomb(), "fast.wav": _wav(rate=2**31 - 1)}
     return {
         **{name: Hostile(data, (Outcome.REFUSED,)) for name, data in refused.items()},
-        **{name: Hostile(data, (Outcome.RIGHT,)) for name, data in right.items()},
-        **{name: Hostile(data, (Outcome.RIGHT, Outcome.REFUSED)) for name, data in either.items()},
+        **{name: Hostile(data, (Outcome.ACCEPTED,)) for name, data in right.items()},
+        **{name: Hostile(data, (Outcome.ACCEPTED, Outcome.REFUSED)) for name, data in either.items()},
     }
 
 

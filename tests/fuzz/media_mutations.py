@@ -26,7 +26,7 @@ class Box(NamedTuple):
     parents: tuple[int, ...]  # places of the boxes around it
 
 
-def mp4_boxes(data: bytearray, chance: random.Random) -> bytearray | None:
+def mp4_boxes(data: bytearray, rng: random.Random) -> bytearray | None:
     """A box lies about its size or kind, is missing, stands twice or elsewhere, or has an extreme number in it.
 
     Half of the time the sizes of the boxes around it are put right, so that the rest is believed.
@@ -35,22 +35,22 @@ def mp4_boxes(data: bytearray, chance: random.Random) -> bytearray | None:
     if not boxes:
         return None
     tables = [box for box in boxes if box.kind in TABLES]
-    box = chance.choice(tables if tables and chance.random() < 0.6 else boxes)
-    other = chance.choice(boxes)
-    way = chance.choice(("size", "kind", "gone", "twice", "moved", "inside", "number", "number", "number", "number"))
+    box = rng.choice(tables if tables and rng.random() < 0.6 else boxes)
+    other = rng.choice(boxes)
+    way = rng.choice(("size", "kind", "gone", "twice", "moved", "inside", "number", "number", "number", "number"))
     if way == "size":
-        size = chance.choice((*EXTREMES, box.size + 1, box.size - 1, box.size // 2, 2 * box.size))
+        size = rng.choice((*EXTREMES, box.size + 1, box.size - 1, box.size // 2, 2 * box.size))
         data[box.at : box.at + 4] = struct.pack(">I", size & 0xFFFFFFFF)
     elif way == "kind":
-        data[box.at + 4 : box.at + 8] = chance.choice((other.kind, b"free", b"xxxx"))
+        data[box.at + 4 : box.at + 8] = rng.choice((other.kind, b"free", b"xxxx"))
     elif way == "number" and box.size >= 16:
-        for _ in range(chance.choice((1, 1, 3))):
-            reach = min(box.size - 8, 64) if chance.random() < 0.7 else box.size - 8
-            place = box.at + 8 + 4 * chance.randrange(max(reach // 4, 1))
-            data[place : place + 4] = struct.pack(">I", chance.choice((*EXTREMES, chance.randrange(2**32))))
+        for _ in range(rng.choice((1, 1, 3))):
+            reach = min(box.size - 8, 64) if rng.random() < 0.7 else box.size - 8
+            place = box.at + 8 + 4 * rng.randrange(max(reach // 4, 1))
+            data[place : place + 4] = struct.pack(">I", rng.choice((*EXTREMES, rng.randrange(2**32))))
     else:
         content = bytes(data[box.at : box.at + box.size])
-        mended = chance.random() < 0.5
+        sizes_fixed = rng.random() < 0.5
         if way in ("twice", "moved", "inside"):  # the later place first, so that the earlier one stays where it is
             place = other.at + 8 if way == "inside" else other.at
             changes = [(place, b"", content), *([(box.at, content, b"")] if way == "moved" else [])]
@@ -59,7 +59,7 @@ def mp4_boxes(data: bytearray, chance: random.Random) -> bytearray | None:
         for place, old, new in sorted(changes, reverse=True):
             data[place : place + len(old)] = new
             around = other.parents + ((other.at,) if way == "inside" else ()) if new else box.parents
-            for parent in around if mended else ():
+            for parent in around if sizes_fixed else ():
                 size = int.from_bytes(data[parent : parent + 4], "big") + len(new) - len(old)
                 data[parent : parent + 4] = struct.pack(">I", size & 0xFFFFFFFF)
     return data
@@ -99,20 +99,20 @@ class Element(NamedTuple):
     identifier: int
 
 
-def ebml_elements(data: bytearray, chance: random.Random) -> bytearray | None:
+def ebml_elements(data: bytearray, rng: random.Random) -> bytearray | None:
     """An element lies about its length, is missing, stands twice or elsewhere, or has an extreme value."""
     elements = _elements(data, 0, len(data))
     if not elements:
         return None
     rare = [element for element in elements if element.identifier not in (0xA3, 0xBB, 0xB3, 0xB7)]
-    element = chance.choice(rare if rare and chance.random() < 0.8 else elements)
-    other = chance.choice(elements)
+    element = rng.choice(rare if rare and rng.random() < 0.8 else elements)
+    other = rng.choice(elements)
     content = data[element.at : element.stop]
-    way = chance.choice(("size", "size", "wide size", "gone", "twice", "moved", "value", "value", "value", "id", "end"))
+    way = rng.choice(("size", "size", "wide size", "gone", "twice", "moved", "value", "value", "value", "id", "end"))
     if way == "size":
-        data[element.size_at] = chance.choice((0x80, 0xFF, 0x01, 0x08, 0x40, 0x00, chance.randrange(256)))
+        data[element.size_at] = rng.choice((0x80, 0xFF, 0x01, 0x08, 0x40, 0x00, rng.randrange(256)))
     elif way == "wide size":
-        size = chance.choice((0, 1, 2**31, 2**32, 2**40, UNKNOWN_SIZE - 1, UNKNOWN_SIZE))
+        size = rng.choice((0, 1, 2**31, 2**32, 2**40, UNKNOWN_SIZE - 1, UNKNOWN_SIZE))
         data[element.size_at : element.content_at] = (1 << 56 | size).to_bytes(8, "big")
     elif way == "gone":
         del data[element.at : element.stop]
@@ -125,12 +125,12 @@ def ebml_elements(data: bytearray, chance: random.Random) -> bytearray | None:
         else:
             data[other.at : other.at] = content
     elif way == "end":
-        del data[chance.choice((element.size_at, element.content_at)) :]
+        del data[rng.choice((element.size_at, element.content_at)) :]
     elif way == "id":
         data[element.at : element.size_at] = data[other.at : other.size_at]
     elif element.stop > element.content_at:
         room = min(element.stop - element.content_at, 8)
-        value = chance.choice((0, 1, 2**31, 2**63, 2**64 - 1, chance.randrange(2**64)))
+        value = rng.choice((0, 1, 2**31, 2**63, 2**64 - 1, rng.randrange(2**64)))
         data[element.content_at : element.content_at + room] = value.to_bytes(8, "big")[-room:]
     return data
 
@@ -162,14 +162,14 @@ def _elements(data: bytes, at: int, stop: int) -> list[Element]:
 # ---- MPEG transport streams
 
 
-def ts_packets(data: bytearray, chance: random.Random) -> bytearray | None:
+def ts_packets(data: bytearray, rng: random.Random) -> bytearray | None:
     """Packets are missing, twice, in another order or of another stream; their flags or times are others."""
     packets = [data[at : at + 188] for at in range(0, len(data), 188)]
     if len(packets) < 4:
         return None
-    for _ in range(chance.choice((1, 3, 10))):
-        one, other = (chance.randrange(len(packets)) for _ in range(2))
-        way = chance.choice(("gone", "twice", "swapped", "stream", "flags", "begin", "clock"))
+    for _ in range(rng.choice((1, 3, 10))):
+        one, other = (rng.randrange(len(packets)) for _ in range(2))
+        way = rng.choice(("gone", "twice", "swapped", "stream", "flags", "begin", "clock"))
         packet = packets[one]
         if way == "gone" and len(packets) > 4:
             del packets[one]
@@ -180,15 +180,15 @@ def ts_packets(data: bytearray, chance: random.Random) -> bytearray | None:
         elif len(packet) < 188:
             continue
         elif way == "stream":
-            packet[1], packet[2] = packet[1] & 0xE0 | chance.randrange(32), chance.choice((0, 1, 17, 255, packet[2]))
+            packet[1], packet[2] = packet[1] & 0xE0 | rng.randrange(32), rng.choice((0, 1, 17, 255, packet[2]))
         elif way == "flags":
-            packet[3] = chance.randrange(256)
+            packet[3] = rng.randrange(256)
         elif way == "begin":
             packet[1] ^= 0x40
         elif (start := packet.find(b"\0\0\1")) >= 0:  # a packet of the elementary stream begins: its times
             for place in range(start + 7, min(start + 19, 188)):
-                if chance.random() < 0.4:
-                    packet[place] = chance.randrange(256)
+                if rng.random() < 0.4:
+                    packet[place] = rng.randrange(256)
     return bytearray(b"").join(packets)
 
 
@@ -199,45 +199,45 @@ FACTS = (b"fmt ", b"ds64", b"avih", b"strh", b"strf", b"idx1")  # chunks full of
 CHUNKS = (*FACTS, b"data", b"RIFF", b"RF64", b"fact", b"VP8L")
 
 
-def riff_fields(data: bytearray, chance: random.Random) -> bytearray | None:
+def riff_fields(data: bytearray, rng: random.Random) -> bytearray | None:
     """The format chunk says another coding, number of channels, rate, block or depth; or a chunk another size."""
     kinds = [kind for kind in (*CHUNKS, b"fmt ") if kind in data]  # twice as often where it is
     if not kinds:
         return None
-    kind = chance.choice(kinds)
+    kind = rng.choice(kinds)
     place = data.find(kind)
-    for _ in range(chance.choice((1, 1, 2, 3))):
-        at = place + (8 + 2 * chance.randrange(20) if kind in FACTS else 4)
-        form = "<H" if chance.random() < 0.5 else "<I"
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at = place + (8 + 2 * rng.randrange(20) if kind in FACTS else 4)
+        form = "<H" if rng.random() < 0.5 else "<I"
         size = struct.calcsize(form)
         if at + size <= len(data):
-            number = chance.choice((*EXTREMES, chance.randrange(2**32)))
+            number = rng.choice((*EXTREMES, rng.randrange(2**32)))
             data[at : at + size] = struct.pack(form, number & (1 << 8 * size) - 1)
     return data
 
 
-def mp3_headers(data: bytearray, chance: random.Random) -> bytearray | None:
+def mp3_headers(data: bytearray, rng: random.Random) -> bytearray | None:
     """A frame's header says another version, layer, rate or padding; a tag says another length or coding."""
     frames = [at for at in range(len(data) - 4) if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0]
-    if data[:3] == b"ID3" and chance.random() < 0.5:
-        way = chance.randrange(3)
+    if data[:3] == b"ID3" and rng.random() < 0.5:
+        way = rng.randrange(3)
         if way == 0:  # the whole tag's length, 7 bits a byte
-            data[6:10] = chance.choice((b"\0\0\0\0", b"\x7f\x7f\x7f\x7f", b"\xff\xff\xff\xff", b"\0\0\0\1"))
+            data[6:10] = rng.choice((b"\0\0\0\0", b"\x7f\x7f\x7f\x7f", b"\xff\xff\xff\xff", b"\0\0\0\1"))
         elif way == 1:  # the version and the flags: unsynchronised, with an extended header
-            data[3 + chance.randrange(3)] = chance.choice((0, 2, 3, 4, 0x40, 0x80, 0xC0, 0xFF))
+            data[3 + rng.randrange(3)] = rng.choice((0, 2, 3, 4, 0x40, 0x80, 0xC0, 0xFF))
         else:  # the first frame's length, flags and coding
-            at = 14 + chance.randrange(8)
-            data[at : at + 1] = bytes([chance.choice((0, 1, 2, 3, 4, 0x7F, 0xFF))])
+            at = 14 + rng.randrange(8)
+            data[at : at + 1] = bytes([rng.choice((0, 1, 2, 3, 4, 0x7F, 0xFF))])
         return data
     if not frames:
         return None
-    for _ in range(chance.choice((1, 3, 10))):
-        at = chance.choice(frames)
-        data[at + 1 + chance.randrange(3)] = chance.randrange(256)
+    for _ in range(rng.choice((1, 3, 10))):
+        at = rng.choice(frames)
+        data[at + 1 + rng.randrange(3)] = rng.randrange(256)
     return data
 
 
-def flac_blocks(data: bytearray, chance: random.Random) -> bytearray | None:
+def flac_blocks(data: bytearray, rng: random.Random) -> bytearray | None:
     """The stream's facts (block sizes, rate, channels, bits, samples) or a block's kind and length are others."""
     if data[:4] != b"fLaC":
         return None
@@ -248,11 +248,11 @@ def flac_blocks(data: bytearray, chance: random.Random) -> bytearray | None:
         at += 4 + length
         if last:
             break
-    if chance.random() < 0.6 and len(data) >= 26:
-        for _ in range(chance.choice((1, 2, 4))):
-            data[8 + chance.randrange(18)] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+    if rng.random() < 0.6 and len(data) >= 26:
+        for _ in range(rng.choice((1, 2, 4))):
+            data[8 + rng.randrange(18)] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
     else:
-        at = chance.choice(blocks)
-        field = chance.choice((slice(at, at + 1), slice(at + 1, at + 4)))
-        data[field] = bytes(chance.choice((0, 1, 4, 6, 0x7F, 0x80, 0xFF)) for _ in data[field])
+        at = rng.choice(blocks)
+        field = rng.choice((slice(at, at + 1), slice(at + 1, at + 4)))
+        data[field] = bytes(rng.choice((0, 1, 4, 6, 0x7F, 0x80, 0xFF)) for _ in data[field])
     return data

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from latentsync_core.audio.clip_audio import clip_audio
-from latentsync_core.audio.mix import mixed_file
+from latentsync_core.audio.mix import mix_to_file
 from latentsync_core.audio.resample import TARGET_RATE
 from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.errors import FaceError, LatentSyncError
@@ -22,7 +22,7 @@ from latentsync_core.models.checkpoints.tensors import read_tensors
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.whisper.encoder import WhisperEncoder
-from latentsync_core.models.whisper.log_mel import scan
+from latentsync_core.models.whisper.log_mel import measure_peak
 from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import clip_from_images, probe
@@ -62,12 +62,12 @@ def _read_film(path: Path) -> None:
 def _check_frames(clip: Clip) -> None:
     """All frames, and from the middle on."""
     assert clip.fps > 0
-    assert len(clip.stamps) == clip.frame_count
-    assert (np.diff(clip.stamps) > 0).all()
+    assert len(clip.pts) == clip.frame_count
+    assert (np.diff(clip.pts) > 0).all()
     for start in {0, clip.frame_count // 2}:
         with FrameReader(clip, start) as frames:
-            stamps = [frame.stamp for frame in frames]
-        assert stamps == clip.stamps[start:].tolist()
+            pts = [frame.pts for frame in frames]
+        assert pts == clip.pts[start:].tolist()
 
 
 def _check_clip_sound(clip: Clip) -> None:
@@ -87,7 +87,7 @@ def _check_voice(sound: AudioSource) -> None:
             yield block
         yield torch.zeros(TARGET_RATE)
 
-    peak, _ = scan(blocks(), MEL_BANDS)
+    peak, _ = measure_peak(blocks(), MEL_BANDS)
     assert np.isfinite(peak)
     assert abs(samples / TARGET_RATE - sound.duration) < 0.1
 
@@ -96,10 +96,10 @@ def _read_sound(path: Path) -> None:
     """As a voice, mixed with itself, and beside a picture."""
     sound = load_audio(path)
     _check_voice(sound)
-    mixed_file([sound, sound], path.parent)
+    mix_to_file([sound, sound], path.parent)
     clip = clip_from_images(torch.zeros(3, 32, 32, 3), Fraction(25))
     options = WriterOptions(preset="ultrafast")
-    writing = FrameWriter(path.parent / "out.mp4", clip, options=options, stamps=clip.stamps, audio=path)
+    writing = FrameWriter(path.parent / "out.mp4", clip, options=options, pts=clip.pts, audio=path)
     with writing as writer, FrameReader(clip) as frames:
         for frame in frames:
             writer.write(frame)

@@ -21,7 +21,7 @@ from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.models.whisper.encoder import HUGGING_FACE_DIMS, WhisperEncoder
 from latentsync_core.sampling.patch_store import PatchStore
-from tests.made_faces import empty_clip, made_faces, made_track
+from tests.made_faces import empty_clip, made_faces, make_track
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1.6")
 TONE = ("-f", "lavfi", "-i", "sine=r=44100:d=1.6")
@@ -191,7 +191,7 @@ def _weights(folder: Path) -> None:
     for name in ("whisper", "hugging_face"):
         (folder / name).mkdir()
     torch.save({"dims": dims, "model_state_dict": state}, folder / "whisper" / "tiny.pt")
-    config = {theirs: dims[ours] for theirs, ours in HUGGING_FACE_DIMS.items()}
+    config = {hugging_face_key: dims[openai_key] for hugging_face_key, openai_key in HUGGING_FACE_DIMS.items()}
     (folder / "hugging_face" / "config.json").write_text(json.dumps(config))
     weights = {f"encoder.{key}": tensor for key, tensor in model.whisper.encoder.state_dict().items()}
     save_file(weights, folder / "hugging_face" / "model.safetensors")
@@ -199,6 +199,6 @@ def _weights(folder: Path) -> None:
 
 def _faces(folder: Path) -> None:
     embedding = np.linspace(-1, 1, 128, dtype=np.float32)
-    tracks = [made_track(0, 0, 12, gap=range(4, 7), embedding=embedding), made_track(1, 12, 20, person=1, by_hand=True)]
+    tracks = [make_track(0, 0, 12, gap=range(4, 7), embedding=embedding), make_track(1, 12, 20, person=1, by_hand=True)]
     folder.mkdir()
     write_faces(made_faces(faces_clip(), tracks), folder / f"seed{SUFFIX}")

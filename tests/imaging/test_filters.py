@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.imaging.filters import _gaussian, gaussian_blur, sliding_minimum
+from latentsync_core.imaging.filters import _gaussian_kernel, gaussian_blur, sliding_minimum
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 0), (3, 2), (1, 1), (40, 39)])
@@ -21,7 +21,7 @@ def test_sliding_minimum_is_the_minimum_of_every_window(before, after):
 @pytest.mark.parametrize("radius", [1, 3, 5, 21])
 def test_gaussian_blur_mirrors_without_the_edge_even_where_the_picture_is_smaller(radius):
     image = torch.rand(13, 9, generator=torch.Generator().manual_seed(4)).double().float()
-    kernel = _gaussian(radius).double().numpy()
+    kernel = _gaussian_kernel(radius).double().numpy()
     expected = image.double().numpy()
     for axis in (0, 1):
         padding = [(radius, radius) if axis == own else (0, 0) for own in (0, 1)]

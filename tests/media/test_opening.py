@@ -17,9 +17,9 @@ from PIL import Image
 
 from latentsync_core.audio.clip_audio import clip_audio
 from latentsync_core.audio.source import load_audio
-from latentsync_core.compositing.png_layers import SIGNATURE, _chunk
+from latentsync_core.compositing.png_layers import PNG_SIGNATURE, _chunk
 from latentsync_core.errors import AudioError, LatentSyncError, VideoError
-from latentsync_core.media.opening import MOST_FRAME_PIXELS, MOST_PICTURE_PIXELS
+from latentsync_core.media.opening import MAX_FRAME_PIXELS, MAX_IMAGE_PIXELS
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.proxy import write_proxy
@@ -74,7 +74,7 @@ def test_a_name_is_a_name_as_clip_voice_and_result(here, film, name):
     assert clip.frame_count == 3
     assert clip_audio(clip)[0].shape[0] == 1
     load_audio(voice_path).mono16k()
-    with FrameReader(clip) as frames, FrameWriter(out, clip, stamps=clip.stamps, audio=voice_path) as writer:
+    with FrameReader(clip) as frames, FrameWriter(out, clip, pts=clip.pts, audio=voice_path) as writer:
         for frame in frames:
             writer.write(frame)
     assert probe(out).frame_count == 3
@@ -178,11 +178,11 @@ def png(width: int, height: int) -> bytes:
     row = zlib.compressobj(9)
     data = b"".join(row.compress(bytes(1 + width)) for _ in range(height)) + row.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(here):
-    side = int(MOST_PICTURE_PIXELS**0.5)
+    side = int(MAX_IMAGE_PIXELS**0.5)
     path = here / "bomb.png"
     path.write_bytes(png(side + 1, side))
     assert path.stat().st_size < 200_000
@@ -199,7 +199,7 @@ def test_a_film_of_too_many_pixels_is_refused_before_it_is_decoded(here):
     at = data.index(b"strf") + 8  # BITMAPINFOHEADER: its size, then width and height
     data[at + 4 : at + 12] = (16000).to_bytes(4, "little") * 2
     path.write_bytes(data)
-    assert MOST_FRAME_PIXELS < 16000 * 16000
+    assert MAX_FRAME_PIXELS < 16000 * 16000
     with pytest.raises(VideoError, match="16000×16000"):
         probe(path)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync_core.audio.clip_audio import clip_audio, clip_sound_file
+from latentsync_core.audio.clip_audio import clip_audio, clip_audio_file
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.encoding import Codec, WriterOptions
-from latentsync_core.video.writing.proxy import page_can_play, write_proxy
+from latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from latentsync_core.video.writing.writer import FrameWriter
 from tests.clips import make_clip
 
@@ -70,14 +70,14 @@ def test_the_first_audio_track_with_a_decoder_is_used_everywhere_with_a_note(fil
             tmp_path / "out",
             clip,
             options=WriterOptions(codec),
-            stamps=clip.stamps,
-            audio=clip_sound_file(clip, tmp_path),
+            pts=clip.pts,
+            audio=clip_audio_file(clip, tmp_path),
         )
         with FrameReader(clip) as frames, writer:
             for frame in frames:
                 writer.write(frame)
         assert pitch(load_audio(writer.path).mono16k().numpy(), 16000) == pytest.approx(HIGH, abs=20)
-    assert page_can_play(path)
+    assert is_browser_playable(path)
     assert pitch(load_audio(write_proxy(path, tmp_path / "proxy.mp4")).mono16k().numpy(), 16000) > 2000
 
 

@@ -22,11 +22,11 @@ from safetensors.torch import save_file
 from latentsync_core.errors import ModelError
 from latentsync_core.evaluation.syncnet import load_syncnet
 from latentsync_core.models.checkpoints import weights_file
-from latentsync_core.models.checkpoints.network_file import config_in
-from latentsync_core.models.checkpoints.settings_file import MOST_BYTES, read_settings
+from latentsync_core.models.checkpoints.network_file import read_config
+from latentsync_core.models.checkpoints.settings_file import MAX_CONFIG_BYTES, read_json_object
 from latentsync_core.models.checkpoints.tensors import read_tensors
 from latentsync_core.models.loading.bundle import save_bundle
-from latentsync_core.models.loading.digests import checked_sha256
+from latentsync_core.models.loading.digests import stored_sha256
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LoadOptions
@@ -296,7 +296,7 @@ def test_a_safetensors_header_that_lies_is_refused(name, tmp_path):
     header, data, length = LYING[name]
     path = safetensors(tmp_path / "lying.safetensors", header, data, length)
     assert str(path) in refusal(lambda: read_tensors(path))
-    assert config_in(path) is None
+    assert read_config(path) is None
 
 
 def test_a_safetensors_header_of_a_hundred_megabytes_is_not_read(tmp_path):
@@ -360,7 +360,7 @@ def described(bundle, tmp_path) -> Callable[..., Path]:
         b'{"format": NaN}',
         b'{"format": 1e999}',
         b'{"resolution": ' + b"9" * 5000 + b"}",
-        b" " * (MOST_BYTES + 1),
+        b" " * (MAX_CONFIG_BYTES + 1),
     ],
     ids=["text", "list", "string", "UTF-16", "open", "nested", "NaN", "infinite", "digits", "long"],
 )
@@ -374,7 +374,7 @@ def test_a_description_of_a_gigabyte_is_not_read(described):
     os.truncate(folder / "model.json", 2**30)  # a hole, which takes no room
     tracemalloc.start()
     try:
-        assert "too many" in refusal(lambda: read_settings(folder / "model.json", "write it again"))
+        assert "too many" in refusal(lambda: read_json_object(folder / "model.json", "write it again"))
         assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
     finally:
         tracemalloc.stop()
@@ -497,7 +497,7 @@ def test_an_awkward_whisper_checkpoint_is_refused(change, tmp_path):
 def test_a_name_that_no_model_has_is_refused(name):
     refusal(lambda: load_model(name, ON_CPU))
     refusal(lambda: read_tensors(Path(name)))
-    refusal(lambda: read_settings(Path(name), "give another"))
+    refusal(lambda: read_json_object(Path(name), "give another"))
 
 
 def test_a_file_whose_name_is_not_utf8_is_named(tmp_path):
@@ -511,7 +511,7 @@ def test_a_note_that_never_ends_counts_as_none(tmp_path):
     save_archive(path)
     for note in (b"[" * 100_000, b"7", b"\xff", b"{}", b" " * 10**6):
         (tmp_path / "weights.pt.checked.json").write_bytes(note)
-        assert checked_sha256(path) is None
+        assert stored_sha256(path) is None
 
 
 # --- which PyTorch
@@ -521,7 +521,7 @@ def test_a_pickle_is_not_opened_by_a_pytorch_that_it_could_run_code_in(tmp_path,
     save_archive(tmp_path / "weights.pt")
     save_legacy(tmp_path / "old.pt")
     save_safetensors(tmp_path / "weights.safetensors")
-    monkeypatch.setattr(weights_file, "torch_release", lambda: (2, 5))
+    monkeypatch.setattr(weights_file, "torch_version", lambda: (2, 5))
     for name in ("weights.pt", "old.pt"):
         sentence = refusal(lambda name=name: read_tensors(tmp_path / name))
         assert "CVE-2025-32434" in sentence

@@ -21,7 +21,7 @@ import pytest
 from latentsync_core.errors import ModelError, OutputError
 from latentsync_core.models.loading import download as module
 from latentsync_core.models.loading import hub_http, registry
-from latentsync_core.models.loading.digests import checked_sha256
+from latentsync_core.models.loading.digests import stored_sha256
 from latentsync_core.models.loading.download import DownloadOptions, download, fetch
 from latentsync_core.models.loading.registry import KnownFile
 from tests.shared_reference import ROOT
@@ -121,7 +121,7 @@ def test_a_file_arrives_checked_and_noted_with_progress(hub, tmp_path):
     target = tmp_path / "deep/weights.bin"
     fetch(FILE, target, hub.address, lambda done, total: told.append((done, total)))
     assert target.read_bytes() == CONTENT
-    assert checked_sha256(target) == FILE.sha256
+    assert stored_sha256(target) == FILE.sha256
     assert told == sorted(told)
     assert told[-1] == (2 * FILE.size, 2 * FILE.size)
     assert left_behind(tmp_path) == ["weights.bin", "weights.bin.checked.json"]
@@ -318,10 +318,10 @@ def test_a_redirect_to_anything_but_https_is_not_followed(hub, tmp_path, target)
 
 def test_a_redirect_from_a_public_address_into_a_private_network_is_not_followed():
     """The public side can't be played on this machine, so the rule is asked by itself, as the opener asks it."""
-    rule = hub_http._CarefulRedirects().redirect_request
+    rule = hub_http._SafeRedirectHandler().redirect_request
     public = Request("https://93.184.215.14/weights")
     for private in ("http://127.0.0.1/", "https://10.0.0.1/", "https://169.254.169.254/", "https://[::ffff:10.0.0.1]/"):
-        with pytest.raises(hub_http.UnwantedAnswer, match="private network"):
+        with pytest.raises(hub_http.UnexpectedResponse, match="private network"):
             rule(public, None, 302, "Found", {}, private)
     assert rule(public, None, 302, "Found", {}, "https://93.184.215.15/x").full_url == "https://93.184.215.15/x"
 
@@ -360,7 +360,7 @@ def test_a_server_whose_file_is_longer_than_published_is_refused(hub, tmp_path):
 
 
 def test_a_connection_that_breaks_off_is_taken_up_again(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_DELAY_SECONDS", 0.01)
     hub.break_off, hub.breaks = 70_000, 3
     fetch(FILE, tmp_path / "weights.bin", hub.address)
     assert hub.ranges == [None, "bytes=70000-", "bytes=140000-", "bytes=210000-"]
@@ -368,7 +368,7 @@ def test_a_connection_that_breaks_off_is_taken_up_again(hub, tmp_path, monkeypat
 
 
 def test_a_connection_that_stays_broken_says_how_much_is_kept(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_DELAY_SECONDS", 0.01)
     hub.break_off, hub.breaks = 70_000, 100
 
     def bring_no_more(done, _total):
@@ -376,7 +376,7 @@ def test_a_connection_that_stays_broken_says_how_much_is_kept(hub, tmp_path, mon
 
     with pytest.raises(ModelError, match="70 KB of it are kept"):
         fetch(FILE, tmp_path / "weights.bin", hub.address, bring_no_more)
-    assert len(hub.ranges) == 1 + module.RETRIES + 1
+    assert len(hub.ranges) == 1 + module.MAX_RETRIES + 1
 
 
 # --- two at once
@@ -462,9 +462,9 @@ def lock_holder(processes: list[subprocess.Popen], path: Path) -> subprocess.Pop
 
 
 def wait_until(happened, what: str = "") -> None:
-    give_up = time.monotonic() + 60
+    deadline = time.monotonic() + 60
     while not happened():
-        assert time.monotonic() < give_up, what
+        assert time.monotonic() < deadline, what
         time.sleep(0.01)
 
 

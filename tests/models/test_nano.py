@@ -12,7 +12,7 @@ from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.video.writing.encoding import Codec, WriterOptions
 from training.crops import aligned_crop
-from training.mouth_meter import measure
+from training.mouth_meter import measure_openings
 from training.scenes import talking_head, write_clip, write_wave
 from training.speech import SAMPLE_RATE
 
@@ -63,7 +63,7 @@ class Dubbing:
 
     def read(self, pictures: np.ndarray) -> np.ndarray:
         points = [truth.faces[0].three_points for truth in self.truths]
-        return measure(torch.stack([aligned_crop(p, at) for p, at in zip(pictures, points, strict=True)]))
+        return measure_openings(torch.stack([aligned_crop(p, at) for p, at in zip(pictures, points, strict=True)]))
 
 
 def _read(path) -> np.ndarray:

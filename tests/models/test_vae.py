@@ -7,7 +7,7 @@ import torch
 
 from latentsync_core.errors import ModelError
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.models.vae import SCALING, SD_VAE_CONFIG, DiffusersCodec, LatentCodec, current_keys
+from latentsync_core.models.vae import SCALING_FACTOR, SD_VAE_CONFIG, DiffusersCodec, LatentCodec, rename_legacy_keys
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def pictures() -> torch.Tensor:
 def test_latents_are_the_scaled_mean_plus_the_deviation_times_the_noise(codec, pictures):
     noise = torch.randn(5, 4, 8, 6, generator=torch.Generator().manual_seed(6))
     distribution = codec.vae.encode(pictures).latent_dist
-    torch.testing.assert_close(codec.encode(pictures), distribution.mean * SCALING)
-    expected = (distribution.mean + (0.5 * distribution.logvar).exp() * noise) * SCALING
+    torch.testing.assert_close(codec.encode(pictures), distribution.mean * SCALING_FACTOR)
+    expected = (distribution.mean + (0.5 * distribution.logvar).exp() * noise) * SCALING_FACTOR
     torch.testing.assert_close(codec.encode(pictures, noise), expected)
 
 
@@ -86,6 +86,6 @@ def test_the_published_files_older_attention_names_are_understood(codec):
             key = key.replace(f"attentions.0.{new}.", f"attentions.0.{old}.")
         published[key] = tensor
     assert "encoder.mid_block.attentions.0.query.weight" in published
-    renamed = current_keys(published)
+    renamed = rename_legacy_keys(published)
     assert renamed.keys() == state.keys()
     assert all(renamed[key].shape == tensor.shape for key, tensor in state.items())

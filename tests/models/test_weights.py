@@ -20,7 +20,7 @@ from latentsync_core.errors import ModelError, OptionError, OutputError
 from latentsync_core.models.checkpoints.tensors import fill, read_tensors
 from latentsync_core.models.loading import registry, weights
 from latentsync_core.models.loading.bundle import read_bundle, save_bundle, whisper_dims, whisper_state
-from latentsync_core.models.loading.digests import checked_sha256, file_sha256, note_sha256, quick_digest
+from latentsync_core.models.loading.digests import file_sha256, quick_digest, store_sha256, stored_sha256
 from latentsync_core.models.loading.models_folder import models_folder
 from latentsync_core.models.loading.untrained import CHANNELS, untrained_model
 from latentsync_core.models.loading.weights import convert, load_model
@@ -397,11 +397,11 @@ def test_a_change_anywhere_in_a_large_file_shows_in_its_quick_digest(tmp_path):
 def test_a_checked_file_is_hashed_once_until_it_changes(tmp_path):
     path = tmp_path / "weights.bin"
     path.write_bytes(b"weights" * 100)
-    assert checked_sha256(path) is None
-    note_sha256(path, file_sha256(path))
-    assert checked_sha256(path) == quick_digest(path) == file_sha256(path)
+    assert stored_sha256(path) is None
+    store_sha256(path, file_sha256(path))
+    assert stored_sha256(path) == quick_digest(path) == file_sha256(path)
     path.write_bytes(b"others!" * 101)
-    assert checked_sha256(path) is None
+    assert stored_sha256(path) is None
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def made_up(tmp_path) -> Environment:
     made = Environment.create(tmp_path / "venv", (), ["pip"])
     for package in PACKAGES:
         if package.name not in ("diffusers", "torchaudio"):
-            installed(made.site_packages, package.name, package.lowest or "2.0")
+            installed(made.site_packages, package.name, package.min_version or "2.0")
     return made
 
 

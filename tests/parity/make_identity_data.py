@@ -16,7 +16,7 @@ from PIL import Image
 from training.head import Pose
 from training.identity import sample_identity
 from training.light import sample_light
-from training.painter import Moment, Painter
+from training.painter import HeadState, Painter
 
 TESTS = Path(__file__).resolve().parents[1]
 SIZE = 150
@@ -26,7 +26,7 @@ def golden_chips() -> np.ndarray:
     """(n, 150, 150, 3) uint8 RGB."""
     picture = np.asarray(Image.open(TESTS / "data" / "astronaut.png").convert("RGB"))
     drawn = np.full((SIZE, SIZE, 3), 90, np.uint8)
-    Painter(sample_identity(1_000_003, "real"), sample_light(3)).paint(drawn, Moment(Pose(75.0, 70.0, 62.0, 0.2)))
+    Painter(sample_identity(1_000_003, "real"), sample_light(3)).paint(drawn, HeadState(Pose(75.0, 70.0, 62.0, 0.2)))
     return np.stack(
         [
             picture[40:190, 150:300],

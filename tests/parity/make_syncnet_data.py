@@ -45,7 +45,10 @@ def main() -> None:
     mel, cases = np.load(SOURCE / "mel.npz"), np.load(SOURCE / "cases.npz")
     net = fill_by_rule(SyncNet.from_config(facts["config"])).eval().double()
     torch.testing.assert_close(
-        net.see(reference_pictures().double()), torch.from_numpy(cases["vision_embeds"]).double(), atol=1e-5, rtol=0
+        net.embed_frames(reference_pictures().double()),
+        torch.from_numpy(cases["vision_embeds"]).double(),
+        atol=1e-5,
+        rtol=0,
     )
     np.savez_compressed(
         TARGET,
@@ -55,7 +58,7 @@ def main() -> None:
         frame_starts=np.array(facts["frame_starts"]),
         window_starts=mel["window_starts"],
         heard=cases["audio_embeds"],
-        portraits_seen=net.see(lower_halves(moving_portraits()).double()).numpy(),
+        portraits_seen=net.embed_frames(lower_halves(moving_portraits()).double()).numpy(),
         full_config=json.dumps(full["config"]["model"]),
         full_keys=json.dumps(full["keys"]),
     )

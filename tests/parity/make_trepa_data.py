@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.trepa.loss import trepa_loss
-from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig, clip_features, prepare_clips
+from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig, clip_features, preprocess_clips
 from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule
 from tests.shared_reference import SHARED
@@ -52,7 +52,7 @@ def thinned(gradient: torch.Tensor) -> torch.Tensor:
 def in_float64(encoder: VideoEncoder, predicted: torch.Tensor, real: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Features of both clips, the loss and its gradient, all in float64 but for the resizing."""
     predicted = predicted.clone().requires_grad_()
-    fake, true = (encoder(prepare_clips(clip, encoder.config.size).double()) for clip in (predicted, real))
+    fake, true = (encoder(preprocess_clips(clip, encoder.config.size).double()) for clip in (predicted, real))
     loss = F.mse_loss(F.normalize(fake), F.normalize(true))
     (gradient,) = torch.autograd.grad(loss, predicted)
     return fake.detach(), true, loss.detach(), gradient

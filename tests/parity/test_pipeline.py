@@ -24,7 +24,7 @@ from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.sampler import SamplerOptions, sample_faces
 from latentsync_core.sampling.synced_faces import SyncedFaces
-from latentsync_core.sampling.timeline import LengthRule, timeline_of
+from latentsync_core.sampling.timeline import LengthRule, build_timeline
 from latentsync_core.sampling.windows import WindowOptions, plan_windows
 from latentsync_core.video.reading.probing import clip_from_images
 from tests.parity.reference_networks import tiny_codec, tiny_unet
@@ -93,7 +93,7 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     faces = FaceTracks(clip, (track,), ((0, source_frames),), AlignOptions.reference(), TouchLimits(smallest=0, fade=0))
     transforms = align_track(landmarks, visible, 128, faces.align)
     model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu")
-    timeline = timeline_of(clip, len(chunks), LengthRule.PING_PONG)
+    timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)
     options = SamplerOptions.like_reference(seed=SEED, steps=steps, cfg=cfg)
     return sample_faces(model, faces, transforms, timeline, RecordedVoice(chunks), options)
 
@@ -156,7 +156,7 @@ def test_frames_in_give_the_reference_s_frames_out(unet: UNet, steps: int, cfg: 
 def test_ping_pong_orders_and_windows_are_the_reference_s() -> None:
     for case in json.loads((REFERENCE / "loop_table.json").read_text()):
         clip = clip_from_images(torch.zeros(case["n_video"], 1, 1, 3), Fraction(25))
-        order = timeline_of(clip, case["n_chunks"], LengthRule.PING_PONG).source_index.tolist()
+        order = build_timeline(clip, case["n_chunks"], LengthRule.PING_PONG).source_index.tolist()
         assert order[-len(case["order"]) :] == case["order"]
         windows = plan_windows(np.ones(len(order), dtype=bool), WindowOptions(full_last=False))
         assert [len(window.frames) for window in windows] == case["windows"]

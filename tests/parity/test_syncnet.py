@@ -72,18 +72,18 @@ def test_a_minute_computed_in_pieces_is_the_same_as_each_piece_by_itself():
 
 def test_what_is_heard_is_the_references(golden, tiny):
     windows = mel_windows(torch.from_numpy(golden["mel"]), golden["frame_starts"])
-    assert distance(tiny.hear(windows), golden["heard"]) <= VECTOR_ATOL
+    assert distance(tiny.embed_mel(windows), golden["heard"]) <= VECTOR_ATOL
 
 
 def test_what_is_seen_is_what_a_network_that_agreed_with_the_reference_saw(golden, tiny):
-    seen = tiny.see(lower_halves(moving_portraits()))
+    seen = tiny.embed_frames(lower_halves(moving_portraits()))
     assert distance(seen, golden["portraits_seen"].astype(np.float32)) <= VECTOR_ATOL
 
 
 def test_the_full_model_has_the_released_checkpoints_keys_and_shapes(golden):
     config = SyncNetConfig.from_dict(json.loads(str(golden["full_config"])))
     assert config == SyncNetConfig()
-    assert (config.picture_size, config.frames, window_columns()) == ((256, 256), 16, 52)
+    assert (config.face_size, config.frames, window_columns()) == ((256, 256), 16, 52)
     state = SyncNet.from_config(config, device="meta").state_dict()
     assert {key: list(tensor.shape) for key, tensor in state.items()} == json.loads(str(golden["full_keys"]))
     assert sum(tensor.numel() for tensor in state.values()) == 401_306_080
@@ -94,7 +94,7 @@ def test_a_config_survives_the_way_to_a_dict_and_back(tiny):
 
 
 def test_vectors_have_length_one_and_no_negative_part(tiny, golden):
-    for vectors in (tiny.see(lower_halves(moving_portraits())), torch.from_numpy(golden["heard"])):
+    for vectors in (tiny.embed_frames(lower_halves(moving_portraits())), torch.from_numpy(golden["heard"])):
         torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
         assert vectors.min() >= 0
 
@@ -108,8 +108,8 @@ def test_the_loss_is_finite_and_smallest_where_the_labels_are_right():
 
 def test_the_loss_reaches_the_frames(tiny):
     frames = moving_portraits().requires_grad_()
-    heard = tiny.hear(torch.full((2, 1, 80, 52), SILENCE))
-    sync_loss(tiny.see(lower_halves(frames)), heard, torch.ones(2)).backward()
+    heard = tiny.embed_mel(torch.full((2, 1, 80, 52), SILENCE))
+    sync_loss(tiny.embed_frames(lower_halves(frames)), heard, torch.ones(2)).backward()
     upper, lower = frames.grad[..., :128, :], frames.grad[..., 128:, :]
     assert upper.abs().max() == 0
     assert lower.abs().max() > 0
@@ -135,9 +135,9 @@ def test_a_config_that_cannot_be_followed_is_refused_by_name(golden, change, sai
 
 def test_input_of_another_shape_is_refused(tiny):
     with pytest.raises(ModelError, match="resize the faces to 256 x 256"):
-        tiny.see(torch.zeros(1, 48, 64, 128))
+        tiny.embed_frames(torch.zeros(1, 48, 64, 128))
     with pytest.raises(ModelError, match="mel_windows"):
-        tiny.hear(torch.zeros(1, 1, 80, 50))
+        tiny.embed_mel(torch.zeros(1, 1, 80, 50))
     with pytest.raises(AudioError, match="one channel"):
         sync_mel(torch.zeros(2, 16000))
 

@@ -16,7 +16,7 @@ from latentsync_core.trepa.video_encoder import (
     VideoEncoderConfig,
     clip_features,
     position_table,
-    prepare_clips,
+    preprocess_clips,
 )
 from tests.parity.make_trepa_data import CASES, SOURCE, portrait_clips, reference_clips, thinned, tiny_encoder
 from tests.shared_reference import needs_shared
@@ -84,7 +84,7 @@ def test_the_references_clips_give_the_references_input_features_and_loss(case, 
     cases = np.load(SOURCE / "cases.npz")
     fake, real = reference_clips(cases, case)
     fake = fake * float(cases[f"{case}.fake_scale"][0])
-    prepared = prepare_clips(fake, 224)
+    prepared = preprocess_clips(fake, 224)
     assert distance(prepared[:, :, ::5, ::16, ::16], cases[f"{case}.model_input_fake_sub"]) <= 1e-6
     assert distance(clip_features(tiny, fake), cases[f"{case}.feats_fake"]) <= FEATURE_ATOL
     assert distance(clip_features(tiny, real), cases[f"{case}.feats_real"]) <= FEATURE_ATOL

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from latentsync_core.models.unet.unet import UNet, step_sinusoids
+from latentsync_core.models.unet.unet import UNet, timestep_embedding
 from tests.parity.make_unet_data import CASES, thinned
 from tests.parity.rule_weights import fill_by_rule, rule_tensor
 from tests.shared_reference import SHARED, needs_shared
@@ -102,7 +102,7 @@ def block_outputs(unet: UNet, cases: dict[str, torch.Tensor], frames: int = 5) -
     finally:
         for hook in hooks:
             hook.remove()
-    seen["time_proj"] = step_sinusoids(1, unet.config.block_channels[0], torch.zeros(1))
+    seen["time_proj"] = timestep_embedding(1, unet.config.block_channels[0], torch.zeros(1))
     return seen
 
 

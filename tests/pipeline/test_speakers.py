@@ -47,7 +47,7 @@ def dubbed(options, tmp_path_factory):
 
 
 def luma(path, start=0.0, end=None):
-    with FrameReader(probe(path).between(start, end)) as frames:
+    with FrameReader(probe(path).trim(start, end)) as frames:
         return np.stack([frame.planes[0] for frame in frames]).astype(int)
 
 
@@ -57,7 +57,7 @@ def test_each_mouth_changes_in_its_own_shots_and_nothing_between_them(dubbed):
     assert changed[:CUT, :, :400].any((1, 2)).all(), "hers, on the left"
     assert changed[:CUT, :, 400:].any((1, 2)).all(), "his, on the right"
     assert changed[CUT:].any((1, 2)).all(), "hers alone"
-    faces = find_faces(probe(TWO_PEOPLE).between(START, END))
+    faces = find_faces(probe(TWO_PEOPLE).trim(START, END))
     inside = np.zeros_like(changed)
     for track in faces.tracks:
         for index, box in enumerate(track.boxes):
@@ -89,7 +89,7 @@ def test_two_voices_for_one_person_are_refused_before_anything_is_drawn(options,
 
 
 def test_a_second_run_over_the_same_clip_starts_drawing_at_once(options, tmp_path):
-    clip = probe(TWO_PEOPLE).between(START, END)
+    clip = probe(TWO_PEOPLE).trim(START, END)
     told = []
     find_faces(clip, folder=tmp_path, on_progress=lambda done, total: told.append(done))
     assert told
@@ -123,7 +123,7 @@ def test_a_picture_of_one_of_them_chooses_that_one():
     clip = probe(TWO_PEOPLE)
     with FrameReader(clip, 60, 61) as frames:
         both = next(iter(frames)).rgb().permute(1, 2, 0)
-    faces = find_faces(clip.between(START, END))
+    faces = find_faces(clip.trim(START, END))
     hers, his = (choose(faces, FaceChoice(ChooseBy.PICTURE), part) for part in (both[:, :400], both[:, 400:]))
     assert [faces.tracks[number].boxes[0, 0] < 400 for number in his.chosen] == [False]
     assert len(hers.chosen) == 2

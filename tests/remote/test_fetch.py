@@ -17,7 +17,7 @@ from latentsync_core.errors import DownloadError, OutputError
 from latentsync_core.remote import fetch as module
 from latentsync_core.remote.fetch import DownloadedFile, DownloadLimits, Outcome, download_url
 from latentsync_core.remote.url import Url
-from tests.https_server import FilmServer, Page, Request, a_file, film_server, redirect
+from tests.https_server import HttpsServer, Page, Request, file_page, film_server, redirect
 
 FILM = Url.parse("https://films.example/rushes/scene.mp4?sig=hunter2")
 CONTENT = hashlib.shake_256(b"film").digest(300_000)
@@ -34,15 +34,15 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     with film_server() as running:
-        serve(running, a_file(CONTENT, '"v1"', MONDAY))
+        serve(running, file_page(CONTENT, '"v1"', MONDAY))
         yield running
 
 
-def serve(server: FilmServer, page: Page) -> None:
+def serve(server: HttpsServer, page: Page) -> None:
     server.pages["/rushes/scene.mp4"] = page
 
 
-def fetch(server: FilmServer, folder: Path, on_progress=None, url: Url = FILM, **limits) -> DownloadedFile:
+def fetch(server: HttpsServer, folder: Path, on_progress=None, url: Url = FILM, **limits) -> DownloadedFile:
     return download_url(url, folder, DownloadLimits(network=server.network(), **limits), on_progress)
 
 
@@ -52,7 +52,7 @@ def left_behind(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.endswith(".lock"))
 
 
-def requests(server: FilmServer) -> list[dict[str, str]]:
+def requests(server: HttpsServer) -> list[dict[str, str]]:
     """Of every request, the headers that decide what is sent."""
     deciding = ("range", "if-range", "if-none-match", "if-modified-since")
     return [{name: text for name, text in headers.items() if name in deciding} for _, headers in server.asked]
@@ -62,7 +62,7 @@ class _CancelError(Exception):
     """What a user's cancel looks like to the engine."""
 
 
-def interrupted(server: FilmServer, folder: Path, at: int = 100_000) -> int:
+def interrupted(server: HttpsServer, folder: Path, at: int = 100_000) -> int:
     """Cancels a download once `at` bytes came; returns how many are kept."""
 
     def cancel(done: int, total: int) -> None:
@@ -297,7 +297,7 @@ def cut_off_after(count: int, **headers: str) -> Page:
 def closed_without_goodbye(request: Request) -> None:
     request.begin(200)
     request.raw(CONTENT[:100_000])
-    request.hang_up()
+    request.drop_connection()
 
 
 @pytest.mark.parametrize("page", [cut_off_after(100_000), chunked(CONTENT[:100_000], end=b""), closed_without_goodbye])
@@ -310,7 +310,7 @@ def test_a_film_that_is_cut_off_never_takes_its_place(server, tmp_path, page):
 
 @pytest.mark.parametrize(("etag", "modified"), [('"v1"', ""), ("", MONDAY), ('"v1"', MONDAY)])
 def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path, etag, modified):
-    serve(server, a_file(CONTENT, etag, modified))
+    serve(server, file_page(CONTENT, etag, modified))
     kept = interrupted(server, tmp_path)
     assert 100_000 <= kept < len(CONTENT)
     told = []
@@ -325,7 +325,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path, etag
 def test_a_stalled_download_can_be_cancelled_and_goes_on_later(server, tmp_path):
     serve(server, stalled)
     interrupted(server, tmp_path)
-    serve(server, a_file(CONTENT, '"v1"'))
+    serve(server, file_page(CONTENT, '"v1"'))
     assert fetch(server, tmp_path).outcome is Outcome.RESUMED
 
 
@@ -334,7 +334,7 @@ def test_a_stalled_download_can_be_cancelled_and_goes_on_later(server, tmp_path)
 )
 def test_a_film_that_changed_meanwhile_starts_over(server, tmp_path, etag, modified):
     interrupted(server, tmp_path)
-    serve(server, a_file(OTHER, etag, modified))
+    serve(server, file_page(OTHER, etag, modified))
     file = fetch(server, tmp_path)
     assert file.outcome is Outcome.DOWNLOADED
     assert file.path.read_bytes() == OTHER
@@ -342,7 +342,7 @@ def test_a_film_that_changed_meanwhile_starts_over(server, tmp_path, etag, modif
 
 @pytest.mark.parametrize("etag", ['W/"v1"', "", "v1", '"a\r\n X-Header: b"'])
 def test_without_a_strong_validator_nothing_is_resumed(server, tmp_path, etag):
-    serve(server, a_file(CONTENT, etag))
+    serve(server, file_page(CONTENT, etag))
     interrupted(server, tmp_path)
     file = fetch(server, tmp_path)
     assert requests(server) == [{}, {}]
@@ -419,7 +419,7 @@ def test_a_link_in_the_part_file_s_place_is_replaced_and_not_written_through(ser
 
 @pytest.mark.parametrize(("etag", "modified"), [('"v1"', MONDAY), ('W/"v1"', ""), ("", MONDAY)])
 def test_an_unchanged_film_is_not_fetched_again(server, tmp_path, etag, modified):
-    serve(server, a_file(CONTENT, etag, modified))
+    serve(server, file_page(CONTENT, etag, modified))
     first = fetch(server, tmp_path)
     before = first.path.stat()
     assert fetch(server, tmp_path) == replace(first, outcome=Outcome.UNCHANGED)
@@ -431,7 +431,7 @@ def test_an_unchanged_film_is_not_fetched_again(server, tmp_path, etag, modified
 def test_the_same_film_under_another_tag_or_none_stays_the_same_file(server, tmp_path, etag):
     first = fetch(server, tmp_path)
     before = first.path.stat()
-    serve(server, a_file(CONTENT, etag))
+    serve(server, file_page(CONTENT, etag))
     assert fetch(server, tmp_path) == replace(first, outcome=Outcome.UNCHANGED)
     assert first.path.stat().st_mtime_ns == before.st_mtime_ns
     assert left_behind(tmp_path) == ["*.json", "*.mp4"]
@@ -441,7 +441,7 @@ def test_the_same_film_under_another_tag_or_none_stays_the_same_file(server, tmp
 
 def test_another_film_at_the_same_url_takes_its_place(server, tmp_path):
     fetch(server, tmp_path)
-    serve(server, a_file(OTHER, '"v2"', TUESDAY))
+    serve(server, file_page(OTHER, '"v2"', TUESDAY))
     file = fetch(server, tmp_path)
     assert file.outcome is Outcome.DOWNLOADED
     assert file.path.read_bytes() == OTHER
@@ -461,7 +461,7 @@ def test_a_kept_film_serves_while_its_link_has_expired(server, tmp_path, status)
     first = fetch(server, tmp_path)
     serve(server, lambda request: request.answer(status))
     again = fetch(server, tmp_path)
-    assert (again.outcome, again.path) == (Outcome.KEPT, first.path)
+    assert (again.outcome, again.path) == (Outcome.CACHED, first.path)
     assert str(status) in again.problem
 
 
@@ -472,7 +472,7 @@ def test_a_kept_film_serves_while_there_is_no_network_but_hides_no_refusal(serve
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     offline = DownloadLimits(network=server.network(resolve=no_network))
-    assert download_url(FILM, tmp_path, offline).outcome is Outcome.KEPT
+    assert download_url(FILM, tmp_path, offline).outcome is Outcome.CACHED
     serve(server, redirect("http://films.example/scene.mp4"))
     with pytest.raises(DownloadError, match="http: URL is not fetched"):
         fetch(server, tmp_path)

@@ -12,7 +12,7 @@ import pytest
 
 from latentsync_core.__main__ import EXIT_CANCELLED, EXIT_ERROR, main
 from latentsync_core.sample_scene import SCENE, VOICE
-from tests.https_server import a_file, film_server
+from tests.https_server import file_page, film_server
 
 SITE = "https://films.example"
 SECRET = "hunter2"
@@ -24,9 +24,9 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     with film_server() as running:
-        running.pages["/rushes/scene.mp4"] = a_file(SCENE.read_bytes(), '"scene"')
-        running.pages["/voice"] = a_file(VOICE.read_bytes(), '"voice"', kind="audio/flac")
-        running.pages["/empty.mp4"] = a_file(b"not a film", '"empty"')
+        running.pages["/rushes/scene.mp4"] = file_page(SCENE.read_bytes(), '"scene"')
+        running.pages["/voice"] = file_page(VOICE.read_bytes(), '"voice"', kind="audio/flac")
+        running.pages["/empty.mp4"] = file_page(b"not a film", '"empty"')
         yield running
 
 
@@ -87,7 +87,7 @@ def test_sync_takes_video_and_voice_from_urls_and_faces_has_the_video_already(se
 def test_every_input_of_sync_may_be_a_url_and_only_inputs_may(server, tmp_path, capsys):
     pages = ("/mix.wav", "/anna.png", "/her.png", "/her.wav", "/his.wav")
     for page in pages:
-        server.pages[page] = a_file(b"something", '"1"')
+        server.pages[page] = file_page(b"something", '"1"')
     command = ["sync", "--video", f"{SITE}/empty.mp4", "--audio", f"{SITE}/voice", "--out", str(tmp_path / "out.mp4")]
     command += ["--mux-audio", f"{SITE}/mix.wav?a=1", "--face", f"picture:{SITE}/anna.png?a=b=c"]
     command += ["--speaker", f"picture:{SITE}/her.png?sig=ab==={SITE}/her.wav?x=y=z"]

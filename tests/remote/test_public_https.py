@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from latentsync_core.errors import DownloadError, UnavailableError
-from latentsync_core.remote.public_https import REDIRECTS, Answer, Network, get, is_public
-from latentsync_core.remote.url import Url, looks_like_url, without_secrets
-from tests.https_server import PUBLIC, FilmServer, a_file, film_server, redirect
+from latentsync_core.remote.public_https import MAX_REDIRECTS, Network, Response, get, is_public
+from latentsync_core.remote.url import Url, looks_like_url, redact_url
+from tests.https_server import PUBLIC, HttpsServer, file_page, film_server, redirect
 
 FILM = "https://films.example/scene.mp4"
 SECRET = "hunter2"
@@ -22,7 +22,7 @@ PATIENCE = 10  # seconds after which whatever hangs gives up, so that a client w
 @pytest.fixture
 def server():
     with film_server() as running:
-        running.pages["/scene.mp4"] = a_file(b"a film")
+        running.pages["/scene.mp4"] = file_page(b"a film")
         yield running
 
 
@@ -33,13 +33,13 @@ def no_proxy(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def ask(server: FilmServer, url: str = FILM, tick=lambda: None, **network) -> bytes:
+def ask(server: HttpsServer, url: str = FILM, tick=lambda: None, **network) -> bytes:
     """The body at `url`."""
     with get(Url.parse(url), {}, server.network(**network), tick) as answer:
         return body_of(answer)
 
 
-def body_of(answer: Answer) -> bytes:
+def body_of(answer: Response) -> bytes:
     length, body = int(answer.headers["Content-Length"]), b""
     while len(body) < length:
         body += answer.read(length - len(body))
@@ -91,7 +91,7 @@ def test_a_url_is_sent_properly_and_shown_without_query(server):
     assert url.target == f"/%C3%9Cber%20uns/scene%201.mp4?sig={SECRET}"
     assert str(url) == repr(url) == "films.example/.../scene%201.mp4"
     assert Url.parse("https://bücher.example:8443/a").authority == "xn--bcher-kva.example:8443"
-    assert without_secrets(f"picture:https://me:{SECRET}@h/a.png?sig={SECRET}") == "picture:https://h/a.png"
+    assert redact_url(f"picture:https://me:{SECRET}@h/a.png?sig={SECRET}") == "picture:https://h/a.png"
 
 
 def test_two_queries_are_two_urls():
@@ -144,17 +144,17 @@ def test_no_spelling_of_a_private_address_is_asked_on_the_real_network(host):
 def test_a_host_with_one_private_address_among_public_ones_is_not_asked(server):
     with pytest.raises(DownloadError, match=r"evil\.example is at 10\.0\.0\.7, which is not a public address"):
         ask(server, "https://evil.example/a.mp4", hosts={"evil.example": [PUBLIC, "10.0.0.7"]})
-    assert server.dialled == []
+    assert server.connected_addresses == []
 
 
 def test_a_name_server_that_changes_its_answer_is_asked_once_and_its_first_answer_connected_to(server):
     answers = [[PUBLIC], ["127.0.0.1"]]
     assert ask(server, resolve=lambda host, port: answers.pop(0)) == b"a film"
-    assert server.dialled == [PUBLIC]
+    assert server.connected_addresses == [PUBLIC]
     assert answers == [["127.0.0.1"]]
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1, which is not a public"):
         ask(server, resolve=lambda host, port: answers.pop(0))
-    assert server.dialled == [PUBLIC]
+    assert server.connected_addresses == [PUBLIC]
 
 
 # Redirects
@@ -197,20 +197,20 @@ def test_a_redirect_to_what_would_be_refused_is_refused(server, location, word):
         ask(server, "https://films.example/old.mp4", hosts=addresses)
     assert SECRET not in str(refused.value)
     assert [path for path, _ in server.asked] == ["/old.mp4"]
-    assert server.dialled == [PUBLIC]
+    assert server.connected_addresses == [PUBLIC]
 
 
 def test_a_redirect_loop_ends(server):
     server.pages["/a.mp4"] = redirect("/b.mp4")
     server.pages["/b.mp4"] = redirect("/a.mp4")
-    with pytest.raises(DownloadError, match=f"more than {REDIRECTS} times"):
+    with pytest.raises(DownloadError, match=f"more than {MAX_REDIRECTS} times"):
         ask(server, "https://films.example/a.mp4")
-    assert len(server.asked) == REDIRECTS + 1
+    assert len(server.asked) == MAX_REDIRECTS + 1
 
 
 def test_as_many_redirects_as_allowed_arrive_and_one_without_a_place_leads_back_to_itself(server):
-    for number in range(REDIRECTS):
-        server.pages[f"/{number}"] = redirect(f"/{number + 1}" if number + 1 < REDIRECTS else "/scene.mp4")
+    for number in range(MAX_REDIRECTS):
+        server.pages[f"/{number}"] = redirect(f"/{number + 1}" if number + 1 < MAX_REDIRECTS else "/scene.mp4")
     assert ask(server, "https://films.example/0") == b"a film"
     server.pages["/nowhere"] = lambda request: request.answer(302)
     with pytest.raises(DownloadError, match="more than"):
@@ -289,7 +289,7 @@ def test_no_such_host_no_connection_and_no_answer_are_sentences(server):
 def test_a_name_server_or_host_that_never_answers_ends_in_time(server, stage):
     never = threading.Event()
     with pytest.raises(UnavailableError, match=r"nothing within 0\.2 s"):
-        ask(server, connect_seconds=0.2, **{stage: lambda *_: never.wait(PATIENCE)})
+        ask(server, connect_timeout=0.2, **{stage: lambda *_: never.wait(PATIENCE)})
     never.set()
 
 
@@ -322,13 +322,13 @@ def not_http(request):
         (endless_headers, "does not answer as a web server"),
         (not_http, "does not answer as a web server"),
         (lambda request: request.raw(b"HTTP/1.1 200 OK\r\nX-Header: " + b"a" * 70_000), "does not answer as a web"),
-        (lambda request: request.hang_up(), "hung up|does not answer as a web server"),
+        (lambda request: request.drop_connection(), "hung up|does not answer as a web server"),
     ],
 )
 def test_an_answer_that_never_comes_or_makes_no_sense_ends(server, page, word):
     server.pages["/scene.mp4"] = page
     with pytest.raises(DownloadError, match=word):
-        ask(server, answer_seconds=0.3)
+        ask(server, response_timeout=0.3)
 
 
 class _CancelError(Exception):
@@ -361,7 +361,7 @@ def test_a_cancel_acts_at_once_whatever_is_waited_for(server, stage):
 
 
 @contextmanager
-def proxy(server: FilmServer, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"):
+def proxy(server: HttpsServer, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"):
     """A proxy that takes down what it is asked for, and leads everything to the film server."""
     seen: list[bytes] = []
 
@@ -402,7 +402,7 @@ def test_a_proxy_does_not_lead_to_private_addresses(server, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1, which is not a public address"):
         ask(server, hosts={"films.example": ["127.0.0.1"]})
-    assert server.dialled == []
+    assert server.connected_addresses == []
 
 
 def test_a_proxy_that_refuses_or_is_of_another_kind_is_a_sentence(server, monkeypatch):

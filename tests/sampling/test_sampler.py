@@ -13,7 +13,7 @@ from latentsync_core.pipeline import sample
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler import SamplerOptions
 from latentsync_core.video.reading.probing import probe
-from tests.made_faces import made_faces, made_track
+from tests.made_faces import made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
@@ -25,7 +25,7 @@ FRAMES = 3
 def job() -> tuple[LatentSyncModel, FaceTracks, AudioEmbedding]:
     model = untrained_model(resolution=64)
     clip = probe(SCENE).part(0, FRAMES)
-    faces = made_faces(clip, [made_track(0, 0, FRAMES, box=(400, 100, 560, 280))])
+    faces = made_faces(clip, [make_track(0, 0, FRAMES, box=(400, 100, 560, 280))])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 

@@ -48,11 +48,11 @@ def test_film_rate_keeps_its_rational_time_over_two_hours():
     fps = Fraction(24000, 1001)
     clip = clip_of(10, fps)
     timeline = plan_timeline(clip, 7200.0, LengthRule.HOLD)
-    last = Fraction(int(timeline.stamps[-1] - timeline.stamps[0])) * clip.time_base
-    assert last == (len(timeline.stamps) - 1) / fps
+    last = Fraction(int(timeline.pts[-1] - timeline.pts[0])) * clip.time_base
+    assert last == (len(timeline.pts) - 1) / fps
 
 
 def test_a_variable_rate_clip_keeps_its_stamps():
-    stamps = np.array([0, 3, 4, 9], dtype=np.int64)
-    clip = dataclasses.replace(clip_of(4), stamps=stamps, time_base=Fraction(1, 100))
-    assert plan_timeline(clip, 1.0).stamps.tolist() == stamps.tolist()
+    pts = np.array([0, 3, 4, 9], dtype=np.int64)
+    clip = dataclasses.replace(clip_of(4), pts=pts, time_base=Fraction(1, 100))
+    assert plan_timeline(clip, 1.0).pts.tolist() == pts.tolist()

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from latentsync_core.video.reading.probing import probe
-from training.film import BLACK, FADE, PEOPLE, cast_of, film
+from training.film import BLACK_FRAMES, FADE_FRAMES, PEOPLE, choose_cast, film
 from training.film_file import film_file
 from training.film_frames import render_film
-from training.film_staging import MOST_YAW
+from training.film_staging import MAX_YAW
 from training.head import Pose
 from training.light import sample_light
-from training.painter import Moment, Painter
+from training.painter import HeadState, Painter
 from training.scenes import render, talking_head
-from training.speech import silence
+from training.speech import silent_performance
 
 SIZE = (320, 180)
 FPS = Fraction(25)
@@ -27,8 +27,8 @@ def short(*rows, seed=1, transitions=False, fps=FPS):
     return film(seed, SIZE, fps, rows, rearranged=False, transitions=transitions)
 
 
-def frames_of(made, wanted=None):
-    return [(frame, truth) for frame, truth in render_film(made) if wanted is None or truth.index in wanted]
+def frames_of(made, indices=None):
+    return [(frame, truth) for frame, truth in render_film(made) if indices is None or truth.index in indices]
 
 
 def test_the_same_seed_is_the_same_film_and_another_one_another():
@@ -69,14 +69,16 @@ def test_a_fade_ends_with_the_shot_and_the_next_one_begins_black():
     made = short(("close", "A", 1.6), ("close", "B", 1.6), transitions=True)
     start = made.ranges[1][0]
     assert made.shots[1].begins == "fade"
-    around = {truth.index: (frame, truth) for frame, truth in frames_of(made, set(range(start - FADE - 2, start + 16)))}
+    around = {
+        truth.index: (frame, truth) for frame, truth in frames_of(made, set(range(start - FADE_FRAMES - 2, start + 16)))
+    }
     levels = {index: float(frame.mean()) for index, (frame, _) in around.items()}
-    assert all(levels[index] > levels[index + 1] for index in range(start - FADE, start - 1))
-    assert [levels[start + k] for k in range(BLACK)] == [0.0] * BLACK
+    assert all(levels[index] > levels[index + 1] for index in range(start - FADE_FRAMES, start - 1))
+    assert [levels[start + k] for k in range(BLACK_FRAMES)] == [0.0] * BLACK_FRAMES
     assert levels[start - 1] > 0
-    assert levels[start + BLACK] > 0
+    assert levels[start + BLACK_FRAMES] > 0
     assert around[start][1].pure == 0
-    assert around[start - FADE - 1][1].pure == 1
+    assert around[start - FADE_FRAMES - 1][1].pure == 1
 
 
 def test_a_face_hidden_behind_another_head_is_not_visible_and_one_beyond_the_edge_is_outside():
@@ -101,8 +103,8 @@ def test_the_hidden_share_is_what_the_picture_shows_less_of():
     whole = made.shots[0]
     alone = replace(made, shots=(replace(whole, roles=whole.roles[:1], grain=0.0),))
     both = replace(made, shots=(replace(whole, grain=0.0),))
-    wanted = set(range(10, 40, 6))
-    for (one, _), (two, truth) in zip(frames_of(alone, wanted), frames_of(both, wanted), strict=True):
+    indices = set(range(10, 40, 6))
+    for (one, _), (two, truth) in zip(frames_of(alone, indices), frames_of(both, indices), strict=True):
         face = truth.faces[0]
         x0, y0, x1, y1 = face.truth.box.round().astype(int)
         ys, xs = np.mgrid[y0 : y1 + 1, x0 : x1 + 1]
@@ -118,13 +120,13 @@ def test_a_hands_mask_is_where_the_picture_changes_and_it_covers_the_mouth():
     without = replace(made, shots=(replace(shot, roles=bare, grain=0.0),))
     made = replace(made, shots=(replace(shot, grain=0.0),))
     covered = []
-    wanted = set(range(0, 50, 8))
-    for (frame, truth), (plain, _) in zip(frames_of(made, wanted), frames_of(without, wanted), strict=True):
-        solid = truth.things >= 0.5
+    indices = set(range(0, 50, 8))
+    for (frame, truth), (plain, _) in zip(frames_of(made, indices), frames_of(without, indices), strict=True):
+        solid = truth.occluder_alpha >= 0.5
         changed = (np.abs(frame.astype(int) - plain) > 0).any(2)
         if solid.any():
             assert changed[solid].mean() > 0.97  # skin on skin of the same level stays as it is
-            beyond = np.abs(frame.astype(int) - plain)[truth.things == 0]
+            beyond = np.abs(frame.astype(int) - plain)[truth.occluder_alpha == 0]
             assert beyond.size == 0 or np.percentile(beyond, 90) < 40  # only its shadow lies beside it
         covered.append(truth.faces[0].covered)
     assert max(covered) > 0.15
@@ -133,15 +135,15 @@ def test_a_hands_mask_is_where_the_picture_changes_and_it_covers_the_mouth():
 
 def test_a_face_turns_to_profile_and_its_nose_stands_out_where_the_truth_has_it():
     made = short(("profile", "A", 4.0))
-    yaws = [np.degrees(truth.faces[0].truth.moment.pose.yaw) for _, truth in frames_of(made, set(range(0, 100, 9)))]
+    yaws = [np.degrees(truth.faces[0].truth.head_state.pose.yaw) for _, truth in frames_of(made, set(range(0, 100, 9)))]
     assert max(np.abs(yaws)) > 55
-    assert max(np.abs(yaws)) < MOST_YAW + 8
+    assert max(np.abs(yaws)) < MAX_YAW + 8
     assert min(np.abs(yaws)) < 12
-    person = cast_of(2)[0]
+    person = choose_cast(2)[0]
     for yaw in (-70, 70):
         picture = np.full((240, 240, 3), 128, np.uint8)
         pose = Pose(120, 120, 72, np.radians(yaw))
-        truth = Painter(person, sample_light(1)).paint(picture, Moment(pose))
+        truth = Painter(person, sample_light(1)).paint(picture, HeadState(pose))
         way = np.sign(yaw)
         row = round(truth.nose[1] + 0.06 * 72)
         drawn = np.flatnonzero((picture[row] != 128).any(1))
@@ -162,8 +164,8 @@ def test_a_film_is_kept_with_its_voices_and_its_truth_and_drawn_once(tmp_path):
     assert facts.cast.sum(1).tolist() == [2] * 10 + [0] * 5
     assert np.isnan(facts.points[10:]).all()
     assert np.isfinite(facts.points[:10, :2]).all()
-    assert all(facts.cover(int(frame), *SIZE).any() for frame in facts.covered_frames)
-    assert not facts.cover(12, *SIZE).any()
+    assert all(facts.occluder_mask(int(frame), *SIZE).any() for frame in facts.covered_frames)
+    assert not facts.occluder_mask(12, *SIZE).any()
     written = facts.video.stat().st_mtime_ns
     again = film_file(3, SIZE, FPS, tmp_path, **options)
     assert again.video.stat().st_mtime_ns == written
@@ -171,19 +173,19 @@ def test_a_film_is_kept_with_its_voices_and_its_truth_and_drawn_once(tmp_path):
 
 
 def test_scenes_that_there_were_before_films_are_drawn_as_ever():
-    scene = talking_head(7, seconds=0.2, size=(96, 96), performance=silence(0.2), style="real")
-    assert max(abs(truth.faces[0].moment.pose.yaw) for _, truth in render(scene)) <= np.radians(25)
-    turned = Moment(Pose(48, 48, 28, np.radians(25)))
+    scene = talking_head(7, seconds=0.2, size=(96, 96), performance=silent_performance(0.2), style="real")
+    assert max(abs(truth.faces[0].head_state.pose.yaw) for _, truth in render(scene)) <= np.radians(25)
+    turned = HeadState(Pose(48, 48, 28, np.radians(25)))
     pictures = []
     for profile in (True, False):
         picture = np.full((96, 96, 3), 128, np.uint8)
-        painter = Painter(cast_of(1)[0], sample_light(1))
+        painter = Painter(choose_cast(1)[0], sample_light(1))
         if not profile:
             import training.painter as painting
 
-            kept, painting.TURNED = painting.TURNED, np.pi
+            kept, painting.MIN_PROFILE_YAW = painting.MIN_PROFILE_YAW, np.pi
             painter.paint(picture, turned)
-            painting.TURNED = kept
+            painting.MIN_PROFILE_YAW = kept
         else:
             painter.paint(picture, turned)
         pictures.append(hashlib.sha256(picture.tobytes()).hexdigest())

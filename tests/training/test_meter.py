@@ -6,14 +6,14 @@ import torch
 
 from latentsync_core.errors import OptionError
 from training.disturb import blur, jpeg, tint
-from training.figures import draw_babble
-from training.mouth_meter import MeshMeter, MouthMeter, measure
+from training.figures import render_random_speech
+from training.mouth_meter import MeshMeter, MouthMeter, measure_openings
 
 
 @pytest.fixture(scope="module")
 def people():
     """Crops (n, 3, 128, 128) and openings (n,) of eight unseen people, ten moments each."""
-    drawn = [draw_babble(number, frames=10) for number in range(8)]
+    drawn = [render_random_speech(number, frames=10) for number in range(8)]
     return torch.cat([crops for crops, _, _ in drawn]), np.concatenate([openings for _, openings, _ in drawn])
 
 
@@ -23,7 +23,7 @@ def correlation(one, other):
 
 def test_the_meter_reads_the_opening_of_people_it_has_never_seen(people):
     crops, openings = people
-    seen = measure(crops)
+    seen = measure_openings(crops)
     assert correlation(seen, openings) >= 0.98
     assert np.abs(seen - openings).mean() < 0.015  # head units
     assert seen[openings == 0].max() < 0.05
@@ -41,13 +41,13 @@ def test_the_meter_reads_the_opening_of_people_it_has_never_seen(people):
 )
 def test_the_meter_stands_what_a_decoder_does_to_colours_and_edges(people, disturb):
     crops, openings = people
-    assert correlation(measure(disturb(crops)), openings) >= 0.97
+    assert correlation(measure_openings(disturb(crops)), openings) >= 0.97
 
 
 def test_crops_of_another_size_read_the_same(people):
     crops, _ = people
     larger = torch.nn.functional.interpolate(crops[:20], (256, 256), mode="bicubic", align_corners=False).clamp(0, 1)
-    assert np.abs(measure(larger) - measure(crops[:20])).max() < 0.02
+    assert np.abs(measure_openings(larger) - measure_openings(crops[:20])).max() < 0.02
 
 
 def test_what_is_no_square_crop_is_refused():
@@ -56,7 +56,7 @@ def test_what_is_no_square_crop_is_refused():
 
 
 def test_the_mesh_sees_the_mouth_open_by_itself():
-    _, openings, pictures = draw_babble(2, frames=12, style="real")
+    _, openings, pictures = render_random_speech(2, frames=12, style="real")
     by_mesh = MeshMeter()
     seen = np.array([by_mesh(picture) for picture in pictures])
     assert np.isfinite(seen).all()

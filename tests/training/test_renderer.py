@@ -12,31 +12,31 @@ from training.crops import engine_frame
 from training.head import Pose
 from training.identity import sample_identity
 from training.light import sample_light
-from training.motion import LIMIT, HeadMotion
+from training.motion import MAX_ANGLE, HeadMotion
 from training.mouth import MouthShape
-from training.painter import Moment, Painter
-from training.scenes import Track, moment_of, render, talking_head
-from training.speech import silence
+from training.painter import HeadState, Painter
+from training.scenes import HeadPath, head_state_at, render, talking_head
+from training.speech import silent_performance
 
 GREY = 128
 
 
-def draw(seed, moment, size=(160, 160), style=None):
+def draw(seed, head_state, size=(160, 160), style=None):
     picture = np.full((size[1], size[0], 3), GREY, np.uint8)
-    truth = Painter(sample_identity(seed, style), sample_light(seed)).paint(picture, moment)
+    truth = Painter(sample_identity(seed, style), sample_light(seed)).paint(picture, head_state)
     return picture, truth
 
 
 def facing(size=160, mouth=None, **pose):
-    return Moment(Pose(size / 2, size * 0.5, size * 0.3, **pose), mouth or MouthShape())
+    return HeadState(Pose(size / 2, size * 0.5, size * 0.3, **pose), mouth or MouthShape())
 
 
 @pytest.mark.parametrize("style", ["real", "cartoon", "anime"])
 def test_the_same_seed_draws_the_same_bits_and_another_one_another_face(style):
-    moment = facing(mouth=MouthShape(0.1, 0.1), yaw=0.2, pitch=-0.1, roll=0.1)
-    first, _ = draw(5, moment, style=style)
-    again, _ = draw(5, moment, style=style)
-    other, _ = draw(6, moment, style=style)
+    head_state = facing(mouth=MouthShape(0.1, 0.1), yaw=0.2, pitch=-0.1, roll=0.1)
+    first, _ = draw(5, head_state, style=style)
+    again, _ = draw(5, head_state, style=style)
+    other, _ = draw(6, head_state, style=style)
     assert np.array_equal(first, again)
     assert np.mean(np.abs(first.astype(int) - other).max(2) > 12) > 0.2
 
@@ -77,9 +77,9 @@ def test_the_jaw_takes_the_chin_down():
 
 
 def test_a_larger_head_is_the_same_picture_at_more_pixels():
-    moment = Moment(Pose(79.5, 79.5, 44.0, 0.15, 0.05), MouthShape(0.15, 0.14))
-    double = Moment(Pose(159.5, 159.5, 88.0, 0.15, 0.05), MouthShape(0.15, 0.14))
-    small, truth = draw(8, moment)
+    head_state = HeadState(Pose(79.5, 79.5, 44.0, 0.15, 0.05), MouthShape(0.15, 0.14))
+    double = HeadState(Pose(159.5, 159.5, 88.0, 0.15, 0.05), MouthShape(0.15, 0.14))
+    small, truth = draw(8, head_state)
     large, larger = draw(8, double, (320, 320))
     reduced = large.reshape(160, 2, 160, 2, 3).mean((1, 3))
     assert np.abs(reduced - small).mean() < 3
@@ -87,16 +87,16 @@ def test_a_larger_head_is_the_same_picture_at_more_pixels():
 
 
 def test_a_head_beyond_the_edge_leaves_the_frame_alone_and_one_at_the_edge_is_cut():
-    gone, truth = draw(4, Moment(Pose(900, 80, 48)))
+    gone, truth = draw(4, HeadState(Pose(900, 80, 48)))
     assert (gone == GREY).all()
     assert truth.box[0] > 160
-    half, _ = draw(4, Moment(Pose(160, 80, 48)))
-    whole, _ = draw(4, Moment(Pose(160, 80, 48)), (320, 160))
+    half, _ = draw(4, HeadState(Pose(160, 80, 48)))
+    whole, _ = draw(4, HeadState(Pose(160, 80, 48)), (320, 160))
     assert np.array_equal(half, whole[:, :160])
 
 
 def test_a_small_head_in_a_4k_frame_leaves_the_rest_as_it_was():
-    picture, truth = draw(9, Moment(Pose(3000, 1900, 60)), (3840, 2160), style="real")
+    picture, truth = draw(9, HeadState(Pose(3000, 1900, 60)), (3840, 2160), style="real")
     x0, y0, x1, y1 = truth.box
     assert 2900 < x0 < x1 < 3100
     assert 1800 < y0 < y1 < 2000
@@ -110,8 +110,8 @@ def test_the_engines_detector_and_mesh_find_the_faces_where_the_truth_has_them()
         motion = HeadMotion(seed, 2.0)
         picture = backdrop(seed, 256, 256)
         person = sample_identity(50 + seed, "real")
-        moment = Moment(Pose(128, 136, 72, *motion.angles(1.0)), MouthShape(0.12, 0.1))
-        truth = Painter(person, sample_light(seed)).paint(picture, moment)
+        head_state = HeadState(Pose(128, 136, 72, *motion.angles(1.0)), MouthShape(0.12, 0.1))
+        truth = Painter(person, sample_light(seed)).paint(picture, head_state)
         mesh = FaceFollower(FaceOptions()).find(engine_frame(picture))
         assert mesh is not None
         away = np.linalg.norm(three_points(mesh, LandmarkScheme.MESH468) - truth.three_points, axis=1)
@@ -122,7 +122,7 @@ def test_heads_turn_within_limits_and_eyes_blink():
     motion = HeadMotion(1, 20.0)
     times = np.arange(0, 20, 0.02)
     angles = np.array([motion.angles(t) for t in times])
-    assert np.abs(angles).max() <= LIMIT
+    assert np.abs(angles).max() <= MAX_ANGLE
     assert np.ptp(angles[:, 0]) > 0.1
     assert np.abs(np.diff(angles, axis=0)).max() < 0.03
     shut = np.array([motion.blink(t) for t in times]) > 0.9
@@ -131,7 +131,7 @@ def test_heads_turn_within_limits_and_eyes_blink():
 
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(25), Fraction(60)])
 def test_a_scene_has_exactly_its_frames_times_and_sound(fps):
-    scene = talking_head(2, seconds=0.5, fps=fps, size=(64, 48), performance=silence(0.5))
+    scene = talking_head(2, seconds=0.5, fps=fps, size=(64, 48), performance=silent_performance(0.5))
     shown = list(render(scene))
     assert len(shown) == scene.frame_count == round(0.5 * fps)
     assert [truth.time for _, truth in shown] == [float(index / fps) for index in range(len(shown))]
@@ -141,15 +141,15 @@ def test_a_scene_has_exactly_its_frames_times_and_sound(fps):
 
 
 def test_rendering_twice_gives_the_same_bits_with_grain_and_all():
-    scene = talking_head(7, seconds=0.2, size=(96, 96), performance=silence(0.2))
+    scene = talking_head(7, seconds=0.2, size=(96, 96), performance=silent_performance(0.2))
     for (first, _), (again, _) in zip(render(scene), render(scene), strict=True):
         assert np.array_equal(first, again)
 
 
 def test_a_track_moves_the_head_across_the_frame():
-    actor = talking_head(3, performance=silence(1.0)).shots[0].actors[0]
-    still = HeadMotion(0, 1.0, lively=0.0)
-    moving = type(actor)(actor.person, actor.performance, still, Track((0.2, 0.5), (1.5, 0.5), 0.3, 0.2))
-    start, end = (moment_of(moving, along, along, 200, 100).pose for along in (0.0, 1.0))
+    actor = talking_head(3, performance=silent_performance(1.0)).shots[0].actors[0]
+    still = HeadMotion(0, 1.0, amplitude=0.0)
+    moving = type(actor)(actor.person, actor.performance, still, HeadPath((0.2, 0.5), (1.5, 0.5), 0.3, 0.2))
+    start, end = (head_state_at(moving, along, along, 200, 100).pose for along in (0.0, 1.0))
     assert (start.x, start.scale) == (40, 30)
     assert (end.x, end.scale) == (300, 20)

@@ -8,8 +8,25 @@ import pytest
 
 from training.espeak import Phoneme, is_available, speak
 from training.scenes import cuts, leaving, render, side_by_side, with_gap, write_clip
-from training.speech import LANGUAGES, TEST_VOICES, TRAIN_VOICES, perform, sample_voice, sentences, to_16k, vary
-from training.visemes import LANGUAGE_CHANGE, MARKS, SAME_AS, TARGETS, Manner, MouthMotion, sounds_of
+from training.speech import (
+    LANGUAGES,
+    TEST_VOICES,
+    TRAIN_VOICES,
+    augment_audio,
+    perform,
+    sample_voice,
+    sentences,
+    to_16k,
+)
+from training.visemes import (
+    IGNORED_SYMBOLS,
+    LANGUAGE_CHANGE,
+    PHONE_ALIASES,
+    TARGETS,
+    Articulation,
+    MouthMotion,
+    split_phonemes,
+)
 
 needs_espeak = pytest.mark.skipif(
     not is_available(), reason="espeak-ng is not installed: pip install -r training/requirements.txt"
@@ -21,7 +38,7 @@ def said(*sounds):
     """A motion from (symbol, length in seconds) pairs, and where each begins."""
     starts = np.concatenate([[0], np.cumsum([length for _, length in sounds])])
     phonemes = tuple(Phoneme(symbol, a, b) for (symbol, _), a, b in zip(sounds, starts[:-1], starts[1:], strict=True))
-    return MouthMotion(sounds_of(phonemes)), starts
+    return MouthMotion(split_phonemes(phonemes)), starts
 
 
 @pytest.mark.parametrize("closure", ["p", "b", "m"])
@@ -76,8 +93,8 @@ def test_the_mouth_moves_smoothly():
 
 
 def test_a_large_manner_opens_wider():
-    sounds = sounds_of((Phoneme("a", 0, 0.2),))
-    small, large = (MouthMotion(sounds, Manner(size=size)).values(np.array([0.1]))[0, 0] for size in (0.8, 1.4))
+    sounds = split_phonemes((Phoneme("a", 0, 0.2),))
+    small, large = (MouthMotion(sounds, Articulation(size=size)).values(np.array([0.1]))[0, 0] for size in (0.8, 1.4))
     assert large == pytest.approx(small * 1.4 / 0.8)
 
 
@@ -106,9 +123,9 @@ def test_variations_of_the_sound_stay_in_place():
     click = np.zeros(16000, np.float32)
     click[8000:8200] = rng.standard_normal(200) * 0.3
     for seed in range(8):
-        varied = vary(click, seed)
-        assert np.array_equal(varied, vary(click, seed))
-        shift = np.argmax(np.correlate(varied[7000:9500], click[8000:8200], "valid")) - 1000
+        augmented = augment_audio(click, seed)
+        assert np.array_equal(augmented, augment_audio(click, seed))
+        shift = np.argmax(np.correlate(augmented[7000:9500], click[8000:8200], "valid")) - 1000
         assert abs(shift) <= 1
 
 
@@ -129,13 +146,13 @@ def test_every_sound_of_a_language_has_a_mouth(language):
     spoken = speak(text, LANGUAGES[language][0]).phonemes
     letters = {c for phoneme in spoken for c in LANGUAGE_CHANGE.sub("", phoneme.symbol)}
     assert len(letters) > 20
-    assert not {c for c in letters if c not in MARKS and SAME_AS.get(c, c) not in TARGETS}
+    assert not {c for c in letters if c not in IGNORED_SYMBOLS and PHONE_ALIASES.get(c, c) not in TARGETS}
 
 
 @needs_espeak
 @pytest.mark.parametrize("language", list(LANGUAGES))
 def test_a_performance_pauses_enough_and_is_quiet_where_the_mouth_is_shut(language):
-    performance = perform(5, sample_voice(5, language, "test"), 6.0, "test", varied=False)
+    performance = perform(5, sample_voice(5, language, "test"), 6.0, "test", augmented=False)
     assert len(performance.waveform) == 96000
     assert performance.pause_share >= 0.15
     quiet = np.concatenate(

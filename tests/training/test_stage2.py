@@ -9,21 +9,31 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig
 from training import train_syncnet, train_vae
-from training.features import ROWS, Features
+from training.features import WHISPER_ROWS, Features
 from training.loop import Budget
-from training.measure_gradients import norms
-from training.measure_stage2 import Eye, TrueClips, comparison, figures, flicker, redrawn_by
-from training.measure_unet import Drawing
-from training.mouth_meter import measure
-from training.perceptual import Perceptual
-from training.sequences import FRAMES, SAMPLES, Sequences
+from training.measure_gradients import gradient_norms
+from training.measure_stage2 import ClipEvaluator, TrueClips, comparison, figures, flicker, generate_clips
+from training.measure_unet import GenerationOptions
+from training.mouth_meter import measure_openings
+from training.perceptual import PerceptualDistance
+from training.sequences import FRAMES, SAMPLES, Takes
 from training.stage2_data import Stage2Clips
-from training.train_stage2 import LEARNED, Judges, Weights, clean_estimate, learning, losses_of, train
-from training.train_unet import WINDOW, build, save, signal_shares
+from training.train_stage2 import (
+    TRAINED_PARTS,
+    LossNetworks,
+    LossWeights,
+    clean_estimate,
+    compute_losses,
+    freeze_except_trained,
+    train,
+)
+from training.train_unet import WINDOW, alphas_cumprod, build, save
 
 from ..one_thread import one_thread  # noqa: F401
 
-ALONE = {name: Weights(**{"perceptual": 0, "sync": 0, "trepa": 0, name: 1}) for name in ("perceptual", "sync", "trepa")}
+ALONE = {
+    name: LossWeights(**{"perceptual": 0, "sync": 0, "trepa": 0, name: 1}) for name in ("perceptual", "sync", "trepa")
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +43,23 @@ def clips():
     frames, clip = np.arange(FRAMES), np.arange(4)
     whole = (frames / 100 + clip[:, None])[:, :, None, None, None] * np.ones((1, 1, 4, 16, 16))
     levels = (2 * frames + 25 * clip[:, None])[:, :, None, None, None] + rng.integers(0, 20, (1, 1, 3, 128, 128))
-    heard = rng.standard_normal((4, ROWS, 5, 384)).astype(np.float16)
+    heard = rng.standard_normal((4, WHISPER_ROWS, 5, 384)).astype(np.float16)
     waves = (rng.standard_normal((4, SAMPLES)) * 3000).astype(np.int16)
     openings = np.full((4, FRAMES), 0.1)
     whole, masked = ((whole + more).astype(np.float16) for more in (0, 10))
     seen = Features(whole, masked, heard, openings, heard[:0])
-    return Stage2Clips(seen, Sequences(levels.astype(np.uint8), np.zeros((4, FRAMES)), waves))
+    return Stage2Clips(seen, Takes(levels.astype(np.uint8), np.zeros((4, FRAMES)), waves))
 
 
 @pytest.fixture(scope="module")
-def judges():
+def loss_networks():
     """Untrained ones: gradients pass through them as through trained ones."""
     torch.manual_seed(0)
     encoder = VideoEncoder(VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=32))
-    return Judges(DiffusersCodec(train_vae.build()), train_syncnet.build(), encoder)
+    return LossNetworks(DiffusersCodec(train_vae.build()), train_syncnet.build(), encoder)
 
 
-def begun():
+def perturbed_unet():
     """A U-Net that has learnt something: nothing learns behind weights that are zero, as those of a new one are."""
     unet = build()
     torch.manual_seed(1)
@@ -59,11 +69,11 @@ def begun():
     return unet
 
 
-def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing_depends_on_it(clips, judges):
-    unet = learning(begun())
-    found = losses_of(unet, judges, clips.shown(heard_step(clips), 0, 1), Weights())
+def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing_depends_on_it(clips, loss_networks):
+    unet = freeze_except_trained(perturbed_unet())
+    found = compute_losses(unet, loss_networks, clips.batch(heard_step(clips), 0, 1), LossWeights())
     found["sync"] = found["sync"].detach()
-    some, more = (norms(unet, found, Weights(trepa=weight)) for weight in (10.0, 30.0))
+    some, more = (gradient_norms(unet, found, LossWeights(trepa=weight)) for weight in (10.0, 30.0))
     assert some["noise"] > 0
     assert some["sync"] == 0
     assert more["trepa"] == pytest.approx(3 * some["trepa"], rel=1e-3)
@@ -71,30 +81,30 @@ def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing
 
 
 def heard_step(clips) -> int:
-    return next(step for step in range(20) if clips.shown(step, 0, 1).heard.all())
+    return next(step for step in range(20) if clips.batch(step, 0, 1).heard.all())
 
 
 def test_pictures_latents_and_sound_are_of_the_same_clip_and_time(clips):
     for step in range(8):
-        shown = clips.shown(step, 0, 2)
-        assert shown.pictures.shape == (2, 3, WINDOW, 128, 128)
-        assert shown.sounds.shape == (2, 1, 80, 52)
-        place = shown.windows.clean[:, 0, :, 0, 0]  # clip + frame / 100
+        batch = clips.batch(step, 0, 2)
+        assert batch.pictures.shape == (2, 3, WINDOW, 128, 128)
+        assert batch.mels.shape == (2, 1, 80, 52)
+        place = batch.windows.clean[:, 0, :, 0, 0]  # clip + frame / 100
         clip = place.floor()
-        levels = (shown.pictures.mean((1, 3, 4)) + 1) * 127.5
-        wanted = 2 * 100 * (place - clip) + 25 * clip
-        assert (levels - wanted - (levels - wanted).mean()).abs().max() < 2
+        levels = (batch.pictures.mean((1, 3, 4)) + 1) * 127.5
+        expected = 2 * 100 * (place - clip) + 25 * clip
+        assert (levels - expected - (levels - expected).mean()).abs().max() < 2
         for number in range(2):
             start = round(100 * (place - clip)[number, 0].item())
             mel = clips._mel_of(int(clip[number, 0]))
             first = start * 80 // 25
-            assert torch.equal(shown.sounds[number, 0], mel[:, first : first + 52])
+            assert torch.equal(batch.mels[number, 0], mel[:, first : first + 52])
 
 
 def test_a_window_that_hears_nothing_says_so(clips):
-    many = [clips.shown(step, 1, 2) for step in range(40)]
-    silent = torch.cat([shown.windows.audio.abs().amax((1, 2, 3)) == 0 for shown in many])
-    assert torch.equal(silent, ~torch.cat([shown.heard for shown in many]))
+    many = [clips.batch(step, 1, 2) for step in range(40)]
+    silent = torch.cat([batch.windows.audio.abs().amax((1, 2, 3)) == 0 for batch in many])
+    assert torch.equal(silent, ~torch.cat([batch.heard for batch in many]))
     assert 1 <= silent.sum() <= 20
 
 
@@ -109,34 +119,34 @@ def test_the_clean_estimate_is_the_engines():
     scheduler = DDIMScheduler(**NOISE_SCHEDULE)
     scheduler.set_timesteps(50)
     for number, step in enumerate((981, 21)):
-        wanted = scheduler.step(predicted[number], step, noisy[number]).pred_original_sample
-        assert torch.allclose(found[number], wanted, rtol=1e-4, atol=1e-4)
+        expected = scheduler.step(predicted[number], step, noisy[number]).pred_original_sample
+        assert torch.allclose(found[number], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_true_noise_leads_back_to_the_clean_latents(clips):
-    windows = clips.shown(0, 0, 2).windows
-    share = signal_shares()[windows.steps].view(-1, 1, 1, 1, 1)
+    windows = clips.batch(0, 0, 2).windows
+    share = alphas_cumprod()[windows.steps].view(-1, 1, 1, 1, 1)
     noisy = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
     assert torch.allclose(clean_estimate(noisy, windows.noise, windows.steps), windows.clean, atol=1e-4)
 
 
-def test_every_loss_reaches_the_parts_that_learn_and_no_others(clips, judges):
-    unet = learning(begun())
-    shown = clips.shown(heard_step(clips), 0, 1)
+def test_every_loss_reaches_the_parts_that_learn_and_no_others(clips, loss_networks):
+    unet = freeze_except_trained(perturbed_unet())
+    batch = clips.batch(heard_step(clips), 0, 1)
     for name, weights in ALONE.items():
         unet.zero_grad()
-        losses = losses_of(unet, judges, shown, weights)
+        losses = compute_losses(unet, loss_networks, batch, weights)
         assert set(losses) == {"noise", name}
         losses[name].backward()
         for key, parameter in unet.named_parameters():
-            assert (parameter.grad is not None) == any(part in key for part in LEARNED), key
-        for part in LEARNED:
+            assert (parameter.grad is not None) == any(part in key for part in TRAINED_PARTS), key
+        for part in TRAINED_PARTS:
             assert max(p.grad.abs().max() for key, p in unet.named_parameters() if part in key) > 0, (name, part)
-    fixed = [*judges.vae.parameters(), *judges.syncnet.parameters(), *judges.encoder.parameters()]
+    fixed = [*loss_networks.vae.parameters(), *loss_networks.syncnet.parameters(), *loss_networks.encoder.parameters()]
     assert all(parameter.grad is None for parameter in fixed)
 
 
-def test_the_losses_are_least_for_the_true_clip(judges, clips):
+def test_the_losses_are_least_for_the_true_clip(loss_networks, clips):
     class Truth:
         """Decodes any latents to the window's own pictures."""
 
@@ -146,62 +156,63 @@ def test_the_losses_are_least_for_the_true_clip(judges, clips):
         def decode(self, latents):
             return type("Decoded", (), {"sample": self.pictures})
 
-    shown = clips.shown(heard_step(clips), 0, 1)
-    true = shown.pictures.transpose(1, 2).flatten(0, 1)
+    batch = clips.batch(heard_step(clips), 0, 1)
+    true = batch.pictures.transpose(1, 2).flatten(0, 1)
     found = []
     for pictures in (true, true.roll(5, 0) * 0.7):
-        judged = Judges.__new__(Judges)
-        judged.__dict__.update(judges.__dict__, vae=Truth(pictures))
-        found.append(judged.losses(shown.windows.clean, shown, Weights()))
+        judged = LossNetworks.__new__(LossNetworks)
+        judged.__dict__.update(loss_networks.__dict__, vae=Truth(pictures))
+        found.append(judged.losses(batch.windows.clean, batch, LossWeights()))
     assert found[0]["perceptual"] == 0
     assert found[0]["trepa"] == pytest.approx(0, abs=1e-9)
     assert found[1]["perceptual"] > 1e-3
     assert found[1]["trepa"] > 1e-6
 
 
-def test_syncnet_is_not_asked_about_windows_that_hear_nothing(clips, judges):
-    shown = clips.shown(0, 0, 2)
-    pictures = shown.pictures.transpose(1, 2)
+def test_syncnet_is_not_asked_about_windows_that_hear_nothing(clips, loss_networks):
+    batch = clips.batch(0, 0, 2)
+    pictures = batch.pictures.transpose(1, 2)
     one = torch.tensor([True, False])
     with torch.no_grad():
         halves = [
-            judges._sync(pictures, type(shown)(shown.windows, shown.pictures, shown.sounds, h)) for h in (one, ~one)
+            loss_networks._sync(pictures, type(batch)(batch.windows, batch.pictures, batch.mels, h))
+            for h in (one, ~one)
         ]
-        both = judges._sync(pictures, type(shown)(shown.windows, shown.pictures, shown.sounds, one | True))
-        none = judges._sync(pictures, type(shown)(shown.windows, shown.pictures, shown.sounds, one & False))
+        both = loss_networks._sync(pictures, type(batch)(batch.windows, batch.pictures, batch.mels, one | True))
+        none = loss_networks._sync(pictures, type(batch)(batch.windows, batch.pictures, batch.mels, one & False))
     assert none == 0
     assert both.item() == pytest.approx((halves[0] + halves[1]).item() / 2, rel=1e-3)
 
 
-def test_the_arms_differ_in_trepa_alone(clips, judges):
+def test_the_arms_differ_in_trepa_alone(clips, loss_networks):
     step = heard_step(clips)
     unet = build()
     with torch.no_grad():
-        with_it = losses_of(unet, judges, clips.shown(step, 0, 1), Weights())
-        without = losses_of(unet, judges, clips.shown(step, 0, 1), Weights(trepa=0))
+        with_it = compute_losses(unet, loss_networks, clips.batch(step, 0, 1), LossWeights())
+        without = compute_losses(unet, loss_networks, clips.batch(step, 0, 1), LossWeights(trepa=0))
     assert with_it.pop("trepa") > 0
     assert set(with_it) == set(without)
     assert all(torch.equal(with_it[name], without[name]) for name in without)
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alone(clips, judges, tmp_path):
-    start = begun().state_dict()
+def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alone(clips, loss_networks, tmp_path):
+    start = perturbed_unet().state_dict()
     budget = Budget(steps=2, learning_rate=0.02)
-    through = train(clips, judges, start, budget)
-    train(clips, judges, start, budget, run=tmp_path, stop_after=1)
-    resumed = train(clips, judges, start, budget, run=tmp_path)
+    through = train(clips, loss_networks, start, budget)
+    train(clips, loss_networks, start, budget, run=tmp_path, stop_after=1)
+    resumed = train(clips, loss_networks, start, budget, run=tmp_path)
     assert all(torch.equal(through[key], resumed[key]) for key in through)
-    still = [key for key in through if not any(part in key for part in LEARNED)]
+    still = [key for key in through if not any(part in key for part in TRAINED_PARTS)]
     assert all(torch.allclose(through[key], start[key], rtol=1e-5) for key in still)
     assert any(not torch.allclose(through[key], start[key]) for key in set(through) - set(still))
 
 
 def test_the_look_is_nearer_the_less_a_picture_is_disturbed():
-    look = Perceptual(train_vae.build())
+    perceptual_distance = PerceptualDistance(train_vae.build())
     torch.manual_seed(2)
     picture, noise = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(1, 3, 64, 64)
-    distances = [look(picture + share * noise, picture).item() for share in (0, 0.05, 0.2, 0.5)]
+    distances = [perceptual_distance(picture + share * noise, picture).item() for share in (0, 0.05, 0.2, 0.5)]
     assert distances[0] == 0
     assert distances == sorted(distances)
     assert distances[1] > 0
@@ -228,14 +239,14 @@ def test_a_pair_by_pair_gain_is_found_however_much_clips_differ():
     assert unlike[1] < 0 < unlike[2]
 
 
-def test_the_true_clip_leaves_nothing_to_find(judges):
+def test_the_true_clip_leaves_nothing_to_find(loss_networks):
     rng = np.random.default_rng(3)
     crops = rng.integers(0, 256, (2, FRAMES, 3, 1, 1), np.uint8) * np.ones((1, 1, 1, 128, 128), np.uint8)
     voices = rng.standard_normal((2, SAMPLES)).astype(np.float32) * 0.1
-    true = np.stack([measure(torch.from_numpy(clip).float() / 255) for clip in crops])
-    eye = Eye(judges.encoder, judges.encoder, judges.syncnet)
+    true = np.stack([measure_openings(torch.from_numpy(clip).float() / 255) for clip in crops])
+    eye = ClipEvaluator(loss_networks.encoder, loss_networks.encoder, loss_networks.syncnet)
     clips = TrueClips(crops, true, voices)
-    found = eye.readings(clips, crops)
+    found = eye.metrics(clips, crops)
     for name in (
         "temporal distance",
         "temporal distance, trained against",
@@ -244,7 +255,7 @@ def test_the_true_clip_leaves_nothing_to_find(judges):
         "opening's flicker",
     ):
         assert np.allclose(found[name], 0, atol=1e-6), name
-    shaken = eye.readings(clips, np.roll(crops, 3, axis=1))
+    shaken = eye.metrics(clips, np.roll(crops, 3, axis=1))
     assert (shaken["temporal distance"] > 1e-5).all()
     assert (shaken["unsteadiness"] > 1).all()
     said = figures({"with": [found, found], "without": [shaken, shaken]}, {"floor": found})
@@ -257,9 +268,9 @@ def test_a_clip_is_drawn_once_and_then_kept(tmp_path, monkeypatch):
     train_vae.save(train_vae.build().state_dict(), tmp_path / "vae.safetensors")
     files = (tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
     clips = TrueClips(np.full((1, 4, 3, 128, 128), 90, np.uint8), np.zeros((1, 4)), np.zeros((1, 2560)))
-    once = redrawn_by(*files, clips, [torch.zeros(4, 50, 384)], Drawing(steps=1), tmp_path / "kept")
+    once = generate_clips(*files, clips, [torch.zeros(4, 50, 384)], GenerationOptions(steps=1), tmp_path / "kept")
     monkeypatch.setattr("training.measure_stage2.load", None)
-    again = redrawn_by(*files, clips, [torch.zeros(4, 50, 384)], Drawing(steps=1), tmp_path / "kept")
+    again = generate_clips(*files, clips, [torch.zeros(4, 50, 384)], GenerationOptions(steps=1), tmp_path / "kept")
     assert np.array_equal(once, again)
     assert (once[0, :, :, :40] == 90).all()
     assert (once[0, :, :, 80:100, 50:80] != 90).any()

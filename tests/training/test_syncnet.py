@@ -10,7 +10,16 @@ from latentsync_core.evaluation.syncnet import load_syncnet
 from training.loop import Budget
 from training.measure_syncnet import figures
 from training.sync_data import sync_clips
-from training.train_syncnet import EACH, LEAST_SHIFT, WEIGHTS, batch_of, build, loss_of, save, train
+from training.train_syncnet import (
+    MIN_SHIFT_FRAMES,
+    WEIGHTS,
+    WINDOWS_PER_CLIP,
+    build,
+    compute_loss,
+    make_batch,
+    save,
+    train,
+)
 
 from ..one_thread import one_thread  # noqa: F401
 
@@ -41,15 +50,15 @@ def test_int16_and_float_waveforms_are_heard_alike():
 
 
 def test_windows_of_a_clip_lie_apart_and_follow_from_the_seed(clips):
-    pictures, sounds = batch_of(clips, 0, 0, count=2)
-    assert len(pictures) == len(sounds) == 2 * EACH
-    again, _ = batch_of(clips, 0, 0, count=2)
-    other, _ = batch_of(clips, 1, 0, count=2)
+    pictures, sounds = make_batch(clips, 0, 0, count=2)
+    assert len(pictures) == len(sounds) == 2 * WINDOWS_PER_CLIP
+    again, _ = make_batch(clips, 0, 0, count=2)
+    other, _ = make_batch(clips, 1, 0, count=2)
     assert torch.equal(pictures, again)
     assert not torch.equal(pictures, other)
-    levels = pictures[:EACH, 0].mean((1, 2)) * 127.5  # a level darker every frame
-    gaps = (levels[:, None] - levels[None]).abs() + 99 * torch.eye(EACH)
-    assert gaps.min() > 0.75 * LEAST_SHIFT
+    levels = pictures[:WINDOWS_PER_CLIP, 0].mean((1, 2)) * 127.5  # a level darker every frame
+    gaps = (levels[:, None] - levels[None]).abs() + 99 * torch.eye(WINDOWS_PER_CLIP)
+    assert gaps.min() > 0.75 * MIN_SHIFT_FRAMES
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -69,14 +78,14 @@ def test_training_starts_from_given_weights(clips):
 
 
 def test_a_net_that_hears_what_it_sees_has_the_lower_loss(clips):
-    pictures, sounds = batch_of(clips, 0, 0, count=2)
+    pictures, sounds = make_batch(clips, 0, 0, count=2)
 
     def net(order):
         own = torch.eye(len(pictures))
         return lambda *_: (own, own[order])
 
-    right, _ = loss_of(net(torch.arange(2 * EACH)), pictures, sounds, EACH)
-    wrong, parts = loss_of(net(torch.arange(2 * EACH).roll(3)), pictures, sounds, EACH)
+    right, _ = compute_loss(net(torch.arange(2 * WINDOWS_PER_CLIP)), pictures, sounds, WINDOWS_PER_CLIP)
+    wrong, parts = compute_loss(net(torch.arange(2 * WINDOWS_PER_CLIP).roll(3)), pictures, sounds, WINDOWS_PER_CLIP)
     assert right < 0.01 < 5 < wrong
     assert parts["before the shifted"] < 0.5
 
@@ -95,9 +104,9 @@ def test_the_measure_tells_sync_from_chance():
 def test_saved_weights_are_a_syncnet_of_the_engine(tmp_path):
     save(build().state_dict(), tmp_path / "net.safetensors")
     net = load_syncnet(tmp_path / "net.safetensors")
-    assert net.config.picture_size == (64, 64)
+    assert net.config.face_size == (64, 64)
 
 
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.train_syncnet")
 def test_the_carried_weights_fit():
-    assert load_syncnet(WEIGHTS).config.picture_size == (64, 64)
+    assert load_syncnet(WEIGHTS).config.face_size == (64, 64)

@@ -10,8 +10,8 @@ pytest.importorskip("espeakng_loader", reason="speech needs espeak-ng: pip insta
 
 from latentsync_core.errors import OptionError
 from training import gates, sequences
-from training.mouth_meter import measure
-from training.sequences import draw, drawn_clip, drawn_sequences, other_take
+from training.mouth_meter import measure_openings
+from training.sequences import load_takes, other_take, render_take, render_takes
 
 
 def test_drawing_goes_on_where_it_stopped_and_may_be_made_longer(tmp_path, monkeypatch):
@@ -23,28 +23,28 @@ def test_drawing_goes_on_where_it_stopped_and_may_be_made_longer(tmp_path, monke
             raise KeyboardInterrupt
         return np.full((75, 3, 128, 128), number, np.uint8), np.full(48000, number, np.int16), np.full(75, number)
 
-    monkeypatch.setattr(sequences, "drawn_clip", quick)
+    monkeypatch.setattr(sequences, "render_take", quick)
     with pytest.raises(KeyboardInterrupt):
-        draw(3, tmp_path)
-    assert len(drawn_sequences(9, tmp_path)) == 2
-    draw(5, tmp_path)
+        render_takes(3, tmp_path)
+    assert len(load_takes(9, tmp_path)) == 2
+    render_takes(5, tmp_path)
     assert drawn == [0, 1, 2, 2, 3, 4]
-    found = drawn_sequences(9, tmp_path)
+    found = load_takes(9, tmp_path)
     assert found.crops[:, 7, 1, 5, 5].tolist() == found.openings[:, 3].tolist() == [0, 1, 2, 3]
 
 
 def test_a_clip_is_the_same_every_time_and_only_the_mouth_moves_in_another_way_in_the_other_take():
-    crops, waveform, openings = drawn_clip(3)
-    again = drawn_clip(3)
+    crops, waveform, openings = render_take(3)
+    again = render_take(3)
     assert np.array_equal(crops, again[0])
     assert np.array_equal(waveform, again[1])
-    other = drawn_clip(other_take(3))
+    other = render_take(other_take(3))
     assert np.abs(waveform - other[1].astype(int)).max() > 1000
     eyes, mouth = np.s_[:, :, 30:50], np.s_[:, :, 85:110, 40:88]
     off = np.abs(other[0].astype(int) - crops)
     assert off[eyes].max() <= 3
     assert off[mouth].mean() > 5
-    said, before = (measure(torch.from_numpy(of) / 255) for of in (crops, other[0]))
+    said, before = (measure_openings(torch.from_numpy(of) / 255) for of in (crops, other[0]))
     assert abs(np.corrcoef(said, before)[0, 1]) < 0.6
     assert np.corrcoef(said, openings)[0, 1] > 0.98
     assert np.corrcoef(before, other[2])[0, 1] > 0.98
@@ -56,7 +56,7 @@ def test_a_clip_is_the_same_every_time_and_only_the_mouth_moves_in_another_way_i
 
 def test_an_empty_folder_says_what_draws(tmp_path):
     with pytest.raises(OptionError, match=r"training\.sequences"):
-        drawn_sequences(1, tmp_path)
+        load_takes(1, tmp_path)
 
 
 @pytest.fixture
@@ -69,15 +69,15 @@ def modules(monkeypatch, tmp_path):
         vae = {"opening, decoded": {"pooled": shown["correlation"]}}
         return json.dumps(vae | {"own before shifted by 5 to 15 frames": [shown["accuracy"]]}) if read else ""
 
-    monkeypatch.setattr(gates, "_module", module)
-    monkeypatch.setattr(gates, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(gates, "_run_module", module)
+    monkeypatch.setattr(gates, "FIGURES_FOLDER", tmp_path / "figures")
     monkeypatch.setattr(gates, "WEIGHTS", tmp_path)
     return ran, shown
 
 
 def test_a_gate_that_is_not_passed_stops_what_follows(modules, tmp_path):
     ran, _ = modules
-    assert gates.pass_gates("cpu") == ["vae: decoded openings correlate 0.97"]
+    assert gates.run_stages("cpu") == ["vae: decoded openings correlate 0.97"]
     assert ran == [("sequences", False), ("train_vae", False), ("measure_vae", False)]
     assert (tmp_path / "figures" / "vae.json").exists()
 
@@ -87,7 +87,7 @@ def test_weights_that_pass_are_not_trained_again_and_others_are_gone_on_from(mod
     shown["correlation"] = 0.98
     for name in ("vae", "syncnet"):
         (tmp_path / f"{name}.safetensors").touch()
-    assert gates.pass_gates("gpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
+    assert gates.run_stages("gpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
     assert [name for name, _ in ran] == [
         "sequences",
         "measure_vae",

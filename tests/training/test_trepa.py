@@ -10,9 +10,18 @@ from latentsync_core.evaluation.scores import temporal_distance
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig, load_video_encoder, save_video_encoder
 from training.loop import Budget
-from training.measure_trepa_encoder import LADDERS, measured, windows
-from training.spoil import other_mouths
-from training.train_trepa import CONFIGS, HIDDEN, WEIGHTS, build, hidden_of, settled, train, windows_of
+from training.measure_trepa_encoder import DEGRADATION_LEVELS, measure_encoder, windows
+from training.spoil import shuffle_mouths
+from training.train_trepa import (
+    CONFIGS,
+    MASK_RATIO,
+    WEIGHTS,
+    build,
+    sample_tube_masks,
+    sample_windows,
+    standardize_features,
+    train,
+)
 
 from ..one_thread import one_thread  # noqa: F401
 
@@ -21,7 +30,7 @@ SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("training.train_trepa.SETTLED_ON", 16)
+    monkeypatch.setattr("training.train_trepa.STANDARDIZATION_WINDOWS", 16)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +46,19 @@ def crops():
 
 
 def test_windows_are_as_the_encoder_takes_them_and_follow_from_the_seed(crops):
-    clips = windows_of(crops, 3, 0, 2, SMALL)
+    clips = sample_windows(crops, 3, 0, 2, SMALL)
     assert clips.shape == (2, 3, 16, 64, 64)
     assert 0 <= clips.min() < clips.max() <= 1
-    assert torch.equal(clips, windows_of(crops, 3, 0, 2, SMALL))
-    assert not torch.equal(clips, windows_of(crops, 4, 0, 2, SMALL))
+    assert torch.equal(clips, sample_windows(crops, 3, 0, 2, SMALL))
+    assert not torch.equal(clips, sample_windows(crops, 4, 0, 2, SMALL))
 
 
 def test_as_many_tubes_are_hidden_in_every_window_once_the_same_places_once_any():
-    hidden = hidden_of(0, 0, 4, CONFIGS["loss"])
-    assert hidden.shape == (4, CONFIGS["loss"].tokens)
-    assert (hidden.sum(1) == hidden[0].sum()).all()
-    assert hidden[0].double().mean().item() == pytest.approx(HIDDEN, abs=0.01)
-    moments = hidden.view(4, 8, -1)
+    masked = sample_tube_masks(0, 0, 4, CONFIGS["loss"])
+    assert masked.shape == (4, CONFIGS["loss"].tokens)
+    assert (masked.sum(1) == masked[0].sum()).all()
+    assert masked[0].double().mean().item() == pytest.approx(MASK_RATIO, abs=0.01)
+    moments = masked.view(4, 8, -1)
     assert (moments[0] == moments[0, 0]).all()
     assert not (moments[1] == moments[1, 0]).all()
 
@@ -81,8 +90,8 @@ def test_the_engine_reads_what_training_writes(crops, tmp_path):
 
 def test_a_settled_encoder_has_even_features(crops):
     torch.manual_seed(0)
-    encoder = settled(VideoEncoder(SMALL).requires_grad_(False), crops, windows=64)
-    found = torch.cat([encoder(windows_of(crops, step, 0, 8, SMALL)) for step in range(8)])
+    encoder = standardize_features(VideoEncoder(SMALL).requires_grad_(False), crops, windows=64)
+    found = torch.cat([encoder(sample_windows(crops, step, 0, 8, SMALL)) for step in range(8)])
     assert found.mean(0).abs().max() < 1e-3
     assert (found.std(0) - 1).abs().max() < 1e-2
 
@@ -90,12 +99,12 @@ def test_a_settled_encoder_has_even_features(crops):
 def test_ladders_spoil_more_with_every_step_and_only_below(crops):
     plain = torch.from_numpy(crops[0]).float() / 255
     keep = (mouth_mask(128) == 1).expand(plain.shape)
-    for name, (spoil, steps) in LADDERS.items():
-        results = [spoil(plain, step, np.random.default_rng(1)) for step in steps]
+    for name, (degrade, steps) in DEGRADATION_LEVELS.items():
+        results = [degrade(plain, step, np.random.default_rng(1)) for step in steps]
         assert all(torch.allclose(result[keep], plain[keep]) for result in results)
         errors = [(result - plain).square().mean().item() for result in results]
         assert 0 < errors[0] < errors[-1], name
-    assert torch.allclose(other_mouths(plain, 0, np.random.default_rng(1)), plain)
+    assert torch.allclose(shuffle_mouths(plain, 0, np.random.default_rng(1)), plain)
 
 
 def test_the_measure_sees_who_sees_jitter(crops):
@@ -115,7 +124,7 @@ def test_the_measure_sees_who_sees_jitter(crops):
             change = torch.nn.functional.adaptive_avg_pool2d(clips.diff(n=2, dim=2).square().mean((1, 2)), 8)
             return 100 * change.flatten(1) + torch.nn.functional.adaptive_avg_pool3d(clips, (1, 8, 8)).flatten(1).mean()
 
-    blind, moving = (measured(encoder(), crops, crops) for encoder in (Blind, Moving))
+    blind, moving = (measure_encoder(encoder(), crops, crops) for encoder in (Blind, Moving))
     jitter = "mouths jittered, frames"
     assert max(blind[jitter]["distance by step"]) < 1e-6 < 1e-3 < min(moving[jitter]["distance by step"])
     assert blind[jitter]["clips where every step adds"] == 0

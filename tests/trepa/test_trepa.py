@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from latentsync_core.errors import ModelError, OptionError
-from latentsync_core.evaluation.scores import sweep, sync_score, temporal_distance
+from latentsync_core.evaluation.scores import sweep_offsets, sync_score, temporal_distance
 from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet, save_syncnet
 from latentsync_core.evaluation.syncnet_config import EncoderConfig, SyncNetConfig
 from latentsync_core.trepa.loss import trepa_loss
@@ -43,9 +43,9 @@ def clips(size: int = 64) -> torch.Tensor:
     return moving_portraits(size).transpose(1, 2)  # b f c h w -> b c f h w
 
 
-def gradient_of(encoder: VideoEncoder, clips_at_once: int = 1) -> torch.Tensor:
+def gradient_of(encoder: VideoEncoder, clips_per_batch: int = 1) -> torch.Tensor:
     predicted = clips().requires_grad_()
-    trepa_loss(encoder, predicted, clips().flip(0), clips_at_once).backward()
+    trepa_loss(encoder, predicted, clips().flip(0), clips_per_batch).backward()
     return predicted.grad
 
 
@@ -58,14 +58,14 @@ def test_the_loss_touches_the_predicted_frames_alone(encoder):
 
 
 def test_pieces_and_recomputing_change_neither_loss_nor_gradient(encoder):
-    expected = gradient_of(encoder, clips_at_once=2)
+    expected = gradient_of(encoder, clips_per_batch=2)
     bound = 1e-5 * float(expected.abs().max())
-    torch.testing.assert_close(gradient_of(encoder, clips_at_once=1), expected, atol=bound, rtol=0)
-    encoder.recompute = True
+    torch.testing.assert_close(gradient_of(encoder, clips_per_batch=1), expected, atol=bound, rtol=0)
+    encoder.gradient_checkpointing = True
     try:
         torch.testing.assert_close(gradient_of(encoder), expected, atol=bound, rtol=0)
     finally:
-        encoder.recompute = False
+        encoder.gradient_checkpointing = False
 
 
 def test_following_the_gradient_brings_the_clip_nearer(encoder):
@@ -186,17 +186,17 @@ def test_a_shifted_sound_is_found_at_its_shift(shift):
     motion = unit_vectors(140)
     seen = motion[40:100]  # what is seen at frame s is heard at frame s + shift
     heard = motion[40 - 15 - shift : 100 + 15 - shift]
-    score = sweep(seen, heard)
+    score = sweep_offsets(seen, heard)
     assert score.offset == shift
     assert score.distance == pytest.approx(0, abs=1e-6)
     assert score.distances[15 + shift] == score.distance
-    assert (score.distance_in_place == score.distance) == (shift == 0)
+    assert (score.distance_at_zero == score.distance) == (shift == 0)
     assert score.confidence > 0.3
 
 
 def test_an_unrelated_sound_has_less_confidence_than_the_right_one():
     motion, other = unit_vectors(100), unit_vectors(100, seed=1)
-    right, wrong = sweep(motion[15:85], motion), sweep(motion[15:85], other)
+    right, wrong = sweep_offsets(motion[15:85], motion), sweep_offsets(motion[15:85], other)
     assert wrong.confidence < 0.2 * right.confidence
     assert len(wrong.distances) == 31
 
@@ -204,10 +204,10 @@ def test_an_unrelated_sound_has_less_confidence_than_the_right_one():
 class Ear(SyncNet):
     """A SyncNet whose vectors are made by hand: pictures and sound alike tell how loud each of some frames is."""
 
-    def see(self, pictures):
+    def embed_frames(self, pictures):
         return F.normalize(pictures.unflatten(1, (16, 3)).mean(dim=(2, 3, 4)) + 1.01)
 
-    def hear(self, mel):
+    def embed_mel(self, mel):
         # 52 columns are 16.25 frames; a tone's level above silence at the middle of each frame
         at = [int(80 * (frame + 0.5) / 25) for frame in range(16)]
         return F.normalize((mel[:, 0].amax(dim=1)[:, at] > -3.5).float() * 2 + 0.01)
@@ -246,7 +246,7 @@ def test_a_clip_or_sound_too_short_for_the_sweep_is_refused():
         sync_score(net, frames[:30], sound)
     with pytest.raises(OptionError, match="46 frames"):
         sync_score(net, frames, sound[:-700])
-    assert len(sync_score(net, frames[:24], sound, reach=4).distances) == 9
+    assert len(sync_score(net, frames[:24], sound, max_offset=4).distances) == 9
 
 
 def test_a_saved_syncnet_comes_back_the_same(tmp_path):
@@ -254,4 +254,4 @@ def test_a_saved_syncnet_comes_back_the_same(tmp_path):
     loaded = load_syncnet(save_syncnet(net, tmp_path / "syncnet.safetensors"))
     pictures = torch.rand(2, 48, 8, 16, generator=torch.Generator().manual_seed(2))
     assert loaded.config == net.config
-    assert torch.equal(loaded.see(pictures), net.see(pictures))
+    assert torch.equal(loaded.embed_frames(pictures), net.embed_frames(pictures))

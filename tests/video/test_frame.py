@@ -21,10 +21,10 @@ ALL = [*YUV, "yuvj420p", "gbrp", "gbrp16le"]
 def clip_of(pixel_format="yuv420p", width=20, height=14, rotation=0, **color):
     """A clip that has everything but frames; `width` and `height` are those of the stored picture."""
     shown = (width, height) if rotation % 180 == 0 else (height, width)
-    stamps = np.zeros(1, np.int64)
+    pts = np.zeros(1, np.int64)
     rate = Fraction(25)
     tags = ColorTags(**color)
-    return Clip(None, None, 1, 0, rate, 1 / rate, stamps, *shown, pixel_format, rotation=rotation, color=tags)
+    return Clip(None, None, 1, 0, rate, 1 / rate, pts, *shown, pixel_format, rotation=rotation, color=tags)
 
 
 def frame_of(clip, fill=None, seed=0):

@@ -11,7 +11,7 @@ import pytest
 from latentsync_core.errors import OutputError, VideoError
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.proxy import page_can_play, write_proxy
+from latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from tests.clips import make_clip, make_sound, packet_times
 
 LOSSLESS = ("-c:v", "ffv1")
@@ -34,7 +34,7 @@ def pictures(path):
     ],
 )
 def test_what_a_page_can_play_is_known(tmp_path, name, pixel_format, sound, plays):
-    assert page_can_play(make_clip(tmp_path / name, pixel_format=pixel_format, audio=sound)) is plays
+    assert is_browser_playable(make_clip(tmp_path / name, pixel_format=pixel_format, audio=sound)) is plays
 
 
 SOURCES = {
@@ -51,7 +51,7 @@ SOURCES = {
 def test_colours_are_the_sources(tmp_path, source):
     path = make_clip(tmp_path / "in.mkv", size=(320, 240), frames=3, encoder=LOSSLESS, smooth=True, **SOURCES[source])
     proxy = write_proxy(path, tmp_path / "proxy.mp4")
-    assert page_can_play(proxy)
+    assert is_browser_playable(proxy)
     for ours, theirs in zip(pictures(proxy), pictures(path), strict=True):
         assert ours.shape == theirs.shape
         difference = ours - theirs
@@ -80,7 +80,7 @@ def test_hdr_is_brought_into_the_pages_range_and_stays_ordered(tmp_path, transfe
 
 def test_it_is_small_upright_square_and_at_the_same_times(tmp_path):
     path = make_clip(
-        tmp_path / "in.mp4", size=(640, 360), rotation=90, sample_aspect="4/3", frames=12, stamps="400*N+37*N*N"
+        tmp_path / "in.mp4", size=(640, 360), rotation=90, sample_aspect="4/3", frames=12, pts="400*N+37*N*N"
     )
     proxy = probe(write_proxy(path, tmp_path / "proxy.mp4", height=200))
     assert (proxy.height, proxy.rotation, proxy.sample_aspect) == (200, 0, 1)
@@ -94,7 +94,7 @@ def test_it_is_small_upright_square_and_at_the_same_times(tmp_path):
 def test_any_size_is_taken_and_none_is_enlarged(tmp_path, size):
     path = make_clip(tmp_path / "in.mkv", size=size, frames=2, encoder=LOSSLESS, pixel_format="yuv444p")
     proxy = write_proxy(path, tmp_path / "proxy.mp4")
-    assert page_can_play(proxy)
+    assert is_browser_playable(proxy)
     assert probe(proxy).height <= max(size[1], 2)
 
 
@@ -118,5 +118,5 @@ def test_a_cancel_or_a_failure_leaves_nothing(tmp_path):
     sound = make_sound(tmp_path / "tone.wav")
     for wrong in (sound, tmp_path / "missing.mp4"):
         with pytest.raises(VideoError, match=wrong.name):
-            page_can_play(wrong)
+            is_browser_playable(wrong)
     assert {file.name for file in tmp_path.iterdir()} == {"in.mp4", "tone.wav"}

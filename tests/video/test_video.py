@@ -30,7 +30,7 @@ VARIABLE = "400*N+37*N*N"  # ticks
 
 
 def times(clip):
-    return [int(stamp) * clip.time_base for stamp in clip.stamps]
+    return [int(pts) * clip.time_base for pts in clip.pts]
 
 
 def read(clip, start=0, stop=None):
@@ -40,7 +40,7 @@ def read(clip, start=0, stop=None):
 
 def rewrite(clip, path, options=FFV1, audio=None):
     """Every frame of the clip into a new file; returns the writer."""
-    with FrameReader(clip) as frames, FrameWriter(path, clip, options=options, stamps=clip.stamps, audio=audio) as out:
+    with FrameReader(clip) as frames, FrameWriter(path, clip, options=options, pts=clip.pts, audio=audio) as out:
         for frame in frames:
             out.write(frame)
     return out
@@ -70,11 +70,11 @@ def test_the_rate_is_exact_and_every_packet_has_its_stamp(tmp_path, rate, suffix
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_variable_rate_keeps_each_stamp(tmp_path, suffix):
-    path = make_clip(tmp_path / f"clip.{suffix}", stamps=VARIABLE, frames=20)
+    path = make_clip(tmp_path / f"clip.{suffix}", pts=VARIABLE, frames=20)
     clip = probe(path)
     assert times(clip) == packet_times(path)
-    assert len(set(np.diff(clip.stamps))) > 5
-    assert [frame.stamp for frame in read(clip)] == clip.stamps.tolist()
+    assert len(set(np.diff(clip.pts))) > 5
+    assert [frame.pts for frame in read(clip)] == clip.pts.tolist()
 
 
 @pytest.mark.parametrize("size", [(64, 48), (63, 47)])
@@ -272,7 +272,7 @@ def test_ffv1_keeps_every_sample(tmp_path, pixel_format, size):
 @pytest.mark.parametrize("codec", Codec)
 @pytest.mark.parametrize("rate", ["24000/1001", "variable"])
 def test_stamps_are_the_sources_to_the_tick_of_the_container(tmp_path, codec, source, rate):
-    variable = {"stamps": VARIABLE} if rate == "variable" else {"rate": Fraction(rate)}
+    variable = {"pts": VARIABLE} if rate == "variable" else {"rate": Fraction(rate)}
     encoder = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "3")
     clip = probe(make_clip(tmp_path / source, frames=20, encoder=encoder, **variable))
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="fast"))
@@ -405,8 +405,8 @@ def decoded_sound(path):
 @pytest.mark.parametrize("sound", ["click.wav", "click.m4a"])
 @pytest.mark.parametrize("late", [False, True])
 def test_sound_begins_with_the_first_frame(tmp_path, codec, sound, late):
-    stamps = "N*512+1600" if late else "N*512"
-    clip = probe(make_clip(tmp_path / "in.mp4", frames=25, stamps=stamps))
+    pts = "N*512+1600" if late else "N*512"
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=25, pts=pts))
     click = ["-y", "-f", "lavfi", "-i", "aevalsrc='if(between(t,0.5,0.51),sin(6000*t),0)':s=48000:d=1"]
     run_ffmpeg([*click, str(tmp_path / sound)], error=AudioError, what="making a click")
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=tmp_path / sound)
@@ -422,7 +422,7 @@ def test_sound_begins_with_the_first_frame(tmp_path, codec, sound, late):
 @pytest.mark.parametrize("sound", ["long.wav", "long.m4a", "long.mp3"])
 @pytest.mark.parametrize("late", [False, True])
 def test_a_longer_sound_ends_with_the_picture(tmp_path, codec, sound, late):
-    clip = probe(make_clip(tmp_path / "in.mp4", frames=25, stamps="N*512+1600" if late else "N*512"))
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=25, pts="N*512+1600" if late else "N*512"))
     audio = make_sound(tmp_path / sound, seconds=3)
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
     heard = np.frombuffer(decoded_sound(out.path), np.float32).size / 44100
@@ -453,10 +453,10 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "out.mp4"
     target.write_bytes(b"precious")
     before = {child.pid for child in psutil.Process().children()}
-    with pytest.raises(KeyboardInterrupt), FrameWriter(target, clip, stamps=clip.stamps) as out:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), FrameWriter(target, clip, pts=clip.pts) as out:  # noqa: PT012
         out.write(read(clip, 0, 1)[0])
         raise KeyboardInterrupt
-    with pytest.raises(OutputError, match="Only 1 of 10 frames"), FrameWriter(target, clip, stamps=clip.stamps) as out:
+    with pytest.raises(OutputError, match="Only 1 of 10 frames"), FrameWriter(target, clip, pts=clip.pts) as out:
         out.write(read(clip, 0, 1)[0])
     assert target.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
@@ -482,20 +482,20 @@ def test_no_room_is_a_clear_error(tmp_path):
 
 def test_what_can_not_be_written_is_refused_before_any_frame(tmp_path):
     clip = probe(make_clip(tmp_path / "in.mp4"))
-    with pytest.raises(OutputError, match="no folder"), FrameWriter(tmp_path / "x" / "a", clip, stamps=clip.stamps):
+    with pytest.raises(OutputError, match="no folder"), FrameWriter(tmp_path / "x" / "a", clip, pts=clip.pts):
         pass
     (tmp_path / "taken.mp4").mkdir()
     with (
         pytest.raises(OptionError, match="is a folder"),
-        FrameWriter(tmp_path / "taken.mp4", clip, stamps=clip.stamps),
+        FrameWriter(tmp_path / "taken.mp4", clip, pts=clip.pts),
     ):
         pass
     with pytest.raises(AudioError, match="no sound"):
-        FrameWriter(tmp_path / "a", clip, stamps=clip.stamps, audio=tmp_path / "in.mp4")
+        FrameWriter(tmp_path / "a", clip, pts=clip.pts, audio=tmp_path / "in.mp4")
     with pytest.raises(OutputError, match="Frame 2"):
-        FrameWriter(tmp_path / "a", clip, stamps=np.array([0, 5, 5]))
+        FrameWriter(tmp_path / "a", clip, pts=np.array([0, 5, 5]))
     first, second = read(clip, 0, 2)
-    with FrameWriter(tmp_path / "a", clip, stamps=clip.stamps[:1]) as out:
+    with FrameWriter(tmp_path / "a", clip, pts=clip.pts[:1]) as out:
         out.write(first)
         with pytest.raises(OutputError, match="one more came"):
             out.write(second)
@@ -553,9 +553,7 @@ def test_the_same_frames_and_sound_give_the_same_bytes(tmp_path, codec):
     written = []
     for name in ("a", "b"):
         with (
-            FrameWriter(
-                tmp_path / name, clip, options=WriterOptions(codec=codec), stamps=clip.stamps, audio=source
-            ) as file,
+            FrameWriter(tmp_path / name, clip, options=WriterOptions(codec=codec), pts=clip.pts, audio=source) as file,
             FrameReader(clip) as frames,
         ):
             for frame in frames:
@@ -565,6 +563,6 @@ def test_the_same_frames_and_sound_give_the_same_bytes(tmp_path, codec):
 
 
 def test_frames_that_lie_days_apart_are_refused(tmp_path):
-    path = make_clip(tmp_path / "in.mkv", frames=3, stamps="N*N*4000000000", time_base="1/1000")
+    path = make_clip(tmp_path / "in.mkv", frames=3, pts="N*N*4000000000", time_base="1/1000")
     with pytest.raises(VideoError, match="less than a frame an hour"):
         probe(path)

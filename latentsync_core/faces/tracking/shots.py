@@ -90,7 +90,7 @@ class ShotFinder:
         self._count = 0
         self._last = 0  # the last boundary
         self._rising = False  # whether a shot is fading in
-        self._over = 0  # the last frame of the last dissolve
+        self._blend_over = 0  # the last frame of the last dissolve
 
     def add(self, frame: Frame) -> list[int]:
         """Looks at the clip's next frame; the first frames of shots that have become certain by it, rising.
@@ -143,11 +143,11 @@ class ShotFinder:
         starts = False
         if blank:
             starts = here.blank and not before.blank and not self._is_flash(index, enough)
-        elif step > enough and index > self._over and not self._rising:
+        elif step > enough and index > self._blend_over and not self._rising:
             fades = any(self._at(i).blank for i in range(index, stop))  # the boundary is where it is blank
             starts = not fades and self._least(index, _difference) > enough
             step = 0.0  # of a flash: says nothing of how much moves
-        elif index > self._over and not self._rising:
+        elif index > self._blend_over and not self._rising:
             starts = self._leaps(index)
         if starts:
             return [index]
@@ -212,7 +212,7 @@ class ShotFinder:
             still = min(before[0], after[1]) > 1 - 2 * SETTLED and max(abs(before[1]), abs(after[0])) < SETTLED
             if not still or left > UNEXPLAINED * (apart - UNLIKE):
                 continue
-            self._over = last
+            self._blend_over = last
             return [turn]
         return []
 

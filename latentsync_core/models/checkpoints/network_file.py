@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from ...errors import ModelError, OutputError
-from .settings_file import MOST_BYTES
+from .settings_file import MAX_CONFIG_BYTES
 from .weights_file import read_metadata
 
-KEY = "config"  # of the file's metadata
+CONFIG_KEY = "config"  # of the file's metadata
 
 
 def save_network(module: torch.nn.Module, config: Mapping[str, Any], path: str | Path) -> Path:
@@ -26,7 +26,7 @@ def save_network(module: torch.nn.Module, config: Mapping[str, Any], path: str |
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, partial, metadata={KEY: json.dumps(config)})
+        save_file(state, partial, metadata={CONFIG_KEY: json.dumps(config)})
         os.replace(partial, path)
     except OSError as problem:
         partial.unlink(missing_ok=True)
@@ -34,13 +34,15 @@ def save_network(module: torch.nn.Module, config: Mapping[str, Any], path: str |
     return path
 
 
-def config_in(path: Path) -> dict[str, Any] | None:
+def read_config(path: Path) -> dict[str, Any] | None:
     """The config that a file of weights carries; None where it carries none. Raises ModelError for one that is none."""
-    text = read_metadata(path).get(KEY)  # a .pt file, a damaged one or none has nothing: reading its tensors will tell
+    text = read_metadata(path).get(
+        CONFIG_KEY
+    )  # a .pt file, a damaged one or none has nothing: reading its tensors will tell
     if text is None:
         return None
     try:
-        config = json.loads(text) if len(text) <= MOST_BYTES else None
+        config = json.loads(text) if len(text) <= MAX_CONFIG_BYTES else None
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):

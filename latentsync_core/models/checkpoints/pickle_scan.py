@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
-MOST_OPERATIONS = 300_000  # a pickle of 1000 tensors has 30 000
-MOST_PARTS = 10_000_000  # values in all, a value that is used twice counting twice
+MAX_OPCODES = 300_000  # a pickle of 1000 tensors has 30 000
+MAX_VALUES = 10_000_000  # values in all, a value that is used twice counting twice
 BYTES_BY_STORAGE = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "IntStorage": 4,
     "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1, "UntypedStorage": 1,
     "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16,
 }  # fmt: skip
-REBUILD = "torch._utils _rebuild_tensor_v2"
-KNOWN_NAMES = {
-    REBUILD,
+REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
+ALLOWED_GLOBALS = {
+    REBUILD_TENSOR,
     "torch._utils _rebuild_parameter",
     "torch._utils _rebuild_parameter_with_state",
     "torch._tensor _rebuild_from_type_v2",
@@ -37,18 +37,18 @@ KNOWN_NAMES = {
     *(f"torch {name}" for name in ("int64", "int32", "int16", "int8", "uint8", "bool")),
 }
 # What PyTorch's reader of weights follows; the rest it refuses.
-OPERATIONS = {
+ALLOWED_OPCODES = {
     "PROTO", "STOP", "MARK", "GLOBAL", "BINPERSID", "NEWOBJ", "REDUCE", "BUILD", "APPEND", "APPENDS", "SETITEM",
     "SETITEMS", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "NONE",
     "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING",
     "BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT",
 }  # fmt: skip
-CALLING_OPERATIONS = {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX"}
+CALLING_OPCODES = {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX"}
 # Names of values and of types, which would make something of any size when called with a number.
-NEVER_CALLED = {"torch Tensor", "torch.storage UntypedStorage", *(f"torch {name}" for name in BYTES_BY_STORAGE)}
+UNCALLABLE_GLOBALS = {"torch Tensor", "torch.storage UntypedStorage", *(f"torch {name}" for name in BYTES_BY_STORAGE)}
 
 
-class ForeignPickle(Exception):
+class UnsafePickle(Exception):
     """The pickle would call something that weights don't need; the message names it."""
 
 
@@ -65,37 +65,37 @@ class Storage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Named:
+class _Global:
     """A function or class that the pickle names."""
 
     name: str
 
 
-class _Part(NamedTuple):
+class _StackValue(NamedTuple):
     """A value on the unpickler's stack: how many values it is made of, and itself where it is one that we follow."""
 
     weight: int
     value: Any = None
 
 
-_OTHER = _Part(1)
+_UNTRACKED = _StackValue(1)
 
 
-def scan(file: BinaryIO, on_storage: Callable[[Storage], None]) -> None:
+def scan_pickle(file: BinaryIO, on_storage: Callable[[Storage], None]) -> None:
     """Reads one pickle from where `file` stands; leaves it behind the pickle's end.
 
     Every storage that it claims is handed to `on_storage`. Raises ForeignPickle, OversizedPickle; for what is no pickle
     ValueError, IndexError, KeyError, TypeError, AttributeError or OverflowError.
     """
-    stack: list[_Part | None] = []  # None: a mark
-    memo: dict[int, _Part] = {}
+    stack: list[_StackValue | None] = []  # None: a mark
+    memo: dict[int, _StackValue] = {}
     for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
-        if count > MOST_OPERATIONS:
-            raise OversizedPickle(f"a list of more than {MOST_OPERATIONS} steps")
+        if count > MAX_OPCODES:
+            raise OversizedPickle(f"a list of more than {MAX_OPCODES} steps")
         name = operation.name
-        if name in CALLING_OPERATIONS:
-            raise ForeignPickle(name)
-        if name not in OPERATIONS:
+        if name in CALLING_OPCODES:
+            raise UnsafePickle(name)
+        if name not in ALLOWED_OPCODES:
             raise ValueError(f"the operation {name}")
         if name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = stack[-1]
@@ -104,64 +104,66 @@ def scan(file: BinaryIO, on_storage: Callable[[Storage], None]) -> None:
         elif name == "MARK":
             stack.append(None)
         elif name == "GLOBAL":
-            if argument not in KNOWN_NAMES:
-                raise ForeignPickle(argument.replace(" ", "."))
-            stack.append(_Part(1, _Named(argument)))
+            if argument not in ALLOWED_GLOBALS:
+                raise UnsafePickle(argument.replace(" ", "."))
+            stack.append(_StackValue(1, _Global(argument)))
         else:
-            taken = _take(stack, operation.stack_before)
-            weight = 1 + sum(part.weight for part in taken)
-            if weight > MOST_PARTS:
-                raise OversizedPickle(f"more than {MOST_PARTS} values out of {count} steps")
-            stack += [_made(name, argument, taken, weight, on_storage)] * len(operation.stack_after)
+            operands = _pop_operands(stack, operation.stack_before)
+            weight = 1 + sum(part.weight for part in operands)
+            if weight > MAX_VALUES:
+                raise OversizedPickle(f"more than {MAX_VALUES} values out of {count} steps")
+            stack += [_result(name, argument, operands, weight, on_storage)] * len(operation.stack_after)
 
 
-def _take(stack: list, expected: Iterable) -> list[_Part]:
+def _pop_operands(stack: list, expected: Iterable) -> list[_StackValue]:
     """Pops what an operation takes, in order."""
     expected = list(expected)
-    taken: list[_Part] = []
+    operands: list[_StackValue] = []
     if pickletools.markobject in expected:
         while (part := stack.pop()) is not None:
-            taken.append(part)
+            operands.append(part)
         expected = expected[: expected.index(pickletools.markobject)]
     for _ in expected:
-        taken.append(stack.pop())
-    if None in taken:
+        operands.append(stack.pop())
+    if None in operands:
         raise ValueError("a mark where a value is due")
-    return taken[::-1]
+    return operands[::-1]
 
 
-def _made(name: str, argument: Any, taken: list[_Part], weight: int, on_storage: Callable[[Storage], None]) -> _Part:
+def _result(
+    name: str, argument: Any, operands: list[_StackValue], weight: int, on_storage: Callable[[Storage], None]
+) -> _StackValue:
     """What an operation leaves on the stack."""
     if name in ("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
-        return _Part(weight, tuple(part.value for part in taken))
+        return _StackValue(weight, tuple(part.value for part in operands))
     if name == "BINPERSID":
-        storage = _storage(taken[0].value)
+        storage = _storage(operands[0].value)
         on_storage(storage)
-        return _Part(weight, storage)
+        return _StackValue(weight, storage)
     if name in ("REDUCE", "NEWOBJ"):
-        _check_call(taken[0].value, taken[1].value)
-        return _Part(weight)
+        _check_call(operands[0].value, operands[1].value)
+        return _StackValue(weight)
     if name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD"):
-        return _Part(weight, taken[0].value)
-    return _OTHER if not taken and argument is None else _Part(weight, argument)
+        return _StackValue(weight, operands[0].value)
+    return _UNTRACKED if not operands and argument is None else _StackValue(weight, argument)
 
 
 def _storage(claim: Any) -> Storage:
     """Reads ("storage", type, key, device, values) and what old files put behind it."""
     kind, named, key, _device, values = claim[:5]
-    if kind != "storage" or not isinstance(named, _Named) or not isinstance(values, int) or values < 0:
+    if kind != "storage" or not isinstance(named, _Global) or not isinstance(values, int) or values < 0:
         raise ValueError("no storage")
     return Storage(key, values, values * BYTES_BY_STORAGE[named.name.rpartition(" ")[2]])
 
 
 def _check_call(function: Any, arguments: Any) -> None:
-    if not isinstance(function, _Named) or not isinstance(arguments, tuple):
+    if not isinstance(function, _Global) or not isinstance(arguments, tuple):
         raise ValueError("a call of nothing")
-    if function.name in NEVER_CALLED:
-        raise ForeignPickle(function.name.replace(" ", "."))
+    if function.name in UNCALLABLE_GLOBALS:
+        raise UnsafePickle(function.name.replace(" ", "."))
     if function.name == "torch._tensor _rebuild_from_type_v2":
         _check_call(arguments[0], arguments[2])
-    if function.name == REBUILD:
+    if function.name == REBUILD_TENSOR:
         storage, offset, size, stride = arguments[:4]
         if not isinstance(storage, Storage):
             raise ValueError("a tensor of nothing")

@@ -20,19 +20,19 @@ from typing import BinaryIO
 import torch
 
 from ...errors import ModelError
-from ..names import check_name, first_line, shown
-from .pickle_scan import ForeignPickle, OversizedPickle, Storage, scan
+from ..names import check_path, first_line, one_line
+from .pickle_scan import OversizedPickle, Storage, UnsafePickle, scan_pickle
 
-SAFE_RELEASE = (2, 6)  # PyTorch before this one runs code from a .pt file in spite of weights_only (CVE-2025-32434)
-HEAD = 512  # bytes that tell what a file is
-MOST_DIRECTORY = 16 * 2**20  # bytes of an archive's list of files, or of a safetensors file's list of tensors
-MOST_PICKLE = 16 * 2**20  # bytes; LatentSync's own has 0.3 million
+MIN_SAFE_TORCH = (2, 6)  # PyTorch before this one runs code from a .pt file in spite of weights_only (CVE-2025-32434)
+HEAD_BYTES = 512  # bytes that tell what a file is
+MAX_DIRECTORY_BYTES = 16 * 2**20  # bytes of an archive's list of files, or of a safetensors file's list of tensors
+MAX_PICKLE_BYTES = 16 * 2**20  # bytes; LatentSync's own has 0.3 million
 LEGACY_PICKLES = 5  # magic number, version, system, content, keys of the storages that follow
 LFS_POINTER = b"version https://git-lfs"
 # What readers raise for a file that is not what they expect. Every kind is named: a broad catch would swallow ComfyUI's
 # interrupt, which used to be an Exception of its own. RuntimeError includes RecursionError and NotImplementedError,
 # ValueError all of Unicode's, ArithmeticError OverflowError, LookupError IndexError and KeyError.
-UNREADABLE = (
+READ_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -60,16 +60,16 @@ def read_content(path: Path, remedy: str) -> object:
         ModelError: ending with `remedy`. No such file, an unusable name, a web page, a git-LFS pointer, cut short,
             damaged, code in the pickle, more claimed than the file holds, or a .pt file under PyTorch before 2.6.
     """
-    check_name(path)
+    check_path(path)
     try:
         if not path.is_file():
             raise ModelError(f"There is no file of weights at {path}; {remedy}.")
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
     except OSError as problem:
         raise ModelError(f"{path} can't be read ({problem.strerror or first_line(problem)}); {remedy}.") from None
-    _refuse_what_is_no_weights(path, head, size, remedy)
+    _check_is_weights(path, head, size, remedy)
     if _is_safetensors(path, head):
         return _read_safetensors(path, size, remedy)
     return _read_pickle(path, head, size, remedy)
@@ -77,25 +77,25 @@ def read_content(path: Path, remedy: str) -> object:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The texts that a safetensors file carries beside its tensors; none where it is no such file."""
-    check_name(path)
+    check_path(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            if not _is_safetensors(path, file.read(HEAD)):
+            if not _is_safetensors(path, file.read(HEAD_BYTES)):
                 return {}
         _check_header(path, size)
         return _open_safetensors(path, lambda file: dict(file.metadata() or {}))
-    except UNREADABLE:
+    except READ_ERRORS:
         return {}
 
 
-def torch_release() -> tuple[int, int]:
+def torch_version() -> tuple[int, int]:
     """The running PyTorch's major and minor version."""
     numbers = re.match(r"(\d+)\.(\d+)", torch.__version__)
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
-def _refuse_what_is_no_weights(path: Path, head: bytes, size: int, remedy: str) -> None:
+def _check_is_weights(path: Path, head: bytes, size: int, remedy: str) -> None:
     if head.startswith(LFS_POINTER):
         raise ModelError(
             f"{path} is a git-LFS pointer of {size} bytes, not the weights; run `git lfs pull`, or {remedy}."
@@ -124,7 +124,7 @@ def _read_safetensors(path: Path, size: int, remedy: str) -> dict[str, torch.Ten
             path,
             lambda file: {key: file.get_tensor(key) for key in file.keys()},  # noqa: SIM118 (a file, not a mapping)
         )
-    except UNREADABLE as problem:
+    except READ_ERRORS as problem:
         raise ModelError(f"{path} is damaged or cut short at {size} bytes ({first_line(problem)}); {remedy}.") from None
 
 
@@ -134,8 +134,8 @@ def _check_header(path: Path, size: int) -> None:
         length = int.from_bytes(file.read(8), "little")
     if length > size - 8:
         raise ValueError(f"its header claims {length} bytes")
-    if length > MOST_DIRECTORY:
-        raise ValueError(f"its header has {length} bytes, more than the {MOST_DIRECTORY} that are read")
+    if length > MAX_DIRECTORY_BYTES:
+        raise ValueError(f"its header has {length} bytes, more than the {MAX_DIRECTORY_BYTES} that are read")
 
 
 def _open_safetensors(path: Path, read: Callable):
@@ -156,7 +156,7 @@ def _read_pickle(path: Path, head: bytes, size: int, remedy: str) -> object:
     is_archive = head.startswith(b"PK\3\4")
     if not is_archive and not head.startswith(b"\x80"):
         raise ModelError(f"{path} is no file of weights; {remedy}.")
-    if torch_release() < SAFE_RELEASE:
+    if torch_version() < MIN_SAFE_TORCH:
         raise ModelError(
             f"{path} is not opened: a .pt file can run code in PyTorch {torch.__version__} (CVE-2025-32434); use the "
             "same weights as .safetensors, or update PyTorch to 2.6 or newer."
@@ -169,19 +169,22 @@ def _read_pickle(path: Path, head: bytes, size: int, remedy: str) -> object:
         else:
             _check_legacy(path, size)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
-    except ForeignPickle as problem:
+    except UnsafePickle as problem:
         raise ModelError(
-            f"{path} holds code besides weights ({shown(problem)}), which was not run; {remedy}."
+            f"{path} holds code besides weights ({one_line(problem)}), which was not run; {remedy}."
         ) from None
     except OversizedPickle as problem:
-        raise ModelError(f"{path} claims more than it holds, {shown(problem)}; {remedy}.") from None
-    except UNREADABLE as problem:
+        raise ModelError(f"{path} claims more than it holds, {one_line(problem)}; {remedy}.") from None
+    except READ_ERRORS as problem:
         raise _damaged(path, problem, remedy) from None
 
 
 def _check_archive(path: Path, size: int) -> None:
     """Raises for an archive that PyTorch didn't write: compressed, or with less in it than its pickle claims."""
-    with path.open("rb") as file, zipfile.ZipFile(_Bounded(file, MOST_DIRECTORY + MOST_PICKLE)) as archive:
+    with (
+        path.open("rb") as file,
+        zipfile.ZipFile(_SizeLimitedReader(file, MAX_DIRECTORY_BYTES + MAX_PICKLE_BYTES)) as archive,
+    ):
         entries = archive.infolist()
         sizes = {entry.filename: entry.file_size for entry in entries}
         root = entries[0].filename.split("/")[0]
@@ -192,15 +195,15 @@ def _check_archive(path: Path, size: int) -> None:
                 raise OversizedPickle(f"{entry.filename} being compressed")
         if sum(sizes.values()) > size:
             raise OversizedPickle(f"{sum(sizes.values())} bytes in a file of {size}")
-        if sizes[f"{root}/data.pkl"] > MOST_PICKLE:
+        if sizes[f"{root}/data.pkl"] > MAX_PICKLE_BYTES:
             raise OversizedPickle(f"a pickle of {sizes[f'{root}/data.pkl']} bytes")
 
         def check(storage: Storage) -> None:
-            held = sizes[f"{root}/data/{storage.key}"]
-            if storage.bytes > held:
-                raise OversizedPickle(f"{storage.bytes} bytes of weights where {held} are")
+            stored = sizes[f"{root}/data/{storage.key}"]
+            if storage.bytes > stored:
+                raise OversizedPickle(f"{storage.bytes} bytes of weights where {stored} are")
 
-        scan(BytesIO(archive.read(f"{root}/data.pkl")), check)
+        scan_pickle(BytesIO(archive.read(f"{root}/data.pkl")), check)
 
 
 def _check_legacy(path: Path, size: int) -> None:
@@ -213,16 +216,16 @@ def _check_legacy(path: Path, size: int) -> None:
             raise OversizedPickle(f"{sum(claimed.values())} bytes of weights in a file of {size}")
 
     with path.open("rb") as file:
-        bounded = _Bounded(file, MOST_PICKLE)
+        bounded = _SizeLimitedReader(file, MAX_PICKLE_BYTES)
         for _ in range(LEGACY_PICKLES):
-            scan(bounded, check)
+            scan_pickle(bounded, check)
 
 
-class _Bounded(RawIOBase):
+class _SizeLimitedReader(RawIOBase):
     """A file of which no more than so many bytes are read, whatever lengths it claims; OversizedPickle beyond."""
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
-        self._file, self._left = file, most
+    def __init__(self, file: BinaryIO, limit: int) -> None:
+        self._file, self._left = file, limit
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(self._left + 1 if size < 0 else min(size, self._left + 1))

@@ -18,18 +18,18 @@ from typing import Any
 import torch
 
 from ...errors import ModelError, OutputError
-from ...files.scratch import ScratchFolder, sweep
-from ..checkpoints.settings_file import read_settings
+from ...files.scratch import ScratchFolder, remove_stale_scratch
+from ..checkpoints.settings_file import read_json_object
 from ..model import LatentSyncModel
-from ..names import check_name, first_line, shown
+from ..names import check_path, first_line, one_line
 from ..vae import DiffusersCodec
 from .models_folder import BUNDLE_FILE
 
 FORMAT = "latentsync-dub-bundle"
 FIELDS = {"name": str, "resolution": int, "demonstration": bool, "unet": dict, "vae": dict, "whisper": dict}
-PARTS = ("unet", "vae", "whisper")
+NETWORKS = ("unet", "vae", "whisper")
 RESOLUTIONS = range(64, 4096 + 1, 64)  # pixels, of crops
-LONGEST_NAME = 200  # characters
+MAX_NAME_LENGTH = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -54,37 +54,39 @@ def read_bundle(folder: Path) -> Bundle:
     path = folder / BUNDLE_FILE
     if not path.is_file():
         raise ModelError(f"The folder {folder} holds no model: it has no {BUNDLE_FILE}.")
-    content = read_settings(path, "write the bundle again")
+    content = read_json_object(path, "write the bundle again")
     if content.get("format") != FORMAT:
         raise ModelError(f"{path} is no description of a model bundle: its format is not {FORMAT!r}.")
     for field, kind in FIELDS.items():
         value = content.get(field)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ModelError(f"{path} gives {shown(repr(value))} for {field}, not a {kind.__name__}; write it again.")
+            raise ModelError(
+                f"{path} gives {one_line(repr(value))} for {field}, not a {kind.__name__}; write it again."
+            )
     if content["resolution"] not in RESOLUTIONS:
         raise ModelError(
-            f"{path} gives {shown(content['resolution'])} for resolution, not a multiple of {RESOLUTIONS.step} from "
+            f"{path} gives {one_line(content['resolution'])} for resolution, not a multiple of {RESOLUTIONS.step} from "
             f"{RESOLUTIONS[0]} to {RESOLUTIONS[-1]} pixels; write it again."
         )
-    if not content["name"].isprintable() or len(content["name"]) > LONGEST_NAME:
-        raise ModelError(f"{path} gives {shown(repr(content['name']))} for name; write one short line.")
+    if not content["name"].isprintable() or len(content["name"]) > MAX_NAME_LENGTH:
+        raise ModelError(f"{path} gives {one_line(repr(content['name']))} for name; write one short line.")
     bundle = Bundle(folder, **{field: content[field] for field in FIELDS})
-    for part in PARTS:
+    for part in NETWORKS:
         if not bundle.weights(part).is_file():
             raise ModelError(f"The bundle {folder} lacks {part}.safetensors; copy the whole folder again.")
     return bundle
 
 
-def check_free(folder: Path) -> None:
+def check_bundle_target(folder: Path) -> None:
     """OutputError unless a bundle could become `folder`: a good name, and nothing there but an empty folder."""
     try:
-        check_name(folder)
+        check_path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(f"{folder} is already there; give a new folder for the bundle.")
     except ModelError as problem:
         raise OutputError(str(problem)) from None
     except OSError as problem:
-        raise _unwritable(folder, problem) from None
+        raise _write_error(folder, problem) from None
 
 
 def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
@@ -101,7 +103,7 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
     if any(parameter.is_meta for parameter in model.unet.parameters()):
         raise ModelError(f"The weights of {model.name} are offloaded; load it without offload to save it.")
     folder = Path(folder)
-    check_free(folder)
+    check_bundle_target(folder)
     target = folder.resolve()
     description = {
         "format": FORMAT,
@@ -120,14 +122,14 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
     parents = [parent for parent in target.parents if not parent.exists()]  # the innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        sweep(target.parent)
+        remove_stale_scratch(target.parent)
         with ScratchFolder(target.parent) as scratch:
             partial = scratch / "bundle"
             partial.mkdir()
             for part, state in states.items():
                 _write_tensors(state, partial / f"{part}.safetensors")
             (partial / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
-            for part in PARTS:  # safetensors writes files that nobody else may read
+            for part in NETWORKS:  # safetensors writes files that nobody else may read
                 shutil.copymode(partial / BUNDLE_FILE, partial / f"{part}.safetensors")
             if target.exists():
                 target.rmdir()  # empty; Windows renames over nothing
@@ -137,7 +139,7 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         if isinstance(problem, OSError):
-            raise _unwritable(folder, problem) from None
+            raise _write_error(folder, problem) from None
         raise
     return folder
 
@@ -157,7 +159,7 @@ def _write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
         raise OSError(first_line(problem)) from None
 
 
-def _unwritable(folder: Path, problem: OSError) -> OutputError:
+def _write_error(folder: Path, problem: OSError) -> OutputError:
     return OutputError(
         f"The bundle {folder} can't be written ({problem.strerror or first_line(problem)}), and nothing of it is kept; "
         "free some room or give another folder."
@@ -180,14 +182,14 @@ def whisper_state(whisper: Any) -> dict[str, torch.Tensor]:
     """The weights of a WhisperEncoder under OpenAI's names, as WhisperEncoder.from_openai reads them."""
     from ..whisper.encoder import BLOCK_PARTS
 
-    theirs = {"embed_positions.weight": "positional_embedding"}
+    renamed_keys = {"embed_positions.weight": "positional_embedding"}
     state = {}
     for key, tensor in whisper.encoder.state_dict().items():
-        name = theirs.get(key, key.replace("layer_norm.", "ln_post.") if key.startswith("layer_norm.") else key)
+        name = renamed_keys.get(key, key.replace("layer_norm.", "ln_post.") if key.startswith("layer_norm.") else key)
         if key.startswith("layers."):
             _, index, rest = key.split(".", 2)
             part, kind = rest.rsplit(".", 1)
-            ours = next(openai for openai, hugging_face in BLOCK_PARTS.items() if hugging_face == part)
-            name = f"blocks.{index}.{ours}.{kind}"
+            openai_part = next(openai for openai, hugging_face in BLOCK_PARTS.items() if hugging_face == part)
+            name = f"blocks.{index}.{openai_part}.{kind}"
         state[f"encoder.{name}"] = tensor
     return state

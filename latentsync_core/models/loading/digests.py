@@ -11,10 +11,10 @@ from pathlib import Path
 from ...progress import Progress
 
 BLOCK = 4 * 2**20  # bytes read at once
-EDGE = 2**20  # bytes of a file's head and tail in its quick digest
-SAMPLES, SAMPLE = 256, 4096  # evenly spread pieces between head and tail: how many, and bytes of each
-MOST_NOTE = 4096  # bytes
-NOTE_SUFFIX = ".checked.json"
+EDGE_BYTES = 2**20  # bytes of a file's head and tail in its quick digest
+SAMPLE_COUNT, SAMPLE_BYTES = 256, 4096  # evenly spread pieces between head and tail: how many, and bytes of each
+MAX_SIDECAR_BYTES = 4096  # bytes
+SIDECAR_SUFFIX = ".checked.json"
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +36,27 @@ def quick_digest(path: Path) -> str:
 
     A file checked before gives its full SHA-256 instead.
     """
-    if checked := checked_sha256(path):
+    if checked := stored_sha256(path):
         return checked
     size = path.stat().st_size
     total = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        if size <= 2 * EDGE + SAMPLES * SAMPLE:
+        if size <= 2 * EDGE_BYTES + SAMPLE_COUNT * SAMPLE_BYTES:
             return file_sha256(path)
-        total.update(file.read(EDGE))
-        for index in range(SAMPLES):
-            file.seek(EDGE + (size - 2 * EDGE - SAMPLE) * index // SAMPLES)
-            total.update(file.read(SAMPLE))
-        file.seek(size - EDGE)
-        total.update(file.read(EDGE))
+        total.update(file.read(EDGE_BYTES))
+        for index in range(SAMPLE_COUNT):
+            file.seek(EDGE_BYTES + (size - 2 * EDGE_BYTES - SAMPLE_BYTES) * index // SAMPLE_COUNT)
+            total.update(file.read(SAMPLE_BYTES))
+        file.seek(size - EDGE_BYTES)
+        total.update(file.read(EDGE_BYTES))
     return total.hexdigest()
 
 
-def checked_sha256(path: Path) -> str | None:
+def stored_sha256(path: Path) -> str | None:
     """The SHA-256 noted beside `path`, if the file still has the size and time that it had when it was hashed."""
     try:
-        with _note(path).open("rb") as file:
-            note = json.loads(file.read(MOST_NOTE))
+        with _sidecar_path(path).open("rb") as file:
+            note = json.loads(file.read(MAX_SIDECAR_BYTES))
         facts = path.stat()
         unchanged = note["size"] == facts.st_size and note["mtime_ns"] == facts.st_mtime_ns
         return str(note["sha256"]) if unchanged else None
@@ -64,17 +64,17 @@ def checked_sha256(path: Path) -> str | None:
         return None  # no note, or none that we wrote: the file counts as unchecked
 
 
-def note_sha256(path: Path, sha256: str) -> None:
+def store_sha256(path: Path, sha256: str) -> None:
     """Notes the SHA-256 beside `path`. A folder that can't be written to only means hashing again next time."""
     facts = path.stat()
     note = {"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
-    part = _note(path).with_suffix(".part")
+    part = _sidecar_path(path).with_suffix(".part")
     try:
         part.write_text(json.dumps(note), "utf-8")
-        os.replace(part, _note(path))
+        os.replace(part, _sidecar_path(path))
     except OSError as problem:
         log.debug("no note beside %s: %s", path, problem)
 
 
-def _note(path: Path) -> Path:
-    return path.with_name(path.name + NOTE_SUFFIX)
+def _sidecar_path(path: Path) -> Path:
+    return path.with_name(path.name + SIDECAR_SUFFIX)

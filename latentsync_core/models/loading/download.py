@@ -16,18 +16,18 @@ from pathlib import Path
 from ...errors import ModelError, OutputError
 from ...progress import Progress
 from ...required_packages import importing
-from ..names import check_name, first_line
-from .digests import checked_sha256, file_sha256, note_sha256
-from .hub_http import NETWORK_ERRORS, UnwantedAnswer, check_endpoint, stream
+from ..names import check_path, first_line
+from .digests import file_sha256, store_sha256, stored_sha256
+from .hub_http import NETWORK_ERRORS, UnexpectedResponse, check_endpoint, stream
 from .models_folder import models_folder
 from .registry import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, KnownModel, known_model
 
 PART_SUFFIX = ".part"
 LOCK_FILE = ".download.lock"  # in the folder of the file; left there, since removing it would let two in
-LOOK_AGAIN = 0.2  # seconds between two tries to get the lock
-RETRIES = 5  # in a row that bring nothing, once something came
-RETRY_SECONDS = 1.0  # before the first of them; twice as long before each further one
-TRUE_WORDS = ("1", "on", "yes", "true")  # in environment variables, as the hub's own library reads them
+POLL_SECONDS = 0.2  # seconds between two tries to get the lock
+MAX_RETRIES = 5  # in a row that bring nothing, once something came
+RETRY_DELAY_SECONDS = 1.0  # before the first of them; twice as long before each further one
+TRUTHY_VALUES = ("1", "on", "yes", "true")  # in environment variables, as the hub's own library reads them
 
 log = logging.getLogger(__name__)
 
@@ -52,29 +52,29 @@ def download(name: str, options: DownloadOptions | None = None, on_progress: Pro
     options = options or DownloadOptions()
     model = known_model(name)
     folder = models_folder(options.models_folder)
-    wanted = _wanted(model, folder)
-    done, total = 0, 2 * sum(file.size for file, _ in wanted)
+    model_files = _model_files(model, folder)
+    done, total = 0, 2 * sum(file.size for file, _ in model_files)
 
-    for file, destination in wanted:
+    for file, destination in model_files:
 
-        def tell(bytes_done: int, _total: int, before: int = done) -> None:
+        def report(bytes_done: int, _total: int, before: int = done) -> None:
             if on_progress:
                 on_progress(before + bytes_done, total)
 
-        fetch(file, destination, options.endpoint, tell)
+        fetch(file, destination, options.endpoint, report)
         done += 2 * file.size
-        tell(2 * file.size, total)
+        report(2 * file.size, total)
     return folder / name
 
 
-def kept(name: str, options: DownloadOptions | None = None) -> str:
+def describe_partial_download(name: str, options: DownloadOptions | None = None) -> str:
     """What a cancelled download of a released model left, for a message; empty where it left nothing."""
     if name not in KNOWN_MODELS:
         return ""
-    wanted = _wanted(known_model(name), models_folder((options or DownloadOptions()).models_folder))
-    installed = [file.path for file, place in wanted if place.is_file()]
-    begun = [(file.path, _size(_part_of(place))) for file, place in wanted if not place.is_file()]
-    parts = [f"{_megabytes(size)} of {path}" for path, size in begun if size]
+    model_files = _model_files(known_model(name), models_folder((options or DownloadOptions()).models_folder))
+    installed = [file.path for file, place in model_files if place.is_file()]
+    partial_sizes = [(file.path, _size(_partial_path(place))) for file, place in model_files if not place.is_file()]
+    parts = [f"{_megabytes(size)} of {path}" for path, size in partial_sizes if size]
     words = [f"{' and '.join(parts)} are kept"] if parts else []
     if installed:
         words.insert(0, f"{', '.join(installed)} {'is' if len(installed) == 1 else 'are'} installed")
@@ -88,28 +88,28 @@ def fetch(file: KnownFile, destination: Path, endpoint: str | None = None, on_pr
     thread is fetching into the same folder, waits for it, and finds the file installed. Raises as `download`.
     """
 
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         if on_progress:
             on_progress(done, 2 * file.size)
 
-    check_name(destination)
-    if _is_installed(file, destination, tell):
+    check_path(destination)
+    if _is_installed(file, destination, report):
         return
-    address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or _hub())
-    before = _identity(destination)
-    part = _part_of(destination)
-    with _alone(destination, lambda: tell(_size(part))):
-        if _identity(destination) != before and _is_installed(file, destination, tell):
+    address = check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or _hub_endpoint())
+    before = _size_and_mtime(destination)
+    part = _partial_path(destination)
+    with _folder_lock(destination, lambda: report(_size(part))):
+        if _size_and_mtime(destination) != before and _is_installed(file, destination, report):
             return
-        _install(file, destination, part, address, tell)
+        _install(file, destination, part, address, report)
 
 
-def _install(file: KnownFile, destination: Path, part: Path, address: str, tell: Callable[[int], None]) -> None:
-    have = _size(part)
-    if have != file.size:
-        _check_room(file, part.parent, have)
-        _fetch_part(file, part, address, tell)
-    if file_sha256(part, lambda done, _: tell(file.size + done)) != file.sha256:
+def _install(file: KnownFile, destination: Path, part: Path, address: str, report: Callable[[int], None]) -> None:
+    bytes_present = _size(part)
+    if bytes_present != file.size:
+        _check_disk_space(file, part.parent, bytes_present)
+        _fetch_part(file, part, address, report)
+    if file_sha256(part, lambda done, _: report(file.size + done)) != file.sha256:
         part.unlink()
         raise ModelError(
             f"{file.path} of {file.repository} came with another hash than the published one, {file.sha256[:8]}..., "
@@ -118,43 +118,48 @@ def _install(file: KnownFile, destination: Path, part: Path, address: str, tell:
     try:
         os.replace(part, destination)
     except OSError as problem:
-        raise _unwritable(destination, problem) from None
-    note_sha256(destination, file.sha256)
+        raise _write_error(destination, problem) from None
+    store_sha256(destination, file.sha256)
 
 
-def _fetch_part(file: KnownFile, part: Path, address: str, tell: Callable[[int], None]) -> None:
+def _fetch_part(file: KnownFile, part: Path, address: str, report: Callable[[int], None]) -> None:
     """Fetches what `part` still lacks; goes on by itself where a connection breaks off that brought something."""
-    if any(os.environ.get(name, "").lower() in TRUE_WORDS for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
+    if any(os.environ.get(name, "").lower() in TRUTHY_VALUES for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         raise ModelError(
             f"{file.path} of {file.repository} is not here and HF_HUB_OFFLINE forbids fetching it; unset it."
         )
     url = f"{address}/{file.repository}/resolve/{file.revision}/{file.path}"
-    fruitless, came = 0, False
+    failed_attempts, made_progress = 0, False
     while True:
         before = _size(part)
         try:
             target = part.open("ab")
         except OSError as problem:
-            raise _unwritable(part, problem) from None
+            raise _write_error(part, problem) from None
         try:
             with target:
                 if before > file.size:
                     target.truncate(0)
-                stream(url, target, target.seek(0, os.SEEK_END), file.size, tell)
+                stream(url, target, target.seek(0, os.SEEK_END), file.size, report)
             return
-        except (UnwantedAnswer, *NETWORK_ERRORS) as problem:
-            came = came or _size(part) > before
-            fruitless = 0 if _size(part) > before else fruitless + 1
-            if isinstance(problem, UnwantedAnswer) or not came or fruitless > RETRIES or _is_of_the_disk(problem):
-                raise _failed(file, part, problem) from None
+        except (UnexpectedResponse, *NETWORK_ERRORS) as problem:
+            made_progress = made_progress or _size(part) > before
+            failed_attempts = 0 if _size(part) > before else failed_attempts + 1
+            if (
+                isinstance(problem, UnexpectedResponse)
+                or not made_progress
+                or failed_attempts > MAX_RETRIES
+                or _is_disk_error(problem)
+            ):
+                raise _download_error(file, part, problem) from None
             log.info("%s: %s; trying again", file.path, first_line(problem))
-        _pause(RETRY_SECONDS * 2**fruitless, lambda: tell(_size(part)))
+        _pause(RETRY_DELAY_SECONDS * 2**failed_attempts, lambda: report(_size(part)))
 
 
-def _failed(file: KnownFile, part: Path, problem: BaseException) -> ModelError | OutputError:
-    have = _size(part)
-    left = f"{_megabytes(have)} of it are kept" if have else "nothing of it is kept"
-    if _is_of_the_disk(problem):
+def _download_error(file: KnownFile, part: Path, problem: BaseException) -> ModelError | OutputError:
+    bytes_present = _size(part)
+    left = f"{_megabytes(bytes_present)} of it are kept" if bytes_present else "nothing of it is kept"
+    if _is_disk_error(problem):
         return OutputError(f"{part} can't be written ({first_line(problem)}), {left}; free some room.")
     return ModelError(
         f"{file.path} of {file.repository} could not be fetched ({first_line(problem)}), {left}; try again, or use a "
@@ -162,28 +167,28 @@ def _failed(file: KnownFile, part: Path, problem: BaseException) -> ModelError |
     )
 
 
-def _is_of_the_disk(problem: BaseException) -> bool:
+def _is_disk_error(problem: BaseException) -> bool:
     """Whether a failure is one of writing: no room, or a file that has become too large."""
     return isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
 
 
-def _is_installed(file: KnownFile, destination: Path, tell: Callable[[int], None]) -> bool:
+def _is_installed(file: KnownFile, destination: Path, report: Callable[[int], None]) -> bool:
     """Whether the file is there and intact; one that was never checked is read through, and noted."""
     try:
         if _size(destination) != file.size:
             return False
-        if checked_sha256(destination) == file.sha256:
+        if stored_sha256(destination) == file.sha256:
             return True
-        if file_sha256(destination, lambda done, _: tell(file.size + done)) != file.sha256:
+        if file_sha256(destination, lambda done, _: report(file.size + done)) != file.sha256:
             return False
     except OSError as problem:
         raise ModelError(f"{destination} can't be read ({problem.strerror}); check its permissions.") from None
-    note_sha256(destination, file.sha256)
+    store_sha256(destination, file.sha256)
     return True
 
 
 @contextlib.contextmanager
-def _alone(destination: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+def _folder_lock(destination: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """The folder of `destination`, made where it is missing, to one process and thread at a time."""
     from filelock import FileLock, Timeout
 
@@ -195,11 +200,11 @@ def _alone(destination: Path, on_wait: Callable[[], None]) -> Iterator[None]:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                _pause(LOOK_AGAIN, on_wait)
+                _pause(POLL_SECONDS, on_wait)
     except NotImplementedError:  # a file system without locks
         lock = contextlib.nullcontext()
     except OSError as problem:
-        raise _unwritable(destination, problem) from None
+        raise _write_error(destination, problem) from None
     try:
         yield
     finally:
@@ -212,17 +217,17 @@ def _pause(seconds: float, on_wait: Callable[[], None]) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         on_wait()
-        time.sleep(min(left, LOOK_AGAIN))
+        time.sleep(min(left, POLL_SECONDS))
 
 
-def _check_room(file: KnownFile, folder: Path, have: int) -> None:
+def _check_disk_space(file: KnownFile, folder: Path, bytes_present: int) -> None:
     free = shutil.disk_usage(folder).free
-    missing = file.size - (have if have < file.size else 0)
+    missing = file.size - (bytes_present if bytes_present < file.size else 0)
     if free < missing:
         raise OutputError(f"{folder} has {free >> 20} MiB free, but {file.path} needs {missing >> 20} more.")
 
 
-def _wanted(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
+def _model_files(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
     """The files of a released model and where they belong."""
     return [
         (VAE_CONFIG, folder / VAE_FOLDER / VAE_CONFIG.path),
@@ -232,23 +237,23 @@ def _wanted(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
     ]
 
 
-def _hub() -> str:
+def _hub_endpoint() -> str:
     """The address of the model hub, which its own library knows."""
     with importing("huggingface-hub"):
         from huggingface_hub import constants
     return constants.ENDPOINT
 
 
-def _part_of(destination: Path) -> Path:
+def _partial_path(destination: Path) -> Path:
     return destination.with_name(destination.name + PART_SUFFIX)
 
 
 def _size(path: Path) -> int:
     """Bytes of a file; 0 where there is none."""
-    return _identity(path)[0]
+    return _size_and_mtime(path)[0]
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _size_and_mtime(path: Path) -> tuple[int, int]:
     """Changes when another file takes a file's place."""
     try:
         facts = path.stat()
@@ -263,5 +268,5 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.0f} MB"
 
 
-def _unwritable(destination: Path, problem: OSError) -> OutputError:
+def _write_error(destination: Path, problem: OSError) -> OutputError:
     return OutputError(f"{destination} can't be written ({problem.strerror}); choose another models folder.")

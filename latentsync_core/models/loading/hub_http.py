@@ -16,15 +16,15 @@ from typing import IO, BinaryIO
 
 from ...errors import ModelError
 
-CHUNK = 1 << 18  # bytes read at once, at most: at 1 MB/s a cancel is noticed within a quarter of a second
-TIMEOUT = 30.0  # seconds without a byte
-AGENT = "latentsync-dub"
+CHUNK_BYTES = 1 << 18  # bytes read at once, at most: at 1 MB/s a cancel is noticed within a quarter of a second
+TIMEOUT_SECONDS = 30.0  # seconds without a byte
+USER_AGENT = "latentsync-dub"
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 # What goes wrong on a network; the rest is a fault of ours.
 NETWORK_ERRORS = (OSError, http.client.HTTPException, UnicodeError)
 
 
-class UnwantedAnswer(Exception):
+class UnexpectedResponse(Exception):
     """The server answered with something else than the file; the message says with what."""
 
 
@@ -49,58 +49,58 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint.rstrip("/")
 
 
-def stream(url: str, target: BinaryIO, offset: int, size: int, tell: Callable[[int], None]) -> None:
+def stream(url: str, target: BinaryIO, offset: int, size: int, report: Callable[[int], None]) -> None:
     """Fetches what `target`, which holds the first `offset` bytes and stands at its end, still lacks of `size` bytes.
 
-    Starts over where the server can't begin there. Never writes more than `size` bytes. `tell` is called with the bytes
-    that are there after each piece; whatever it raises cancels. Redirects are followed by https alone (or within this
-    machine), never from a public address to a private one. Nothing but the address is sent: no token, no cookie, no
-    password from a .netrc file.
+    Starts over where the server can't begin there. Never writes more than `size` bytes. `report` is called with the
+    bytes that are there after each piece; whatever it raises cancels. Redirects are followed by https alone (or within
+    this machine), never from a public address to a private one. Nothing but the address is sent: no token, no cookie,
+    no password from a .netrc file.
 
     Raises:
         UnwantedAnswer: no such file, or one of another length.
         OSError, http.client.HTTPException: the network failed, or a file couldn't be written.
     """
-    headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
     request = urllib.request.Request(url, headers=headers)
     try:
-        answer = _opener().open(request, timeout=TIMEOUT)
+        response = _opener().open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as problem:
         with problem:
-            raise UnwantedAnswer(f"the server answers {problem.code} {problem.reason}"[:120]) from None
+            raise UnexpectedResponse(f"the server answers {problem.code} {problem.reason}"[:120]) from None
     except ValueError as problem:  # an address in a redirect that is none
-        raise UnwantedAnswer(f"the server sends on to no address ({problem})"[:200]) from None
-    with answer:
-        start, whole = _place(answer, offset)
+        raise UnexpectedResponse(f"the server sends on to no address ({problem})"[:200]) from None
+    with response:
+        start, whole = _content_range(response, offset)
         if whole not in (None, size):
-            raise UnwantedAnswer(f"the server has {whole} bytes where {size} were published")
+            raise UnexpectedResponse(f"the server has {whole} bytes where {size} were published")
         if start != offset:
             target.seek(0)
             target.truncate(0)
         done = start
-        tell(done)
-        while done < size and (data := answer.read1(min(CHUNK, size - done))):
+        report(done)
+        while done < size and (data := response.read1(min(CHUNK_BYTES, size - done))):
             target.write(data)
             done += len(data)
-            tell(done)
+            report(done)
         if done < size:
             raise ConnectionError(f"the connection ended after {done} of {size} bytes")
 
 
-def _place(answer: http.client.HTTPResponse, offset: int) -> tuple[int, int | None]:
+def _content_range(response: http.client.HTTPResponse, offset: int) -> tuple[int, int | None]:
     """Where in the file an answer begins, and how long the file is as far as the server says."""
-    length = answer.headers.get("Content-Length", "")
-    if answer.status == http.client.OK:
+    length = response.headers.get("Content-Length", "")
+    if response.status == http.client.OK:
         return 0, int(length) if length.isdecimal() else None
-    stated = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
-    if answer.status != http.client.PARTIAL_CONTENT or not stated or int(stated[1]) != offset:
-        raise UnwantedAnswer(f"the server answers {answer.status} to a request for the rest")
+    stated = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if response.status != http.client.PARTIAL_CONTENT or not stated or int(stated[1]) != offset:
+        raise UnexpectedResponse(f"the server answers {response.status} to a request for the rest")
     return offset, None if stated[3] == "*" else int(stated[3])
 
 
-class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
+class _SafeRedirectHandler(urllib.request.HTTPRedirectHandler):
     """Follows a redirect by https, or on this machine; not from elsewhere into a private network."""
 
     max_redirections = 8
@@ -114,9 +114,11 @@ class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
         except ValueError:
             allowed = False
         if not allowed:
-            raise UnwantedAnswer(f"the server sends on to {after.scheme}://{after.netloc}, which isn't https"[:200])
+            raise UnexpectedResponse(f"the server sends on to {after.scheme}://{after.netloc}, which isn't https"[:200])
         if _is_private(after.hostname) and not _is_private(before.hostname):
-            raise UnwantedAnswer(f"the server sends on to {after.hostname}, an address inside a private network"[:200])
+            raise UnexpectedResponse(
+                f"the server sends on to {after.hostname}, an address inside a private network"[:200]
+            )
         return urllib.request.Request(url.replace(" ", "%20"), headers=request.headers, unverifiable=True)
 
     http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302  # Python 3.10 doesn't know it
@@ -130,7 +132,7 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(context=_context()),
         urllib.request.HTTPDefaultErrorHandler(),
-        _CarefulRedirects(),
+        _SafeRedirectHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):
         opener.add_handler(handler)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from ...errors import ModelError
-from ..names import check_name
+from ..names import check_path
 from .registry import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS
 
-VARIABLE = "LATENTSYNC_MODELS"
+MODELS_FOLDER_VARIABLE = "LATENTSYNC_MODELS"
 UNET_FILE = "latentsync_unet.pt"
 BUNDLE_FILE = "model.json"
 WHISPER_FILE_BY_WIDTH = {384: "tiny.pt", 768: "small.pt"}
@@ -23,8 +23,8 @@ def models_folder(chosen: Path | None = None) -> Path:
     """The folder given, else the environment's LATENTSYNC_MODELS, else one of the user's own; it need not exist."""
     if chosen is not None:
         return Path(chosen)
-    if os.environ.get(VARIABLE):
-        return Path(os.environ[VARIABLE])
+    if os.environ.get(MODELS_FOLDER_VARIABLE):
+        return Path(os.environ[MODELS_FOLDER_VARIABLE])
     home = Path.home()
     if sys.platform == "win32":
         data = Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local")
@@ -35,7 +35,7 @@ def models_folder(chosen: Path | None = None) -> Path:
     return data / "latentsync-dub" / "models"
 
 
-def installed_places(name: str, folder: Path) -> list[Path]:
+def installed_model_paths(name: str, folder: Path) -> list[Path]:
     """Bundle folders and U-Net files that may be the released model `name`, the surest first.
 
     Only what lies in a folder of that name is sure to be it; upstream's layout doesn't say which version it holds.
@@ -53,7 +53,7 @@ def find_vae(unet: Path, folder: Path, chosen: Path | None = None) -> tuple[Path
     """
     if chosen is not None:
         chosen = Path(chosen)
-        check_name(chosen)
+        check_path(chosen)
         if chosen.is_file():
             return None, chosen
         places = [chosen]
@@ -78,7 +78,7 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
     Raises ModelError saying where it goes.
     """
     if chosen is not None:
-        check_name(Path(chosen))
+        check_path(Path(chosen))
         if not Path(chosen).exists():
             raise ModelError(f"There is no Whisper model at {chosen}; give OpenAI's tiny.pt.")
         return Path(chosen)

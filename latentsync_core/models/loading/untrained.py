@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..checkpoints.tensors import fill
-from ..model import LatentSyncModel, chosen_device, chosen_dtype
+from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..unet.config import UNetConfig
 from ..unet.unet import UNet
 from ..vae import SD_VAE_CONFIG, DiffusersCodec
@@ -38,15 +38,17 @@ def untrained_model(
 
     `whisper` is "small" (30 audio tokens, 64 wide) or "tiny", the size that real models hear with (50 tokens, 384).
     """
-    where = chosen_device(device)
-    dtype = chosen_dtype(precision, where)
+    resolved_device = resolve_device(device)
+    dtype = resolve_dtype(precision, resolved_device)
     generator = torch.Generator("cpu").manual_seed(SEED)
     width, heads, blocks = WHISPER_SIZES[whisper]
     unet = UNet.from_config(UNetConfig(block_channels=CHANNELS, audio_width=width), operations, device="meta")
     codec = DiffusersCodec.from_config(SD_VAE_CONFIG | {"block_out_channels": list(CHANNELS)}, device="meta")
     for network in (unet, codec.vae):
-        drawn = {key: _draw(key, slot, generator) for key, slot in network.state_dict().items()}
-        fill(network, lambda drawn=drawn: drawn, NAME, where, dtype)
+        random_state = {
+            key: _random_weights(key, template, generator) for key, template in network.state_dict().items()
+        }
+        fill(network, lambda random_state=random_state: random_state, NAME, resolved_device, dtype)
     dims = {
         "n_mels": MEL_BANDS,
         "n_audio_ctx": SEGMENT_ROWS,
@@ -55,29 +57,29 @@ def untrained_model(
         "n_audio_layer": blocks,
     }
     shapes = _whisper_shapes(width, blocks)
-    state = {key: _draw(key, torch.empty(shape, device="meta"), generator) for key, shape in shapes.items()}
+    state = {key: _random_weights(key, torch.empty(shape, device="meta"), generator) for key, shape in shapes.items()}
     encoder = WhisperEncoder.from_openai({"dims": dims, "model_state_dict": state})
     facts = (NAME, SEED, whisper, resolution, dtype)
     return LatentSyncModel(
         name=NAME,
         unet=unet,
         codec=codec,
-        whisper=encoder.to(where),
+        whisper=encoder.to(resolved_device),
         resolution=resolution,
-        device=where,
+        device=resolved_device,
         dtype=dtype,
         digest=hashlib.sha256(" ".join(map(str, facts)).encode()).hexdigest(),
         demonstration=True,
     )
 
 
-def _draw(key: str, slot: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _random_weights(key: str, template: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Weights that keep a signal's size on its way through; norms start as no change, biases as nothing."""
-    if not slot.is_meta:
-        return slot  # a table that the class computes
-    if slot.ndim >= 2:
-        return torch.randn(slot.shape, generator=generator) / math.sqrt(math.prod(slot.shape[1:]))
-    return torch.ones(slot.shape) if key.endswith("weight") else torch.zeros(slot.shape)
+    if not template.is_meta:
+        return template  # a table that the class computes
+    if template.ndim >= 2:
+        return torch.randn(template.shape, generator=generator) / math.sqrt(math.prod(template.shape[1:]))
+    return torch.ones(template.shape) if key.endswith("weight") else torch.zeros(template.shape)
 
 
 def _whisper_shapes(width: int, blocks: int) -> dict[str, tuple[int, ...]]:

@@ -10,20 +10,20 @@ import torch
 
 from ...errors import ModelError, OptionError
 from ...progress import Progress
-from ..checkpoints.claims import built, check_unet, check_vae
-from ..checkpoints.settings_file import read_settings
-from ..checkpoints.tensors import OFFICIAL, check_fit, fill, read_tensors
-from ..model import PRECISIONS, LatentSyncModel, LoadOptions, chosen_device, chosen_dtype
-from ..names import check_name, shown
+from ..checkpoints.claims import build_or_raise, check_unet, check_vae
+from ..checkpoints.settings_file import read_json_object
+from ..checkpoints.tensors import DOWNLOAD_REMEDY, check_state_dict, fill, read_tensors
+from ..model import PRECISIONS, LatentSyncModel, LoadOptions, resolve_device, resolve_dtype
+from ..names import check_path, one_line
 from ..unet.config import UNetConfig
 from ..unet.offload import offload
 from ..unet.unet import UNet
-from ..vae import SD_VAE_CONFIG, DiffusersCodec, current_keys
+from ..vae import SD_VAE_CONFIG, DiffusersCodec, rename_legacy_keys
 from ..whisper.encoder import WhisperEncoder
-from .bundle import check_free, read_bundle, save_bundle
+from .bundle import check_bundle_target, read_bundle, save_bundle
 from .demonstration import NANO, NANO_FOLDER
-from .digests import checked_sha256, file_sha256, note_sha256, quick_digest
-from .models_folder import BUNDLE_FILE, UNET_FILE, find_vae, find_whisper, installed_places, models_folder
+from .digests import file_sha256, quick_digest, store_sha256, stored_sha256
+from .models_folder import BUNDLE_FILE, UNET_FILE, find_vae, find_whisper, installed_model_paths, models_folder
 from .registry import KNOWN_MODELS, KnownModel
 from .untrained import NAME as UNTRAINED
 from .untrained import RESOLUTION as UNTRAINED_RESOLUTION
@@ -35,8 +35,8 @@ REMEDY = (
     f"give {', '.join(KNOWN_MODELS)}, a bundle folder, a U-Net checkpoint, or {NANO} (the small demonstration model "
     "that is carried with the pack)"
 )
-AGAIN = "write the bundle again"
-UNFIT = "{} does not fit LatentSync's U-Net"
+REWRITE_REMEDY = "write the bundle again"
+MISMATCH_MESSAGE = "{} does not fit LatentSync's U-Net"
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def load_model(
     """
     options = options or LoadOptions()
     path = Path(spec)
-    check_name(path)
+    check_path(path)
     if str(spec) == UNTRAINED:
         return untrained_model(
             options.resolution or UNTRAINED_RESOLUTION,
@@ -75,12 +75,12 @@ def load_model(
         is_folder, is_file = path.is_dir(), path.is_file()
         is_bundle = is_folder and ((path / BUNDLE_FILE).is_file() or not (path / UNET_FILE).is_file())
     except OSError as problem:  # a name that is too long, or a folder that can't be looked into
-        raise ModelError(f"There is no model to be read at {shown(spec)} ({problem.strerror}); {REMEDY}.") from None
+        raise ModelError(f"There is no model to be read at {one_line(spec)} ({problem.strerror}); {REMEDY}.") from None
     if is_bundle:
         return _load_bundle(path, options, on_progress)
     if is_folder or is_file:
         return _load_checkpoint(path / UNET_FILE if is_folder else path, None, options, on_progress)
-    raise ModelError(f"There is no model called {shown(repr(str(spec)))} and no file or folder there; {REMEDY}.")
+    raise ModelError(f"There is no model called {one_line(repr(str(spec)))} and no file or folder there; {REMEDY}.")
 
 
 def convert(
@@ -97,7 +97,7 @@ def convert(
     """
     if precision not in PRECISIONS:
         raise OptionError(f"precision is {precision!r}; use {', '.join(PRECISIONS)}.")
-    check_free(Path(destination))
+    check_bundle_target(Path(destination))
     given = options or LoadOptions()
     on_cpu = LoadOptions(
         device="cpu",
@@ -112,11 +112,11 @@ def convert(
 
 def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
     folder = models_folder(options.models_folder)
-    for place in installed_places(known.name, folder):
+    for place in installed_model_paths(known.name, folder):
         if place.is_dir():
             return _load_bundle(place, options, on_progress)
         # In a folder of its name it is taken for what it should be; in upstream's it may be the other version.
-        if known.name in place.parts[-3:] or _recognise(place, on_progress) == known:
+        if known.name in place.parts[-3:] or _identify_release(place, on_progress) == known:
             return _load_checkpoint(place, known, options, on_progress)
     raise ModelError(
         f"{known.name} is not installed in {folder}; run `python -m latentsync_core download {known.name}`, or try out "
@@ -126,10 +126,10 @@ def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progre
 
 def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
     bundle = read_bundle(folder)
-    _refuse_other_resolution(bundle.name, bundle.resolution, options)
+    _check_resolution(bundle.name, bundle.resolution, options)
     what = f"{folder / BUNDLE_FILE}"
-    unet_config = built(lambda: UNetConfig.from_dict(bundle.unet), what, AGAIN)
-    check_unet(unet_config, read_tensors(bundle.weights("unet")), what, AGAIN)
+    unet_config = build_or_raise(lambda: UNetConfig.from_dict(bundle.unet), what, REWRITE_REMEDY)
+    check_unet(unet_config, read_tensors(bundle.weights("unet")), what, REWRITE_REMEDY)
     dims, state = bundle.whisper, read_tensors(bundle.weights("whisper"))
     return _assemble(
         name=bundle.name,
@@ -150,20 +150,20 @@ def _load_checkpoint(
 ) -> LatentSyncModel:
     tensors = read_tensors(path)
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    config = built(lambda: UNetConfig.from_shapes(shapes), str(path), OFFICIAL)
+    config = build_or_raise(lambda: UNetConfig.from_shapes(shapes), str(path), DOWNLOAD_REMEDY)
     if config is None:
-        first = ", ".join(map(shown, list(tensors)[:3]))
+        first = ", ".join(map(one_line, list(tensors)[:3]))
         raise ModelError(
             f"{path} is no LatentSync U-Net: it holds {len(tensors)} tensors, {first}, ...; give latentsync_unet.pt, "
             "or run `python -m latentsync_core download latentsync-1.6`."
         )
-    check_unet(config, tensors, str(path), OFFICIAL)
-    empty = built(lambda: UNet.from_config(config, device="meta").state_dict(), str(path), OFFICIAL)
-    check_fit(empty, tensors, UNFIT.format(path))
+    check_unet(config, tensors, str(path), DOWNLOAD_REMEDY)
+    empty = build_or_raise(lambda: UNet.from_config(config, device="meta").state_dict(), str(path), DOWNLOAD_REMEDY)
+    check_state_dict(empty, tensors, MISMATCH_MESSAGE.format(path))
     del tensors  # and with them the mapping of the file
-    known = known or _recognise(path, on_progress)
+    known = known or _identify_release(path, on_progress)
     if known:
-        _refuse_other_resolution(known.name, known.resolution, options)
+        _check_resolution(known.name, known.resolution, options)
     elif options.resolution is None:
         raise ModelError(
             f"{path} is a LatentSync U-Net, but neither 1.5's nor 1.6's own file, and its weights don't tell which; "
@@ -178,7 +178,7 @@ def _load_checkpoint(
         demonstration=False,
         unet_config=config,
         unet_file=path,
-        vae_config=read_settings(vae_config, "download it again") if vae_config else SD_VAE_CONFIG,
+        vae_config=read_json_object(vae_config, "download it again") if vae_config else SD_VAE_CONFIG,
         vae_file=vae_file,
         whisper=WhisperEncoder.from_pretrained(whisper_file),
         options=options,
@@ -199,19 +199,21 @@ def _assemble(
     options: LoadOptions,
     on_progress: Progress | None,
 ) -> LatentSyncModel:
-    device = chosen_device(options.device)
-    dtype = chosen_dtype(options.precision, device)
+    device = resolve_device(options.device)
+    dtype = resolve_dtype(options.precision, device)
     if whisper.width != unet_config.audio_width:
         raise ModelError(
             f"The Whisper model is {whisper.width} wide, but {unet_file} listens to one of {unet_config.audio_width}; "
             "give the one that it was trained with (384 is tiny, 768 small)."
         )
-    unet = built(
-        lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"), str(unet_file), OFFICIAL
+    unet = build_or_raise(
+        lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"),
+        str(unet_file),
+        DOWNLOAD_REMEDY,
     )
     what = f"The config of {vae_file}"
-    check_vae(vae_config, read_tensors(vae_file), what, OFFICIAL)
-    codec = built(lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, OFFICIAL)
+    check_vae(vae_config, read_tensors(vae_file), what, DOWNLOAD_REMEDY)
+    codec = build_or_raise(lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, DOWNLOAD_REMEDY)
     total = len(unet.state_dict()) + len(codec.vae.state_dict())
     done = 0
 
@@ -222,11 +224,11 @@ def _assemble(
             on_progress(done, total)
 
     offloaded = options.offload and device.type != "cpu"
-    home = torch.device("cpu") if offloaded else device
-    fill(unet, lambda: read_tensors(unet_file), UNFIT.format(unet_file), home, dtype, count)
+    weights_device = torch.device("cpu") if offloaded else device
+    fill(unet, lambda: read_tensors(unet_file), MISMATCH_MESSAGE.format(unet_file), weights_device, dtype, count)
     fill(
         codec.vae,
-        lambda: built(lambda: current_keys(read_tensors(vae_file)), str(vae_file), OFFICIAL),
+        lambda: build_or_raise(lambda: rename_legacy_keys(read_tensors(vae_file)), str(vae_file), DOWNLOAD_REMEDY),
         f"{vae_file} does not fit the VAE",
         device,
         dtype,
@@ -249,16 +251,16 @@ def _assemble(
     )
 
 
-def _recognise(path: Path, on_progress: Progress | None) -> KnownModel | None:
+def _identify_release(path: Path, on_progress: Progress | None) -> KnownModel | None:
     """The released model whose U-Net this very file is. Only a file of the right length is hashed, and only once."""
     size = path.stat().st_size
     candidates = [model for model in KNOWN_MODELS.values() if model.unet.size == size]
     if not candidates:
         return None
-    sha256 = checked_sha256(path)
+    sha256 = stored_sha256(path)
     if sha256 is None:
         sha256 = file_sha256(path, on_progress)
-        note_sha256(path, sha256)
+        store_sha256(path, sha256)
     for model in candidates:
         if model.unet.sha256 == sha256:
             return model
@@ -266,6 +268,6 @@ def _recognise(path: Path, on_progress: Progress | None) -> KnownModel | None:
     return None
 
 
-def _refuse_other_resolution(name: str, resolution: int, options: LoadOptions) -> None:
+def _check_resolution(name: str, resolution: int, options: LoadOptions) -> None:
     if options.resolution not in (None, resolution):
         raise OptionError(f"{name} works at {resolution} px, not at {options.resolution}; leave the resolution out.")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import Layers
+from .layers import LayerFactory
 
 NORM_EPS = 1e-6  # of the group norm before a transformer's projection
 
@@ -17,7 +17,7 @@ NORM_EPS = 1e-6  # of the group norm before a transformer's projection
 class Attention(nn.Module):
     """Multi-head attention from tokens (n, q, channels) to tokens (n, k, context_channels)."""
 
-    def __init__(self, layers: Layers, channels: int, context_channels: int, heads: int):
+    def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int):
         super().__init__()
         self.heads = heads
         self.to_q = layers.linear(channels, channels, bias=False)
@@ -34,10 +34,10 @@ class Attention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # n t channels -> n heads t d
 
 
-class GatedProjection(nn.Module):
+class GEGLU(nn.Module):
     """GEGLU (Shazeer 2020, https://arxiv.org/abs/2002.05202): half of the projection gates the other half."""
 
-    def __init__(self, layers: Layers, channels: int, inner: int):
+    def __init__(self, layers: LayerFactory, channels: int, inner: int):
         super().__init__()
         self.proj = layers.linear(channels, 2 * inner)
 
@@ -49,13 +49,11 @@ class GatedProjection(nn.Module):
 class FeedForward(nn.Module):
     """Two layers on each token by itself, four times as wide inside."""
 
-    def __init__(self, layers: Layers, channels: int):
+    def __init__(self, layers: LayerFactory, channels: int):
         super().__init__()
         # The middle entry is where training has its dropout; it keeps the place of the last layer's key.
         inner = 4 * channels
-        self.net = nn.ModuleList(
-            [GatedProjection(layers, channels, inner), nn.Identity(), layers.linear(inner, channels)]
-        )
+        self.net = nn.ModuleList([GEGLU(layers, channels, inner), nn.Identity(), layers.linear(inner, channels)])
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         for layer in self.net:
@@ -66,7 +64,7 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention among a frame's pixels, then from pixels to audio tokens, then the feed-forward layers."""
 
-    def __init__(self, layers: Layers, channels: int, context_channels: int, heads: int):
+    def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int):
         super().__init__()
         self.norm1 = layers.layer_norm(channels)
         self.attn1 = Attention(layers, channels, channels, heads)
@@ -85,7 +83,7 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Lets every pixel (n, channels, h, w) see its own frame and that frame's audio tokens (n, tokens, width)."""
 
-    def __init__(self, layers: Layers, channels: int, context_channels: int, heads: int, norm_groups: int):
+    def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int, norm_groups: int):
         super().__init__()
         self.norm = layers.group_norm(norm_groups, channels, NORM_EPS)
         self.proj_in = layers.conv(channels, channels, kernel=1)

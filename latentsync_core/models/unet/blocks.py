@@ -14,12 +14,12 @@ from torch import nn
 
 from .attention import SpatialTransformer
 from .config import UNetConfig
-from .layers import Layers
+from .layers import LayerFactory
 from .motion import MotionModule
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Conditioning:
     """What every block is told besides its picture."""
 
     time: torch.Tensor  # (b, 4 * first channels), embedded and activated
@@ -27,10 +27,10 @@ class Conditions:
     frames: int  # f
 
 
-class Resnet(nn.Module):
+class ResnetBlock(nn.Module):
     """Two convolutions around the time embedding, added to their input."""
 
-    def __init__(self, layers: Layers, inputs: int, outputs: int, config: UNetConfig):
+    def __init__(self, layers: LayerFactory, inputs: int, outputs: int, config: UNetConfig):
         super().__init__()
         self.norm1 = layers.group_norm(config.norm_groups, inputs, config.norm_eps)
         self.conv1 = layers.conv(inputs, outputs, kernel=3)
@@ -39,9 +39,9 @@ class Resnet(nn.Module):
         self.conv2 = layers.conv(outputs, outputs, kernel=3)
         self.conv_shortcut = layers.conv(inputs, outputs, kernel=1) if inputs != outputs else None
 
-    def forward(self, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        frames = conditions.frames
-        time = self.time_emb_proj(conditions.time).repeat_interleave(frames, dim=0)[:, :, None, None]
+    def forward(self, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        frames = conditioning.frames
+        time = self.time_emb_proj(conditioning.time).repeat_interleave(frames, dim=0)[:, :, None, None]
         inner = self.conv1(F.silu(norm_over_window(self.norm1, x, frames), inplace=True)) + time
         inner = self.conv2(F.silu(norm_over_window(self.norm2, inner, frames), inplace=True))
         return inner + (x if self.conv_shortcut is None else self.conv_shortcut(x))
@@ -50,7 +50,7 @@ class Resnet(nn.Module):
 class Downsample(nn.Module):
     """Halves height and width, rounding up."""
 
-    def __init__(self, layers: Layers, channels: int):
+    def __init__(self, layers: LayerFactory, channels: int):
         super().__init__()
         self.conv = layers.conv(channels, channels, kernel=3, stride=2)
 
@@ -61,7 +61,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Brings a picture to the size of the skip that it is to meet, about twice its own."""
 
-    def __init__(self, layers: Layers, channels: int):
+    def __init__(self, layers: LayerFactory, channels: int):
         super().__init__()
         self.conv = layers.conv(channels, channels, kernel=3)
 
@@ -73,11 +73,11 @@ class Level(nn.Module):
     """Residual convolutions, each followed by attention and motion where the level has them."""
 
     def __init__(
-        self, layers: Layers, widths: list[tuple[int, int]], attention: bool, motion: bool, config: UNetConfig
+        self, layers: LayerFactory, widths: list[tuple[int, int]], attention: bool, motion: bool, config: UNetConfig
     ):
         super().__init__()
         channels = widths[-1][1]
-        self.resnets = nn.ModuleList([Resnet(layers, inputs, outputs, config) for inputs, outputs in widths])
+        self.resnets = nn.ModuleList([ResnetBlock(layers, inputs, outputs, config) for inputs, outputs in widths])
         if attention:
             sizes = (channels, config.audio_width, config.heads, config.norm_groups)
             self.attentions = nn.ModuleList([SpatialTransformer(layers, *sizes) for _ in widths])
@@ -85,31 +85,31 @@ class Level(nn.Module):
             self.motion_modules = nn.ModuleList([MotionModule(layers, channels, config.motion) for _ in widths])
         self.has_attention, self.has_motion = attention, motion
 
-    def step(self, index: int, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    def step(self, index: int, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """The `index`-th residual convolution and what follows it."""
-        x = self.resnets[index](x, conditions)
+        x = self.resnets[index](x, conditioning)
         if self.has_attention:
-            x = self.attentions[index](x, conditions.audio)
+            x = self.attentions[index](x, conditioning.audio)
         if self.has_motion:
-            x = self.motion_modules[index](x, conditions.frames)
+            x = self.motion_modules[index](x, conditioning.frames)
         return x
 
 
 class DownBlock(Level):
     """A level on the way down; gives every picture that the way up will want again, the last one going on down."""
 
-    def __init__(self, layers: Layers, inputs: int, level: int, config: UNetConfig):
+    def __init__(self, layers: LayerFactory, inputs: int, level: int, config: UNetConfig):
         outputs = config.block_channels[level]
         widths = [(inputs, outputs)] + [(outputs, outputs)] * (config.resnets_per_block - 1)
-        motion = config.motion_on_the_way_down and config.motion_levels[level]
+        motion = config.motion_in_down_blocks and config.motion_levels[level]
         super().__init__(layers, widths, config.down_attention[level], motion, config)
         last = level == len(config.block_channels) - 1
         self.downsamplers = None if last else nn.ModuleList([Downsample(layers, outputs)])
 
-    def forward(self, x: torch.Tensor, conditions: Conditions) -> list[torch.Tensor]:
+    def forward(self, x: torch.Tensor, conditioning: Conditioning) -> list[torch.Tensor]:
         skips = []
         for index in range(len(self.resnets)):
-            x = self.step(index, x, conditions)
+            x = self.step(index, x, conditioning)
             skips.append(x)
         if self.downsamplers is not None:
             skips.append(self.downsamplers[0](x))
@@ -119,23 +119,23 @@ class DownBlock(Level):
 class MidBlock(nn.Module):
     """The smallest pictures: convolution, attention, convolution; no motion."""
 
-    def __init__(self, layers: Layers, config: UNetConfig):
+    def __init__(self, layers: LayerFactory, config: UNetConfig):
         super().__init__()
         channels = config.block_channels[-1]
         sizes = (channels, config.audio_width, config.heads, config.norm_groups)
         self.attentions = nn.ModuleList([SpatialTransformer(layers, *sizes)])
-        self.resnets = nn.ModuleList([Resnet(layers, channels, channels, config) for _ in range(2)])
+        self.resnets = nn.ModuleList([ResnetBlock(layers, channels, channels, config) for _ in range(2)])
 
-    def forward(self, x: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        x = self.resnets[0](x, conditions)
-        x = self.attentions[0](x, conditions.audio)
-        return self.resnets[1](x, conditions)
+    def forward(self, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        x = self.resnets[0](x, conditioning)
+        x = self.attentions[0](x, conditioning.audio)
+        return self.resnets[1](x, conditioning)
 
 
 class UpBlock(Level):
     """A level on the way up; each step takes the latest skip off the list, so that its memory is free again."""
 
-    def __init__(self, layers: Layers, inputs: int, skips: list[int], step: int, config: UNetConfig):
+    def __init__(self, layers: LayerFactory, inputs: int, skips: list[int], step: int, config: UNetConfig):
         outputs = config.block_channels[-1 - step]
         below = [inputs] + [outputs] * (len(skips) - 1)
         widths = [(width + skip, outputs) for width, skip in zip(below, skips, strict=True)]
@@ -143,9 +143,9 @@ class UpBlock(Level):
         last = step == len(config.block_channels) - 1
         self.upsamplers = None if last else nn.ModuleList([Upsample(layers, outputs)])
 
-    def forward(self, x: torch.Tensor, skips: list[torch.Tensor], conditions: Conditions) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, skips: list[torch.Tensor], conditioning: Conditioning) -> torch.Tensor:
         for index in range(len(self.resnets)):
-            x = self.step(index, torch.cat([x, skips.pop()], dim=1), conditions)
+            x = self.step(index, torch.cat([x, skips.pop()], dim=1), conditioning)
         return x if self.upsamplers is None else self.upsamplers[0](x, skips[-1].shape[2:])
 
 

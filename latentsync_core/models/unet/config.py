@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ModelError
-from ..names import shown
+from ..names import one_line
 
 ATTENTION_BY_BLOCK_TYPE = {
     "CrossAttnDownBlock3D": True,
@@ -17,7 +17,7 @@ ATTENTION_BY_BLOCK_TYPE = {
 }
 
 # Keys that upstream's configs carry with one value only; another value would mean another network.
-FIXED = {
+FIXED_SETTINGS = {
     "act_fn": "silu",
     "add_audio_layer": True,
     "center_input_sample": False,
@@ -32,17 +32,17 @@ FIXED = {
 }
 FIXED_MOTION = {"temporal_attention_dim_div": 1}
 
-FREE = (
+VARIABLE_KEYS = (
     "in_channels", "out_channels", "block_out_channels", "layers_per_block", "cross_attention_dim",
     "attention_head_dim", "norm_num_groups", "norm_eps", "down_block_types", "up_block_types",
 )  # fmt: skip
-MOTION = ("use_motion_module", "motion_module_resolutions", "motion_module_decoder_only", "motion_module_kwargs")
-FREE_MOTION = (
+MOTION_KEYS = ("use_motion_module", "motion_module_resolutions", "motion_module_decoder_only", "motion_module_kwargs")
+VARIABLE_MOTION_KEYS = (
     "num_attention_heads", "num_transformer_block", "attention_block_types", "temporal_position_encoding",
     "temporal_position_encoding_max_len",
 )  # fmt: skip
-IGNORED = ("sample_size",)  # the size trained at; the network takes any
-IGNORED_MOTION = ("zero_initialize",)  # how training starts
+IGNORED_KEYS = ("sample_size",)  # the size trained at; the network takes any
+IGNORED_MOTION_KEYS = ("zero_initialize",)  # how training starts
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class UNetConfig:
     up_attention: tuple[bool, ...] = (False, True, True, True)
     motion: MotionConfig | None = MotionConfig()
     motion_levels: tuple[bool, ...] = (True, True, True, True)  # from the largest pictures to the smallest
-    motion_on_the_way_down: bool = True
+    motion_in_down_blocks: bool = True
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> UNetConfig:
@@ -80,13 +80,15 @@ class UNetConfig:
         Raises ModelError naming an unknown or missing key, or a value that this network can't follow.
         """
         use_motion = config.get("use_motion_module") is True
-        _check(config, "", FREE + (MOTION if use_motion else ()), FIXED, MOTION + IGNORED)
+        _check(
+            config, "", VARIABLE_KEYS + (MOTION_KEYS if use_motion else ()), FIXED_SETTINGS, MOTION_KEYS + IGNORED_KEYS
+        )
         levels = len(config["block_out_channels"])
         down = _attention(config, "down_block_types", levels)
         up = _attention(config, "up_block_types", levels)
         motion = _motion(config["motion_module_kwargs"]) if use_motion else None
         motion_levels = (use_motion and 2**level in config["motion_module_resolutions"] for level in range(levels))
-        made = cls(
+        result = cls(
             in_channels=config["in_channels"],
             out_channels=config["out_channels"],
             block_channels=tuple(config["block_out_channels"]),
@@ -99,10 +101,10 @@ class UNetConfig:
             up_attention=up,
             motion=motion,
             motion_levels=tuple(motion_levels),
-            motion_on_the_way_down=use_motion and not config["motion_module_decoder_only"],
+            motion_in_down_blocks=use_motion and not config["motion_module_decoder_only"],
         )
-        made._check_sizes()
-        return made
+        result._check_sizes()
+        return result
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> UNetConfig | None:
@@ -120,7 +122,7 @@ class UNetConfig:
             return None
         attended = [shape[-1] for key, shape in shapes.items() if key.endswith(".attn2.to_k.weight")]
         tables = [shape[1] for key, shape in shapes.items() if key.endswith(".pos_encoder.pe") and len(shape) == 3]
-        made = cls(
+        result = cls(
             block_channels=tuple(shapes[f"down_blocks.{level}.resnets.0.conv1.weight"][0] for level in levels),
             resnets_per_block=sum(f"down_blocks.0.resnets.{index}.conv1.weight" in shapes for index in range(16)),
             audio_width=attended[0] if attended else cls.audio_width,
@@ -128,14 +130,14 @@ class UNetConfig:
             up_attention=tuple(has(f"up_blocks.{level}.attentions.") for level in levels),
             motion=MotionConfig(positions=tables[0] if tables else 0) if has(".motion_modules.") else None,
             motion_levels=tuple(has(f"up_blocks.{level}.motion_modules.") for level in reversed(levels)),
-            motion_on_the_way_down=has("down_blocks.0.motion_modules."),
+            motion_in_down_blocks=has("down_blocks.0.motion_modules."),
         )
-        made._check_sizes()
-        return made
+        result._check_sizes()
+        return result
 
     def to_dict(self) -> dict[str, Any]:
         """The same config as `from_dict` reads it."""
-        config = FIXED | {
+        config = FIXED_SETTINGS | {
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
             "block_out_channels": list(self.block_channels),
@@ -150,7 +152,7 @@ class UNetConfig:
         }
         if self.motion is not None:
             config["motion_module_resolutions"] = [2**level for level, on in enumerate(self.motion_levels) if on]
-            config["motion_module_decoder_only"] = not self.motion_on_the_way_down
+            config["motion_module_decoder_only"] = not self.motion_in_down_blocks
             config["motion_module_kwargs"] = FIXED_MOTION | {
                 "num_attention_heads": self.motion.heads,
                 "num_transformer_block": self.motion.blocks,
@@ -174,7 +176,7 @@ class UNetConfig:
 
 
 def _motion(kwargs: Mapping[str, Any]) -> MotionConfig:
-    _check(kwargs, "motion_module_kwargs.", FREE_MOTION, FIXED_MOTION, IGNORED_MOTION)
+    _check(kwargs, "motion_module_kwargs.", VARIABLE_MOTION_KEYS, FIXED_MOTION, IGNORED_MOTION_KEYS)
     kinds = kwargs["attention_block_types"]
     for kind in kinds:
         if kind != "Temporal_Self":
@@ -203,7 +205,7 @@ def _check(config: Mapping, path: str, needed: tuple[str, ...], fixed: Mapping, 
     for key in config:
         if key not in needed and key not in fixed and key not in optional:
             raise ModelError(
-                f"The U-Net's config has an unknown key, {path}{shown(key)}; remove it or use a newer version."
+                f"The U-Net's config has an unknown key, {path}{one_line(key)}; remove it or use a newer version."
             )
     for key in needed:
         if key not in config:
@@ -211,5 +213,5 @@ def _check(config: Mapping, path: str, needed: tuple[str, ...], fixed: Mapping, 
     for key, value in fixed.items():
         if config.get(key, value) != value:
             raise ModelError(
-                f"The U-Net's config sets {path}{key} to {shown(repr(config[key]))}; only {value!r} is supported."
+                f"The U-Net's config sets {path}{key} to {one_line(repr(config[key]))}; only {value!r} is supported."
             )

@@ -10,7 +10,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerFactory:
     """Makes layers out of `operations`: any object with Linear, Conv2d, GroupNorm and LayerNorm that take torch.nn's
     arguments, dtype and device included. ComfyUI hands in layers that cast when used; the default is torch.nn."""
 

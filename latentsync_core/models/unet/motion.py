@@ -10,12 +10,12 @@ from torch import nn
 from ...errors import ModelError
 from .attention import NORM_EPS, Attention, FeedForward
 from .config import MotionConfig
-from .layers import Layers
+from .layers import LayerFactory
 
 NORM_GROUPS = 32  # of the temporal transformer, whatever the rest of the network uses
 
 
-class PositionTable(nn.Module):
+class PositionalEncoding(nn.Module):
     """Adds to each frame's tokens (n, f, channels) the sinusoid of its place in the window; f may be up to `length`."""
 
     def __init__(self, channels: int, length: int):
@@ -32,19 +32,19 @@ class PositionTable(nn.Module):
 class TemporalAttention(Attention):
     """Attention among the frames of one pixel, each knowing its place in the window."""
 
-    def __init__(self, layers: Layers, channels: int, motion: MotionConfig):
+    def __init__(self, layers: LayerFactory, channels: int, motion: MotionConfig):
         super().__init__(layers, channels, channels, motion.heads)
-        self.pos_encoder = PositionTable(channels, motion.positions) if motion.positions else nn.Identity()
+        self.pos_encoder = PositionalEncoding(channels, motion.positions) if motion.positions else nn.Identity()
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        placed = self.pos_encoder(tokens)
-        return super().forward(placed, placed)
+        positioned = self.pos_encoder(tokens)
+        return super().forward(positioned, positioned)
 
 
 class TemporalBlock(nn.Module):
     """Several attentions along time, then the feed-forward layers, on tokens (n, f, channels)."""
 
-    def __init__(self, layers: Layers, channels: int, motion: MotionConfig):
+    def __init__(self, layers: LayerFactory, channels: int, motion: MotionConfig):
         super().__init__()
         count = range(motion.attentions)
         self.attention_blocks = nn.ModuleList([TemporalAttention(layers, channels, motion) for _ in count])
@@ -61,7 +61,7 @@ class TemporalBlock(nn.Module):
 class TemporalTransformer(nn.Module):
     """Lets every pixel of x (b*f, channels, h, w), frames innermost, see itself in the window's other frames."""
 
-    def __init__(self, layers: Layers, channels: int, motion: MotionConfig):
+    def __init__(self, layers: LayerFactory, channels: int, motion: MotionConfig):
         super().__init__()
         self.norm = layers.group_norm(NORM_GROUPS, channels, NORM_EPS)  # each frame by itself
         self.proj_in = layers.linear(channels, channels)
@@ -81,7 +81,7 @@ class TemporalTransformer(nn.Module):
 class MotionModule(nn.Module):
     """A temporal transformer under the name that checkpoints give it."""
 
-    def __init__(self, layers: Layers, channels: int, motion: MotionConfig):
+    def __init__(self, layers: LayerFactory, channels: int, motion: MotionConfig):
         super().__init__()
         self.temporal_transformer = TemporalTransformer(layers, channels, motion)
 

@@ -6,13 +6,13 @@ import torch
 
 from ...required_packages import importing
 from .attention import SpatialTransformer
-from .blocks import Downsample, Resnet, Upsample
+from .blocks import Downsample, ResnetBlock, Upsample
 from .motion import MotionModule
 from .unet import UNet
 
 # The smallest modules that hold nearly all weights and are called with tensors only. Whole levels won't do: their list
 # of skips must stay the caller's own, and accelerate hands a copy of it on.
-TRAVELLERS = (Resnet, SpatialTransformer, MotionModule, Downsample, Upsample)
+OFFLOADED_MODULES = (ResnetBlock, SpatialTransformer, MotionModule, Downsample, Upsample)
 
 
 def offload(unet: UNet, device: torch.device) -> UNet:
@@ -26,6 +26,6 @@ def offload(unet: UNet, device: torch.device) -> UNet:
     for layer in (unet.conv_in, unet.time_embedding, unet.conv_norm_out, unet.conv_out):
         layer.to(device)
     for module in list(unet.modules()):
-        if isinstance(module, TRAVELLERS):
+        if isinstance(module, OFFLOADED_MODULES):
             cpu_offload(module, execution_device=device, offload_buffers=True)
     return unet

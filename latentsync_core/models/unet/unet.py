@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...errors import ModelError
-from .blocks import Conditions, DownBlock, MidBlock, UpBlock, norm_over_window
+from .blocks import Conditioning, DownBlock, MidBlock, UpBlock, norm_over_window
 from .config import UNetConfig
-from .layers import Layers
+from .layers import LayerFactory
 
-LONGEST_PERIOD = 10000  # of the slowest time sinusoid, in steps over 2 pi
+MAX_PERIOD = 10000  # of the slowest time sinusoid, in steps over 2 pi
 
 
 class TimeEmbedding(nn.Module):
     """Two layers from a step's sinusoids (b, channels) to the embedding (b, 4 * channels)."""
 
-    def __init__(self, layers: Layers, channels: int):
+    def __init__(self, layers: LayerFactory, channels: int):
         super().__init__()
         self.linear_1 = layers.linear(channels, 4 * channels)
         self.linear_2 = layers.linear(4 * channels, 4 * channels)
@@ -38,7 +38,7 @@ class TimeEmbedding(nn.Module):
 class UNet(nn.Module):
     """Predicts the noise in a window of latents. Build it with `from_config`; inputs decide the computing dtype."""
 
-    def __init__(self, config: UNetConfig, layers: Layers):
+    def __init__(self, config: UNetConfig, layers: LayerFactory):
         super().__init__()
         self.config = config
         channels = config.block_channels
@@ -72,12 +72,13 @@ class UNet(nn.Module):
     ) -> UNet:
         """Builds the network of an upstream config's `model` section.
 
-        `operations` brings the layer classes (see `Layers`). With device "meta" no weight takes memory until one is
-        assigned; the position tables are real on every device. Raises ModelError for a config that can't be followed.
+        `operations` brings the layer classes (see `LayerFactory`). With device "meta" no weight takes memory until
+        one is assigned; the position tables are real on every device. Raises ModelError for a config that can't be
+        followed.
         """
         if not isinstance(config, UNetConfig):
             config = UNetConfig.from_dict(config)
-        return cls(config, Layers(operations, dtype, device))
+        return cls(config, LayerFactory(operations, dtype, device))
 
     def forward(
         self, sample: torch.Tensor, timestep: torch.Tensor | float, encoder_hidden_states: torch.Tensor
@@ -91,20 +92,20 @@ class UNet(nn.Module):
         audio = encoder_hidden_states.flatten(0, 1) if encoder_hidden_states.ndim == 4 else encoder_hidden_states
         self._check_shapes(sample, audio)
         batch, _, frames, height, width = sample.shape
-        steps = step_sinusoids(timestep, self.config.block_channels[0], sample)
+        steps = timestep_embedding(timestep, self.config.block_channels[0], sample)
         if len(steps) not in (1, batch):
             raise ModelError(f"The U-Net got {len(steps)} timesteps for {batch} windows; give one, or one for each.")
         time = self.time_embedding(steps.expand(batch, -1))
-        conditions = Conditions(F.silu(time), audio.to(sample), frames)
+        conditioning = Conditioning(F.silu(time), audio.to(sample), frames)
 
         x = sample.permute(0, 2, 3, 4, 1).reshape(-1, height, width, sample.shape[1])  # b c f h w -> (b f) h w c
         x = self.conv_in(x.permute(0, 3, 1, 2))  # -> (b f) c h w
         skips = [x]
         for block in self.down_blocks:
-            skips += block(skips[-1], conditions)
-        x = self.mid_block(skips[-1], conditions)
+            skips += block(skips[-1], conditioning)
+        x = self.mid_block(skips[-1], conditioning)
         for block in self.up_blocks:
-            x = block(x, skips, conditions)
+            x = block(x, skips, conditioning)
         x = self.conv_out(F.silu(norm_over_window(self.conv_norm_out, x, frames), inplace=True))
         return x.unflatten(0, (batch, frames)).transpose(1, 2)  # (b f) c h w -> b c f h w
 
@@ -122,9 +123,9 @@ class UNet(nn.Module):
             )
 
 
-def step_sinusoids(timestep: torch.Tensor | float, channels: int, like: torch.Tensor) -> torch.Tensor:
+def timestep_embedding(timestep: torch.Tensor | float, channels: int, like: torch.Tensor) -> torch.Tensor:
     """(1 or b, channels) cosines, then sines, of the diffusion steps, computed in float32 and given as `like` is."""
     steps = torch.as_tensor(timestep, dtype=torch.float32, device=like.device).reshape(-1, 1)
     half = channels // 2
-    rates = torch.exp(torch.arange(half, device=like.device) * (-math.log(LONGEST_PERIOD) / half))
+    rates = torch.exp(torch.arange(half, device=like.device) * (-math.log(MAX_PERIOD) / half))
     return torch.cat([(steps * rates).cos(), (steps * rates).sin()], dim=1).to(like.dtype)

@@ -11,12 +11,12 @@ import torch
 
 from ...errors import ModelError
 from ...required_packages import importing
-from ..checkpoints.claims import built, check_whisper
-from ..checkpoints.settings_file import read_settings
-from ..checkpoints.tensors import is_plain, read_tensors
+from ..checkpoints.claims import build_or_raise, check_whisper
+from ..checkpoints.settings_file import read_json_object
+from ..checkpoints.tensors import is_dense_tensor_entry, read_tensors
 from ..checkpoints.weights_file import read_content
-from ..names import shown
-from .log_mel import normalised_mel, scan
+from ..names import one_line
+from .log_mel import measure_peak, normalised_mel
 
 REMEDY = "give OpenAI's own tiny.pt or small.pt"
 ROWS_PER_SECOND = 50  # of the features: the second convolution halves the 100 mel frames a second
@@ -71,14 +71,14 @@ class WhisperEncoder(torch.nn.Module):
         """
         missing = [part for part in ("dims", "model_state_dict") if not isinstance(checkpoint.get(part), Mapping)]
         if missing:
-            held = ", ".join(repr(shown(key)) for key in list(checkpoint)[:5] if isinstance(key, str)) or "nothing"
+            held = ", ".join(repr(one_line(key)) for key in list(checkpoint)[:5] if isinstance(key, str)) or "nothing"
             raise ModelError(
                 f"The Whisper checkpoint has no {' and no '.join(map(repr, missing))} (it holds {held}); {REMEDY}."
             )
-        if not all(map(is_plain, checkpoint["model_state_dict"].items())):
+        if not all(map(is_dense_tensor_entry, checkpoint["model_state_dict"].items())):
             raise ModelError(f"The Whisper checkpoint holds other things than named arrays of numbers; {REMEDY}.")
         state = {
-            _hugging_face_name(key.removeprefix("encoder.")): tensor
+            _hugging_face_key(key.removeprefix("encoder.")): tensor
             for key, tensor in checkpoint["model_state_dict"].items()
             if key.startswith("encoder.")
         }
@@ -112,11 +112,11 @@ class WhisperEncoder(torch.nn.Module):
 
         # What enters a layer is what the one before it gave; what enters the final norm is the last block's output.
         # This holds in every transformers version, unlike what `output_hidden_states` calls the last state.
-        def keep(_module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
+        def record_state(_module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
             states.append(args[0] if args else kwargs["hidden_states"])
 
         hooks = [
-            layer.register_forward_pre_hook(keep, with_kwargs=True)
+            layer.register_forward_pre_hook(record_state, with_kwargs=True)
             for layer in (*self.encoder.layers, self.encoder.layer_norm)
         ]
         try:
@@ -139,7 +139,7 @@ class WhisperEncoder(torch.nn.Module):
         Raises:
             AudioError: fewer than 201 samples.
         """
-        peak, _ = scan([waveform], self.n_mels)
+        peak, _ = measure_peak([waveform], self.n_mels)
         pieces = list(self.segments([waveform], peak))
         return torch.cat(pieces) if pieces else torch.empty(0, self.levels, self.width, dtype=self.dtype)
 
@@ -148,9 +148,9 @@ class WhisperEncoder(torch.nn.Module):
 
         Args:
             blocks: the recording in (n,) float32 pieces at 16 kHz.
-            peak: its loudest log10 mel power, from `log_mel.scan`.
+            peak: its loudest log10 mel power, from `log_mel.measure_peak`.
         """
-        for mel in _regroup(normalised_mel(blocks, peak, self.n_mels), 2 * self.context):
+        for mel in _rechunk(normalised_mel(blocks, peak, self.n_mels), 2 * self.context):
             frames = mel.shape[1]
             # The reference pads the normalised spectrogram with 0.0, which is not what silence would give.
             padded = torch.nn.functional.pad(mel, (0, 2 * self.context - frames))
@@ -187,8 +187,8 @@ class WhisperEncoder(torch.nn.Module):
             with torch.device("meta"):  # no second copy of the weights, and no time spent drawing random ones
                 return Encoder(config)
 
-        encoder = built(build, what, REMEDY)
-        _check_fit(encoder.state_dict(), state, what)
+        encoder = build_or_raise(build, what, REMEDY)
+        _check_state_dict(encoder.state_dict(), state, what)
         state = {key: tensor.detach().to("cpu", torch.float32, copy=True).contiguous() for key, tensor in state.items()}
         encoder.load_state_dict(state, strict=True, assign=True)
         return cls(encoder, _digest(state))
@@ -208,7 +208,7 @@ def _read_hugging_face(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
     for file in (config_file, weights_file):
         if not file.is_file():
             raise ModelError(f"The folder {folder} has no {file.name}: give one in Hugging Face's Whisper layout.")
-    config = read_settings(config_file, "download it again")
+    config = read_json_object(config_file, "download it again")
     tensors = read_tensors(weights_file, "download it again")
     prefix = next((p for p in HUGGING_FACE_PREFIXES if f"{p}conv1.weight" in tensors), "")
     state = {
@@ -216,10 +216,12 @@ def _read_hugging_face(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
         for key, tensor in tensors.items()
         if key.startswith(prefix) and not key.startswith("decoder.")
     }
-    return {ours: config.get(theirs) for theirs, ours in HUGGING_FACE_DIMS.items()}, state
+    return {
+        openai_key: config.get(hugging_face_key) for hugging_face_key, openai_key in HUGGING_FACE_DIMS.items()
+    }, state
 
 
-def _hugging_face_name(key: str) -> str:
+def _hugging_face_key(key: str) -> str:
     """Hugging Face's name of an encoder tensor, from OpenAI's; an unknown one stays, to be reported as unexpected."""
     if key == "positional_embedding":
         return "embed_positions.weight"
@@ -235,23 +237,25 @@ def _dimension(dims: Mapping, name: str, what: str) -> int:
     value = dims.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ModelError(
-            f"{what} gives {shown(repr(value))} for {name}, not a whole number above 0: it is no Whisper model."
+            f"{what} gives {one_line(repr(value))} for {name}, not a whole number above 0: it is no Whisper model."
         )
     return value
 
 
-def _check_fit(expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], what: str) -> None:
+def _check_state_dict(expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], what: str) -> None:
     """Raises ModelError, naming the first few tensors that are missing, unexpected or of another shape."""
-    faults = [f"{key} is missing" for key in expected if key not in state]
-    faults += [f"{key} is not known" for key in state if key not in expected]
-    faults += [
+    mismatches = [f"{key} is missing" for key in expected if key not in state]
+    mismatches += [f"{key} is not known" for key in state if key not in expected]
+    mismatches += [
         f"{key} has shape {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
         for key, tensor in expected.items()
         if key in state and state[key].shape != tensor.shape
     ]
-    faults += [f"{key} is of {tensor.dtype}" for key, tensor in state.items() if not tensor.is_floating_point()]
-    if faults:
-        named = "; ".join(map(shown, faults[:3])) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+    mismatches += [f"{key} is of {tensor.dtype}" for key, tensor in state.items() if not tensor.is_floating_point()]
+    if mismatches:
+        named = "; ".join(map(one_line, mismatches[:3])) + (
+            f"; and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
+        )
         raise ModelError(f"{what} does not fit a Whisper encoder ({named}): give an unchanged tiny or small model.")
 
 
@@ -263,7 +267,7 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def _regroup(pieces: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+def _rechunk(pieces: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
     """Cuts (n_mels, n) pieces anew into (n_mels, size) ones; the last is what is left."""
     held = None
     for piece in pieces:

@@ -1,7 +1,7 @@
 """Whisper's log-mel spectrogram, computed block by block so that a recording of any length fits.
 
 As in openai/whisper: 25 ms windows every 10 ms, the power on the Slaney mel scale, its logarithm cut off 80 dB under
-the loudest value of the whole recording. That one value is why a recording is read twice: `scan` finds it,
+the loudest value of the whole recording. That one value is why a recording is read twice: `measure_peak` finds it,
 `normalised_mel` uses it.
 """
 
@@ -17,10 +17,10 @@ import torch
 from ...errors import AudioError
 
 SAMPLE_RATE = 16000  # Hz, the only rate Whisper knows
-WINDOW = 400  # samples, 25 ms
-HOP = 160  # samples, 10 ms: 100 mel frames a second
-FLOOR = 1e-10  # power under which the logarithm stops falling
-RANGE = 8.0  # decades of power kept under the recording's loudest value
+N_FFT = 400  # samples, 25 ms
+HOP_LENGTH = 160  # samples, 10 ms: 100 mel frames a second
+MIN_POWER = 1e-10  # power under which the logarithm stops falling
+DYNAMIC_RANGE = 8.0  # decades of power kept under the recording's loudest value
 LINEAR_HZ_PER_MEL = 200 / 3  # Slaney's scale: linear up to the knee,
 KNEE_HZ = 1000.0
 LOG_STEP = math.log(6.4) / 27  # and above it 27 mels for a factor of 6.4 in frequency
@@ -39,11 +39,11 @@ def log_mel(waveform: torch.Tensor, n_mels: int = 80) -> torch.Tensor:
     Raises:
         AudioError: fewer than 201 samples, too few to reflect at the edges.
     """
-    peak, _ = scan([waveform], n_mels)
+    peak, _ = measure_peak([waveform], n_mels)
     return torch.cat(list(normalised_mel([waveform], peak, n_mels)), dim=1)
 
 
-def scan(blocks: Iterable[torch.Tensor], n_mels: int = 80) -> tuple[float, int]:
+def measure_peak(blocks: Iterable[torch.Tensor], n_mels: int = 80) -> tuple[float, int]:
     """The recording's loudest log10 mel power and its number of mel frames, from (n,) float32 blocks at 16 kHz."""
     peak, frames = -math.inf, 0
     for mel in _log10_mel(blocks, n_mels):
@@ -55,19 +55,19 @@ def scan(blocks: Iterable[torch.Tensor], n_mels: int = 80) -> tuple[float, int]:
 def normalised_mel(blocks: Iterable[torch.Tensor], peak: float, n_mels: int = 80) -> Iterator[torch.Tensor]:
     """Yields the normalised spectrogram in pieces (n_mels, n) float32, n as the blocks happen to give."""
     for mel in _log10_mel(blocks, n_mels):
-        yield (mel.clamp(min=peak - RANGE) + 4.0) / 4.0
+        yield (mel.clamp(min=peak - DYNAMIC_RANGE) + 4.0) / 4.0
 
 
 @functools.cache
 def mel_filters(n_mels: int) -> torch.Tensor:
     """Whisper's filters (n_mels, 201) float32 over 0 to 8 kHz."""
-    return slaney_filters(n_mels, WINDOW, 0.0, SAMPLE_RATE / 2)
+    return slaney_filters(n_mels, N_FFT, 0.0, SAMPLE_RATE / 2)
 
 
-def slaney_filters(n_mels: int, window: int, lowest: float, highest: float) -> torch.Tensor:
-    """Slaney's triangular filters (n_mels, window // 2 + 1) float32 from `lowest` to `highest` Hz, over the spectrum of
+def slaney_filters(n_mels: int, window: int, min_hz: float, max_hz: float) -> torch.Tensor:
+    """Slaney's triangular filters (n_mels, window // 2 + 1) float32 from `min_hz` to `max_hz` Hz, over the spectrum of
     `window` samples at 16 kHz; each has area 1 in Hz (up to rounding)."""
-    corners = _mel_to_hz(np.linspace(_hz_to_mel(lowest), _hz_to_mel(highest), n_mels + 2))  # Hz
+    corners = _mel_to_hz(np.linspace(_hz_to_mel(min_hz), _hz_to_mel(max_hz), n_mels + 2))  # Hz
     bins = np.linspace(0.0, SAMPLE_RATE / 2, window // 2 + 1)  # Hz
     left, centre, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
@@ -81,30 +81,30 @@ def _log10_mel(blocks: Iterable[torch.Tensor], n_mels: int) -> Iterator[torch.Te
     After every transform 240 to 399 samples are held for the next frame: enough, too, for the mirror at the end, which
     needs 201. The very last frame is dropped, as Whisper does.
     """
-    half, filters, hann = WINDOW // 2, mel_filters(n_mels), torch.hann_window(WINDOW)
-    held, opened = torch.zeros(0), False
+    half, filters, hann = N_FFT // 2, mel_filters(n_mels), torch.hann_window(N_FFT)
+    buffered, opened = torch.zeros(0), False
     for block in blocks:
-        held = torch.cat([held, block])
-        if not opened and len(held) > half:
-            held, opened = torch.cat([held[1 : half + 1].flip(0), held]), True
-        if opened and len(held) >= WINDOW:
-            mel, held = _transform(held, filters, hann)
+        buffered = torch.cat([buffered, block])
+        if not opened and len(buffered) > half:
+            buffered, opened = torch.cat([buffered[1 : half + 1].flip(0), buffered]), True
+        if opened and len(buffered) >= N_FFT:
+            mel, buffered = _transform(buffered, filters, hann)
             yield mel
     if not opened:
         raise AudioError(
-            f"The sound has {len(held)} samples at 16 kHz, fewer than the {half + 1} that a spectrum needs: "
+            f"The sound has {len(buffered)} samples at 16 kHz, fewer than the {half + 1} that a spectrum needs: "
             "give a longer recording or append silence."
         )
-    mel, _ = _transform(torch.cat([held, held[-half - 1 : -1].flip(0)]), filters, hann)
+    mel, _ = _transform(torch.cat([buffered, buffered[-half - 1 : -1].flip(0)]), filters, hann)
     if mel.shape[1] > 1:
         yield mel[:, :-1]
 
 
 def _transform(samples: torch.Tensor, filters: torch.Tensor, hann: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The log10 mel power of every whole window in `samples`, and the samples that the next window begins with."""
-    spectrum = torch.stft(samples, WINDOW, HOP, window=hann, center=False, return_complex=True)  # (201, n)
+    spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=hann, center=False, return_complex=True)  # (201, n)
     mel = filters @ spectrum.abs().square()
-    return mel.clamp(min=FLOOR).log10(), samples[spectrum.shape[1] * HOP :]
+    return mel.clamp(min=MIN_POWER).log10(), samples[spectrum.shape[1] * HOP_LENGTH :]
 
 
 def _hz_to_mel(hz: float) -> float:

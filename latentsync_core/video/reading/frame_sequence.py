@@ -8,8 +8,8 @@ from ..clip import Clip
 from ..frame import Frame
 from .reader import FrameReader
 
-STRETCH = 8  # frames held at once where the order runs backwards
-SKIP = 64  # frames: a gap longer than this is sought over, a shorter one decoded and dropped
+BACKWARD_BATCH = 8  # frames held at once where the order runs backwards
+MAX_DECODE_GAP = 64  # frames: a gap longer than this is sought over, a shorter one decoded and dropped
 
 
 class FrameSequence:
@@ -24,7 +24,7 @@ class FrameSequence:
     def frames(self, indices: Sequence[int]) -> Iterator[Frame]:
         """Yields the clip's frames in the order of `indices`, repeats included.
 
-        Every frame yielded is the caller's own to change. Held: one frame in a forward stretch, `STRETCH` else.
+        Every frame yielded is the caller's own to change. Held: one frame in a forward stretch, `BACKWARD_BATCH` else.
         """
         at = 0
         while at < len(indices):
@@ -33,7 +33,7 @@ class FrameSequence:
                 yield from self._forward(indices[at:end])
                 at = end
             else:
-                end = _backward_end(indices, at, at + STRETCH)
+                end = _backward_end(indices, at, at + BACKWARD_BATCH)
                 yield from self._backward(indices[at:end])
                 at = end
 
@@ -50,20 +50,20 @@ class FrameSequence:
         self.close()
 
     def _forward(self, indices: Sequence[int]) -> Iterator[Frame]:
-        shown: Frame | None = None
+        current: Frame | None = None
         for place, index in enumerate(indices):
-            if shown is None or shown.index != index:
-                shown = self._read(index)
-            again = place + 1 < len(indices) and indices[place + 1] == index
-            yield shown.copy() if again else shown
+            if current is None or current.index != index:
+                current = self._read(index)
+            is_repeated = place + 1 < len(indices) and indices[place + 1] == index
+            yield current.copy() if is_repeated else current
 
     def _backward(self, indices: Sequence[int]) -> Iterator[Frame]:
-        held = {index: self._read(index) for index in sorted(set(indices))}
+        buffered = {index: self._read(index) for index in sorted(set(indices))}
         for place, index in enumerate(indices):
-            yield held[index].copy() if index in indices[place + 1 :] else held.pop(index)
+            yield buffered[index].copy() if index in indices[place + 1 :] else buffered.pop(index)
 
     def _read(self, index: int) -> Frame:
-        if self._frames is None or not self._next <= index <= self._next + SKIP:
+        if self._frames is None or not self._next <= index <= self._next + MAX_DECODE_GAP:
             self.close()
             self._reader = FrameReader(self._clip, start=index)
             self._reader.__enter__()

@@ -31,7 +31,7 @@ def halved(frame: Frame) -> Frame:
         pixel_format=dataclasses.replace(shape, chroma_shift_x=0, chroma_shift_y=0),
         siting=(0.0, 0.0),
     )
-    return Frame(planes, frame.stamp, frame.index, smaller)
+    return Frame(planes, frame.pts, frame.index, smaller)
 
 
 def _halved(plane: np.ndarray, across: bool = True, down: bool = True) -> np.ndarray:
@@ -102,4 +102,4 @@ def _part(frame: Frame, stored: Roi) -> Frame:
         columns = slice(stored.x0 >> across, -(-stored.x1 >> across))
         first, *others = frame.planes
         planes = (first[stored.y0 : stored.y1, stored.x0 : stored.x1], *(plane[rows, columns] for plane in others))
-    return Frame(planes, frame.stamp, frame.index, layout)
+    return Frame(planes, frame.pts, frame.index, layout)

@@ -19,9 +19,9 @@ import torch
 
 from ...errors import ClipChangedError, VideoError
 from ...media.ffmpeg import ffmpeg_executable
-from ...media.opening import MOST_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_picture, unreadable
+from ...media.opening import MAX_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_image, unreadable_message
 from ...media.streams import audio_note, audio_stream, has_video, video_stream
-from ...media.truncation import is_cut_short
+from ...media.truncation import is_truncated
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
 from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
@@ -29,19 +29,27 @@ from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
 if TYPE_CHECKING:
     import av
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-PICTURE_FPS = Fraction(25)
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+STILL_IMAGE_FPS = Fraction(25)
 # What Pillow raises on bytes that aren't what their header says; it states no complete list.
-DAMAGED_PICTURE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
-DIGEST_SPAN = 1 << 20  # bytes of a file's head and of its tail that tell it from another
-SLOWEST = Fraction(1, 3600)  # frames a second, on average: slower than any time-lapse
+IMAGE_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
+DIGEST_BYTES = 1 << 20  # bytes of a file's head and of its tail that tell it from another
+MIN_FPS = Fraction(1, 3600)  # frames a second, on average: slower than any time-lapse
 STANDARD_RATES = tuple(
     Fraction(base * thousand, divisor)
     for base in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120)
     for thousand, divisor in ((1, 1), (1000, 1001))
 )
 RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
-WITHOUT_STAMPS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}  # formats whose packets don't tell all times
+FORMATS_WITHOUT_PTS = {
+    "avi",
+    "h264",
+    "hevc",
+    "m4v",
+    "mpegvideo",
+    "av1",
+    "vc1",
+}  # formats whose packets don't tell all times
 
 # ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
 MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}
@@ -64,17 +72,17 @@ def probe(path: str | Path) -> Clip:
     """
     path = Path(path)
     check_file(path, VideoError)
-    if path.suffix.lower() in PICTURES:
-        return _picture(path)
-    identity = _identity(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return _still_image_clip(path)
+    identity = _file_identity(path)
     with importing("av"):
         import av
 
     try:
         with open_container(path, VideoError) as container:
-            return _probe(path, identity, container)
+            return _probe_container(path, identity, container)
     except av.FFmpegError as problem:
-        raise VideoError(unreadable(path, problem, VideoError)) from None
+        raise VideoError(unreadable_message(path, problem, VideoError)) from None
 
 
 def clip_from_images(images: torch.Tensor, fps: Fraction) -> Clip:
@@ -97,8 +105,8 @@ def clip_from_images(images: torch.Tensor, fps: Fraction) -> Clip:
         images = images.to(torch.float32)
     count, height, width, _ = images.shape
     fps = Fraction(fps)
-    stamps = np.arange(count, dtype=np.int64)
-    return Clip(None, images, count, 0, fps, 1 / fps, stamps, width, height, IN_MEMORY)
+    pts = np.arange(count, dtype=np.int64)
+    return Clip(None, images, count, 0, fps, 1 / fps, pts, width, height, IN_MEMORY)
 
 
 def check_identity(clip: Clip) -> None:
@@ -108,16 +116,16 @@ def check_identity(clip: Clip) -> None:
         return
     if not known.path.is_file():
         raise ClipChangedError(f"The clip {known.path} is gone: put it back, or run Prepare Faces on another one.")
-    if _identity(known.path) != known:
+    if _file_identity(known.path) != known:
         raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared: run Prepare Faces again.")
 
 
-def has_stamps(container: av.container.InputContainer) -> bool:
+def has_pts(container: av.container.InputContainer) -> bool:
     """Whether the container's packets carry presentation stamps; otherwise frames go by their order."""
-    return not WITHOUT_STAMPS & set(container.format.name.split(","))
+    return not FORMATS_WITHOUT_PTS & set(container.format.name.split(","))
 
 
-def _probe(path: Path, identity: FileIdentity, container: av.container.InputContainer) -> Clip:
+def _probe_container(path: Path, identity: FileIdentity, container: av.container.InputContainer) -> Clip:
     stream, sound = video_stream(container), audio_stream(container)
     audio = None if sound is None else sound.codec_context.name
     if stream is None and has_video(container):
@@ -126,9 +134,9 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
         found = f"; its audio has the codec {audio}" if audio else ""
         raise VideoError(f"{path} has no video stream{found}: name a video file.")
     context = stream.codec_context
-    if context.width * context.height > MOST_FRAME_PIXELS:
+    if context.width * context.height > MAX_FRAME_PIXELS:
         raise VideoError(
-            f"{path} has frames of {context.width}×{context.height} pixels, more than {MOST_FRAME_PIXELS >> 20} "
+            f"{path} has frames of {context.width}×{context.height} pixels, more than {MAX_FRAME_PIXELS >> 20} "
             f"million: scale it down first."
         )
     frame = _first_frame(path, container, stream)
@@ -148,28 +156,28 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
     if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
 
-    with open_container(path, VideoError) as afresh:  # not every format can be rewound
-        stamps = _packet_stamps(path, afresh, video_stream(afresh))
-    if not len(stamps):
+    with open_container(path, VideoError) as reopened:  # not every format can be rewound
+        pts = _packet_pts(path, reopened, video_stream(reopened))
+    if not len(pts):
         raise VideoError(f"{path} has a video stream without frames.")
-    _check_whole(path, len(stamps), stream.frames)
+    _check_not_truncated(path, len(pts), stream.frames)
     time_base = stream.time_base
     declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
-    if has_stamps(container) or stamps[-1] > stamps[0]:
-        fps = _rate(stamps, time_base, declared)
+    if has_pts(container) or pts[-1] > pts[0]:
+        fps = _detect_fps(pts, time_base, declared)
     else:  # nothing says when: evenly, at the rate that the format tells
-        fps = standard_rate(stream.guessed_rate or PICTURE_FPS)
-        stamps, time_base = np.arange(len(stamps), dtype=np.int64), 1 / fps
-    if fps < SLOWEST:
+        fps = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
+        pts, time_base = np.arange(len(pts), dtype=np.int64), 1 / fps
+    if fps < MIN_FPS:
         raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
     clip = Clip(
         identity=identity,
         images=None,
-        frame_count=len(stamps),
+        frame_count=len(pts),
         first_frame=0,
         fps=fps,
         time_base=time_base,
-        stamps=stamps,
+        pts=pts,
         width=width,
         height=height,
         pixel_format=planar_name(frame.format.name),
@@ -186,17 +194,15 @@ def _probe(path: Path, identity: FileIdentity, container: av.container.InputCont
 def _first_frame(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream):
     for frame in container.decode(stream):
         return frame
-    _check_whole(path, 0, stream.frames)
+    _check_not_truncated(path, 0, stream.frames)
     raise VideoError(f"{path} has a video stream without frames.")
 
 
-def _packet_stamps(
-    path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> np.ndarray:
+def _packet_pts(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> np.ndarray:
     """(N,) int64 stamps of every frame that a player shows, rising; all 0 where the packets don't tell them."""
-    stamps: list[int] = []
+    pts: list[int] = []
     first_key: int | None = None
-    stamped = has_stamps(container)
+    with_pts = has_pts(container)
     is_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx")) and "vp9" not in stream.codec_context.name
     for packet in container.demux(stream):
         if packet.size == 0:  # the demuxer's last word
@@ -209,40 +215,40 @@ def _packet_stamps(
             first_key = packet.pts if packet.pts is not None else 0
         if getattr(packet, "is_discard", False):  # an edit list hides it: decoded, not shown
             continue
-        if not stamped:  # frames are due in the order, and at the pace, in which they are decoded
-            stamps.append(packet.dts or 0)
+        if not with_pts:  # frames are due in the order, and at the pace, in which they are decoded
+            pts.append(packet.dts or 0)
         elif packet.pts is None:
-            raise VideoError(f"{path} doesn't say when its frame {len(stamps)} is shown: {_remux(path)}.")
+            raise VideoError(f"{path} doesn't say when its frame {len(pts)} is shown: {_remux_hint(path)}.")
         elif packet.pts >= first_key:  # a picture before it leans on one that was cut away
-            stamps.append(packet.pts)
-    found = np.sort(np.array(stamps, np.int64))
+            pts.append(packet.pts)
+    found = np.sort(np.array(pts, np.int64))
     same = np.flatnonzero(np.diff(found) == 0)
-    if len(same) and not stamped:
+    if len(same) and not with_pts:
         return np.zeros(len(found), np.int64)
     if len(same):
-        raise VideoError(f"{path} has two frames at the same time (frame {int(same[0])}): {_remux(path)}.")
+        raise VideoError(f"{path} has two frames at the same time (frame {int(same[0])}): {_remux_hint(path)}.")
     return found
 
 
-def _rate(stamps: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> Fraction:
+def _detect_fps(pts: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> Fraction:
     """The exact rate of evenly spaced stamps (each may be rounded to a tick or a millisecond), else the average one."""
-    if len(stamps) == 1:
-        return standard_rate(declared[0]) if declared else PICTURE_FPS
-    ticks = (stamps - stamps[0]).astype(np.float64)
-    average = (len(stamps) - 1) / (int(stamps[-1] - stamps[0]) * time_base)
-    usual = sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))
-    candidates = [*map(standard_rate, declared), *usual[:2], 1 / (int(stamps[1] - stamps[0]) * time_base)]
+    if len(pts) == 1:
+        return snap_to_standard_rate(declared[0]) if declared else STILL_IMAGE_FPS
+    ticks = (pts - pts[0]).astype(np.float64)
+    average = (len(pts) - 1) / (int(pts[-1] - pts[0]) * time_base)
+    standard = sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))
+    candidates = [*map(snap_to_standard_rate, declared), *standard[:2], 1 / (int(pts[1] - pts[0]) * time_base)]
     for rounding in (1.0, max(1.0, float(Fraction(1, 1000) / time_base))):
         for rate in candidates:
-            drift = ticks - np.arange(len(stamps)) * float(1 / (rate * time_base))
+            drift = ticks - np.arange(len(pts)) * float(1 / (rate * time_base))
             if np.ptp(drift) <= rounding + 1e-6:
                 return rate
     return average.limit_denominator(100_000)
 
 
-def standard_rate(rate: Fraction) -> Fraction:
+def snap_to_standard_rate(rate: Fraction) -> Fraction:
     """The usual rate that `rate` approximates, or `rate` itself."""
-    nearest = min(STANDARD_RATES, key=lambda usual: abs(usual - rate))
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     return nearest if abs(nearest - rate) <= RATE_TOLERANCE * nearest else Fraction(rate)
 
 
@@ -261,41 +267,41 @@ def _chroma_location(path: Path, index: int) -> str | None:
     return None
 
 
-def _picture(path: Path) -> Clip:
+def _still_image_clip(path: Path) -> Clip:
     from PIL import ImageOps
 
     try:
-        with open_picture(path) as picture:
+        with open_image(path) as picture:
             upright = ImageOps.exif_transpose(picture)
             deep = upright.mode.startswith("I;16")
             pixels = np.asarray(upright if deep else upright.convert("RGB"), np.float32)
-    except DAMAGED_PICTURE as problem:
+    except IMAGE_DECODE_ERRORS as problem:
         raise VideoError(f"The picture {path} is damaged ({problem}): export it again.") from None
     pixels *= np.float32(1 / 65535 if deep else 1 / 255)
     images = torch.from_numpy(pixels)
-    return clip_from_images((images[..., None].expand(-1, -1, 3) if deep else images)[None], PICTURE_FPS)
+    return clip_from_images((images[..., None].expand(-1, -1, 3) if deep else images)[None], STILL_IMAGE_FPS)
 
 
-def _identity(path: Path) -> FileIdentity:
+def _file_identity(path: Path) -> FileIdentity:
     try:
         facts = path.stat()
         digest = hashlib.sha256(str(facts.st_size).encode())
         with path.open("rb") as file:
-            digest.update(file.read(DIGEST_SPAN))
-            if facts.st_size > DIGEST_SPAN:
-                file.seek(max(facts.st_size - DIGEST_SPAN, DIGEST_SPAN))
-                digest.update(file.read(DIGEST_SPAN))
+            digest.update(file.read(DIGEST_BYTES))
+            if facts.st_size > DIGEST_BYTES:
+                file.seek(max(facts.st_size - DIGEST_BYTES, DIGEST_BYTES))
+                digest.update(file.read(DIGEST_BYTES))
     except OSError as problem:
         raise VideoError(f"Can't read {path}: {problem.strerror or problem}.") from None
     return FileIdentity(path, facts.st_size, facts.st_mtime_ns, digest.hexdigest())
 
 
-def _check_whole(path: Path, found: int, listed: int) -> None:
+def _check_not_truncated(path: Path, found: int, listed: int) -> None:
     """Raises where the file ends before what its own structure announces."""
-    if is_cut_short(path):
+    if is_truncated(path):
         count = f"{found} of {listed} frames" if listed > found else f"only {found} frames"
         raise VideoError(f"{path} is cut short, {count} are there: copy or export it again.")
 
 
-def _remux(path: Path) -> str:
+def _remux_hint(path: Path) -> str:
     return f"write it anew first, for example with 'ffmpeg -i {path.name} -c copy -fflags +genpts fixed.mkv'"

@@ -18,7 +18,7 @@ from ...media.streams import video_stream
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, Layout, planar_name
-from .probing import check_identity, has_stamps
+from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
     import av
@@ -60,7 +60,7 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[Frame]:
         if self._clip.images is not None:
-            yield from self._held()
+            yield from self._in_memory_frames()
             return
         import av
 
@@ -68,49 +68,49 @@ class FrameReader:
             raise VideoError(f"The reader of {self._clip.name} is closed: iterate inside its with block.")
         if self._start == self._stop:
             return
-        wanted = self._start
+        next_index = self._start
         try:
-            for decoded in self._decoded():
-                yield self._frame(decoded, wanted)
-                wanted += 1
-                if wanted == self._stop:
+            for decoded in self._decoded_frames():
+                yield self._frame(decoded, next_index)
+                next_index += 1
+                if next_index == self._stop:
                     return
         except av.FFmpegError as problem:
             raise VideoError(
-                f"Frame {wanted} of {self._clip.frame_count} of {self._clip.name} can't be decoded "
+                f"Frame {next_index} of {self._clip.frame_count} of {self._clip.name} can't be decoded "
                 f"({problem.strerror or problem}): the file is damaged."
             ) from None
         raise VideoError(
-            f"{self._clip.name} ended after {wanted} of {self._clip.frame_count} frames: it is damaged or cut short."
+            f"{self._clip.name} ended after {next_index} of {self._clip.frame_count} frames: it is damaged or cut off."
         )
 
-    def _held(self) -> Iterator[Frame]:
+    def _in_memory_frames(self) -> Iterator[Frame]:
         for index in range(self._start, self._stop):
             image = self._clip.images[index].numpy().copy()  # (H, W, 3)
-            yield Frame((image,), int(self._clip.stamps[index]), index, self._layout)
+            yield Frame((image,), int(self._clip.pts[index]), index, self._layout)
 
     def _open(self) -> av.container.InputContainer:
         container = open_container(self._clip.identity.path, VideoError)
         video_stream(container).thread_type = "AUTO"
         return container
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def _decoded_frames(self) -> Iterator[av.VideoFrame]:
         """Decoded frames from `start` on."""
         stream = video_stream(self._container)
-        if not has_stamps(self._container):
+        if not has_pts(self._container):
             for count, frame in enumerate(self._container.decode(stream)):
                 if count >= self._clip.first_frame + self._start:
                     yield frame
             return
-        target = int(self._clip.stamps[self._start])
-        frames = self._sought(stream, target)
+        target = int(self._clip.pts[self._start])
+        frames = self._seek_before(stream, target)
         for frame in frames:
             if frame.pts is not None and frame.pts >= target:
                 yield frame
                 break
         yield from frames
 
-    def _sought(self, stream: av.video.stream.VideoStream, target: int) -> Iterator[av.VideoFrame]:
+    def _seek_before(self, stream: av.video.stream.VideoStream, target: int) -> Iterator[av.VideoFrame]:
         """Decoded frames from some frame at or before the stamp `target`, as near as is safe."""
         position = self._clip.first_frame + self._start
         seekable = SEEKABLE & set(self._container.format.name.split(","))
@@ -118,7 +118,7 @@ class FrameReader:
             return self._container.decode(stream)
         step = float(1 / (self._clip.fps * self._clip.time_base))  # ticks a frame, on average
         before = self._start - SEEK_MARGIN
-        earlier = int(self._clip.stamps[before]) if before >= 0 else int(self._clip.stamps[0] + before * step)
+        earlier = int(self._clip.pts[before]) if before >= 0 else int(self._clip.pts[0] + before * step)
         self._container.seek(earlier, stream=stream, backward=True)
         frames = self._container.decode(stream)
         first = next(frames, None)
@@ -129,8 +129,8 @@ class FrameReader:
         return self._container.decode(video_stream(self._container))
 
     def _frame(self, decoded: av.VideoFrame, index: int) -> Frame:
-        stamp = int(self._clip.stamps[index])
-        if decoded.pts is not None and decoded.pts != stamp and has_stamps(self._container):
+        pts = int(self._clip.pts[index])
+        if decoded.pts is not None and decoded.pts != pts and has_pts(self._container):
             raise VideoError(
                 f"Frame {index} of {self._clip.frame_count} of {self._clip.name} is missing: the file is damaged."
             )
@@ -143,7 +143,7 @@ class FrameReader:
                 f"{found[0]}×{found[1]} {found[2]}: split it there."
             )
         planes = _planes(decoded, layout)
-        return Frame(planes, stamp, index, layout)
+        return Frame(planes, pts, index, layout)
 
 
 def _planes(decoded: av.VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:

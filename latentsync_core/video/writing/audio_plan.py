@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...errors import AudioError, OutputError
 from ...files.scratch import ScratchFolder
-from ...media.downmix import stereo_filter
+from ...media.downmix import stereo_downmix_filter
 from ...media.ffmpeg import run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
 from ...media.streams import audio_stream
@@ -17,11 +17,11 @@ from .encoding import Codec
 
 AAC_BIT_RATE = "320k"
 AAC_MAX_SAMPLE_RATE = 96000  # Hz
-COPIED = {  # codecs that the players of a container take; Matroska takes what it can hold
+COPYABLE_CODECS = {  # codecs that the players of a container take; Matroska takes what it can hold
     Codec.H264: {"aac", "mp3", "ac3"},
     Codec.PRORES: {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")},
 }
-OTHER_NAMES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
+CODEC_ALIASES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
 PCM = {  # encoder: what messages call it
     "pcm_s24le": "24-bit PCM",
     "pcm_s32le": "32-bit PCM",
@@ -46,7 +46,7 @@ class AudioPlan:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _StreamInfo:
     stream: int
     codec: str
     rate: int  # Hz
@@ -60,11 +60,11 @@ def plan_audio(path: Path, codec: Codec) -> AudioPlan:
     Raises:
         AudioError: the file can't be read, holds no sound, or there is no way to write it.
     """
-    facts = _facts(path)
+    info = _stream_info(path)
     problem: OutputError | None = None
-    for plan in _ways(facts, codec):
+    for plan in _candidate_plans(info, codec):
         try:
-            _try_out(path, plan, codec)
+            _trial_encode(path, plan, codec)
         except OutputError as refusal:
             problem = refusal
         else:
@@ -72,7 +72,7 @@ def plan_audio(path: Path, codec: Codec) -> AudioPlan:
     raise AudioError(f"The sound of {path} can't be written beside {codec.label} ({problem}): convert it to WAV first.")
 
 
-def audio_clock(path: Path) -> Fraction:
+def container_start_time(path: Path) -> Fraction:
     """What a file's clock shows at its beginning, in seconds; a sound in it that begins later plays later."""
     import av
 
@@ -80,38 +80,44 @@ def audio_clock(path: Path) -> Fraction:
         return Fraction(container.start_time or 0, av.time_base)
 
 
-def _facts(path: Path) -> _Facts:
+def _stream_info(path: Path) -> _StreamInfo:
     with open_container(path, AudioError) as container:
         stream = audio_stream(container)
         if stream is None:
             raise AudioError(f"{path} has no sound in it that can be decoded: name an audio file.")
         context = stream.codec_context
-        return _Facts(stream.index, context.name, context.sample_rate, context.layout.nb_channels, context.layout.name)
+        return _StreamInfo(
+            stream.index, context.name, context.sample_rate, context.layout.nb_channels, context.layout.name
+        )
 
 
-def _ways(facts: _Facts, codec: Codec) -> Iterator[AudioPlan]:
+def _candidate_plans(info: _StreamInfo, codec: Codec) -> Iterator[AudioPlan]:
     """What may work, the best first."""
-    name = OTHER_NAMES.get(facts.codec, facts.codec)
-    if codec is Codec.FFV1 or name in COPIED[codec]:
-        yield AudioPlan(facts.stream, ("-c:a", "copy"), (), ())
+    name = CODEC_ALIASES.get(info.codec, info.codec)
+    if codec is Codec.FFV1 or name in COPYABLE_CODECS[codec]:
+        yield AudioPlan(info.stream, ("-c:a", "copy"), (), ())
     if codec is Codec.H264:
-        slower = ("-ar", str(AAC_MAX_SAMPLE_RATE)) if facts.rate > AAC_MAX_SAMPLE_RATE else ()
-        args = ("-c:a", "aac", "-b:a", AAC_BIT_RATE, *slower)
-        form = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
+        resample_args = ("-ar", str(AAC_MAX_SAMPLE_RATE)) if info.rate > AAC_MAX_SAMPLE_RATE else ()
+        args = ("-c:a", "aac", "-b:a", AAC_BIT_RATE, *resample_args)
+        description = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
     else:
         # As fine as the source's samples; 24 bits hold all of what isn't PCM. Few programs read floats from a .mov.
-        alike = f"{name[: len('pcm_s32')]}le"
-        encoder = alike if alike in PCM and (codec is Codec.FFV1 or alike == "pcm_s32le") else "pcm_s24le"
-        args, form = ("-c:a", encoder), PCM[encoder]
-    note = f"The audio was re-encoded from {name} to {form}."
-    yield AudioPlan(facts.stream, args, (), (note,))
-    if facts.channels > 2:
-        mixed = f"Its {facts.channels} channels ({facts.layout}) were mixed down to stereo, since {codec.label} files "
+        matching_pcm = f"{name[: len('pcm_s32')]}le"
+        encoder = (
+            matching_pcm
+            if matching_pcm in PCM and (codec is Codec.FFV1 or matching_pcm == "pcm_s32le")
+            else "pcm_s24le"
+        )
+        args, description = ("-c:a", encoder), PCM[encoder]
+    note = f"The audio was re-encoded from {name} to {description}."
+    yield AudioPlan(info.stream, args, (), (note,))
+    if info.channels > 2:
+        mixed = f"Its {info.channels} channels ({info.layout}) were mixed down to stereo, since {codec.label} files "
         mixed += "can't hold that layout."
-        yield AudioPlan(facts.stream, args, (stereo_filter(facts.channels, scaled=True),), (note, mixed))
+        yield AudioPlan(info.stream, args, (stereo_downmix_filter(info.channels, scaled=True),), (note, mixed))
 
 
-def _try_out(path: Path, plan: AudioPlan, codec: Codec) -> None:
+def _trial_encode(path: Path, plan: AudioPlan, codec: Codec) -> None:
     """Writes the first moment of the sound as `plan` says; OutputError where ffmpeg can't."""
     filters = ["-af", ",".join(plan.filters)] if plan.filters else []
     with ScratchFolder() as folder:

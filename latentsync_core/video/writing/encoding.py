@@ -20,7 +20,7 @@ from ..frame import Frame
 from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
 
 # Suffixes of media that Python's own table lacks on some systems.
-OTHER_SUFFIXES = {
+MEDIA_SUFFIXES = {
     ".mp4",
     ".mov",
     ".mkv",
@@ -35,11 +35,11 @@ OTHER_SUFFIXES = {
     ".wmv",
     ".flv",
 }
-SMALLEST_SLICED = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
+MIN_SLICED_SIDE = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
-LAYER_FORMAT = "yuva444p10le"
-PLAYABLE = {"yuv420p", "yuvj420p"}
+LAYER_PIXEL_FORMAT = "yuva444p10le"
+PLAYABLE_PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 
 
 class Codec(Enum):
@@ -58,7 +58,7 @@ class Codec(Enum):
         return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
 
 
-LEAST_BITS = {Codec.H264: 0.005, Codec.PRORES: 0.5, Codec.FFV1: 1.0}  # a sample
+MIN_BITS_PER_SAMPLE = {Codec.H264: 0.005, Codec.PRORES: 0.5, Codec.FFV1: 1.0}  # a sample
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class WriterOptions:
 
 
 @dataclass(frozen=True)
-class PicturePlan:
+class VideoPlan:
     """How frames reach the encoder."""
 
     pixel_format: str  # of the planes that go to ffmpeg
@@ -103,7 +103,7 @@ def output_path(path: str | Path, codec: Codec) -> Path:
     path = Path(path)
     suffix = path.suffix.lower()
     kind = mimetypes.guess_type(f"name{suffix}")[0] or ""
-    if suffix not in OTHER_SUFFIXES and not kind.startswith(("video/", "audio/", "image/")) and suffix != codec.suffix:
+    if suffix not in MEDIA_SUFFIXES and not kind.startswith(("video/", "audio/", "image/")) and suffix != codec.suffix:
         return path.with_name(path.name + codec.suffix)
     if suffix != codec.suffix:
         raise OptionError(
@@ -113,13 +113,13 @@ def output_path(path: str | Path, codec: Codec) -> Path:
     return path
 
 
-def least_size(layout: Layout, codec: Codec) -> float:
+def min_frame_bytes(layout: Layout, codec: Codec) -> float:
     """Bytes that a frame takes at the very least, of pictures that people film; mostly it is several times as many."""
     samples = sum(rows * columns for rows, columns in layout.pixel_format.plane_shapes(layout.width, layout.height))
-    return samples * LEAST_BITS[codec] / 8
+    return samples * MIN_BITS_PER_SAMPLE[codec] / 8
 
 
-def plan_picture(clip: Clip, options: WriterOptions) -> PicturePlan:
+def plan_video(clip: Clip, options: WriterOptions) -> VideoPlan:
     """Keeps the source's own samples wherever the codec can hold them, and says where it can't."""
     layout = Layout.of(clip)
     source = layout.pixel_format
@@ -131,14 +131,16 @@ def plan_picture(clip: Clip, options: WriterOptions) -> PicturePlan:
     return _h264(clip, layout, tags, options)
 
 
-def plan_layer(clip: Clip) -> PicturePlan:
+def plan_layer(clip: Clip) -> VideoPlan:
     """ProRes 4444 of frames with four planes, 10-bit Y'CbCr 4:4:4 and alpha, laid out as `layer_clip` says.
 
     Of the codecs that editing and compositing programs read it is the one with alpha (kept without loss).
     """
     args = ("-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16", "-vendor", "apl0")
-    plan = _plan(Layout.of(clip), lambda frame: frame.planes, clip.color, clip, (*args, "-pix_fmt", LAYER_FORMAT), [])
-    return replace(plan, pixel_format=LAYER_FORMAT)
+    plan = _video_plan(
+        Layout.of(clip), lambda frame: frame.planes, clip.color, clip, (*args, "-pix_fmt", LAYER_PIXEL_FORMAT), []
+    )
+    return replace(plan, pixel_format=LAYER_PIXEL_FORMAT)
 
 
 def layer_clip(clip: Clip) -> Clip:
@@ -160,31 +162,31 @@ def matte_clip(clip: Clip, codec: Codec) -> Clip:
     return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None)
 
 
-def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
+def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
     # Slices that share a chroma sample lose some in ffmpeg 7 and are refused by ffmpeg 9; version 1 has none at all.
-    whole = layout.width % 2 == 0 and layout.height % 2 == 0 and min(layout.width, layout.height) >= SMALLEST_SLICED
+    whole = layout.width % 2 == 0 and layout.height % 2 == 0 and min(layout.width, layout.height) >= MIN_SLICED_SIDE
     args = ["-c:v", "ffv1", "-g", "1", *(("-level", "3", "-slicecrc", "1") if whole else ("-level", "1"))]
     notes = []
-    if any((int(stamp) * clip.time_base * 1000).denominator != 1 for stamp in clip.stamps):
+    if any((int(pts) * clip.time_base * 1000).denominator != 1 for pts in clip.pts):
         notes.append("Matroska keeps times in whole milliseconds: each frame's time is the source's, rounded to that.")
     if clip.pixel_format == IN_MEMORY:
-        target = _target("gbrp16le", layout, ColorTags(matrix="gbr", range="pc"))
+        target = _target_layout("gbrp16le", layout, ColorTags(matrix="gbr", range="pc"))
         notes.append("Images in memory were written as 16-bit RGB (gbrp16le): 8-bit levels stay exact.")
-        return _plan(target, lambda frame: _redrawn(frame, target), ColorTags("gbr", "pc"), clip, args, notes)
+        return _video_plan(target, lambda frame: _converted(frame, target), ColorTags("gbr", "pc"), clip, args, notes)
     if layout.pixel_format.is_rgb:
         tags = replace(tags, matrix="gbr", range=tags.range or "pc")
-    return _plan(layout, lambda frame: frame.planes, tags, clip, args, notes)
+    return _video_plan(layout, lambda frame: frame.planes, tags, clip, args, notes)
 
 
-def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
+def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
     args = ("-c:v", "prores_ks", "-profile:v", "hq", "-vendor", "apl0", "-pix_fmt", "yuv422p10le")
     source = layout.pixel_format
     if source.is_rgb:
-        target = _target("yuv422p10le", layout, BT709)
+        target = _target_layout("yuv422p10le", layout, BT709)
         notes = ["RGB was converted to bt709 yuv422p10le, which ProRes 422 HQ holds: every sample was computed anew."]
-        return _plan(target, lambda frame: _redrawn(frame, target), BT709, clip, args, notes)
+        return _video_plan(target, lambda frame: _converted(frame, target), BT709, clip, args, notes)
     if source.name == "yuv422p10le" and not layout.is_full_range:
-        return _plan(layout, lambda frame: frame.planes, tags, clip, args, [])
+        return _video_plan(layout, lambda frame: frame.planes, tags, clip, args, [])
     matrix = next(name for name, weights in LUMA_WEIGHTS.items() if weights == layout.luma_weights)
     matrix = tags.matrix or matrix
     ranges = f"in_range={'pc' if layout.is_full_range else 'tv'}:out_range=tv"
@@ -194,35 +196,41 @@ def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> PicturePlan:
         f"{', from full to video range' if layout.is_full_range else ''}."
     ]
     tagged = replace(tags, range="pc" if layout.is_full_range else tags.range)
-    return _plan(
-        layout, lambda frame: frame.planes, tagged, clip, args, notes, after=(f"{scale}:flags=bicubic+accurate_rnd",)
+    return _video_plan(
+        layout,
+        lambda frame: frame.planes,
+        tagged,
+        clip,
+        args,
+        notes,
+        extra_filters=(f"{scale}:flags=bicubic+accurate_rnd",),
     )
 
 
-def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -> PicturePlan:
+def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -> VideoPlan:
     args = ("-c:v", "libx264", "-crf", str(options.crf), "-preset", options.preset)
     source = layout.pixel_format
-    odd = layout.width % (1 << max(source.chroma_shift_x, source.is_rgb)) or layout.height % (
+    is_odd = layout.width % (1 << max(source.chroma_shift_x, source.is_rgb)) or layout.height % (
         1 << max(source.chroma_shift_y, source.is_rgb)
     )
     notes = []
     if source.is_rgb:
         deep = "10le" if source.bits in (10, 12, 16) else ""
-        chroma = 444 if odd or source.name != IN_MEMORY else 420
-        target = _target(f"yuv{chroma}p{deep}", layout, BT709)
+        chroma = 444 if is_odd or source.name != IN_MEMORY else 420
+        target = _target_layout(f"yuv{chroma}p{deep}", layout, BT709)
         notes.append(f"RGB was converted to bt709 {target.pixel_format.name}: every sample was computed anew.")
         tags = BT709
 
         def convert(frame: Frame) -> tuple[np.ndarray, ...]:
-            return _redrawn(frame, target)
+            return _converted(frame, target)
 
     else:
         bits = min(source.bits, 10)
-        chroma = "444" if odd else source.name[3:].lstrip("j")[:3]
+        chroma = "444" if is_odd else source.name[3:].lstrip("j")[:3]
         target = replace(layout, pixel_format=PixelFormat.of(f"yuv{chroma}p{'10le' if bits == 10 else ''}"))
         if source.bits > bits:
             notes.append("H.264 is written with 10 bits at most: the source's 12-bit samples were rounded.")
-        if odd:
+        if is_odd:
             notes.append(
                 f"H.264 can't hold {source.name} of an odd size ({layout.width}×{layout.height}): chroma was "
                 f"interpolated to {target.pixel_format.name}, luma is untouched."
@@ -230,42 +238,48 @@ def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -
             tags = replace(tags, chroma_location=None)
 
         def convert(frame: Frame) -> tuple[np.ndarray, ...]:
-            planes = frame.without_subsampling() if odd else frame.planes
-            return planes if source.bits == bits else tuple(_rounded(plane, source.bits - bits) for plane in planes)
+            planes = frame.without_subsampling() if is_odd else frame.planes
+            return (
+                planes
+                if source.bits == bits
+                else tuple(_reduce_bit_depth(plane, source.bits - bits) for plane in planes)
+            )
 
-    if target.pixel_format.name not in PLAYABLE:
+    if target.pixel_format.name not in PLAYABLE_PIXEL_FORMATS:
         notes.append(
             f"The picture keeps {target.pixel_format.name}: editing programs read it, few players and browsers do "
             f"(they want 8-bit 4:2:0 of an even size)."
         )
-    return _plan(target, convert, tags, clip, (*args, "-pix_fmt", _pipe_name(target.pixel_format)), notes)
+    return _video_plan(target, convert, tags, clip, (*args, "-pix_fmt", _pipe_name(target.pixel_format)), notes)
 
 
-def _plan(
+def _video_plan(
     target: Layout,
     convert: Callable[[Frame], tuple[np.ndarray, ...]],
     tags: ColorTags,
     clip: Clip,
     args: Sequence[str],
     notes: list[str],
-    after: tuple[str, ...] = (),
-) -> PicturePlan:
-    named = {
+    extra_filters: tuple[str, ...] = (),
+) -> VideoPlan:
+    tag_options = {
         "range": tags.range,
         "colorspace": tags.matrix,
         "color_primaries": tags.primaries,
         "color_trc": tags.transfer,
     }
-    known = [f"{key}={value}" for key, value in named.items() if value]
+    known = [f"{key}={value}" for key, value in tag_options.items() if value]
     aspect = clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect
-    filters = ([f"setparams={':'.join(known)}"] if known else []) + list(after)
+    filters = ([f"setparams={':'.join(known)}"] if known else []) + list(extra_filters)
     filters.append(f"setsar={Fraction(aspect).numerator}/{Fraction(aspect).denominator}")
-    said = [] if after or not tags.range else ["-color_range", tags.range]  # else full range is converted unasked
-    said += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
-    return PicturePlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *said), tuple(notes))
+    tag_args = (
+        [] if extra_filters or not tags.range else ["-color_range", tags.range]
+    )  # else full range is converted unasked
+    tag_args += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
+    return VideoPlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *tag_args), tuple(notes))
 
 
-def _target(name: str, layout: Layout, tags: ColorTags) -> Layout:
+def _target_layout(name: str, layout: Layout, tags: ColorTags) -> Layout:
     """Where RGB frames of `layout` are drawn to."""
     pixel_format = PixelFormat.of(name)
     return replace(
@@ -278,21 +292,21 @@ def _target(name: str, layout: Layout, tags: ColorTags) -> Layout:
     )
 
 
-def _redrawn(frame: Frame, target: Layout) -> tuple[np.ndarray, ...]:
+def _converted(frame: Frame, target: Layout) -> tuple[np.ndarray, ...]:
     """The frame's stored picture in the planes of `target`."""
     stored = Frame(frame.planes, 0, 0, replace(frame.layout, rotation=0))
     shapes = target.pixel_format.plane_shapes(target.width, target.height)
-    drawn = Frame(tuple(np.zeros(shape, target.pixel_format.dtype) for shape in shapes), 0, 0, target)
+    converted = Frame(tuple(np.zeros(shape, target.pixel_format.dtype) for shape in shapes), 0, 0, target)
     whole = Roi(0, 0, target.width, target.height)
-    drawn.paste(whole, stored.rgb(), torch.ones(target.height, target.width))
-    return drawn.planes
+    converted.paste(whole, stored.rgb(), torch.ones(target.height, target.width))
+    return converted.planes
 
 
-def _rounded(plane: np.ndarray, dropped: int) -> np.ndarray:
-    """Samples with `dropped` bits fewer, to nearest."""
+def _reduce_bit_depth(plane: np.ndarray, shift: int) -> np.ndarray:
+    """Samples with `shift` bits fewer, to nearest."""
     top = (1 << 16 if plane.dtype == np.uint16 else 1 << 8) - 1
-    half = 1 << (dropped - 1)
-    return np.minimum((np.minimum(plane, top - half) + half) >> dropped, 1023).astype(np.uint16)
+    half = 1 << (shift - 1)
+    return np.minimum((np.minimum(plane, top - half) + half) >> shift, 1023).astype(np.uint16)
 
 
 def _pipe_name(pixel_format: PixelFormat) -> str:
@@ -303,13 +317,11 @@ def _scale_name(matrix: str) -> str:
     return {"bt2020nc": "bt2020", "bt470bg": "smpte170m"}.get(matrix, matrix)
 
 
-def check_stamps(stamps: np.ndarray) -> np.ndarray:
-    """`stamps` as int64, strictly rising and at least one; OutputError otherwise."""
-    stamps = np.asarray(stamps, np.int64)
-    if stamps.ndim != 1 or not len(stamps):
+def check_pts(pts: np.ndarray) -> np.ndarray:
+    """`pts` as int64, strictly rising and at least one; OutputError otherwise."""
+    pts = np.asarray(pts, np.int64)
+    if pts.ndim != 1 or not len(pts):
         raise OutputError("There is no frame to write.")
-    if (np.diff(stamps) <= 0).any():
-        raise OutputError(
-            f"Frame {int(np.argmax(np.diff(stamps) <= 0)) + 1} is to be shown before the one ahead of it."
-        )
-    return stamps
+    if (np.diff(pts) <= 0).any():
+        raise OutputError(f"Frame {int(np.argmax(np.diff(pts) <= 0)) + 1} is to be shown before the one ahead of it.")
+    return pts

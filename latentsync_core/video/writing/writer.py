@@ -1,4 +1,4 @@
-"""Streams frames into a new file: the source's planes, stamps and tags to an encoder, sound beside them."""
+"""Streams frames into a new file: the source's planes, timestamps and tags to an encoder, sound beside them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from types import TracebackType
 import numpy as np
 
 from ...errors import AudioError, OutputError
-from ...files.output_checks import check_room, check_target
+from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
-from ...media.ffmpeg import QUIET, ffmpeg_executable, useful_line
-from ...media.opening import PIPED_FRAMES, ffmpeg_input, ffmpeg_output, open_frame_pipe
+from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
+from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, open_frame_pipe
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
-from .audio_plan import audio_clock, plan_audio
-from .encoding import Codec, PicturePlan, WriterOptions, check_stamps, least_size, output_path, plan_picture
+from .audio_plan import container_start_time, plan_audio
+from .encoding import Codec, VideoPlan, WriterOptions, check_pts, min_frame_bytes, output_path, plan_video
 
 __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path"]
 
 DEFAULTS = WriterOptions()
-LATEST_START = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
-FINEST_MP4_TICK = 10_000  # ticks a second at the least, so that sound and edit lists round to little
+MAX_START_SECONDS = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
+MIN_MP4_TIMESCALE = 10_000  # ticks a second at the least, so that sound and edit lists round to little
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +39,16 @@ log = logging.getLogger(__name__)
 class FrameWriter:
     """Writes frames to `path`, which appears, whole, when the `with` block ends well; otherwise nothing is left.
 
-    Times are `stamps` exactly where the container can hold them (see `notes`). The sound's file begins with the first
+    Times are `pts` exactly where the container can hold them (see `notes`). The sound's file begins with the first
     frame and is cut where the last one ends (to a packet, where it is copied). A
     trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin at 0.
 
     Args:
         path: gets the codec's suffix where it has none.
         clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
-        stamps: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
+        pts: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
         audio: a file whose first sound stream goes beside the picture.
-        plan: how frames reach the encoder, where that is not for `plan_picture` to say.
+        plan: how frames reach the encoder, where that is not for `plan_video` to say.
 
     Attributes:
         path: where the result will be.
@@ -66,39 +66,39 @@ class FrameWriter:
         clip: Clip,
         *,
         options: WriterOptions = DEFAULTS,
-        stamps: np.ndarray,
+        pts: np.ndarray,
         audio: Path | None = None,
-        plan: PicturePlan | None = None,
+        plan: VideoPlan | None = None,
     ) -> None:
         self.path = output_path(path, options.codec)
         self._clip, self._layout = clip, Layout.of(clip)
-        self._stamps = check_stamps(stamps)
-        self._plan = plan or plan_picture(clip, options)
+        self._pts = check_pts(pts)
+        self._plan = plan or plan_video(clip, options)
         self.notes = list(self._plan.notes)
         self._codec = options.codec
         self._audio = None if audio is None else Path(audio)
         self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
-        first = int(self._stamps[0]) * clip.time_base
-        if clip.first_frame > 0 or not 0 <= first < LATEST_START:
-            self._stamps, first = self._stamps - self._stamps[0], Fraction(0)
+        first = int(self._pts[0]) * clip.time_base
+        if clip.first_frame > 0 or not 0 <= first < MAX_START_SECONDS:
+            self._pts, first = self._pts - self._pts[0], Fraction(0)
         self._first = first
         self._written = 0
         self._pipe = None  # the container that frames go into
 
-    def try_out(self) -> None:
+    def preflight(self) -> None:
         """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
 
         For asking before long work begins. Raises what opening, writing or leaving the writer would.
         """
         check_target(self.path)
-        check_room(self.path.parent, least_size(self._layout, self._codec) * len(self._stamps), self.path.name)
+        check_disk_space(self.path.parent, min_frame_bytes(self._layout, self._codec) * len(self._pts), self.path.name)
         try:
             with ScratchFolder(self.path.parent) as folder:
                 trial = copy.copy(self)
                 trial.path = folder / self.path.name  # the name is tried out too
-                trial._stamps = self._stamps[:1]
+                trial._pts = self._pts[:1]
                 with trial:
                     trial._write_blank()
         except OSError as problem:
@@ -118,7 +118,7 @@ class FrameWriter:
                 [
                     ffmpeg_executable(),
                     *(option for option in QUIET if option != "-nostdin"),
-                    *self._arguments(),
+                    *self._ffmpeg_args(),
                     ffmpeg_output(self._temporary),
                 ],
                 stdin=subprocess.PIPE,
@@ -139,11 +139,11 @@ class FrameWriter:
         return self
 
     def write(self, frame: Frame) -> None:
-        """Appends a frame; it is shown at the next of the writer's stamps, whatever its own."""
+        """Appends a frame; it is shown at the next of the writer's timestamps, whatever its own."""
         import av
 
-        if self._written == len(self._stamps):
-            raise OutputError(f"{self.path.name} was opened for {len(self._stamps)} frames; one more came.")
+        if self._written == len(self._pts):
+            raise OutputError(f"{self.path.name} was opened for {len(self._pts)} frames; one more came.")
         if frame.layout != self._layout:
             raise OutputError(
                 f"Frame {self._written} is {frame.width}×{frame.height} {frame.layout.pixel_format.name}, not as "
@@ -151,9 +151,9 @@ class FrameWriter:
             )
         planes = self._plan.convert(frame)
         packet = av.Packet(np.concatenate([np.ascontiguousarray(plane).reshape(-1).view(np.uint8) for plane in planes]))
-        packet.pts = packet.dts = int(self._stamps[self._written])
+        packet.pts = packet.dts = int(self._pts[self._written])
         packet.time_base, packet.stream, packet.is_keyframe = self._clip.time_base, self._stream, True
-        with self._telling_why():
+        with self._translating_errors():
             self._pipe.mux(packet)
         self._written += 1
 
@@ -169,11 +169,11 @@ class FrameWriter:
             self._scratch.close()
 
     def _finish(self) -> None:
-        if self._written < len(self._stamps):
+        if self._written < len(self._pts):
             raise OutputError(
-                f"Only {self._written} of {len(self._stamps)} frames were written; {self.path.name} was not made."
+                f"Only {self._written} of {len(self._pts)} frames were written; {self.path.name} was not made."
             )
-        with self._telling_why():
+        with self._translating_errors():
             self._pipe.close()
             self._process.stdin.close()
         if self._process.wait():
@@ -188,16 +188,21 @@ class FrameWriter:
     def _write_blank(self) -> None:
         self.write(Frame.blank(self._layout))
 
-    def _arguments(self) -> list[str]:
-        turn = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
-        args = ["-y", "-copyts", "-noautorotate", *(["-display_rotation", str(turn)] if turn else [])]
-        args += PIPED_FRAMES
+    def _ffmpeg_args(self) -> list[str]:
+        display_rotation = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
+        args = [
+            "-y",
+            "-copyts",
+            "-noautorotate",
+            *(["-display_rotation", str(display_rotation)] if display_rotation else []),
+        ]
+        args += PIPED_FRAMES_INPUT
         if self._audio is not None:
-            args += ["-itsoffset", f"{float(self._first - audio_clock(self._audio)):.6f}"]
+            args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
             args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
             # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
             # copies, but counts from a stream's own begin where it encodes.
-            end = f"{float(self._first) + self._seconds():.6f}"
+            end = f"{float(self._first) + self._duration():.6f}"
             filters = (
                 self._audio_plan.filters
                 if self._audio_plan.is_copy
@@ -215,13 +220,13 @@ class FrameWriter:
             args += ["-fflags", "+bitexact"]
         else:
             ticks = self._clip.time_base.denominator
-            ticks *= ceil(FINEST_MP4_TICK / ticks)
+            ticks *= ceil(MIN_MP4_TIMESCALE / ticks)
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
         return args
 
-    def _seconds(self) -> float:
+    def _duration(self) -> float:
         """From the first frame's begin to the last one's end."""
-        return float(int(self._stamps[-1] - self._stamps[0]) * self._clip.time_base + 1 / self._clip.fps)
+        return float(int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps)
 
     def _open_pipe(self) -> None:
         rate = self._clip.fps
@@ -238,7 +243,7 @@ class FrameWriter:
         self._stream.metadata["r_frame_rate"] = f"{rate.numerator}/{rate.denominator}"  # NUT's own name for it
 
     @contextmanager
-    def _telling_why(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Turns a pipe broken by ffmpeg's end into what ffmpeg said."""
         import av
 
@@ -257,7 +262,7 @@ class FrameWriter:
         log.warning("ffmpeg said: %s", messages.decode("utf-8", "replace"))
         if b"No space left" in messages or b"File too large" in messages:
             return OutputError(f"There is no room left in {self.path.parent}: free some, or write to another disk.")
-        return OutputError(f"Can't write {self.path}: {useful_line(messages, code)}.")
+        return OutputError(f"Can't write {self.path}: {first_error_line(messages, code)}.")
 
     def _end_process(self) -> None:
         import av

@@ -18,8 +18,8 @@ from training.head import Pose
 from training.identity import sample_identity
 from training.light import sample_light
 from training.mouth import MouthShape
-from training.painter import Moment, Painter
-from training.scenes import TEST_IDENTITIES
+from training.painter import HeadState, Painter
+from training.scenes import FIRST_TEST_SEED
 
 SIZE = 160
 
@@ -28,7 +28,7 @@ def _look(painter, angles, mouth=None, presence=0.5):
     """What the mesh network sees of a head that is drawn turned by yaw, pitch and roll in degrees."""
     picture = np.full((SIZE, SIZE, 3), 120, np.uint8)
     pose = Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, *np.radians(angles))
-    box = painter.paint(picture, Moment(pose, mouth or MouthShape())).box
+    box = painter.paint(picture, HeadState(pose, mouth or MouthShape())).box
     region = FaceRegion((box[:2] + box[2:]) / 2, 1.5 * (box[2:] - box[:2]).max(), np.radians(angles[2]))
     return settled_meshes(engine_frame(picture), [region], presence)[0]
 
@@ -39,7 +39,7 @@ def turned():
     rng = np.random.default_rng(5)
     measured, true = [], []
     for seed in range(4):
-        painter = Painter(sample_identity(TEST_IDENTITIES + 40 + seed, "real"), sample_light(seed))
+        painter = Painter(sample_identity(FIRST_TEST_SEED + 40 + seed, "real"), sample_light(seed))
         for _ in range(4):
             angles = rng.uniform(-25, 25, 3)
             measured.append(head_pose(_look(painter, angles, MouthShape(0.1, 0.09)).points))
@@ -64,8 +64,8 @@ def test_a_profile_is_not_taken_for_a_face_from_the_front():
     seen = []
     for seed, yaw in ((3, 66), (6, -70), (8, 75), (11, -80), (12, 70), (3, -40), (6, 40)):
         picture = np.full((SIZE, SIZE, 3), 120, np.uint8)
-        painter = Painter(sample_identity(TEST_IDENTITIES + seed, "real"), sample_light(seed))
-        painter.paint(picture, Moment(Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, np.radians(yaw)), MouthShape()))
+        painter = Painter(sample_identity(FIRST_TEST_SEED + seed, "real"), sample_light(seed))
+        painter.paint(picture, HeadState(Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, np.radians(yaw)), MouthShape()))
         frame = engine_frame(picture)
         looks = meshes_of(frame, search(frame, 0.5, 1.0, 40), FaceOptions())
         seen += [(yaw, head_pose(look.points)[0]) for look in looks if look is not None]
@@ -76,7 +76,7 @@ def test_a_profile_is_not_taken_for_a_face_from_the_front():
 def test_the_further_a_head_is_turned_the_more_the_mesh_and_its_mirror_image_differ():
     doubts = {}
     for yaw in (0, 30, 66):
-        painters = [Painter(sample_identity(TEST_IDENTITIES + n, "real"), sample_light(n)) for n in range(6)]
+        painters = [Painter(sample_identity(FIRST_TEST_SEED + n, "real"), sample_light(n)) for n in range(6)]
         looks = [_look(painter, (yaw, 0, 0), presence=0.2) for painter in painters]
         doubts[yaw] = [look.doubt for look in looks if look is not None]
     assert max(doubts[0] + doubts[30]) < DOUBTFUL / 1.5

@@ -13,7 +13,7 @@ from tests.parity.make_identity_data import TESTS, golden_chips
 from training.head import Pose
 from training.identity import sample_identity
 from training.light import sample_light
-from training.painter import Moment, Painter
+from training.painter import HeadState, Painter
 
 HALF_PRECISION = 0.01  # what weights of half precision may cost; measured: 0.0003, and 0.003 on a flat chip
 SIZE = 200
@@ -112,7 +112,7 @@ def test_the_weights_come_with_their_licence_and_are_small():
 
 def _drawn_chip(seed: int, light: int, pose: Pose) -> torch.Tensor:
     frame = np.full((SIZE, SIZE, 3), 110, np.uint8)
-    truth = Painter(sample_identity(seed, "real"), sample_light(light)).paint(frame, Moment(pose))
+    truth = Painter(sample_identity(seed, "real"), sample_light(light)).paint(frame, HeadState(pose))
     picture = torch.from_numpy(frame).float() / 255
     low, high = truth.box[:2], truth.box[2:]
     region = FaceRegion((low + high) / 2, 1.5 * float((high - low).max()), pose.roll)

@@ -17,7 +17,7 @@ from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
 from latentsync_core.faces.tracking.shots import ShotFinder, ShotOptions
 from latentsync_core.video.reading.read_ahead import frames_ahead
 from tests import astronaut
-from training.motion import Path as Track
+from training.motion import Path as HeadPath
 from training.scenes import cuts, render, side_by_side
 
 WIDTH, HEIGHT = 320, 240
@@ -255,7 +255,7 @@ def _eye_distance(face):
 def test_when_two_people_cross_no_track_goes_over_from_one_to_the_other():
     base = side_by_side(3, 0.96, size=(240, 136))
     shot = base.shots[0]
-    ways = (Track((0.3, 0.55), (0.8, 0.55), 0.27, 0.27), Track((0.7, 0.57), (0.2, 0.57), 0.29, 0.29))
+    ways = (HeadPath((0.3, 0.55), (0.8, 0.55), 0.27, 0.27), HeadPath((0.7, 0.57), (0.2, 0.57), 0.29, 0.29))
     actors = tuple(dataclasses.replace(actor, track=way) for actor, way in zip(shot.actors, ways, strict=True))
     clip, truths = _talkers(dataclasses.replace(base, shots=(dataclasses.replace(shot, actors=actors),)))
     faces = prepare_faces(clip, shots=ONE_SHOT)
