@@ -14,7 +14,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from latentsync_core.compositing.compositor import CompositeOptions, mouth_region, paste_face
+from latentsync_core.compositing.composite_options import CompositeOptions
+from latentsync_core.compositing.compositor import mouth_region, paste_face
 from latentsync_core.compositing.rendering import blend_mouth
 from latentsync_core.faces.alignment.align import crop_face, crop_size
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask

@@ -21,9 +21,10 @@ from PIL import Image, ImageDraw
 
 from latentsync_core.faces.detection.blazeface import Detection, detection_passes, overlap
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
+from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.keyframes.interpolate import follow_marks
 from latentsync_core.faces.keyframes.marks import IN_DETECTED_BOX, Mark, points_of_box
-from latentsync_core.faces.tracking.redetect import FaceOptions, meshes_of
+from latentsync_core.faces.tracking.redetect import meshes_of
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout

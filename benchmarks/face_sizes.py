@@ -19,7 +19,8 @@ from PIL import Image, ImageFilter
 from latentsync_core.faces.detection.blazeface import search
 from latentsync_core.faces.detection.face_mesh import MeshLook
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.tracking.redetect import FaceOptions, box_of, meshes_of
+from latentsync_core.faces.face_options import FaceOptions
+from latentsync_core.faces.tracking.redetect import box_of, meshes_of
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from benchmarks.steady_clips import OTHERS, TAKES, Take, write_take
-from latentsync_core.faces.alignment.align import AlignOptions, align_track, crop_size
+from latentsync_core.faces.alignment.align import align_track, crop_size
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
 from latentsync_core.video.reading.probing import probe
 

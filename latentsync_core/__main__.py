@@ -51,7 +51,8 @@ def _left_in_work_folder(options: argparse.Namespace) -> str:
 def _sync(options: argparse.Namespace) -> None:
     from .files.output_checks import check_no_overwrite, check_target
     from .pipeline import sync
-    from .video.writing.encoding import Codec, output_path
+    from .video.writing.encoding import output_path
+    from .video.writing.writer_options import Codec
 
     out = output_path(options.out, Codec(options.codec))  # checked before a download, too
     check_target(out)
@@ -138,8 +139,8 @@ def _left_by_download(options: argparse.Namespace) -> str:
 
 
 def _convert(options: argparse.Namespace) -> None:
+    from .models.load_options import LoadOptions
     from .models.loading.weights import convert
-    from .models.model import LoadOptions
 
     with _bars(quiet=options.json) as on_progress:
         written = convert(
@@ -300,16 +301,14 @@ def _add_command(
 
 
 def _sync_options(options: argparse.Namespace):
-    from .compositing.compositor import CompositeOptions
-    from .faces.alignment.align import AlignOptions
+    from .compositing.composite_options import CompositeOptions
+    from .faces.alignment.align_options import AlignOptions
     from .faces.limits import TouchLimits
     from .faces.selection import read_track_list
-    from .models.model import LoadOptions
+    from .models.load_options import LoadOptions
     from .pipeline import SyncOptions
-    from .sampling.denoise import Scheduler
-    from .sampling.sampler import SamplerOptions
-    from .sampling.windows import WindowOptions
-    from .video.writing.encoding import Codec, WriterOptions
+    from .sampling.sampler_options import SamplerOptions, Scheduler, WindowOptions
+    from .video.writing.writer_options import Codec, WriterOptions
 
     return SyncOptions(
         model=options.model,
@@ -347,7 +346,7 @@ def _sync_options(options: argparse.Namespace):
 
 
 def _face_options(options: argparse.Namespace):
-    from .faces.tracking.redetect import FaceOptions
+    from .faces.face_options import FaceOptions
 
     return FaceOptions(detector_score=options.detector_score)
 

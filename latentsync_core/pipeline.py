@@ -13,30 +13,33 @@ import torch
 from .audio.features import AudioEmbedding, embed_audio
 from .audio.mix import mix_to_file
 from .audio.source import AudioSource, load_audio
-from .compositing.compositor import CompositeOptions
+from .compositing.composite_options import CompositeOptions
 from .compositing.rendering import render
 from .errors import VideoError
-from .faces.alignment.align import AlignOptions
+from .faces.alignment.align_options import AlignOptions
 from .faces.crop_path import path_transforms
+from .faces.face_options import FaceOptions
 from .faces.face_tracks import FaceTracks
 from .faces.find import find_faces
 from .faces.limits import TouchLimits
 from .faces.report import as_data
 from .faces.selection import FaceChoice, check_no_shared_faces, choose
-from .faces.tracking.redetect import FaceOptions
 from .files.output_checks import check_no_overwrite, check_target
 from .files.scratch import ScratchFolder, remove_stale_scratch
+from .models.load_options import LoadOptions
 from .models.loading.weights import load_model
-from .models.model import LatentSyncModel, LoadOptions
+from .models.model import LatentSyncModel
 from .progress import PhaseClock, PhaseProgress, Progress, share_of
 from .runs import runs_where
-from .sampling.sampler import Preview, SamplerOptions, check_room_for_patches, sample_faces
+from .sampling.sampler import Preview, check_room_for_patches, sample_faces
+from .sampling.sampler_options import SamplerOptions
 from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, plan_timeline
 from .video.clip import Clip
 from .video.reading.probing import probe
-from .video.writing.encoding import WriterOptions, output_path
+from .video.writing.encoding import output_path
 from .video.writing.writer import FrameWriter
+from .video.writing.writer_options import WriterOptions
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.errors import AudioError, OptionError
 from ..latentsync_core.faces.face_tracks import FaceTracks
-from ..latentsync_core.sampling.sampler import SamplerOptions
+from ..latentsync_core.sampling.sampler_options import SamplerOptions
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Faces, Held, Model, Synced, Trepa

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..latentsync_core.compositing.compositor import CompositeOptions
+from ..latentsync_core.compositing.composite_options import CompositeOptions
 from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import as_matching_batch, render
@@ -24,9 +24,9 @@ from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.frame import Frame
-from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
 from ..latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from ..latentsync_core.video.writing.writer import FrameWriter
+from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
 
 PREFIX = "LatentSync/dub"

@@ -11,9 +11,9 @@ from comfy_api.latest import InputImpl, io
 from ..latentsync_core.audio.clip_audio import clip_audio_file
 from ..latentsync_core.audio.mix import mix_to_file
 from ..latentsync_core.audio.source import load_audio
-from ..latentsync_core.compositing.compositor import CompositeOptions, Region
+from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
-from ..latentsync_core.video.writing.encoding import Codec, WriterOptions
+from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
 from ._inputs import checked
 from ._results import PREFIX, Patch, Wanted, play, write_result

@@ -10,7 +10,7 @@ from comfy_api.latest import InputImpl, io
 from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.faces.find import find_faces
-from ..latentsync_core.sampling.sampler import SamplerOptions
+from ..latentsync_core.sampling.sampler_options import SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, schema

@@ -10,12 +10,13 @@ import comfy.model_management
 from comfy_api.latest import io
 
 from ..latentsync_core.errors import ModelError
+from ..latentsync_core.models.load_options import PRECISIONS, LoadOptions
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.download import DownloadOptions, download
 from ..latentsync_core.models.loading.models_folder import installed_model_paths, installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS
 from ..latentsync_core.models.loading.weights import load_model
-from ..latentsync_core.models.model import PRECISIONS, LoadOptions, resolve_dtype
+from ..latentsync_core.models.model import DTYPES, resolve_dtype
 from ..latentsync_core.models.names import one_line
 from ._comfy import Progress, models_folders, schema
 from ._inputs import checked
@@ -107,7 +108,7 @@ def managed_model(name: str, precision: str, may_download: bool, on_download: An
     if managed is None:
         options = LoadOptions(
             device=str(comfy.model_management.unet_offload_device()),
-            precision=next(word for word, kind in PRECISIONS.items() if kind is dtype),
+            precision=next(word for word, kind in DTYPES.items() if kind is dtype),
             models_folder=at or folders[0],
             operations=Operations,
         )

@@ -7,13 +7,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..latentsync_core.errors import OptionError
-from ..latentsync_core.faces.alignment.align import AlignOptions
+from ..latentsync_core.faces.alignment.align_options import AlignOptions
 from ..latentsync_core.faces.contact_sheets import face_sheet
+from ..latentsync_core.faces.face_options import FaceOptions
 from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.faces.limits import TouchLimits
 from ..latentsync_core.faces.report import as_text
-from ..latentsync_core.faces.tracking.redetect import FaceOptions
 from ..latentsync_core.video.clip import Clip
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, preview_image, schema, upstream_classes

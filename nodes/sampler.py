@@ -9,8 +9,7 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.pipeline import sample
-from ..latentsync_core.sampling.denoise import Scheduler
-from ..latentsync_core.sampling.sampler import SamplerOptions
+from ..latentsync_core.sampling.sampler_options import SamplerOptions, Scheduler
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule
 from ._comfy import Progress, own_folder, schema

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..latentsync_core.sampling.sampler import SamplerOptions
-from ..latentsync_core.sampling.windows import MAX_WINDOW, WindowOptions
+from ..latentsync_core.sampling.sampler_options import MAX_WINDOW, SamplerOptions, WindowOptions
 from ._comfy import schema
 from ._inputs import checked
 from ._sockets import Trepa

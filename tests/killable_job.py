@@ -14,9 +14,8 @@ from latentsync_core.files.scratch import PREFIX
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sample_scene import SCENE, VOICE
-from latentsync_core.sampling.sampler import SamplerOptions
-from latentsync_core.sampling.windows import WindowOptions
-from latentsync_core.video.writing.encoding import Codec, WriterOptions
+from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 
 FRAMES, STEPS, WINDOWS = 16, 2, 3  # of eight frames, half of them shared
 PRELOADED = [__name__, "diffusers.models.autoencoders.autoencoder_kl"]  # what takes long to import is imported once

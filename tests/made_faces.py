@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.tracks import FaceTrack

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.sampling.patch_store import PatchStore

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
+from latentsync_core.faces.face_options import FaceOptions
+from latentsync_core.faces.tracking.redetect import FaceFollower
 
 from .backdrop import backdrop
 from .crops import aligned_crop, engine_frame

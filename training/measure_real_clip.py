@@ -20,7 +20,7 @@ from latentsync_core.cli.before_after import write_before_after
 from latentsync_core.cli.demo import SAMPLER
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.pipeline import SyncOptions, sync
-from latentsync_core.sampling.sampler import SamplerOptions
+from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 

@@ -27,7 +27,8 @@ from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
-from latentsync_core.sampling.windows import WindowOptions, cross_fade, plan_windows
+from latentsync_core.sampling.sampler_options import WindowOptions
+from latentsync_core.sampling.windows import cross_fade, plan_windows
 
 from .contact_sheet import MEDIA, grid, save
 from .crops import RESOLUTION

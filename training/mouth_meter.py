@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
+from latentsync_core.faces.face_options import FaceOptions
+from latentsync_core.faces.tracking.redetect import FaceFollower
 from latentsync_core.video.frame import Frame
 
 from .crops import RESOLUTION, engine_frame

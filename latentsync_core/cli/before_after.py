@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from ..audio.source import AudioSource
-from ..faces.tracking.redetect import FaceFollower, FaceOptions
+from ..faces.face_options import FaceOptions
+from ..faces.tracking.redetect import FaceFollower
 from ..imaging.roi import Roi
 from ..video.clip import Clip
 from ..video.frame import Frame

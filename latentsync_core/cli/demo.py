@@ -14,9 +14,10 @@ from ..models.loading.demonstration import NANO
 from ..pipeline import SyncOptions, SyncReport, sync
 from ..progress import PhaseProgress
 from ..sample_scene import MUSIC_AND_EFFECTS, SAMPLE, SCENE, VOICE
-from ..sampling.sampler import SamplerOptions
+from ..sampling.sampler_options import SamplerOptions
 from ..video.reading.probing import probe
-from ..video.writing.encoding import Codec, output_path
+from ..video.writing.encoding import output_path
+from ..video.writing.writer_options import Codec
 from .before_after import write_before_after
 
 SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance

@@ -11,9 +11,9 @@ import torch
 
 from ..errors import OutputError
 from ..faces.contact_sheets import people_sheet
+from ..faces.face_options import FaceOptions
 from ..faces.find import find_faces
 from ..faces.report import as_data, as_text, timeline_picture
-from ..faces.tracking.redetect import FaceOptions
 from ..files.output_checks import check_no_overwrite
 from ..progress import Progress
 from ..video.reading.probing import probe

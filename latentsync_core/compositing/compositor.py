@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -13,45 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import OptionError
 from ..faces.alignment.align import crop_size
 from ..faces.alignment.mouth_mask import mouth_mask
 from ..imaging import affine
 from ..imaging.filters import gaussian_blur, sliding_minimum
 from ..imaging.roi import Roi
 from ..video.frame import Frame
+from .composite_options import CompositeOptions, Region
 from .layer import Layer
 
 FEATHER_DIVISOR = 20  # the edge's width is the square root of the face's area divided by this
 MOUTH_FEATHER_FRACTION = 1 / 32  # of the crop's side: half the width of the drawn region's soft edge
 MARGIN = 3  # pixels around the patch whose mask is 0, so that filters see where it ends
 REFERENCE_BACKGROUND = 127  # what surrounds the face, in units where colours are -1 to 1
-
-
-class Region(Enum):
-    """How much of a new face is pasted."""
-
-    MOUTH = "mouth"  # what is drawn anew: the rest of the face stays the source's own samples
-    FACE = "face"  # all of the crop: for crops whose skin a restorer has worked on
-
-
-@dataclass(frozen=True)
-class CompositeOptions:
-    """How a patch is blended in."""
-
-    feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
-    region: Region = Region.MOUTH
-    occlusion: bool = True  # what lies before the mouth, a hand, a microphone, stays the source's
-    like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
-
-    @classmethod
-    def reference(cls) -> CompositeOptions:
-        """What the reference does, flaws included."""
-        return cls(like_reference=True, occlusion=False)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.feather <= 4:
-            raise OptionError(f"the feather is {self.feather} of the usual width; use 0 to 4")
 
 
 def paste_face(

@@ -10,8 +10,9 @@ import torch
 from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.pixel_format import Layout
-from ..video.writing.encoding import Codec, WriterOptions, layer_clip, matte_clip, plan_layer
+from ..video.writing.encoding import layer_clip, matte_clip, plan_layer
 from ..video.writing.writer import FrameWriter
+from ..video.writing.writer_options import Codec, WriterOptions
 from .layer import Layer
 
 MATTE_OPTIONS = WriterOptions(Codec.PRORES)

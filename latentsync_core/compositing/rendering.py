@@ -18,7 +18,8 @@ from ..sampling.synced_faces import SyncedFaces
 from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
-from .compositor import CompositeOptions, face_layer, generated_region, paste_region
+from .composite_options import CompositeOptions
+from .compositor import face_layer, generated_region, paste_region
 from .foreground import without_occlusion
 from .layer import Layer, full_frame_matte, merge_layers
 

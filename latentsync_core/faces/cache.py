@@ -15,7 +15,7 @@ from ..errors import OutputError
 from ..files.scratch import atomic_write
 from ..models.checkpoints.weights_file import READ_ERRORS
 from ..video.clip import Clip
-from .alignment.align import AlignOptions
+from .alignment.align_options import AlignOptions
 from .face_tracks import FaceTracks
 from .limits import TouchLimits
 from .tracks import PER_FRAME, FaceTrack

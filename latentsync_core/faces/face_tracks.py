@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..video.clip import Clip
-from .alignment.align import AlignOptions
+from .alignment.align_options import AlignOptions
 from .limits import FacePath, TouchLimits, chosen_path
 from .tracks import FaceTrack
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from ..progress import Progress, span
 from ..video.clip import Clip
-from .alignment.align import AlignOptions
+from .alignment.align_options import AlignOptions
 from .cache import found_before
 from .detection.blazeface import overlap
+from .face_options import FaceOptions
 from .face_tracks import FaceTracks
 from .keyframes.interpolate import follow_marks
 from .keyframes.marks import Mark, read_marks
 from .limits import TouchLimits
 from .selection import choose
 from .tracking.find_tracks import prepare_faces
-from .tracking.redetect import FaceOptions
 from .tracks import FaceTrack
 
 SAME = 0.3  # intersection over union from which on a found face is the marked one

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,30 +14,8 @@ from .vae import LatentCodec
 if TYPE_CHECKING:
     from .whisper.encoder import WhisperEncoder
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ROWS_PER_WINDOW = 10  # Whisper states that one video frame hears, each with all its levels
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """Where weights are looked for and how they are held."""
-
-    device: str = "auto"  # or "cpu", "cuda", "cuda:1", "mps", ...
-    precision: str = "auto"  # or "fp32", "bf16", "fp16"; of the U-Net and the VAE, Whisper stays in fp32
-    resolution: int | None = None  # pixels; only for a checkpoint that isn't known
-    models_folder: Path | None = None  # None: the environment's LATENTSYNC_MODELS, else the user's data folder
-    vae: Path | None = None  # a diffusers folder or its .safetensors; None: beside the U-Net or in the models folder
-    whisper: Path | None = None  # a .pt file; None: likewise
-    offload: bool = False  # keep the U-Net's weights in main memory and bring them in layer by layer: slower, smaller
-    operations: Any = torch.nn  # the classes of the U-Net's layers
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("auto", *PRECISIONS):
-            raise OptionError(f"precision is {self.precision!r}; use auto, {', '.join(PRECISIONS)}.")
-        if self.resolution is not None and (self.resolution < 64 or self.resolution % 64):
-            raise OptionError(
-                f"resolution is {self.resolution}; use a multiple of 64, 256 and 512 being the usual ones."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +54,7 @@ def resolve_device(name: str) -> torch.device:
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What "auto" comes to: fp16 as upstream has it on a GPU that is fast at it, fp32 where half breaks or is slow."""
     if precision != "auto":
-        return PRECISIONS[precision]
+        return DTYPES[precision]
     if device.type == "xpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)):
         return torch.float16
     return torch.float32

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 import torch
 
 from ..required_packages import importing
+from .sampler_options import Scheduler
 
 # The schedule the networks were trained with, as upstream's scheduler configuration has it.
 NOISE_SCHEDULE = {
@@ -27,14 +27,6 @@ NOISE_SCHEDULE = {
 OnStep = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], None]
 """Called as ``on_step(step, noise, latents, clean)``, (f, 4, h, w) each: the guided noise prediction, the latents after
 the step, and the finished latents as this step foresees them."""
-
-
-class Scheduler(str, Enum):
-    """How the noise is taken away, from step to step, along the schedule that the networks were trained with."""
-
-    DDIM = "ddim"  # upstream's
-    DPM_PLUS_PLUS_2M = "dpm++ 2m"  # second order: fewer steps for the same result (Lu et al. 2022, arXiv 2211.01095)
-    UNIPC = "unipc"  # predictor and corrector (Zhao et al. 2023, arXiv 2302.04867)
 
 
 def denoise_window(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
@@ -20,12 +18,13 @@ from ..files.output_checks import check_disk_space
 from ..progress import Progress
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
-from .denoise import Scheduler, denoise_window
+from .denoise import denoise_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
+from .sampler_options import SamplerOptions
 from .synced_faces import SyncedFaces
 from .timeline import Timeline
-from .windows import Window, WindowOptions, cross_fade, plan_windows
+from .windows import Window, cross_fade, plan_windows
 
 if TYPE_CHECKING:
     from ..audio.features import AudioEmbedding
@@ -41,34 +40,6 @@ diffusers are no part of the key. They differ by rounding, far below an 8-bit le
 discard hours of sampling; a result that has to be the same in every byte needs the same versions anyway."""
 LATENT_CHANNELS = 4
 PIXELS_PER_LATENT = 8
-
-
-@dataclass(frozen=True)
-class SamplerOptions:
-    """How faces are drawn. The defaults are upstream's where it has the setting."""
-
-    seed: int = 1247
-    steps: int = 20
-    cfg: float = 1.5  # audio guidance; upstream calls it guidance_scale
-    scheduler: Scheduler = Scheduler.DDIM
-    noise_sharing: float = 0.5  # variance share of the noise that all frames have in common; training's value
-    windows: WindowOptions = field(default_factory=WindowOptions)
-    reference: bool = False  # upstream's own way: one noise tensor for all frames, one generator drawn in sequence
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise OptionError(f"steps is {self.steps}; use at least 1 (20 is usual)")
-        if self.steps > 1000:
-            raise OptionError(f"steps is {self.steps}; the noise schedule has 1000 (20 is usual)")
-        if not self.cfg >= 1.0:
-            raise OptionError(f"cfg is {self.cfg}; use 1.0 (no guidance) or more (1.5 is usual)")
-        if not 0.0 <= self.noise_sharing <= 1.0:
-            raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")
-
-    @classmethod
-    def like_reference(cls, **changes: object) -> SamplerOptions:
-        """The preset that reproduces upstream's numbers: draws, windows and all."""
-        return cls(reference=True, windows=WindowOptions(full_last=False), **changes)
 
 
 def check_room_for_patches(resolution: int, frames: int, speakers: int, folder: Path | None) -> None:

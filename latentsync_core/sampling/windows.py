@@ -7,27 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..errors import OptionError
 from ..runs import runs_where
-
-MAX_WINDOW = 24  # frames: the length of the motion modules' position table
-
-
-@dataclass(frozen=True)
-class WindowOptions:
-    """How many frames are drawn together, and how many of them neighbouring windows share."""
-
-    frames: int = 16  # what the networks were trained with
-    overlap: int = 0  # frames drawn by both neighbours and cross-faded; costs frames / (frames - overlap) in time
-    full_last: bool = True  # shift a run's last window back to full length, instead of leaving a short rest
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.frames <= MAX_WINDOW:
-            raise OptionError(f"window is {self.frames} frames; the networks take 1 to {MAX_WINDOW}, best 16")
-        if not 0 <= self.overlap <= self.frames // 2:
-            raise OptionError(
-                f"window overlap is {self.overlap} frames; use 0 to {self.frames // 2}, half of the window at most"
-            )
+from .sampler_options import WindowOptions
 
 
 @dataclass(frozen=True)

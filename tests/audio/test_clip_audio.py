@@ -16,8 +16,8 @@ from latentsync_core.errors import AudioError, ClipChangedError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.encoding import WriterOptions
 from latentsync_core.video.writing.writer import FrameWriter
+from latentsync_core.video.writing.writer_options import WriterOptions
 from tests.clips import make_clip
 
 RATE = 48000

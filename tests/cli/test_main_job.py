@@ -21,11 +21,11 @@ from latentsync_core.media.ffmpeg import ffmpeg_executable
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sample_scene import SCENE, VOICE
-from latentsync_core.sampling.sampler import SamplerOptions
+from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.sampling.timeline import LengthRule
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.encoding import Codec, WriterOptions
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import packet_times
 from tests.shared_reference import SHARED, needs_shared
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositing.compositor import CompositeOptions, face_layer, paste_region
+from latentsync_core.compositing.composite_options import CompositeOptions
+from latentsync_core.compositing.compositor import face_layer, paste_region
 from latentsync_core.compositing.layer import full_frame_matte
 from latentsync_core.errors import VideoError
 from latentsync_core.faces.crop_path import path_transforms

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core.compositing.compositor import CompositeOptions, mouth_region, paste_face, soft_mask
+from latentsync_core.compositing.composite_options import CompositeOptions
+from latentsync_core.compositing.compositor import mouth_region, paste_face, soft_mask
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size
 from latentsync_core.video.frame import Frame

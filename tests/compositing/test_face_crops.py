@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.compositing.compositor import CompositeOptions, Region, max_useful_patch_size
+from latentsync_core.compositing.composite_options import CompositeOptions, Region
+from latentsync_core.compositing.compositor import max_useful_patch_size
 from latentsync_core.compositing.face_crops import decode_faces, replace_faces
 from latentsync_core.compositing.rendering import frames_with_face, render
 from latentsync_core.errors import OptionError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.compositing.compositor import CompositeOptions
+from latentsync_core.compositing.composite_options import CompositeOptions
 from latentsync_core.compositing.rendering import render
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import prepare_faces

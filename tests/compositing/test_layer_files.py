@@ -21,7 +21,7 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.reading.frame_sequence import FrameSequence
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.encoding import Codec, WriterOptions
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import make_clip
 from tests.synced_faces import synced_faces
 

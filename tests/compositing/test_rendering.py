@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.compositing.compositor import CompositeOptions, Region
+from latentsync_core.compositing.composite_options import CompositeOptions, Region
 from latentsync_core.compositing.rendering import render
 from latentsync_core.errors import OptionError
 from latentsync_core.imaging.roi import Roi

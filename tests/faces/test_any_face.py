@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from latentsync_core.errors import FaceError
 from latentsync_core.faces.detection.blazeface import overlap
+from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
-from latentsync_core.faces.tracking.redetect import FaceOptions
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import OutputError
-from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.cache import SUFFIX, found_before, read_faces, write_faces
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.video.reading.probing import probe

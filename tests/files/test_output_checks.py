@@ -27,8 +27,9 @@ from latentsync_core.sampling.sampler import check_room_for_patches
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.audio_plan import plan_audio
-from latentsync_core.video.writing.encoding import Codec, WriterOptions, output_path
+from latentsync_core.video.writing.encoding import output_path
 from latentsync_core.video.writing.writer import FrameWriter
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import make_clip, make_sound, raw_planes
 
 INPUTS = {

@@ -14,21 +14,21 @@ from latentsync_core.audio.mix import mix_to_file
 from latentsync_core.audio.resample import TARGET_RATE
 from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.errors import FaceError, LatentSyncError
-from latentsync_core.faces.alignment.align import AlignOptions
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.cache import read_faces
 from latentsync_core.faces.keyframes.marks import read_marks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.models.checkpoints.tensors import read_tensors
+from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading.weights import load_model
-from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 from latentsync_core.models.whisper.log_mel import measure_peak
 from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.encoding import WriterOptions
 from latentsync_core.video.writing.writer import FrameWriter
+from latentsync_core.video.writing.writer_options import WriterOptions
 from tests.fuzz.seeds import PATCHES, faces_clip
 
 MEL_BANDS = 80

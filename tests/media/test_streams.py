@@ -13,9 +13,9 @@ from latentsync_core.errors import AudioError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.encoding import Codec, WriterOptions
 from latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from latentsync_core.video.writing.writer import FrameWriter
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import make_clip
 
 LOW, HIGH = 300, 3000  # Hz, the tones of the first and second audio track

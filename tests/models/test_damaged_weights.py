@@ -25,11 +25,11 @@ from latentsync_core.models.checkpoints import weights_file
 from latentsync_core.models.checkpoints.network_file import read_config
 from latentsync_core.models.checkpoints.settings_file import MAX_CONFIG_BYTES, read_json_object
 from latentsync_core.models.checkpoints.tensors import read_tensors
+from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.digests import stored_sha256
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.loading.weights import load_model
-from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 from tests.shared_reference import ROOT
 from tests.whisper_by_rule import openai_checkpoint

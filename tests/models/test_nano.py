@@ -9,8 +9,8 @@ pytest.importorskip("espeakng_loader", reason="speech needs espeak-ng: pip insta
 
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.pipeline import SyncOptions, sync
-from latentsync_core.sampling.sampler import SamplerOptions
-from latentsync_core.video.writing.encoding import Codec, WriterOptions
+from latentsync_core.sampling.sampler_options import SamplerOptions
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from training.crops import aligned_crop
 from training.mouth_meter import measure_openings
 from training.scenes import talking_head, write_clip, write_wave

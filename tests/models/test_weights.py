@@ -18,13 +18,14 @@ from safetensors.torch import save_file
 
 from latentsync_core.errors import ModelError, OptionError, OutputError
 from latentsync_core.models.checkpoints.tensors import fill, read_tensors
+from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading import registry, weights
 from latentsync_core.models.loading.bundle import read_bundle, save_bundle, whisper_dims, whisper_state
 from latentsync_core.models.loading.digests import file_sha256, quick_digest, store_sha256, stored_sha256
 from latentsync_core.models.loading.models_folder import models_folder
 from latentsync_core.models.loading.untrained import CHANNELS, untrained_model
 from latentsync_core.models.loading.weights import convert, load_model
-from latentsync_core.models.model import LatentSyncModel, LoadOptions
+from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG

@@ -8,16 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.compositing.compositor import CompositeOptions, face_layer, paste_face, soft_mask
-from latentsync_core.faces.alignment.align import (
-    AlignOptions,
-    _fit,
-    _smoothed,
-    align_track,
-    crop_face,
-    crop_size,
-    template,
-)
+from latentsync_core.compositing.composite_options import CompositeOptions
+from latentsync_core.compositing.compositor import face_layer, paste_face, soft_mask
+from latentsync_core.faces.alignment.align import _fit, _smoothed, align_track, crop_face, crop_size, template
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from tests.astronaut import frame_of
 from tests.parity.make_affine_data import CASES, ROW_STEP
 from tests.shared_reference import SHARED, needs_shared

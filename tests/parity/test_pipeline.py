@@ -13,19 +13,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from latentsync_core.compositing.compositor import CompositeOptions, soft_mask
+from latentsync_core.compositing.composite_options import CompositeOptions
+from latentsync_core.compositing.compositor import soft_mask
 from latentsync_core.compositing.rendering import blend_mouth, render
-from latentsync_core.faces.alignment.align import AlignOptions, align_track, crop_size
+from latentsync_core.faces.alignment.align import align_track, crop_size
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.tracks import FaceTrack
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoise import denoise_window
-from latentsync_core.sampling.sampler import SamplerOptions, sample_faces
+from latentsync_core.sampling.sampler import sample_faces
+from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.synced_faces import SyncedFaces
 from latentsync_core.sampling.timeline import LengthRule, build_timeline
-from latentsync_core.sampling.windows import WindowOptions, plan_windows
+from latentsync_core.sampling.windows import plan_windows
 from latentsync_core.video.reading.probing import clip_from_images
 from tests.parity.reference_networks import tiny_codec, tiny_unet
 from tests.shared_reference import SHARED, needs_shared

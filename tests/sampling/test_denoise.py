@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from latentsync_core.sampling.denoise import NOISE_SCHEDULE, Scheduler, denoise_window
+from latentsync_core.sampling.denoise import NOISE_SCHEDULE, denoise_window
+from latentsync_core.sampling.sampler_options import Scheduler
 
 SHAPE = (3, 4, 8, 8)  # frames, channels, height, width
 

@@ -11,7 +11,7 @@ from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.pipeline import sample
 from latentsync_core.sample_scene import SCENE, VOICE
-from latentsync_core.sampling.sampler import SamplerOptions
+from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from tests.made_faces import made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401

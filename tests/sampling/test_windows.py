@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.sampling.windows import Window, WindowOptions, cross_fade, plan_windows
+from latentsync_core.sampling.sampler_options import WindowOptions
+from latentsync_core.sampling.windows import Window, cross_fade, plan_windows
 
 options = st.integers(1, 24).flatmap(
     lambda frames: st.builds(WindowOptions, st.just(frames), st.integers(0, frames // 2), st.booleans())

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
-from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
+from latentsync_core.faces.face_options import FaceOptions
+from latentsync_core.faces.tracking.redetect import FaceFollower
 from training.backdrop import backdrop
 from training.crops import engine_frame
 from training.head import Pose

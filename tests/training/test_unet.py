@@ -10,11 +10,11 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
 from latentsync_core.models.checkpoints.network_file import save_network
+from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading.weights import load_model
-from latentsync_core.models.model import LoadOptions
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
-from latentsync_core.sampling.windows import WindowOptions
+from latentsync_core.sampling.sampler_options import WindowOptions
 from training import train_vae
 from training.contact_sheet import grid
 from training.features import WHISPER_ROWS, Features, encode_clips, encode_recording, encode_silence

@@ -18,8 +18,9 @@ from latentsync_core.media.ffmpeg import check_version, ffmpeg_executable, run_f
 from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.reading.probing import check_identity, clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.encoding import Codec, WriterOptions, output_path
+from latentsync_core.video.writing.encoding import output_path
 from latentsync_core.video.writing.writer import FrameWriter
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, packet_times, raw_planes
 from tests.shared_reference import SHARED, needs_shared
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +13,7 @@ from ...errors import OptionError
 from ...imaging import affine
 from ...imaging.lanczos import lanczos4, lanczos4_levels
 from ...video.frame import Frame
+from .align_options import AlignOptions
 from .smoothing import steady_landmarks
 
 BOX = (75, 100)  # the crop's width and height in the template's own units
@@ -21,30 +21,6 @@ TEMPLATE = ((17.0, 20.0), (58.0, 20.0), (37.5, 40.0))  # left brow, right brow, 
 UNITS_AT_256 = 2.8  # crop pixels per unit at resolution 256
 SMOOTHING = 0.2  # how much of its previous value the reference's state keeps
 OUTSIDE_LEVEL = 127.0  # of 255: what a crop shows beyond the frame
-
-
-@dataclass(frozen=True)
-class AlignOptions:
-    """How landmarks become transforms. The defaults steady them over time, as far as the head's movements allow."""
-
-    steadiness: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
-    smoothing: bool = False  # the reference's own state, carried through the clip: moves the crop by under a pixel
-    round_landmarks: bool = False  # to whole pixels, as the reference does
-    scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's
-    shift_y: float = 0.0  # of the face in the crop, in crop heights, down: the same
-
-    @classmethod
-    def reference(cls) -> AlignOptions:
-        """What the reference does."""
-        return cls(steadiness=0.0, smoothing=True, round_landmarks=True)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.steadiness <= 3:
-            raise OptionError(f"the alignment's steadiness is {self.steadiness}; use 0 (none) to 3")
-        if not 0.25 <= self.scale <= 4:
-            raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
-        if not -0.5 <= self.shift_y <= 0.5:
-            raise OptionError(f"the alignment's shift_y is {self.shift_y} crop heights; use -0.5 to 0.5")
 
 
 def crop_size(resolution: int) -> tuple[int, int]:

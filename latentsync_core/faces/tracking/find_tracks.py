@@ -16,15 +16,16 @@ from ...video.frame import Frame
 from ...video.pixel_format import Layout, PixelFormat
 from ...video.reading.read_ahead import frames_ahead
 from ...video.reading.reader import FrameReader
-from ..alignment.align import AlignOptions
+from ..alignment.align_options import AlignOptions
 from ..detection.blazeface import Detection, overlap, search
 from ..detection.region import FaceRegion
+from ..face_options import FaceOptions
 from ..face_tracks import FaceTracks
 from ..identity.clustering import Sighting, name_people
 from ..identity.embedding import EMBEDDING
 from ..limits import TouchLimits
 from ..tracks import FaceTrack
-from .redetect import FaceFollower, FaceOptions, settled_meshes
+from .redetect import FaceFollower, settled_meshes
 from .shots import LAG, ShotFinder, ShotOptions, shots_from
 from .tracker import Tracker
 from .tracklet import BOX, COLUMNS, DOUBT, POINTS, POSE, SHARPNESS, Tracklet, clearness, cut_portrait, embeddings

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ...errors import OptionError
 from ...video.frame import Frame
 from ..detection.blazeface import Detection, detection_passes, faces_in_squares, overlap
 from ..detection.face_mesh import MeshLook, face_meshes
 from ..detection.layer_list import load_network
 from ..detection.region import REGION_SCALE, FaceRegion, level_picture
+from ..face_options import FaceOptions
 
 SMALLEST_REGION = 8.0  # pixels of a mesh's region; anything less is noise
 SETTLED = 0.06  # region sides that a region may move or grow by when the mesh in it is its own: costs 0.4 % of a side
@@ -29,27 +28,6 @@ EYES_AND_NOSE = ((33, 133, 159, 145), (362, 263, 386, 374), (4,))  # mesh vertic
 SAME_POINTS = 0.10  # of a face that mesh and detector may be apart there: 0.02 from the front, 0.2 to 0.4 if wrong
 EXPECTED = np.array([0.5, 0.5, 0.5, 0.5]) + np.array([-0.5, -0.5, 0.5, 0.5]) / (NEARBY * REGION_SCALE)  # its box there
 SAME_FACE = 0.2  # the same, of a detection with the box where the face is expected
-
-
-@dataclass(frozen=True)
-class FaceOptions:
-    """What counts as a face, and how often new ones are looked for."""
-
-    detector_score: float = 0.5  # least score of a detection, 0 to 1; drawn faces may need 0.3
-    presence: float = 0.5  # least certainty of the mesh that it lies on a face, 0 to 1
-    smallest: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
-    longest_gap: int = 5  # frames without the face that are bridged; after more it is a new track
-    search_every: int = 10  # frames between two searches for new faces; faces are followed back to where they appear
-
-    def __post_init__(self) -> None:
-        for name in ("detector_score", "presence"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise OptionError(f"{name} is {value}; use a value between 0 and 1")
-        for name, least, most in (("smallest", 12, 2000), ("longest_gap", 0, 50), ("search_every", 1, 50)):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise OptionError(f"{name} is {value}; use {least} to {most}")
 
 
 def settled_meshes(

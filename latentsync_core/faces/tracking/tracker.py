@@ -10,7 +10,8 @@ import numpy as np
 from ...video.frame import Frame
 from ..detection.blazeface import Detection, overlap
 from ..detection.face_mesh import MeshLook
-from .redetect import FaceOptions, box_of, follow, meshes_of
+from ..face_options import FaceOptions
+from .redetect import box_of, follow, meshes_of
 from .tracklet import Tracklet, embeddings
 
 COVERED = 0.25  # intersection over union with a known face from which a detection is of that face

@@ -7,7 +7,7 @@ import numpy as np
 from ...video.clip import Clip
 from ...video.reading.frame_sequence import FrameSequence
 from ..detection.blazeface import search
-from .redetect import FaceOptions
+from ..face_options import FaceOptions
 
 LOOKS = 6  # frames that are looked at again, evenly spaced
 

@@ -13,7 +13,8 @@ from ...progress import Progress
 from ..checkpoints.claims import build_or_raise, check_unet, check_vae
 from ..checkpoints.settings_file import read_json_object
 from ..checkpoints.tensors import DOWNLOAD_REMEDY, check_state_dict, fill, read_tensors
-from ..model import PRECISIONS, LatentSyncModel, LoadOptions, resolve_device, resolve_dtype
+from ..load_options import PRECISIONS, LoadOptions
+from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..names import check_path, one_line
 from ..unet.config import UNetConfig
 from ..unet.offload import offload
@@ -65,7 +66,7 @@ def load_model(
             options.resolution or UNTRAINED_RESOLUTION,
             device=options.device,
             precision=options.precision,
-            operations=options.operations,
+            operations=options.operations or torch.nn,
         )
     if str(spec) == NANO:
         return _load_bundle(NANO_FOLDER, options, on_progress)
@@ -207,7 +208,7 @@ def _assemble(
             "give the one that it was trained with (384 is tiny, 768 small)."
         )
     unet = build_or_raise(
-        lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"),
+        lambda: UNet.from_config(unet_config, options.operations or torch.nn, dtype=dtype, device="meta"),
         str(unet_file),
         DOWNLOAD_REMEDY,
     )

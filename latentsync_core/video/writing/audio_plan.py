@@ -13,7 +13,7 @@ from ...media.downmix import stereo_downmix_filter
 from ...media.ffmpeg import run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
 from ...media.streams import audio_stream
-from .encoding import Codec
+from .writer_options import Codec
 
 AAC_BIT_RATE = "320k"
 AAC_MAX_SAMPLE_RATE = 96000  # Hz

@@ -6,7 +6,6 @@ import mimetypes
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ...imaging.roi import Roi
 from ..clip import Clip, ColorTags
 from ..frame import Frame
 from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
+from .writer_options import Codec, WriterOptions
 
 # Suffixes of media that Python's own table lacks on some systems.
 MEDIA_SUFFIXES = {
@@ -36,44 +36,12 @@ MEDIA_SUFFIXES = {
     ".flv",
 }
 MIN_SLICED_SIDE = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
 LAYER_PIXEL_FORMAT = "yuva444p10le"
 PLAYABLE_PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
 
 
-class Codec(Enum):
-    """What the picture is encoded as; each has its one container."""
-
-    H264 = "h264"
-    PRORES = "prores"
-    FFV1 = "ffv1"
-
-    @property
-    def suffix(self) -> str:
-        return {Codec.H264: ".mp4", Codec.PRORES: ".mov", Codec.FFV1: ".mkv"}[self]
-
-    @property
-    def label(self) -> str:
-        return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
-
-
 MIN_BITS_PER_SAMPLE = {Codec.H264: 0.005, Codec.PRORES: 0.5, Codec.FFV1: 1.0}  # a sample
-
-
-@dataclass(frozen=True)
-class WriterOptions:
-    """How the result is encoded; crf and preset concern H.264 alone."""
-
-    codec: Codec = Codec.H264
-    crf: int = 16  # 0 (largest file) to 51
-    preset: str = "medium"  # one of PRESETS
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.crf <= 51:
-            raise OptionError(f"crf must be 0 to 51, not {self.crf}; 16 can hardly be told from the source.")
-        if self.preset not in PRESETS:
-            raise OptionError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
 from .audio_plan import container_start_time, plan_audio
-from .encoding import Codec, VideoPlan, WriterOptions, check_pts, min_frame_bytes, output_path, plan_video
+from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
+from .writer_options import Codec, WriterOptions
 
 __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path"]
 

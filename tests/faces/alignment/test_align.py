@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.alignment.align import AlignOptions, align_track, crop_face, crop_size, template
+from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size, template
+from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.imaging.affine import map_points
 from latentsync_core.imaging.lanczos import lanczos4, lanczos4_levels

@@ -10,8 +10,9 @@ from latentsync_core.faces.detection.face_mesh import face_meshes
 from latentsync_core.faces.detection.head_pose import head_pose
 from latentsync_core.faces.detection.region import FaceRegion
 from latentsync_core.faces.detection.sharpness import face_sharpness
+from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.limits import DOUBTFUL
-from latentsync_core.faces.tracking.redetect import FaceOptions, meshes_of, settled_meshes
+from latentsync_core.faces.tracking.redetect import meshes_of, settled_meshes
 from tests import astronaut
 from training.crops import engine_frame
 from training.head import Pose

@@ -11,9 +11,10 @@ from PIL import Image
 
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face
+from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.keyframes.marks import read_marks
 from latentsync_core.faces.tracking.find_tracks import prepare_faces
-from latentsync_core.faces.tracking.redetect import FaceFollower, FaceOptions
+from latentsync_core.faces.tracking.redetect import FaceFollower
 from latentsync_core.faces.tracking.shots import ShotFinder, ShotOptions
 from latentsync_core.video.reading.read_ahead import frames_ahead
 from tests import astronaut

@@ -1,0 +1,34 @@
+"""What a user may set of compositing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ..errors import OptionError
+
+
+class Region(Enum):
+    """How much of a new face is pasted."""
+
+    MOUTH = "mouth"  # what is drawn anew: the rest of the face stays the source's own samples
+    FACE = "face"  # all of the crop: for crops whose skin a restorer has worked on
+
+
+@dataclass(frozen=True)
+class CompositeOptions:
+    """How a patch is blended in."""
+
+    feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
+    region: Region = Region.MOUTH
+    occlusion: bool = True  # what lies before the mouth, a hand, a microphone, stays the source's
+    like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
+
+    @classmethod
+    def reference(cls) -> CompositeOptions:
+        """What the reference does, flaws included."""
+        return cls(like_reference=True, occlusion=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.feather <= 4:
+            raise OptionError(f"the feather is {self.feather} of the usual width; use 0 to 4")

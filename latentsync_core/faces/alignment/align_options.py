@@ -1,0 +1,31 @@
+"""What a user may set of the alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import OptionError
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """How landmarks become transforms. The defaults steady them over time, as far as the head's movements allow."""
+
+    steadiness: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
+    smoothing: bool = False  # the reference's own state, carried through the clip: moves the crop by under a pixel
+    round_landmarks: bool = False  # to whole pixels, as the reference does
+    scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's
+    shift_y: float = 0.0  # of the face in the crop, in crop heights, down: the same
+
+    @classmethod
+    def reference(cls) -> AlignOptions:
+        """What the reference does."""
+        return cls(steadiness=0.0, smoothing=True, round_landmarks=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.steadiness <= 3:
+            raise OptionError(f"the alignment's steadiness is {self.steadiness}; use 0 (none) to 3")
+        if not 0.25 <= self.scale <= 4:
+            raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
+        if not -0.5 <= self.shift_y <= 0.5:
+            raise OptionError(f"the alignment's shift_y is {self.shift_y} crop heights; use -0.5 to 0.5")

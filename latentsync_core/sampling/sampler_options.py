@@ -1,0 +1,63 @@
+"""What a user may set of sampling; apart from the sampler, so that the command line reads it without PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..errors import OptionError
+
+MAX_WINDOW = 24  # frames: the length of the motion modules' position table
+
+
+class Scheduler(str, Enum):
+    """How the noise is taken away, from step to step, along the schedule that the networks were trained with."""
+
+    DDIM = "ddim"  # upstream's
+    DPM_PLUS_PLUS_2M = "dpm++ 2m"  # second order: fewer steps for the same result (Lu et al. 2022, arXiv 2211.01095)
+    UNIPC = "unipc"  # predictor and corrector (Zhao et al. 2023, arXiv 2302.04867)
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How many frames are drawn together, and how many of them neighbouring windows share."""
+
+    frames: int = 16  # what the networks were trained with
+    overlap: int = 0  # frames drawn by both neighbours and cross-faded; costs frames / (frames - overlap) in time
+    full_last: bool = True  # shift a run's last window back to full length, instead of leaving a short rest
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.frames <= MAX_WINDOW:
+            raise OptionError(f"window is {self.frames} frames; the networks take 1 to {MAX_WINDOW}, best 16")
+        if not 0 <= self.overlap <= self.frames // 2:
+            raise OptionError(
+                f"window overlap is {self.overlap} frames; use 0 to {self.frames // 2}, half of the window at most"
+            )
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """How faces are drawn. The defaults are upstream's where it has the setting."""
+
+    seed: int = 1247
+    steps: int = 20
+    cfg: float = 1.5  # audio guidance; upstream calls it guidance_scale
+    scheduler: Scheduler = Scheduler.DDIM
+    noise_sharing: float = 0.5  # variance share of the noise that all frames have in common; training's value
+    windows: WindowOptions = field(default_factory=WindowOptions)
+    reference: bool = False  # upstream's own way: one noise tensor for all frames, one generator drawn in sequence
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise OptionError(f"steps is {self.steps}; use at least 1 (20 is usual)")
+        if self.steps > 1000:
+            raise OptionError(f"steps is {self.steps}; the noise schedule has 1000 (20 is usual)")
+        if not self.cfg >= 1.0:
+            raise OptionError(f"cfg is {self.cfg}; use 1.0 (no guidance) or more (1.5 is usual)")
+        if not 0.0 <= self.noise_sharing <= 1.0:
+            raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")
+
+    @classmethod
+    def like_reference(cls, **changes: object) -> SamplerOptions:
+        """The preset that reproduces upstream's numbers: draws, windows and all."""
+        return cls(reference=True, windows=WindowOptions(full_last=False), **changes)
