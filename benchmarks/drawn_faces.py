@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from latentsync_core.faces.detection.blazeface import Detection, detection_passes, overlap
+from latentsync_core.faces.detection.blazeface import Detection, detection_passes, iou
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.keyframes.interpolate import follow_marks
-from latentsync_core.faces.keyframes.marks import IN_DETECTED_BOX, Mark, points_of_box
-from latentsync_core.faces.tracking.redetect import meshes_of
+from latentsync_core.faces.keyframes.interpolate import track_marked_faces
+from latentsync_core.faces.keyframes.marks import POINTS_IN_DETECTED_BOX, Mark, points_of_box
+from latentsync_core.faces.tracking.redetect import meshes_of_detections
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
@@ -76,7 +76,7 @@ def print_row(name: str, faces: list[tuple[Frame, np.ndarray | None, np.ndarray 
             found[score] += detected(frame, score, box) is not None
         face = detected(frame, SCORES[-1], box)
         mesh = None if face is None else settled(frame, face)
-        guessed = None if face is None else points_of_box(face.box, IN_DETECTED_BOX)
+        guessed = None if face is None else points_of_box(face.box, POINTS_IN_DETECTED_BOX)
         own = None if mesh is None else three_points(mesh, LandmarkScheme.MESH468)
         meshes += mesh is not None
         if points is not None and face is not None:
@@ -96,7 +96,7 @@ def print_row(name: str, faces: list[tuple[Frame, np.ndarray | None, np.ndarray 
 def detected(frame: Frame, score: float, box: np.ndarray | None) -> Detection | None:
     """The largest face of the first pass that has one; where the truth is known, only one that lies there."""
     for faces in detection_passes(frame, score):
-        right = [face for face in faces if box is None or overlap(face.box, box) > SAME]
+        right = [face for face in faces if box is None or iou(face.box, box) > SAME]
         if right:
             return right[0]
     return None
@@ -105,7 +105,7 @@ def detected(frame: Frame, score: float, box: np.ndarray | None) -> Detection | 
 @torch.inference_mode()
 def settled(frame: Frame, face: Detection) -> np.ndarray | None:
     """(468, 2): the mesh that settles on a detected face, as in prepare_faces; None where it doesn't."""
-    (look,) = meshes_of(frame, [face], FaceOptions())
+    (look,) = meshes_of_detections(frame, [face], FaceOptions())
     return None if look is None else look.points[:, :2]
 
 
@@ -120,7 +120,7 @@ def print_followed(style: str, seeds: range, every: int, seconds: float) -> None
         eyes = np.linalg.norm(np.stack([face.eyes[1] - face.eyes[0] for _, face in rendering]), axis=1)
         marks = [Mark(k, points=tuple(map(tuple, truth[k].tolist()))) for k in range(0, len(truth), every)]
         started = time.process_time()
-        (track,) = follow_marks(clip, marks, [(0, len(truth))])
+        (track,) = track_marked_faces(clip, marks, [(0, len(truth))])
         spent += time.process_time() - started
         count += len(truth)
         whole += track.stop == len(truth)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latentsync_core.faces.alignment.smoothing import steady_landmarks
+from latentsync_core.faces.alignment.smoothing import smooth_landmarks
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import Outcome
@@ -221,13 +221,13 @@ def steadied(faces: FaceTracks) -> FaceTracks:
     tracks = []
     for track in faces.tracks:
         times = faces.clip.times[track.start : track.stop]
-        tracks.append(dataclasses.replace(track, landmarks=steady_landmarks(track.landmarks, [(0, len(times))], times)))
+        tracks.append(dataclasses.replace(track, landmarks=smooth_landmarks(track.landmarks, [(0, len(times))], times)))
     return dataclasses.replace(faces, tracks=tuple(tracks))
 
 
-def undoubted(faces: FaceTracks) -> FaceTracks:
-    """The same as if the mesh were never in doubt."""
-    tracks = tuple(dataclasses.replace(track, doubt=np.zeros_like(track.doubt)) for track in faces.tracks)
+def with_reliable_meshes(faces: FaceTracks) -> FaceTracks:
+    """The same with every flip error 0, as if the mesh were always reliable."""
+    tracks = tuple(dataclasses.replace(track, flip_error=np.zeros_like(track.flip_error)) for track in faces.tracks)
     return dataclasses.replace(faces, tracks=tracks)
 
 

@@ -44,7 +44,7 @@ def report(name: str, faces: FaceTracks, truth: figures.Truth, seconds: float) -
         )
         lines.append("landmarks by yaw, eye distances: " + "; ".join(turned))
         lines.append("yaw as read, mean (least to most): " + "; ".join(_yaws(faces, truth, placed)))
-        lines.append(_doubt(faces, truth, placed))
+        lines.append(_flip_error(faces, truth, placed))
     if errors:
         lines.append(
             f"landmarks, eye distances: mean {errors['mean']:.4f}, 95 % {errors['p95']:.4f} (brows, nose "
@@ -125,17 +125,17 @@ def spans(frames: np.ndarray, most: int = 8) -> str:
     return f"{len(frames)}: " + ", ".join(shown) + (f" and {len(parts) - most} more" if len(parts) > most else "")
 
 
-def _doubt(faces: FaceTracks, truth: figures.Truth, placed: figures.Placed) -> str:
-    """What is gained and lost by heeding the mesh's doubt."""
+def _flip_error(faces: FaceTracks, truth: figures.Truth, placed: figures.Placed) -> str:
+    """What is gained and lost by using the flip error."""
     people = range(truth.cast.shape[1])
     counts = []
-    for these in (figures.undoubted(faces), faces):
+    for these in (figures.with_reliable_meshes(faces), faces):
         rows = [figures.chosen(these, truth, placed, person) for person in people]
         counts.append([sum(len(row[name]) for row in rows) for name in ("astray", "turned")])
     (astray, turned), (astray_now, turned_now) = counts
     left, total = figures.taken_for_turned(faces, truth, placed)
     return (
-        f"doubt ignored and heeded: synced with points off {astray}, {astray_now}; synced in profile {turned}, "
+        f"flip error ignored and used: synced with points off {astray}, {astray_now}; synced in profile {turned}, "
         f"{turned_now}; taken for turned though under {figures.LITTLE:.0f}°: {left} of {total}"
     )
 

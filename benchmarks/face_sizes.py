@@ -3,7 +3,7 @@
 Each picture (of a clip, one of its frames) is pasted at several sizes into a grey one of 1280x720, and turned by
 several angles, and blurred; what is found is compared with what is found in the picture itself. Distances are means of
 the three alignment points', in per cent of the eyes' distance: not errors, but how much the points depend on size and
-roll. The last column is the largest doubt, in face widths.
+roll. The last column is the largest flip error, in face widths.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from latentsync_core.faces.detection.blazeface import search
-from latentsync_core.faces.detection.face_mesh import MeshLook
+from latentsync_core.faces.detection.blazeface import detect_faces
+from latentsync_core.faces.detection.face_mesh import MeshDetection
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.tracking.redetect import box_of, meshes_of
+from latentsync_core.faces.tracking.redetect import bounding_box, meshes_of_detections
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe
@@ -45,25 +45,25 @@ def main() -> None:
     options = arguments.parse_args()
     found: dict[str, list[float]] = defaultdict(list)
     false: dict[str, int] = defaultdict(int)
-    doubt: dict[str, float] = defaultdict(float)
+    flip_error: dict[str, float] = defaultdict(float)
     for path in options.pictures:
         picture = read(path, options.frame)
         reference = max((look.points for look in meshes(picture)), key=lambda mesh: np.ptp(mesh[:, 1]), default=None)
         if reference is None:
             print(f"{path.name}: no face at its own size")
             continue
-        box = box_of(reference)
+        box = bounding_box(reference)
         for name, shown, back in views(picture, float((box[2:] - box[:2]).max())):
             looks = meshes(shown)
             away = [distance(back(look.points[:, :2]), reference) for look in looks]
             found[name].append(min(away, default=np.inf))
             false[name] += sum(each > SAME for each in away)
-            doubt[name] = max([doubt[name], *(look.doubt for look in looks)])
-    print(f"{'view':>12} {'found':>9} {'distance':>9} {'false':>6} {'doubt':>6}")
+            flip_error[name] = max([flip_error[name], *(look.flip_error for look in looks)])
+    print(f"{'view':>12} {'found':>9} {'distance':>9} {'false':>6} {'flip':>6}")
     for name, away in found.items():
         right = [each for each in away if each <= SAME]
         mean = 100 * np.mean(right or [np.nan])
-        print(f"{name:>12} {len(right):4} / {len(away):2} {mean:8.1f}% {false[name]:6} {doubt[name]:6.3f}")
+        print(f"{name:>12} {len(right):4} / {len(away):2} {mean:8.1f}% {false[name]:6} {flip_error[name]:6.3f}")
 
 
 def read(path: Path, frame: int) -> Image.Image:
@@ -99,14 +99,14 @@ def views(picture: Image.Image, size: float):
 
 
 @torch.inference_mode()
-def meshes(picture: Image.Image) -> list[MeshLook]:
+def meshes(picture: Image.Image) -> list[MeshDetection]:
     """The meshes of all faces: upright ones, or lying ones where there are none, as in a shot's start."""
     image = torch.from_numpy(np.array(picture)).float()[None] / 255
     frame = Frame((image[0].numpy(),), 0, 0, Layout.of(clip_from_images(image, 25)))
     options = FaceOptions()
     for turns in ((0,), (1, 2, 3)):
-        faces = search(frame, options.detector_score, 1.0, options.smallest, turns=turns)
-        looks = [look for look in meshes_of(frame, faces, options) if look is not None]
+        faces = detect_faces(frame, options.detector_score, 1.0, options.min_size, turns=turns)
+        looks = [look for look in meshes_of_detections(frame, faces, options) if look is not None]
         if looks:
             break
     return looks

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.video.reading.probing import probe
 from training.film import DISSOLVE_FRAMES
 from training.film_file import FilmGroundTruth, film_file
@@ -61,7 +61,7 @@ def main() -> None:
         clip = probe(facts.video)
         assert clip.frame_count == len(facts.shot), f"{clip.frame_count} frames read, {len(facts.shot)} drawn"
         started = time.process_time()
-        faces = prepare_faces(clip)
+        faces = track_faces(clip)
         text, row = report(f"film {seed}", faces, truth_of(facts), time.process_time() - started)
         texts.append(text)
         rows.append(row)

@@ -3,7 +3,7 @@
 Rendered people of the test split, each in two clips of other light, pose, backdrop, size and language; and real ones,
 if given: pictures named PERSON_NUMBER.jpg, and clips of one person each. Distances are those of single pictures, the
 second of each pair disturbed as the row says. `equal` is the equal error rate; `missed` and `false` are the shares of
-pairs on the wrong side of the default distance of `name_people`.
+pairs on the wrong side of the default distance of `cluster_tracks`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from latentsync_core.faces.detection.blazeface import detection_passes
 from latentsync_core.faces.detection.face_mesh import face_mesh
 from latentsync_core.faces.detection.head_pose import head_pose
 from latentsync_core.faces.detection.region import FaceRegion
-from latentsync_core.faces.identity.clustering import PeopleOptions, Sighting, name_people
-from latentsync_core.faces.identity.embedding import CHIP, embed_faces, face_chip
+from latentsync_core.faces.identity.clustering import MAX_PERSON_DISTANCE, TrackSummary, cluster_tracks
+from latentsync_core.faces.identity.embedding import CHIP_SIZE, embed_faces, face_chip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
@@ -83,7 +83,7 @@ def main() -> None:
 def speed() -> None:
     """Milliseconds a face, 1 thread."""
     for count in (1, 8):
-        chips = torch.rand(count, 3, CHIP, CHIP, generator=torch.Generator().manual_seed(0))
+        chips = torch.rand(count, 3, CHIP_SIZE, CHIP_SIZE, generator=torch.Generator().manual_seed(0))
         times = []
         for _ in range(8):
             started = time.perf_counter()
@@ -111,15 +111,15 @@ def rendered_people(style: str, count: int, frames: int) -> None:
         people += [str(seed)] * frames
     print(f"\nrendered, {style}: {count} people, {frames} frames of each of two clips", flush=True)
     plain = _compare(first, people, second, people, same_picture=True, names=ON_RENDERED)
-    sightings, truth = [], []
+    summaries, truth = [], []
     for clip, vectors in enumerate(plain):
         for seed in range(count):
             rows = [vector for vector, person in zip(vectors, people, strict=True) if person == str(seed)]
             rows = np.array([row for row in rows if row is not None], np.float32).reshape(-1, 128)
-            start = 100 * len(sightings)
-            sightings.append(Sighting(clip, start, start + 50, rows, np.ones(len(rows), np.float32), 1.0))
+            start = 100 * len(summaries)
+            summaries.append(TrackSummary(clip, start, start + 50, rows, np.ones(len(rows), np.float32), 1.0))
             truth.append(seed)
-    numbers = np.array(name_people(sightings))
+    numbers = np.array(cluster_tracks(summaries))
     truth = np.array(truth)
     together = sum(numbers[k] == numbers[k + count] for k in range(count))
     mixed = sum(len(set(truth[numbers == number])) > 1 for number in set(numbers))
@@ -200,7 +200,7 @@ def _compare(
     names: tuple[str, ...],
 ) -> tuple[list, list]:
     """Prints a row for each disturbance of the second pictures; returns the undisturbed embeddings of both."""
-    limit = PeopleOptions().distance
+    limit = MAX_PERSON_DISTANCE
     plain, _ = _embedded(first)
     print(f"{'second picture':32} faces   same        different   equal at     missed  false")
     undisturbed: list = []
@@ -252,14 +252,14 @@ def _embedded(images: list[torch.Tensor]) -> tuple[list[np.ndarray | None], int]
 @torch.inference_mode()
 def _mesh(frame: Frame) -> np.ndarray | None:
     """The largest face's mesh."""
-    for faces in detection_passes(frame, SCORE, smallest=20.0):
+    for faces in detection_passes(frame, SCORE, min_size=20.0):
         for face in faces:
-            region = FaceRegion.of_detection(face)
+            region = FaceRegion.from_detection(face)
             for _ in range(LOOKS):
                 mesh, presence = face_mesh(frame, region)
                 if presence < 0.5:
                     break
-                region = FaceRegion.of_mesh(mesh)
+                region = FaceRegion.from_mesh(mesh)
             else:
                 return mesh
     return None

@@ -33,8 +33,8 @@ from torch import Tensor
 from latentsync_core.compositing.compositor import face_layer, mouth_region
 from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size, template
 from latentsync_core.faces.face_tracks import FaceTracks
-from latentsync_core.faces.occlusion import occlusion
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.occlusion import occlusion_mask
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.imaging import affine
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import clip_from_images, probe
@@ -194,7 +194,7 @@ def outcome_of(face: Face, occluder, progress: float, sheet: list[np.ndarray] | 
     if cover < LEAST:
         return None
     crop = crop_face(engine_frame(picture), face.transform, RESOLUTION, eight_bit=False)
-    mask = occlusion(crop, face.portrait)
+    mask = occlusion_mask(crop, face.portrait)
     masked, shown = pasted(picture, face, mask)
     if sheet is not None and len(sheet) < 144:
         sheet.append(looked_at(picture, masked, shown, region, face))
@@ -222,7 +222,7 @@ def pasted(picture: Picture, face: Face, mask: Tensor | None) -> tuple[Tensor, n
 
 def touched(crop: Tensor, portrait: Tensor) -> bool:
     """Whether the mask takes anything away from the new mouth."""
-    return bool(((occlusion(crop, portrait) * mouth_region(RESOLUTION)) > 1 / 255).any())
+    return bool(((occlusion_mask(crop, portrait) * mouth_region(RESOLUTION)) > 1 / 255).any())
 
 
 def drawn_source(seed: int) -> Source:
@@ -246,7 +246,7 @@ def clip_source(path: Path) -> Source:
     """A real clip's longest track."""
     clip = probe(path)
     with FrameReader(clip) as reader:
-        return track_source(prepare_faces(clip), reader, 8)
+        return track_source(track_faces(clip), reader, 8)
 
 
 def portrait_source(path: Path) -> Source:
@@ -263,7 +263,7 @@ def portrait_source(path: Path) -> Source:
         lit = np.asarray(moved, np.float32) * (1 + 0.12 * np.sin(number / 11))
         frames.append(np.clip(lit, 0, 255).astype(np.uint8))
     images = torch.from_numpy(np.stack(frames)).float() / 255
-    return track_source(prepare_faces(clip_from_images(images, Fraction(25))), map(engine_frame, frames), 8)
+    return track_source(track_faces(clip_from_images(images, Fraction(25))), map(engine_frame, frames), 8)
 
 
 def track_source(found: FaceTracks, frames: Iterable[Frame], every: int) -> Source:
@@ -320,7 +320,7 @@ def milliseconds(face: Face) -> float:
     times = []
     for _ in range(30):
         started = time.process_time()
-        occlusion(crop, face.portrait)
+        occlusion_mask(crop, face.portrait)
         times.append(time.process_time() - started)
     return 1000 * float(np.median(times[5:]))
 

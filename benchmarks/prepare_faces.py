@@ -68,7 +68,7 @@ def enlarge(video: Path, target: Path, seconds: float, size: tuple[int, int], en
 
 def run_job(path: Path, threads: int | None) -> None:
     """Prepares one clip, in a process of its own."""
-    from latentsync_core.faces.tracking.find_tracks import prepare_faces
+    from latentsync_core.faces.tracking.find_tracks import track_faces
     from latentsync_core.video.reading.probing import probe
 
     if threads:
@@ -81,9 +81,9 @@ def run_job(path: Path, threads: int | None) -> None:
         if done * PARTS // total > (done - 1) * PARTS // total:
             memory.append(process.memory_info().rss / 1e6)
 
-    prepare_faces(clip.part(0, min(5, clip.frame_count)))  # networks are loaded once a process
+    track_faces(clip.part(0, min(5, clip.frame_count)))  # networks are loaded once a process
     started, used = time.perf_counter(), time.process_time()
-    prepare_faces(clip, on_progress=on_progress)
+    track_faces(clip, on_progress=on_progress)
     seconds, used = time.perf_counter() - started, time.process_time() - used
     print(json.dumps({"frames": clip.frame_count, "fps": clip.frame_count / seconds, "cpu": used / clip.frame_count,
                       "memory": memory[-PARTS:]}))  # fmt: skip

@@ -21,7 +21,7 @@ from latentsync_core.compositing.compositor import soft_mask
 from latentsync_core.errors import VideoError
 from latentsync_core.faces.alignment.align import crop_size
 from latentsync_core.faces.crop_path import path_transforms
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.media.ffmpeg import FfmpegStream, run_ffmpeg
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.pixel_format import PixelFormat
@@ -107,7 +107,7 @@ def times(clip: Clip) -> list[Fraction]:
 
 def outside_patch(clip: Clip, source: Path, out: Path) -> tuple[int, int]:
     """How many samples lie outside the patch, over all planes and frames, and how many of them changed."""
-    transforms = path_transforms(prepare_faces(clip), RESOLUTION)
+    transforms = path_transforms(track_faces(clip), RESOLUTION)
     counted = changed = 0
     decoded = zip(raw_frames(source, clip), raw_frames(out, clip), strict=True)
     for transform, (before, after) in zip(transforms, decoded, strict=True):

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from training.scenes import write_frames
@@ -200,7 +200,7 @@ def _reading(name: str, pictures: np.ndarray, folder: Path) -> np.ndarray:
     """(n, 3, 2): the engine's points on the whole source, straight lines over gaps; kept beside the source."""
     kept = folder / f"reading-{name}-{len(pictures)}.npy"
     if not kept.exists():
-        faces = prepare_faces(clip_from_images(torch.from_numpy(pictures).float() / 255, FPS))
+        faces = track_faces(clip_from_images(torch.from_numpy(pictures).float() / 255, FPS))
         path, at = faces.path, np.arange(len(pictures))
         seen = np.flatnonzero(path.visible)
         points = [[np.interp(at, seen, path.landmarks[seen, k, d]) for d in range(2)] for k in range(3)]
@@ -253,7 +253,7 @@ def main() -> None:
         found = probe(video)
         assert found.frame_count == len(facts), f"{found.frame_count} frames read, {len(facts)} written"
         started = time.process_time()
-        faces = prepare_faces(found)
+        faces = track_faces(found)
         text, row = report(f"footage {seed}", faces, truth, time.process_time() - started)
         texts.append(text)
         rows.append(row)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from latentsync_core.faces.tracking.shots import ShotFinder
+from latentsync_core.faces.tracking.shots import ShotDetector
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
@@ -132,11 +132,11 @@ def compare(found: Iterable[int], truth: tuple[Boundary, ...]) -> tuple[list[Bou
 
 def boundaries(frames: list[Picture]) -> list[int]:
     """What the finder says of a film held in memory."""
-    finder = ShotFinder()
+    detector = ShotDetector()
     found = []
     for frame in as_frames(frames):
-        found += finder.add(frame)
-    return found + finder.finish()
+        found += detector.add(frame)
+    return found + detector.finish()
 
 
 def as_frames(pictures: list[Picture]) -> Iterator[Frame]:
@@ -155,12 +155,12 @@ def milliseconds(rows: int, pixel_format: str) -> float:
     rng = np.random.default_rng(0)
     shape = layout.pixel_format
     planes = [rng.integers(0, 2**shape.bits, s, shape.dtype) for s in shape.plane_shapes(*size)]
-    finder, times = ShotFinder(), []
+    detector, times = ShotDetector(), []
     for index in range(60):
         moved = tuple(np.roll(plane >> 1, 8 * index, 1) for plane in planes)
         frame = Frame(moved, index, index, layout)
         started = time.process_time()
-        finder.add(frame)
+        detector.add(frame)
         times.append(1000 * (time.process_time() - started))
     return statistics.median(times[10:])
 

@@ -18,13 +18,13 @@ import torch
 from benchmarks.steady_clips import OTHERS, TAKES, Take, write_take
 from latentsync_core.faces.alignment.align import align_track, crop_size
 from latentsync_core.faces.alignment.align_options import AlignOptions
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.video.reading.probing import probe
 
 RESOLUTION = 256
 MOST_FRAMES = 100
 WAYS = {
-    "raw": AlignOptions(steadiness=0.0),
+    "raw": AlignOptions(smoothing_strength=0.0),
     "reference": AlignOptions.reference(),
     "steady": AlignOptions(),
 }
@@ -62,7 +62,7 @@ def measured(folder: Path, clips: list[Path], takes: Sequence[Take]):
             truth = None if isinstance(source, Path) else write_take(source, path)
             clip = probe(path)
             clip = clip.part(0, min(clip.frame_count, MOST_FRAMES))
-            points = prepare_faces(clip).path.landmarks
+            points = track_faces(clip).path.landmarks
             np.savez(
                 kept, points=points, times=clip.times, truth=np.full_like(points, np.nan) if truth is None else truth
             )

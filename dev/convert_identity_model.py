@@ -20,8 +20,8 @@ from safetensors.numpy import save_file
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 SOURCE = "PyPI face_recognition_models 0.3.0, dlib_face_recognition_resnet_model_v1.dat, by Davis E. King"
 WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 4  # channels of the residual blocks
-HALVING = (3, 7, 10, 13)  # blocks that halve the picture
-EMBEDDING = 128
+DOWNSAMPLING_BLOCKS = (3, 7, 10, 13)  # blocks that halve the picture
+EMBEDDING_SIZE = 128
 NEGATIVE = 0x80
 
 
@@ -76,15 +76,17 @@ def convert(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     _add_convolution(tensors, "stem", reader, channels=3, filters=32, kernel=7, stride=2)
     channels = 32
     for block, width in enumerate(WIDTHS):
-        stride = 2 if block in HALVING else 1
+        stride = 2 if block in DOWNSAMPLING_BLOCKS else 1
         _add_convolution(tensors, f"{block}.0", reader, channels=channels, filters=width, kernel=3, stride=stride)
         _add_convolution(tensors, f"{block}.1", reader, channels=width, filters=width, kernel=3, stride=1)
         channels = width
     reader.layer("fc_2")
     shape = (reader.whole(), reader.whole())
-    if shape != (EMBEDDING, channels):
+    if shape != (EMBEDDING_SIZE, channels):
         raise SystemExit(f"the last layer is {shape}")
-    tensors["out.weight"] = np.ascontiguousarray(reader.tensor().reshape(channels, EMBEDDING).T)  # (in, out) → torch's
+    tensors["out.weight"] = np.ascontiguousarray(
+        reader.tensor().reshape(channels, EMBEDDING_SIZE).T
+    )  # (in, out) → torch's
     metadata = {
         "size": str(size[0]),
         "means": ",".join(f"{mean:.4f}" for mean in means),  # levels of 255: red, green, blue

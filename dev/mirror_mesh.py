@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from latentsync_core.faces.detection.blazeface import search
+from latentsync_core.faces.detection.blazeface import detect_faces
 from latentsync_core.faces.detection.layer_list import ASSETS, load_network
-from latentsync_core.faces.detection.region import FaceRegion, level_picture
+from latentsync_core.faces.detection.region import FaceRegion, crop_region
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 
@@ -31,8 +31,8 @@ def main() -> None:
     for path in sys.argv[1:]:
         with FrameReader(probe(path)) as frames:
             for frame in itertools.islice(frames, 0, None, EVERY):
-                faces = search(frame, SCORE, 1.0, SMALLEST)
-                seen += [level_picture(frame, FaceRegion.of_detection(face), network.size) for face in faces]
+                faces = detect_faces(frame, SCORE, 1.0, SMALLEST)
+                seen += [crop_region(frame, FaceRegion.from_detection(face), network.size) for face in faces]
     apart = np.zeros((468, 468))
     for picture in seen:
         plain, mirrored = network(torch.stack([picture, picture.flip(-1)]))[0].reshape(2, 468, 3).double().numpy()

@@ -22,7 +22,7 @@ from .faces.face_options import FaceOptions
 from .faces.face_tracks import FaceTracks
 from .faces.find import find_faces
 from .faces.limits import TouchLimits
-from .faces.report import as_data
+from .faces.report import report_data
 from .faces.selection import FaceChoice, check_no_shared_faces, choose
 from .files.output_checks import check_no_overwrite, check_target
 from .files.scratch import ScratchFolder, remove_stale_scratch
@@ -170,7 +170,7 @@ def sync(
         synced_frames=int(present.sum()),
         passed_through=tuple(runs_where(~present)),
         occluded=tuple(runs_where(occluded)),
-        faces=tuple(as_data(one) for one in faces),
+        faces=tuple(report_data(one) for one in faces),
         notes=(
             *(
                 [f"The result is named {out.name}: {options.writer.codec.label} goes into {out.suffix} files."]

@@ -17,7 +17,7 @@ from ._comfy import Progress, own_folder, schema
 from ._inputs import checked
 from ._results import play, try_result, write_result
 from .load_model import managed_model, model_choice
-from .prepare_faces import clip_input, fps_input, refuse_slices
+from .prepare_faces import clip_input, fps_input, reject_batched_clip
 from .sampler import drawing_inputs, drawn, length_input
 
 
@@ -66,7 +66,7 @@ class LipSync(io.ComfyNode):
         fps: float,
         mux_audio: Any = None,
     ) -> io.NodeOutput:
-        refuse_slices(cls.hidden)
+        reject_batched_clip(cls.hidden)
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
         source = clip_of(clip, fps)

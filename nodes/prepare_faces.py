@@ -13,7 +13,7 @@ from ..latentsync_core.faces.face_options import FaceOptions
 from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.faces.limits import TouchLimits
-from ..latentsync_core.faces.report import as_text
+from ..latentsync_core.faces.report import report_text
 from ..latentsync_core.video.clip import Clip
 from ._clips import clip_of
 from ._comfy import Progress, own_folder, preview_image, schema, upstream_classes
@@ -21,7 +21,7 @@ from ._inputs import checked
 from ._sockets import Faces, Held
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
-SLICERS = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a slice of the clip
+BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a slice of the clip
 
 
 class PrepareFaces(io.ComfyNode):
@@ -73,7 +73,7 @@ class PrepareFaces(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "smallest_face",
-                    default=LIMITS.smallest,
+                    default=LIMITS.min_size,
                     min=0.0,
                     max=2000.0,
                     step=1.0,
@@ -105,18 +105,18 @@ class PrepareFaces(io.ComfyNode):
         smallest_face: float,
         marks: str,
     ) -> io.NodeOutput:
-        refuse_slices(cls.hidden)
+        reject_batched_clip(cls.hidden)
         faces = find_faces(
             clip_of(clip, fps),
             FaceOptions(detector_score=detector_score),
             AlignOptions(scale=face_scale, shift_y=face_shift),
-            TouchLimits(max_yaw=max_yaw, smallest=smallest_face),
+            TouchLimits(max_yaw=max_yaw, min_size=smallest_face),
             marks,
             own_folder("found"),
             Progress().phase(),
         )
-        ui = preview_image(face_sheet(faces)) | {"text": as_text(faces).splitlines()}
-        return io.NodeOutput(held(faces), ui=ui)
+        ui = preview_image(face_sheet(faces)) | {"text": report_text(faces).splitlines()}
+        return io.NodeOutput(with_tensors(faces), ui=ui)
 
 
 def clip_input() -> io.Input:
@@ -140,17 +140,17 @@ def fps_input() -> io.Float.Input:
     )
 
 
-def refuse_slices(hidden: Any) -> None:
-    """OptionError where the clip comes in slices: a face can't be followed, nor a mouth kept steady, across runs."""
-    slicers = SLICERS.intersection(upstream_classes(hidden.prompt or {}, hidden.unique_id))
-    if slicers:
+def reject_batched_clip(hidden: Any) -> None:
+    """OptionError where the clip comes in batches: a face can't be tracked, nor its motion smoothed, across runs."""
+    batching_nodes = BATCHING_NODES.intersection(upstream_classes(hidden.prompt or {}, hidden.unique_id))
+    if batching_nodes:
         raise OptionError(
-            f"the clip comes in slices from {slicers.pop()}: take the meta batch off; with core's Load Video this "
-            "pack streams clips of any length by itself"
+            f"the clip comes in batches from {batching_nodes.pop()}: remove the meta batch; with core's Load Video "
+            "this pack streams clips of any length by itself"
         )
 
 
-def held(faces: FaceTracks) -> Held:
+def with_tensors(faces: FaceTracks) -> Held:
     """The faces, with the frames that they keep in memory if the clip isn't a file's."""
     clip: Clip = faces.clip
     return Held(faces, () if clip.images is None else (clip.images,))

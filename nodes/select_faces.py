@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.faces.contact_sheets import people_sheet
-from ..latentsync_core.faces.report import as_data, as_text, timeline_picture
+from ..latentsync_core.faces.report import report_data, report_text, timeline_picture
 from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, choose, read_track_list
 from ._comfy import preview_image, schema
 from ._inputs import checked
@@ -94,5 +94,5 @@ class SelectFaces(io.ComfyNode):
         )
         chosen = choose(faces.value, choice, picture, mask)
         timeline = timeline_picture(chosen).permute(1, 2, 0)[None]  # 3HW -> 1HW3
-        ui: dict[str, Any] = preview_image(people_sheet(chosen)) | {"text": as_text(chosen).splitlines()}
-        return io.NodeOutput(faces._replace(value=chosen), timeline, json.dumps(as_data(chosen)), ui=ui)
+        ui: dict[str, Any] = preview_image(people_sheet(chosen)) | {"text": report_text(chosen).splitlines()}
+        return io.NodeOutput(faces._replace(value=chosen), timeline, json.dumps(report_data(chosen)), ui=ui)

@@ -29,7 +29,7 @@ def make_track(
     yaw: float | list[float] = 0.0,
     gap: range = range(0),
     sharpness: float = 1.0,
-    doubt: float = 0.01,
+    flip_error: float = 0.01,
     embedding: np.ndarray | None = None,
     by_hand: bool = False,
 ) -> FaceTrack:
@@ -41,12 +41,12 @@ def make_track(
     boxes, landmarks = (np.repeat(np.array(values, np.float32)[None], count, 0) for values in (box, points))
     pose = np.zeros((count, 3), np.float32)
     pose[:, 0] = yaw
-    sharp, doubts = (np.full(count, value, np.float32) for value in (sharpness, doubt))
-    for values in (boxes, landmarks, pose, sharp, doubts):
+    sharp, flip_errors = (np.full(count, value, np.float32) for value in (sharpness, flip_error))
+    for values in (boxes, landmarks, pose, sharp, flip_errors):
         values[~visible] = np.nan
     portrait = np.full((128, 128, 3), 40 * (number % 6), np.uint8)
     return FaceTrack(
-        number, start, boxes, landmarks, visible, pose, sharp, doubts, portrait, embedding, person, by_hand
+        number, start, boxes, landmarks, visible, pose, sharp, flip_errors, portrait, embedding, person, by_hand
     )
 
 
@@ -59,4 +59,4 @@ def made_faces(
 ) -> FaceTracks:
     """These tracks as a clip's faces; one shot unless others are given."""
     shots = shots or ((0, clip.frame_count),)
-    return FaceTracks(clip, tuple(tracks), shots, AlignOptions(), limits or TouchLimits(smallest=0), chosen)
+    return FaceTracks(clip, tuple(tracks), shots, AlignOptions(), limits or TouchLimits(min_size=0), chosen)

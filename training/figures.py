@@ -12,7 +12,7 @@ import torch
 
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.tracking.redetect import FaceFollower
+from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 
 from .backdrop import backdrop
 from .crops import aligned_crop, engine_frame
@@ -76,7 +76,7 @@ def detection(people: int, size: int = 256) -> dict[str, dict]:
             picture = behind.copy()
             pose = Pose(size * 0.5, size * 0.53, size * 0.28, *motion.angles(at))
             truth = painter.paint(picture, HeadState(pose, mouth(np.array([at]))[0], motion.blink(at), motion.gaze(at)))
-            mesh = FaceFollower(FaceOptions()).find(engine_frame(picture))
+            mesh = SingleFaceTracker(FaceOptions()).find(engine_frame(picture))
             rates[person.style].append(mesh is not None)
             if mesh is not None:
                 away = three_points(mesh, LandmarkScheme.MESH468) - truth.three_points

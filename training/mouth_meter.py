@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.tracking.redetect import FaceFollower
+from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 from latentsync_core.video.frame import Frame
 
 from .crops import RESOLUTION, engine_frame
@@ -79,7 +79,7 @@ class MeshMeter:
     """The same by the carried face mesh, frame after frame of one clip: inner lip distance over the face's height."""
 
     def __init__(self) -> None:
-        self._follower = FaceFollower(FaceOptions())
+        self._follower = SingleFaceTracker(FaceOptions())
 
     def __call__(self, picture: np.ndarray) -> float:
         """The opening in (H, W, 3) uint8 RGB as a fraction of the face's height; NaN where no face is found."""

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.faces.occlusion import INPUT, SKIPPED
+from latentsync_core.faces.occlusion import INPUT_SIZE, SKIPPED_ROWS
 
 from .disturb import jpeg
 from .occluders import OCCLUDER_MAGNIFICATION, sample_occluder
@@ -153,8 +153,8 @@ def _smooth_noise(
 
 def _view_grid(count: int) -> Tensor:
     """(count, 48, 64, 2): where the network's pixels lie in a crop, x y from -1 to 1."""
-    y = (torch.arange(SKIPPED, INPUT) + 0.5) / INPUT * 2 - 1
-    x = (torch.arange(INPUT) + 0.5) / INPUT * 2 - 1
+    y = (torch.arange(SKIPPED_ROWS, INPUT_SIZE) + 0.5) / INPUT_SIZE * 2 - 1
+    x = (torch.arange(INPUT_SIZE) + 0.5) / INPUT_SIZE * 2 - 1
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([columns, rows], -1).expand(count, -1, -1, -1)
 

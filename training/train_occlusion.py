@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask
-from latentsync_core.faces.occlusion import INPUT, SKIPPED, WEIGHTS, OcclusionNet, cues
+from latentsync_core.faces.occlusion import INPUT_SIZE, SKIPPED_ROWS, WEIGHTS, OcclusionNet, cues
 from latentsync_core.models.checkpoints.network_file import save_network
 
 from .loop import RUNS, add_arguments, budget_from, fit, reporter
@@ -56,7 +56,7 @@ def compute_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
 @functools.cache
 def region_weight() -> Tensor:
     """(48, 64): 1 where mouths are drawn, less elsewhere."""
-    drawn = 1 - F.interpolate(mouth_mask(256)[None, None], (INPUT, INPUT), mode="area")[0, 0, SKIPPED:]
+    drawn = 1 - F.interpolate(mouth_mask(256)[None, None], (INPUT_SIZE, INPUT_SIZE), mode="area")[0, 0, SKIPPED_ROWS:]
     return OUTSIDE_MOUTH_WEIGHT + (1 - OUTSIDE_MOUTH_WEIGHT) * drawn
 
 

@@ -13,14 +13,14 @@ from ..errors import OutputError
 from ..faces.contact_sheets import people_sheet
 from ..faces.face_options import FaceOptions
 from ..faces.find import find_faces
-from ..faces.report import as_data, as_text, timeline_picture
+from ..faces.report import report_data, report_text, timeline_picture
 from ..files.output_checks import check_no_overwrite
 from ..progress import Progress
 from ..video.reading.probing import probe
 
 
 @dataclass(frozen=True)
-class Listing:
+class FaceReport:
     """What was found."""
 
     text: str
@@ -36,7 +36,7 @@ def list_faces(
     work_folder: Path | None = None,
     inputs: Sequence[tuple[str, Path | None]] = (),
     on_progress: Progress | None = None,
-) -> Listing:
+) -> FaceReport:
     """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
     but never over the video or one of `inputs`, each a name for messages and a file.
 
@@ -48,9 +48,9 @@ def list_faces(
         files = tuple(Path(folder) / name for name in ("people.png", "timeline.png", "faces.json"))
         check_no_overwrite(files, (("the video", video), *inputs))
     faces = find_faces(probe(video), options, marks=marks, folder=work_folder, on_progress=on_progress)
-    text, data = as_text(faces), as_data(faces)
+    text, data = report_text(faces), report_data(faces)
     if folder is None:
-        return Listing(text, data, ())
+        return FaceReport(text, data, ())
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         _write_picture(people_sheet(faces), files[0])
@@ -58,7 +58,7 @@ def list_faces(
         files[2].write_text(json.dumps(data, indent=1), "utf-8")
     except OSError as problem:
         raise OutputError(f"can't write into {folder}: {problem.strerror or problem}; choose another folder") from None
-    return Listing(text, data, files)
+    return FaceReport(text, data, files)
 
 
 def _write_picture(rgb: torch.Tensor, path: Path) -> None:

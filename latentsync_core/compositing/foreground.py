@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..faces.alignment.align import crop_face
-from ..faces.occlusion import occlusion
+from ..faces.occlusion import occlusion_mask
 from ..sampling.synced_faces import SyncedFaces
 from ..video.frame import Frame
 
-LOOKED_AT = 128  # pixels: the crop in which something is looked for, as large as a track's portrait
+OCCLUSION_CROP_SIZE = 128  # pixels: the crop in which something is looked for, as large as a track's portrait
 
 
-def without_occlusion(
+def subtract_occlusion(
     synced: SyncedFaces, index: int, frame: Frame, region: Tensor | None
 ) -> tuple[Tensor | None, float]:
     """The part of the patch that shows, less what lies before the face, and the share of it that is left out.
@@ -31,20 +31,25 @@ def without_occlusion(
     if number < 0 or synced.faces.tracks[number].by_hand:
         return region, 0.0
     resolution = synced.resolution
-    crop = crop_face(frame, _smaller(synced.transforms[index], LOOKED_AT / resolution), LOOKED_AT, eight_bit=False)
+    crop = crop_face(
+        frame,
+        _rescaled(synced.transforms[index], OCCLUSION_CROP_SIZE / resolution),
+        OCCLUSION_CROP_SIZE,
+        eight_bit=False,
+    )
     portrait = torch.from_numpy(synced.faces.tracks[number].portrait).permute(2, 0, 1).float() / 255
-    before = occlusion(crop, portrait)
-    if not before.any():
+    occluded = occlusion_mask(crop, portrait)
+    if not occluded.any():
         return region, 0.0
-    if resolution != LOOKED_AT:
+    if resolution != OCCLUSION_CROP_SIZE:
         size = (resolution, resolution)
-        before = F.interpolate(before[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        occluded = F.interpolate(occluded[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
     shown = torch.ones(resolution, resolution) if region is None else region
-    left = shown * (1 - before)
-    return left, 1 - float(left.sum() / shown.sum())
+    remaining = shown * (1 - occluded)
+    return remaining, 1 - float(remaining.sum() / shown.sum())
 
 
-def _smaller(transform: np.ndarray, scale: float) -> np.ndarray:
+def _rescaled(transform: np.ndarray, scale: float) -> np.ndarray:
     """A transform to crop pixels as one to pixels of a crop `scale` times as large; pixel centres are whole numbers."""
     scaled = transform.astype(np.float64) * scale
     scaled[:, 2] += (scale - 1) / 2

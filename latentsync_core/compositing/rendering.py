@@ -20,7 +20,7 @@ from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
 from .composite_options import CompositeOptions
 from .compositor import face_layer, generated_region, paste_region
-from .foreground import without_occlusion
+from .foreground import subtract_occlusion
 from .layer import Layer, full_frame_matte, merge_layers
 
 DECODE_BATCH = 4  # frames whose latents are decoded together; as many frames are held
@@ -87,7 +87,7 @@ def render(
             if patch is None:
                 continue
             if options.occlusion:
-                region, share = without_occlusion(one, index, frame, region)
+                region, share = subtract_occlusion(one, index, frame, region)
                 occluded = max(occluded, share)
             layer = _layer(one, index, frame, patch, options, region)
             if layer is not None:

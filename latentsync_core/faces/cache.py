@@ -20,17 +20,18 @@ from .face_tracks import FaceTracks
 from .limits import TouchLimits
 from .tracks import PER_FRAME, FaceTrack
 
-EDITION = 3  # raised whenever the same clip's faces would be found differently
+CACHE_VERSION = 3  # raised whenever the same clip's faces would be found differently
 SUFFIX = ".faces.npz"
 PER_TRACK = {"portrait": (128, 128, 3), "embedding": (128,)}  # shapes
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
+SAVED_NAMES = {"flip_error": "doubt"}  # of arrays whose name in files is older than the field's
 
 log = logging.getLogger(__name__)
 
 
-def found_before(
+def cached_faces(
     clip: Clip,
-    asked: str,
+    request: str,
     folder: Path | None,
     align: AlignOptions,
     limits: TouchLimits,
@@ -42,7 +43,7 @@ def found_before(
     from the first run's: neither changes what is found.
 
     Args:
-        asked: everything that `prepare` is told, as text.
+        request: everything that `prepare` depends on, as text.
         folder: None: nothing is kept.
 
     Raises:
@@ -50,12 +51,12 @@ def found_before(
     """
     if folder is None or clip.identity is None:
         return prepare()
-    path = Path(folder) / f"{_key(clip, asked)}{SUFFIX}"
-    kept = read_faces(path, clip, align, limits)
-    if kept is None:
-        kept = prepare()
-        write_faces(kept, path)
-    return kept
+    path = Path(folder) / f"{_key(clip, request)}{SUFFIX}"
+    cached = read_faces(path, clip, align, limits)
+    if cached is None:
+        cached = prepare()
+        write_faces(cached, path)
+    return cached
 
 
 def write_faces(faces: FaceTracks, path: Path) -> None:
@@ -70,11 +71,11 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     table = [(track.start, track.stop, track.person, track.by_hand) for track in tracks]
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
-    arrays = {name: values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
+    named = {SAVED_NAMES.get(name, name): values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial, partial.open("wb") as file:
-            np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **arrays)
+            np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **named)
     except OSError as problem:
         raise OutputError(
             f"can't keep the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
@@ -85,9 +86,9 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
 def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks | None:
     """What `write_faces` wrote for this clip; None where there is nothing, or nothing that fits it."""
     try:
-        _check_claims(path)
+        _check_array_sizes(path)
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("tracks", "shots", *PER_FRAME, *PER_TRACK)}
+            arrays = {name: file[SAVED_NAMES.get(name, name)] for name in ("tracks", "shots", *PER_FRAME, *PER_TRACK)}
         return _faces(arrays, clip, align, limits)
     except FileNotFoundError:
         return None
@@ -96,7 +97,7 @@ def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits)
         return None
 
 
-def _check_claims(path: Path) -> None:
+def _check_array_sizes(path: Path) -> None:
     """ValueError where an array claims to be larger than the whole file, which a few hostile bytes can say."""
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
@@ -150,6 +151,6 @@ def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limit
     return FaceTracks(clip, tuple(tracks), tuple((int(a), int(b)) for a, b in shots), align, limits)
 
 
-def _key(clip: Clip, asked: str) -> str:
-    parts = (EDITION, clip.identity.digest, clip.identity.mtime_ns, clip.first_frame, clip.frame_count, asked)
+def _key(clip: Clip, request: str) -> str:
+    parts = (CACHE_VERSION, clip.identity.digest, clip.identity.mtime_ns, clip.first_frame, clip.frame_count, request)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

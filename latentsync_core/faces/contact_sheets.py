@@ -17,10 +17,10 @@ COLUMNS = 6  # frames shown, evenly spaced over the clip
 WIDTH = 256  # pixels of a column
 FRAME_COLOUR = (0.2, 0.9, 0.4)  # RGB of the line around a face
 LINE = 3  # pixels
-EMPTY = 0.15  # grey where a frame has no face to cut
-CARD, CARDS_A_ROW, CAPTION = 144, 8, 34  # pixels: a track's card, its line of text
-MOST_CARDS = 96  # tracks shown; the longest, where there are more
-DIM = 0.35  # of the light that a card of a track has that isn't synced
+EMPTY_LEVEL = 0.15  # grey where a frame has no face to cut
+CARD, CARDS_PER_ROW, CAPTION = 144, 8, 34  # pixels: a track's card, its line of text
+MAX_CARDS = 96  # tracks shown; the longest, where there are more
+DIMMED_BRIGHTNESS = 0.35  # of the light that a card of a track has that isn't synced
 
 
 @torch.inference_mode()
@@ -38,7 +38,7 @@ def face_sheet(faces: FaceTracks) -> torch.Tensor:
     with FrameSequence(clip) as sequence:
         for index, frame in zip(chosen, sequence.frames(chosen), strict=True):
             whole = _reduced(frame, float(clip.sample_aspect))
-            crop = torch.full((3, WIDTH, WIDTH), EMPTY)
+            crop = torch.full((3, WIDTH, WIDTH), EMPTY_LEVEL)
             if path.visible[index]:
                 _outline(whole, path.boxes[index] * WIDTH / clip.width, float(clip.sample_aspect))
             if path.blend[index] > 0:
@@ -54,17 +54,19 @@ def people_sheet(faces: FaceTracks) -> torch.Tensor:
     """
     from PIL import Image, ImageDraw
 
-    shown = sorted(faces.tracks, key=lambda track: -int(track.visible.sum()))[:MOST_CARDS]
+    shown = sorted(faces.tracks, key=lambda track: -int(track.visible.sum()))[:MAX_CARDS]
     shown.sort(key=lambda track: (track.person, track.start))
-    rows = -(-len(shown) // CARDS_A_ROW)
-    columns = min(len(shown), CARDS_A_ROW)
+    rows = -(-len(shown) // CARDS_PER_ROW)
+    columns = min(len(shown), CARDS_PER_ROW)
     sheet = Image.new("RGB", (columns * CARD, max(rows, 1) * (CARD + CAPTION)), (24, 24, 28))
     draw = ImageDraw.Draw(sheet)
     for number, track in enumerate(shown):
-        x, y = number % CARDS_A_ROW * CARD, number // CARDS_A_ROW * (CARD + CAPTION)
+        x, y = number % CARDS_PER_ROW * CARD, number // CARDS_PER_ROW * (CARD + CAPTION)
         synced = bool((faces.path.track == track.track_id).any())
         picture = Image.fromarray(track.portrait).resize((CARD - 8, CARD - 8))
-        sheet.paste(picture if synced else picture.point(lambda level: round(level * DIM)), (x + 4, y + 4))
+        sheet.paste(
+            picture if synced else picture.point(lambda level: round(level * DIMMED_BRIGHTNESS)), (x + 4, y + 4)
+        )
         if synced:
             colour = tuple(round(255 * part) for part in FRAME_COLOUR)
             draw.rectangle((x + 1, y + 1, x + CARD - 2, y + CARD - 2), outline=colour, width=LINE)

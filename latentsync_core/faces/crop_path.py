@@ -22,7 +22,7 @@ def path_transforms(faces: FaceTracks, resolution: int) -> np.ndarray:
         resolution,
         faces.align,
         clip.sample_aspect,
-        stretches=runs_where(path.track >= 0, path.track),
+        segments=runs_where(path.track >= 0, path.track),
         times=clip.times,
     )
     transforms[path.blend == 0] = np.nan

@@ -13,16 +13,16 @@ class FaceOptions:
 
     detector_score: float = 0.5  # least score of a detection, 0 to 1; drawn faces may need 0.3
     presence: float = 0.5  # least certainty of the mesh that it lies on a face, 0 to 1
-    smallest: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
-    longest_gap: int = 5  # frames without the face that are bridged; after more it is a new track
-    search_every: int = 10  # frames between two searches for new faces; faces are followed back to where they appear
+    min_size: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
+    max_gap: int = 5  # frames without the face that are bridged; after more it is a new track
+    search_interval: int = 10  # frames between two searches for new faces; faces are followed back to where they appear
 
     def __post_init__(self) -> None:
         for name in ("detector_score", "presence"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise OptionError(f"{name} is {value}; use a value between 0 and 1")
-        for name, least, most in (("smallest", 12, 2000), ("longest_gap", 0, 50), ("search_every", 1, 50)):
+        for name, least, most in (("min_size", 12, 2000), ("max_gap", 0, 50), ("search_interval", 1, 50)):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise OptionError(f"{name} is {value}; use {least} to {most}")

@@ -11,18 +11,19 @@ import numpy as np
 from ..progress import Progress, span
 from ..video.clip import Clip
 from .alignment.align_options import AlignOptions
-from .cache import found_before
-from .detection.blazeface import overlap
+from .cache import cached_faces
+from .detection.blazeface import iou
 from .face_options import FaceOptions
 from .face_tracks import FaceTracks
-from .keyframes.interpolate import follow_marks
+from .keyframes.interpolate import track_marked_faces
 from .keyframes.marks import Mark, read_marks
 from .limits import TouchLimits
 from .selection import choose
-from .tracking.find_tracks import prepare_faces
+from .tracking.find_tracks import track_faces
 from .tracks import FaceTrack
 
-SAME = 0.3  # intersection over union from which on a found face is the marked one
+OLD_NAMES = {"min_size": "smallest", "max_gap": "longest_gap", "search_interval": "search_every"}
+MARKED_FACE_IOU = 0.3  # intersection over union from which on a found face is the marked one
 DETECTION_SHARE = 0.8  # of the progress, where there are marks to follow afterwards
 
 
@@ -46,15 +47,21 @@ def find_faces(
     """
     options, align, limits = options or FaceOptions(), align or AlignOptions(), limits or TouchLimits()
     by_hand = read_marks(marks, clip)
-    faces = found_before(
+    faces = cached_faces(
         clip,
-        repr((options, by_hand)),
+        cache_request(options, by_hand),
         folder,
         align,
         limits,
         lambda: find_all_faces(clip, options, align, limits, by_hand, on_progress),
     )
     return choose(faces)
+
+
+def cache_request(options: FaceOptions, marks: Sequence[Mark]) -> str:
+    """What was asked for, as the cache's key holds it: kept faces stay valid though some fields have new names now."""
+    values = ", ".join(f"{OLD_NAMES.get(key, key)}={value!r}" for key, value in dataclasses.asdict(options).items())
+    return f"(FaceOptions({values}), {marks!r})"
 
 
 def find_all_faces(
@@ -75,48 +82,48 @@ def find_all_faces(
         VideoError: the clip can't be read, or has changed.
     """
     if not marks:
-        return prepare_faces(clip, options, align, on_progress, limits)
+        return track_faces(clip, options, align, on_progress, limits)
     on_progress = on_progress or (lambda done, total: None)
-    found = prepare_faces(clip, options, align, span(on_progress, 0, DETECTION_SHARE), limits, needed=False)
-    marked = follow_marks(clip, marks, found.shots, span(on_progress, DETECTION_SHARE, 1))
-    return choose(dataclasses.replace(found, tracks=joined(marked, found.tracks)))
+    found = track_faces(clip, options, align, span(on_progress, 0, DETECTION_SHARE), limits, required=False)
+    marked = track_marked_faces(clip, marks, found.shots, span(on_progress, DETECTION_SHARE, 1))
+    return choose(dataclasses.replace(found, tracks=merge_tracks(marked, found.tracks)))
 
 
-def joined(marked: Sequence[FaceTrack], found: Sequence[FaceTrack]) -> tuple[FaceTrack, ...]:
+def merge_tracks(marked: Sequence[FaceTrack], found: Sequence[FaceTrack]) -> tuple[FaceTrack, ...]:
     """Both as one list, in the order of their frames, persons numbered anew from 0, the marked ones first."""
     faces = sorted({track.person for track in marked})
     numbers = {("marked", face): number for number, face in enumerate(faces)}
-    left: list[FaceTrack] = []
+    remaining: list[FaceTrack] = []
     for track in found:
-        same = _covered(track, marked)
+        same = _matching_mark(track, marked)
         for face in np.unique(same[same >= 0]):
             numbers.setdefault(("found", track.person), numbers["marked", int(face)])
         rest = track.visible & (same < 0)
         if rest.any():
-            left.append(track if rest.all() else _without(track, rest))
-    for track in left:
+            remaining.append(track if rest.all() else _keep_frames(track, rest))
+    for track in remaining:
         numbers.setdefault(("found", track.person), max(numbers.values(), default=-1) + 1)
-    everyone = [(numbers["marked", track.person], track) for track in marked]
-    everyone += [(numbers["found", track.person], track) for track in left]
-    everyone.sort(key=lambda each: (each[1].start, each[0]))
+    numbered = [(numbers["marked", track.person], track) for track in marked]
+    numbered += [(numbers["found", track.person], track) for track in remaining]
+    numbered.sort(key=lambda each: (each[1].start, each[0]))
     return tuple(
-        dataclasses.replace(track, track_id=number, person=person) for number, (person, track) in enumerate(everyone)
+        dataclasses.replace(track, track_id=number, person=person) for number, (person, track) in enumerate(numbered)
     )
 
 
-def _covered(track: FaceTrack, marked: Sequence[FaceTrack]) -> np.ndarray:
+def _matching_mark(track: FaceTrack, marked: Sequence[FaceTrack]) -> np.ndarray:
     """(n,) which marked person a found track is in each of its frames; -1 where none."""
     same = np.full(len(track.visible), -1)
     for other in marked:
         for frame in range(max(track.start, other.start), min(track.stop, other.stop)):
-            ours, theirs = frame - track.start, frame - other.start
-            both = track.visible[ours] and other.visible[theirs]
-            if both and overlap(track.boxes[ours].astype(float), other.boxes[theirs].astype(float)) > SAME:
-                same[ours] = other.person
+            row, other_row = frame - track.start, frame - other.start
+            both = track.visible[row] and other.visible[other_row]
+            if both and iou(track.boxes[row].astype(float), other.boxes[other_row].astype(float)) > MARKED_FACE_IOU:
+                same[row] = other.person
     return same
 
 
-def _without(track: FaceTrack, rest: np.ndarray) -> FaceTrack:
+def _keep_frames(track: FaceTrack, rest: np.ndarray) -> FaceTrack:
     """The track where `rest` (n,) is True, not visible elsewhere, its ends cut to what is left."""
     first, last = np.flatnonzero(rest)[[0, -1]].tolist()
     return track.part(track.start + first, track.start + last + 1, rest[first : last + 1])

@@ -10,13 +10,15 @@ import torch
 
 from ..errors import FaceError, OptionError
 from ..video.reading.probing import clip_from_images
-from .tracking.find_tracks import prepare_faces
+from .tracking.find_tracks import track_faces
 from .tracks import FaceTrack
 
-FARTHEST = 0.63  # distance of two embeddings beyond which nobody is meant: the equal-error point on photographs
+MAX_EMBEDDING_DISTANCE = (
+    0.63  # distance of two embeddings beyond which nobody is meant: the equal-error point on photographs
+)
 
 
-def face_in_picture(picture: torch.Tensor) -> np.ndarray:
+def picture_embedding(picture: torch.Tensor) -> np.ndarray:
     """The embedding (128,) of the largest face in a picture, (h, w, 3) or (1, h, w, 3) float RGB in [0, 1].
 
     Raises:
@@ -26,30 +28,30 @@ def face_in_picture(picture: torch.Tensor) -> np.ndarray:
     picture = picture[None] if picture.ndim == 3 else picture
     if picture.ndim != 4 or len(picture) != 1 or picture.shape[-1] < 3:
         raise OptionError(f"the picture of the person has shape {tuple(picture.shape)}; give one picture, (h, w, 3)")
-    faces = prepare_faces(clip_from_images(picture[..., :3].float().cpu().contiguous(), Fraction(25)))
+    faces = track_faces(clip_from_images(picture[..., :3].float().cpu().contiguous(), Fraction(25)))
     known = [track for track in faces.tracks if track.embedding is not None]
     if not known:
         raise FaceError("the face in the picture of the person can't be told from others; give a clearer picture")
     return max(known, key=lambda track: float(np.prod(track.boxes[0, 2:] - track.boxes[0, :2]))).embedding
 
 
-def most_alike(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
+def closest_person(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
     """The person whose nearest track lies nearest to `embedding`.
 
     Raises:
         FaceError: nobody looks like that.
     """
-    away = {
+    distances = {
         track.track_id: float(np.linalg.norm(track.embedding - embedding))
         for track in tracks
         if track.embedding is not None
     }
-    if not away:
+    if not distances:
         raise FaceError("no face of the clip is clear enough to be told by a picture; choose by point or by number")
-    nearest = min(away, key=away.get)
-    if away[nearest] > FARTHEST:
+    nearest = min(distances, key=distances.get)
+    if distances[nearest] > MAX_EMBEDDING_DISTANCE:
         raise FaceError(
-            f"nobody in the clip looks like the picture: the nearest face, track {nearest}, is {away[nearest]:.2f} "
-            f"away, where {FARTHEST} is the most; choose by point or by number"
+            f"nobody in the clip looks like the picture: the nearest face, track {nearest}, is "
+            f"{distances[nearest]:.2f} away, where {MAX_EMBEDDING_DISTANCE} is the most; choose by point or by number"
         )
     return tracks[nearest].person

@@ -12,24 +12,28 @@ from ..errors import OptionError
 from ..runs import runs_where
 from .tracks import FaceTrack
 
-CALM = 2  # frames before and after over which all is averaged that is measured, so that a tremble crosses no limit
+AVERAGING_RADIUS = (
+    2  # frames before and after over which all is averaged that is measured, so that a tremble crosses no limit
+)
 # A head turned further than the mesh knows is read as turned by 16 to 50 degrees, but the mesh of its mirror image lies
 # elsewhere. On drawn films such heads were turned by 65 degrees; filmed faces that look at the camera stay under 0.02.
-DOUBTFUL, TURNED, PROFILE = 0.03, 20.0, 65.0  # face widths, degrees, degrees
+MAX_RELIABLE_FLIP_ERROR, MAX_RELIABLE_YAW, PROFILE_YAW = 0.03, 20.0, 65.0  # face widths, degrees, degrees
 
 
 @dataclass(frozen=True)
 class TouchLimits:
-    """Beyond any of these a face stays as it was filmed."""
+    """A face beyond any of these limits is left unchanged."""
 
-    max_yaw: float = 50.0  # degrees to either side as measured: up to 10 too little beyond 50, or 65 where in doubt
+    max_yaw: float = 50.0  # degrees to either side as measured: up to 10 too little beyond 50; 65 where unreliable
     max_pitch: float = 40.0  # degrees up or down
-    smallest: float = 32.0  # pixels, of the face's box: the longer side
-    least_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
-    fade: int = 4  # frames on which the new face fades, between one that is synced and one that isn't; never at a cut
+    min_size: float = 32.0  # pixels, of the face's box: the longer side
+    min_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
+    fade_frames: int = (
+        4  # frames on which the new face fades, between one that is synced and one that isn't; never at a cut
+    )
 
     def __post_init__(self) -> None:
-        limits = {"max_yaw": 180, "max_pitch": 180, "smallest": 1e5, "least_sharpness": 1, "fade": 100}
+        limits = {"max_yaw": 180, "max_pitch": 180, "min_size": 1e5, "min_sharpness": 1, "fade_frames": 100}
         for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
                 raise OptionError(f"{name} is {getattr(self, name)}; use 0 to {most:g}")
@@ -91,16 +95,18 @@ def chosen_path(
     for number in chosen:
         if not 0 <= number < len(tracks):
             raise OptionError(f"track {number} is chosen, but the clip has tracks 0 to {len(tracks) - 1}")
-        _put(path, tracks[number], limits)
+        _write_track(path, tracks[number], limits)
     firsts = {first for first, _ in shots}
     for first, stop in runs_where(path.track >= 0, path.track):
         part = slice(first, stop)
-        path.blend[part] *= _fading(path.blend[part] > 0, limits.fade, first in firsts, stop in firsts | {frame_count})
+        path.blend[part] *= _fade_weights(
+            path.blend[part] > 0, limits.fade_frames, first in firsts, stop in firsts | {frame_count}
+        )
     path.outcome[(path.blend > 0) & (path.blend < 1)] = Outcome.FADED
     return path
 
 
-def _put(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
+def _write_track(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
     """Enters a track where no earlier one is."""
     frames = np.flatnonzero(track.visible & (path.track[track.start : track.stop] < 0))
     at = frames + track.start
@@ -117,27 +123,29 @@ def _outcomes(track: FaceTrack, limits: TouchLimits) -> np.ndarray:
     if track.by_hand:
         return outcome
     size = (track.boxes[:, 2:] - track.boxes[:, :2]).max(1)
-    yaw, pitch = (np.abs(_averaged(track.pose[:, k])) for k in (0, 1))
-    guessed = (_averaged(track.doubt) > DOUBTFUL) & (yaw > TURNED)
-    yaw[guessed] = np.maximum(yaw[guessed], PROFILE)
-    outcome[_averaged(track.sharpness) < limits.least_sharpness] = Outcome.BLURRED
-    outcome[size < limits.smallest] = Outcome.TOO_SMALL
+    yaw, pitch = (np.abs(_moving_average(track.pose[:, k])) for k in (0, 1))
+    unreliable = (_moving_average(track.flip_error) > MAX_RELIABLE_FLIP_ERROR) & (yaw > MAX_RELIABLE_YAW)
+    yaw[unreliable] = np.maximum(yaw[unreliable], PROFILE_YAW)
+    outcome[_moving_average(track.sharpness) < limits.min_sharpness] = Outcome.BLURRED
+    outcome[size < limits.min_size] = Outcome.TOO_SMALL
     outcome[(yaw > limits.max_yaw) | (pitch > limits.max_pitch)] = Outcome.TURNED_AWAY
     return outcome
 
 
-def _averaged(values: np.ndarray) -> np.ndarray:
+def _moving_average(values: np.ndarray) -> np.ndarray:
     """The mean of each value's neighbourhood, of what there is."""
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(values, CALM, constant_values=np.nan), 2 * CALM + 1)
+    around = np.lib.stride_tricks.sliding_window_view(
+        np.pad(values, AVERAGING_RADIUS, constant_values=np.nan), 2 * AVERAGING_RADIUS + 1
+    )
     there = np.isfinite(around)
     return np.where(there, around, 0).sum(1) / np.maximum(there.sum(1), 1)
 
 
-def _fading(shown: np.ndarray, fade: int, from_cut: bool, to_cut: bool) -> np.ndarray:
-    """(n,) weights that rise within `fade` frames of each place where the face isn't shown; a cut is no such place."""
-    if not fade:
+def _fade_weights(shown: np.ndarray, fade_frames: int, from_cut: bool, to_cut: bool) -> np.ndarray:
+    """(n,) weights that rise within `fade_frames` of each place where the face isn't shown; a cut is no such place."""
+    if not fade_frames:
         return shown.astype(np.float32)
-    away = np.full(len(shown), fade + 1)
+    away = np.full(len(shown), fade_frames + 1)
     hidden = np.flatnonzero(~shown)
     if not from_cut:
         hidden = np.append(hidden, -1)
@@ -146,7 +154,7 @@ def _fading(shown: np.ndarray, fade: int, from_cut: bool, to_cut: bool) -> np.nd
     if len(hidden):
         hidden.sort()
         place = np.searchsorted(hidden, np.arange(len(shown)))
-        after = np.where(place < len(hidden), hidden[np.minimum(place, len(hidden) - 1)], len(shown) + fade + 1)
-        before = np.where(place > 0, hidden[np.maximum(place - 1, 0)], -fade - 2)
+        after = np.where(place < len(hidden), hidden[np.minimum(place, len(hidden) - 1)], len(shown) + fade_frames + 1)
+        before = np.where(place > 0, hidden[np.maximum(place - 1, 0)], -fade_frames - 2)
         away = np.minimum(after - np.arange(len(shown)), np.arange(len(shown)) - before)
-    return np.clip(away / (fade + 1), 0, 1).astype(np.float32)
+    return np.clip(away / (fade_frames + 1), 0, 1).astype(np.float32)

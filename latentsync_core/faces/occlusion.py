@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,33 +16,21 @@ from .detection.layer_list import ASSETS
 
 WEIGHTS = ASSETS / "occlusion.safetensors"
 REMEDY = "install LatentSync Dub again"
-INPUT = 64  # pixels a side that crops are brought to
-SKIPPED = 16  # of them, the rows above: nothing is drawn up there
+INPUT_SIZE = 64  # pixels a side that crops are brought to
+SKIPPED_ROWS = 16  # of them, the rows above: nothing is drawn up there
 WIDTHS = (16, 40, 64, 64)  # channels at 1/2, 1/4, 1/8 and 1/16 of the input
-NEAR = 5  # pairs of pixels, the neighbourhood whose mean brightness the cues are free of
-CUES = 11
-OWN = 0.5  # certainty from which on the portrait shows the same by itself: it belongs to the face
-
-
-@dataclass(frozen=True)
-class OcclusionOptions:
-    """What counts as lying before a face."""
-
-    sure: float = 0.93  # certainty that something must reach where mouths are drawn, 0 to 1
-    least_sure: float = 0.0025  # of the crop, where it must be that sure
-    seen: float = 0.35  # certainty from which on its surroundings belong to it
-    least_area: float = 0.004  # of the crop that it covers: anything smaller is left alone
-    grow: float = 0.02  # crop sides by which the mask goes on beyond what was seen
-    fill: float = 0.04  # crop sides: gaps of up to twice that within what was seen belong to it
-    feather: float = 0.0125  # crop sides, standard deviation of its soft edge outside of that
-
-    def __post_init__(self) -> None:
-        if not 0 < self.seen <= self.sure < 1:
-            raise OptionError(f"seen is {self.seen} and sure {self.sure}; use 0 < seen <= sure < 1")
-        for name, most in (("least_sure", 1.0), ("least_area", 1.0), ("grow", 0.2), ("fill", 0.2), ("feather", 0.2)):
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise OptionError(f"{name} is {value}; use 0 to {most:g}")
+SURROUND_SIZE = 5  # pairs of pixels, the neighbourhood whose mean brightness the cues are free of
+CUE_CHANNELS = 11
+MAX_PORTRAIT_PROBABILITY = 0.5  # where the bare portrait itself looks more occluded than that, it belongs to the face
+# Thresholds with hysteresis, of the network's probability, and areas as shares of the crop.
+HIGH_THRESHOLD = 0.93  # an occluder must reach it somewhere in the generated region
+LOW_THRESHOLD = 0.35  # what is connected with such a seed and reaches this is part of the occluder
+MIN_SEED_AREA = 0.0025
+MIN_AREA = 0.004  # of the whole occluder: anything smaller is ignored
+# In crop sides.
+DILATION = 0.02  # beyond what the network found
+CLOSING = 0.04  # gaps of up to twice that are closed
+FEATHER = 0.0125  # standard deviation of the soft edge outside of that
 
 
 class OcclusionNet(nn.Module):
@@ -59,7 +46,7 @@ class OcclusionNet(nn.Module):
         self.shrink = nn.PixelUnshuffle(2)
         self.down = nn.ModuleList(
             [
-                nn.Sequential(_layer(4 * CUES, first), _layer(first, first)),
+                nn.Sequential(_layer(4 * CUE_CHANNELS, first), _layer(first, first)),
                 nn.Sequential(_layer(first, second, 2), _layer(second, second)),
                 nn.Sequential(_layer(second, third, 2), _layer(third, third)),
                 nn.Sequential(_layer(third, fourth, 2), _layer(fourth, fourth)),
@@ -95,9 +82,9 @@ def cues(crops: Tensor, portraits: Tensor) -> Tensor:
     spread = (portraits - mean).square().mean((1, 2, 3), keepdim=True).sqrt() + 0.03
     crop, portrait = (crops - mean) / spread, (portraits - mean) / spread
     both = torch.cat([crop, portrait], 1)
-    smooth = _surroundings(both)
+    smooth = _local_mean(both)
     fine = (both - smooth)[:, [1, 4]]  # green stands for brightness
-    fine = fine / (_surroundings(fine.square()).clamp(min=0).sqrt() + 0.1)
+    fine = fine / (_local_mean(fine.square()).clamp(min=0).sqrt() + 0.1)
     away = smooth[:, :3] - smooth[:, 3:]
     hue = away[:, [0, 2]] - away[:, 1:2]
     n, _, height, width = crop.shape
@@ -106,20 +93,20 @@ def cues(crops: Tensor, portraits: Tensor) -> Tensor:
     return torch.cat([crop, portrait, fine[:, :1] - fine[:, 1:], hue, place], 1)
 
 
-def network_view(crop: Tensor) -> Tensor:
+def network_input(crop: Tensor) -> Tensor:
     """(n, 3, R, R) crops as the network takes them: (n, 3, 48, 64)."""
-    size = (INPUT, INPUT)
+    size = (INPUT_SIZE, INPUT_SIZE)
     if crop.shape[-2:] != size:
         crop = F.interpolate(crop, size, mode="bilinear", antialias=True, align_corners=False)
-    return crop[:, :, SKIPPED:]
+    return crop[:, :, SKIPPED_ROWS:]
 
 
 @torch.inference_mode()
-def occlusion(crop: Tensor, portrait: Tensor, options: OcclusionOptions | None = None) -> Tensor:
-    """Where something lies before a face: (R, R) float32 in [0, 1], 1 = the source is to be kept; all 0 where nothing.
+def occlusion_mask(crop: Tensor, portrait: Tensor) -> Tensor:
+    """Where a hand or object is in front of the face: (R, R) float32 in [0, 1], 1 = keep the source; all 0 if nowhere.
 
-    Each frame by itself, in some milliseconds on one core. The portrait is taken for the bare face: what it shows that
-    looks as if it lay before the face belongs to the face, so a hand that is in both is often missed.
+    Each frame by itself, in some milliseconds on one core. The portrait is assumed unoccluded: an object visible in
+    both is usually missed.
 
     Args:
         crop: (3, R, R) float32 RGB in [0, 1], the frame's aligned crop as the source shows it.
@@ -128,18 +115,17 @@ def occlusion(crop: Tensor, portrait: Tensor, options: OcclusionOptions | None =
     Raises:
         OptionError: the pictures aren't square crops of three colours.
     """
-    options = options or OcclusionOptions()
     for name, picture in (("crop", crop), ("portrait", portrait)):
         if picture.ndim != 3 or picture.shape[0] != 3 or picture.shape[1] != picture.shape[2]:
             raise OptionError(f"the {name} is {tuple(picture.shape)}; it must be (3, R, R)")
-    view, bare = network_view(crop.float().cpu()[None]), network_view(portrait.float().cpu()[None])
-    certainty = load_occlusion()(cues(view, bare)).sigmoid()[0]
-    own = _of_portrait(bare.contiguous().numpy().tobytes())
-    found = _spread(certainty, _drawn() & (own < OWN), options)
+    view, bare = network_input(crop.float().cpu()[None]), network_input(portrait.float().cpu()[None])
+    probability = load_occlusion()(cues(view, bare)).sigmoid()[0]
+    own = _portrait_probability(bare.contiguous().numpy().tobytes())
+    found = _hysteresis(probability, _generated_region() & (own < MAX_PORTRAIT_PROBABILITY))
     resolution = crop.shape[-1]
     if found is None:
         return torch.zeros(resolution, resolution)
-    return _grown(found, resolution, options)
+    return _dilated(found, resolution)
 
 
 @functools.cache
@@ -152,62 +138,61 @@ def load_occlusion(path: Path = WEIGHTS) -> OcclusionNet:
     return network
 
 
-def _surroundings(picture: Tensor) -> Tensor:
+def _local_mean(picture: Tensor) -> Tensor:
     """Each pixel's mean over about ten pixels' square, (n, c, h, w); in steps of two, which is enough and fast."""
-    small = F.avg_pool2d(F.avg_pool2d(picture, 2), NEAR, 1, NEAR // 2, count_include_pad=False)
+    small = F.avg_pool2d(F.avg_pool2d(picture, 2), SURROUND_SIZE, 1, SURROUND_SIZE // 2, count_include_pad=False)
     return F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 @functools.lru_cache(maxsize=8)
-def _of_portrait(view: bytes) -> Tensor:
+def _portrait_probability(view: bytes) -> Tensor:
     """(48, 64): what the network takes for something before the face in the portrait itself, by its looks alone.
 
     A collar, a scar or a beard, since the portrait counts as bare; made once for each, given as its view's bytes.
     """
-    bare = torch.frombuffer(bytearray(view), dtype=torch.float32).view(1, 3, INPUT - SKIPPED, INPUT)
-    certainty = load_occlusion()(cues(bare, bare)).sigmoid()[None]
-    return F.max_pool2d(certainty, 5, 1, 2)[0, 0]
+    bare = torch.frombuffer(bytearray(view), dtype=torch.float32).view(1, 3, INPUT_SIZE - SKIPPED_ROWS, INPUT_SIZE)
+    probability = load_occlusion()(cues(bare, bare)).sigmoid()[None]
+    return F.max_pool2d(probability, 5, 1, 2)[0, 0]
 
 
 @functools.cache
-def _drawn() -> Tensor:
+def _generated_region() -> Tensor:
     """(48, 64) bool: where mouths are drawn."""
-    return 1 - mouth_mask(INPUT)[SKIPPED:] > 0.05
+    return 1 - mouth_mask(INPUT_SIZE)[SKIPPED_ROWS:] > 0.05
 
 
 def _layer(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(4, after), nn.SiLU())
 
 
-def _spread(certainty: Tensor, counts: Tensor, options: OcclusionOptions) -> Tensor | None:
+def _hysteresis(probability: Tensor, counts: Tensor) -> Tensor | None:
     """(48, 64) of 0 and 1: all that is seen and touches something sure where that `counts`; None where too little is.
 
     Thresholds with hysteresis, as Canny (1986) follows edges.
     """
-    seen = (certainty >= options.seen).float()[None, None]
-    reached = ((certainty >= options.sure) & counts).float()[None, None]
+    seen = (probability >= LOW_THRESHOLD).float()[None, None]
+    reached = ((probability >= HIGH_THRESHOLD) & counts).float()[None, None]
     area = float(reached.sum())
-    if area < max(options.least_sure * INPUT * INPUT, 1):
+    if area < max(MIN_SEED_AREA * INPUT_SIZE * INPUT_SIZE, 1):
         return None
     before = 0.0
     while area > before:  # from the sure places outwards, two pixels a round
         for _ in range(2):
             reached = torch.minimum(F.max_pool2d(reached, 3, 1, 1), seen)
         before, area = area, float(reached.sum())
-    return reached[0, 0] if area >= options.least_area * INPUT * INPUT else None
+    return reached[0, 0] if area >= MIN_AREA * INPUT_SIZE * INPUT_SIZE else None
 
 
-def _grown(found: Tensor, resolution: int, options: OcclusionOptions) -> Tensor:
+def _dilated(found: Tensor, resolution: int) -> Tensor:
     """(R, R) of (48, 64): at the crop's resolution, grown, with a soft edge."""
-    whole = F.pad(found[None, None], (0, 0, SKIPPED, 0))
-    reach, fill = (options.grow + 2 * options.feather) * INPUT, options.fill * INPUT
+    whole = F.pad(found[None, None], (0, 0, SKIPPED_ROWS, 0))
+    reach, fill = (DILATION + 2 * FEATHER) * INPUT_SIZE, CLOSING * INPUT_SIZE
     grown = 1 - _disc_maximum(1 - _disc_maximum(whole, reach + fill), fill)
-    if options.feather:
-        taps = max(1, round(3 * options.feather * INPUT))
-        kernel = torch.exp(-0.5 * (torch.arange(-taps, taps + 1) / (options.feather * INPUT)) ** 2)
-        kernel = kernel / kernel.sum()
-        grown = F.conv2d(F.pad(grown, (taps, taps, taps, taps), mode="replicate"), kernel.view(1, 1, 1, -1))
-        grown = F.conv2d(grown, kernel.view(1, 1, -1, 1))
+    taps = max(1, round(3 * FEATHER * INPUT_SIZE))
+    kernel = torch.exp(-0.5 * (torch.arange(-taps, taps + 1) / (FEATHER * INPUT_SIZE)) ** 2)
+    kernel = kernel / kernel.sum()
+    grown = F.conv2d(F.pad(grown, (taps, taps, taps, taps), mode="replicate"), kernel.view(1, 1, 1, -1))
+    grown = F.conv2d(grown, kernel.view(1, 1, -1, 1))
     size = (resolution, resolution)
     return F.interpolate(grown, size, mode="bilinear", align_corners=False)[0, 0].clamp(0, 1)
 

@@ -14,8 +14,8 @@ from .face_tracks import FaceTracks
 from .limits import Outcome
 from .tracks import FaceTrack
 
-MOST_LINES = 40  # of the text; the data has all
-SAID = {
+MAX_LINES = 40  # of the text; the data has all
+OUTCOME_LABELS = {
     Outcome.SYNCED: "synced",
     Outcome.FADED: "fading",
     Outcome.NO_FACE: "no face",
@@ -40,7 +40,7 @@ BACKGROUND, CUT, TEXT = (32, 32, 36), (235, 235, 235), (225, 225, 225)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class OutcomeRun:
     """Frames first..stop-1 of the clip, all of one fate."""
 
     first: int
@@ -49,18 +49,18 @@ class Stretch:
     track: int  # -1 where no chosen face is there
 
 
-def fates(faces: FaceTracks) -> list[Stretch]:
+def outcome_runs(faces: FaceTracks) -> list[OutcomeRun]:
     """The whole clip as stretches of frames of one outcome and one track, in order."""
     path = faces.path
     return [
-        Stretch(first, stop, Outcome(int(path.outcome[first])), int(path.track[first]))
+        OutcomeRun(first, stop, Outcome(int(path.outcome[first])), int(path.track[first]))
         for first, stop in runs(path.outcome, path.track)
     ]
 
 
-def as_data(faces: FaceTracks) -> dict:
+def report_data(faces: FaceTracks) -> dict:
     """Everything for machines, JSON's own types only; frames are half-open ranges, sizes pixels, angles degrees."""
-    counts = Counter(SAID[Outcome(int(value))] for value in faces.path.outcome)
+    counts = Counter(OUTCOME_LABELS[Outcome(int(value))] for value in faces.path.outcome)
     return {
         "clip": faces.clip.name,
         "frames": faces.clip.frame_count,
@@ -68,32 +68,33 @@ def as_data(faces: FaceTracks) -> dict:
         "counts": dict(counts),
         "shots": [list(shot) for shot in faces.shots],
         "people": 1 + max((track.person for track in faces.tracks), default=-1),
-        "tracks": [_of_track(faces, track) for track in faces.tracks],
+        "tracks": [_track_data(faces, track) for track in faces.tracks],
         "frame_ranges": [
-            {"frames": [one.first, one.stop], "outcome": SAID[one.outcome], "track": one.track} for one in fates(faces)
+            {"frames": [one.first, one.stop], "outcome": OUTCOME_LABELS[one.outcome], "track": one.track}
+            for one in outcome_runs(faces)
         ],
     }
 
 
-def as_text(faces: FaceTracks) -> str:
+def report_text(faces: FaceTracks) -> str:
     """What a user reads: how many frames are synced, and where and why the others aren't."""
     path, times = faces.path, faces.clip.times
     count = faces.clip.frame_count
     people = 1 + max((track.person for track in faces.tracks), default=-1)
     lines = [
-        f"{int((path.blend > 0).sum())} of {count} frames synced; {_many(len(faces.shots), 'shot')}, "
-        f"{_many(len(faces.tracks), 'track')}, {_many(people, 'person', 'people')}"
+        f"{int((path.blend > 0).sum())} of {count} frames synced; {_pluralized(len(faces.shots), 'shot')}, "
+        f"{_pluralized(len(faces.tracks), 'track')}, {_pluralized(people, 'person', 'people')}"
     ]
-    passed = [one for one in fates(faces) if one.outcome not in (Outcome.SYNCED, Outcome.FADED)]
-    for one in passed[:MOST_LINES]:
+    unsynced = [one for one in outcome_runs(faces) if one.outcome not in (Outcome.SYNCED, Outcome.FADED)]
+    for one in unsynced[:MAX_LINES]:
         what = f"frames {one.first} to {one.stop - 1}" if one.stop - one.first > 1 else f"frame {one.first}"
-        lines.append(f"{what} ({times[one.first]:.2f} s) pass through: {SAID[one.outcome]}")
-    if len(passed) > MOST_LINES:
-        lines.append(f"and {len(passed) - MOST_LINES} more stretches")
+        lines.append(f"{what} ({times[one.first]:.2f} s) pass through: {OUTCOME_LABELS[one.outcome]}")
+    if len(unsynced) > MAX_LINES:
+        lines.append(f"and {len(unsynced) - MAX_LINES} more stretches")
     return "\n".join(lines)
 
 
-def timeline_picture(several: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor:
+def timeline_picture(selections: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor:
     """(3, h, w) float32 in [0, 1]: a row for each person's tracks, and for each choice what becomes of its frames.
 
     Time runs to the right; white lines are cuts. Several choices over one clip, one for each voice, lie one below the
@@ -101,14 +102,14 @@ def timeline_picture(several: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor
     """
     from PIL import Image, ImageDraw
 
-    several = (several,) if isinstance(several, FaceTracks) else tuple(several)
-    faces = several[0]
+    selections = (selections,) if isinstance(selections, FaceTracks) else tuple(selections)
+    faces = selections[0]
     people = sorted({track.person for track in faces.tracks})
     rows = [
         *(f"person {person}" for person in people),
-        *("synced" + f" {n + 1}" * (len(several) > 1) for n in range(len(several))),
+        *("synced" + f" {n + 1}" * (len(selections) > 1) for n in range(len(selections))),
     ]
-    seen = sorted({Outcome(int(value)) for one in several for value in np.unique(one.path.outcome)})
+    seen = sorted({Outcome(int(value)) for one in selections for value in np.unique(one.path.outcome)})
     top = GAP
     height = top + (ROW + GAP) * (len(rows) + 1)
     picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
@@ -123,9 +124,9 @@ def timeline_picture(several: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor
         for first, stop in runs_where(track.visible):
             colour = PERSON_COLOURS[track.person % len(PERSON_COLOURS)]
             bar(people.index(track.person), track.start + first, track.start + stop, colour)
-    for number, one in enumerate(several):
-        for stretch in fates(one):
-            bar(len(people) + number, stretch.first, stretch.stop, OUTCOME_COLOURS[stretch.outcome])
+    for number, one in enumerate(selections):
+        for run in outcome_runs(one):
+            bar(len(people) + number, run.first, run.stop, OUTCOME_COLOURS[run.outcome])
     bottom = top + len(rows) * (ROW + GAP) - GAP
     for first, _ in faces.shots[1:]:
         x = LEFT + first * scale
@@ -136,12 +137,12 @@ def timeline_picture(several: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor
     for outcome in seen:
         y = top + len(rows) * (ROW + GAP)
         draw.rectangle((x, y + 3, x + 14, y + 17), fill=OUTCOME_COLOURS[outcome])
-        draw.text((x + 20, y + 5), SAID[outcome], fill=TEXT)
-        x += 36 + 7 * len(SAID[outcome])
+        draw.text((x + 20, y + 5), OUTCOME_LABELS[outcome], fill=TEXT)
+        x += 36 + 7 * len(OUTCOME_LABELS[outcome])
     return torch.from_numpy(np.asarray(picture, np.float32) / 255).permute(2, 0, 1)
 
 
-def _of_track(faces: FaceTracks, track: FaceTrack) -> dict:
+def _track_data(faces: FaceTracks, track: FaceTrack) -> dict:
     seen = track.visible
     sizes = (track.boxes[seen][:, 2:] - track.boxes[seen][:, :2]).max(1)
     yaw, pitch, roll = track.pose[seen].T
@@ -152,19 +153,19 @@ def _of_track(faces: FaceTracks, track: FaceTrack) -> dict:
         "shot": next(n for n, (first, stop) in enumerate(faces.shots) if first <= track.start < stop),
         "chosen": track.track_id in faces.chosen,
         "by_hand": track.by_hand,
-        "size": _spread(sizes),
-        "yaw": _spread(yaw),
-        "pitch": _spread(pitch),
-        "roll": _spread(roll),
-        "sharpness": _spread(track.sharpness[seen]),
-        "doubt": _spread(track.doubt[seen]),
+        "size": _min_median_max(sizes),
+        "yaw": _min_median_max(yaw),
+        "pitch": _min_median_max(pitch),
+        "roll": _min_median_max(roll),
+        "sharpness": _min_median_max(track.sharpness[seen]),
+        "doubt": _min_median_max(track.flip_error[seen]),
     }
 
 
-def _spread(values: np.ndarray) -> list[float]:
+def _min_median_max(values: np.ndarray) -> list[float]:
     """The least, the median and the largest."""
     return [round(float(value), 3) for value in (values.min(), np.median(values), values.max())] if len(values) else []
 
 
-def _many(count: int, one: str, more: str | None = None) -> str:
+def _pluralized(count: int, one: str, more: str | None = None) -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"

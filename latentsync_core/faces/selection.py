@@ -16,9 +16,9 @@ from .face_tracks import FaceTracks
 from .tracks import FaceTrack
 
 FRONTAL = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
-NEAR = 1.0  # boxes: how far beside a face a point may lie that still means it
-MOST_TRACKS = 100_000  # that a list may name
-LONGEST_LIST = 10_000  # characters
+MAX_POINT_DISTANCE = 1.0  # boxes: how far beside a face a point may lie that still means it
+MAX_TRACKS = 100_000  # that a list may name
+MAX_LIST_CHARACTERS = 10_000  # characters
 
 
 class ChooseBy(str, Enum):
@@ -70,11 +70,11 @@ def choose(
     choice = choice or FaceChoice()
     by = ChooseBy(choice.by)
     if by is ChooseBy.PICTURE:
-        chosen = _of_person(faces, _person_like(faces, picture))
+        chosen = _tracks_of_person(faces, _person_in_picture(faces, picture))
     elif by is ChooseBy.MASK:
-        chosen = _of_person(faces, _person_under(faces, mask, choice.frame))
+        chosen = _tracks_of_person(faces, _person_under_mask(faces, mask, choice.frame))
     else:
-        chosen = _WAYS[by](faces, choice)
+        chosen = _SELECTORS[by](faces, choice)
     for track in (*choice.on, *choice.off):
         if not 0 <= track < len(faces.tracks):
             raise OptionError(f"there is no track {track}; the clip has tracks 0 to {len(faces.tracks) - 1}")
@@ -82,19 +82,19 @@ def choose(
     return dataclasses.replace(faces, chosen=tuple(chosen))
 
 
-def check_no_shared_faces(several: Sequence[FaceTracks]) -> None:
+def check_no_shared_faces(selections: Sequence[FaceTracks]) -> None:
     """Sees to it that no two voices drive the same face.
 
     Raises:
         OptionError: two choices over one clip mean the same track in some frame.
     """
-    for number, one in enumerate(several):
-        for other in several[:number]:
-            ours, theirs = one.path, other.path
-            both = np.flatnonzero((ours.track == theirs.track) & (ours.blend > 0) & (theirs.blend > 0))
+    for number, one in enumerate(selections):
+        for other in selections[:number]:
+            path, other_path = one.path, other.path
+            both = np.flatnonzero((path.track == other_path.track) & (path.blend > 0) & (other_path.blend > 0))
             if len(both):
                 raise OptionError(
-                    f"two voices drive the same face, track {ours.track[both[0]]} in frame {both[0]}; choose another "
+                    f"two voices drive the same face, track {path.track[both[0]]} in frame {both[0]}; choose another "
                     f"person for one of them"
                 )
 
@@ -105,8 +105,8 @@ def read_track_list(text: str) -> tuple[int, ...]:
     Raises:
         OptionError: anything else.
     """
-    if len(text) > LONGEST_LIST:
-        raise OptionError(f"the list of tracks has {len(text)} characters; write at most {LONGEST_LIST}")
+    if len(text) > MAX_LIST_CHARACTERS:
+        raise OptionError(f"the list of tracks has {len(text)} characters; write at most {MAX_LIST_CHARACTERS}")
     numbers: list[int] = []
     for part in filter(None, re.split(r"[\s,;]+", text.strip())):
         span = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
@@ -115,28 +115,28 @@ def read_track_list(text: str) -> tuple[int, ...]:
         first, last = int(span[1]), int(span[2] or span[1])
         if last < first:
             raise OptionError(f"{part!r} is no range of tracks; write the smaller number first")
-        if len(numbers) + last - first >= MOST_TRACKS:
-            raise OptionError(f"{part!r} makes more than {MOST_TRACKS} tracks; write those that the sheet shows")
+        if len(numbers) + last - first >= MAX_TRACKS:
+            raise OptionError(f"{part!r} makes more than {MAX_TRACKS} tracks; write those that the sheet shows")
         numbers += range(first, last + 1)
     return tuple(dict.fromkeys(numbers))
 
 
-def _of_person(faces: FaceTracks, person: int) -> list[int]:
+def _tracks_of_person(faces: FaceTracks, person: int) -> list[int]:
     """The tracks of a person, longest first: where two share a frame, the longer one is synced."""
     own = [track for track in faces.tracks if track.person == person]
     return [track.track_id for track in sorted(own, key=lambda track: (-int(track.visible.sum()), track.start))]
 
 
-def _best_person(tracks: Iterable[FaceTrack], worth: Callable[[FaceTrack], float]) -> int:
+def _best_person(tracks: Iterable[FaceTrack], score: Callable[[FaceTrack], float]) -> int:
     """The person whose tracks are worth most together; the lower number where two are equal."""
     sums: dict[int, float] = {}
     for track in tracks:
-        sums[track.person] = sums.get(track.person, 0.0) + worth(track)
+        sums[track.person] = sums.get(track.person, 0.0) + score(track)
     return min(sums, key=lambda person: (-sums[person], person))
 
 
 def _largest(faces: FaceTracks, _: FaceChoice) -> list[int]:
-    return _of_person(faces, 0)  # persons are numbered by the room they take, after those marked by hand
+    return _tracks_of_person(faces, 0)  # persons are numbered by the room they take, after those marked by hand
 
 
 def _frontal(faces: FaceTracks, _: FaceChoice) -> list[int]:
@@ -144,7 +144,7 @@ def _frontal(faces: FaceTracks, _: FaceChoice) -> list[int]:
         yaw, pitch = np.abs(track.pose[track.visible, :2]).T
         return float(((yaw <= FRONTAL[0]) & (pitch <= FRONTAL[1])).sum()) + 1e-9 * _area(track)
 
-    return _of_person(faces, _best_person(faces.tracks, frames))
+    return _tracks_of_person(faces, _best_person(faces.tracks, frames))
 
 
 def _left(faces: FaceTracks, _: FaceChoice) -> list[int]:
@@ -161,40 +161,42 @@ def _left(faces: FaceTracks, _: FaceChoice) -> list[int]:
 
 
 def _index(faces: FaceTracks, choice: FaceChoice) -> list[int]:
-    chosen = _of_person(faces, choice.person)
+    chosen = _tracks_of_person(faces, choice.person)
     if not chosen:
         most = max(track.person for track in faces.tracks)
         raise OptionError(f"there is no person {choice.person}; the clip has persons 0 to {most}")
     return chosen
 
 
-def _at_point(faces: FaceTracks, choice: FaceChoice) -> list[int]:
+def _tracks_at_point(faces: FaceTracks, choice: FaceChoice) -> list[int]:
     clip, (x, y) = faces.clip, choice.point
     _check_frame(faces, choice.frame)
     if not (0 <= x < clip.width and 0 <= y < clip.height):
         raise OptionError(f"the point {x:g}, {y:g} lies outside the picture of {clip.width}×{clip.height} pixels")
     away = {}
-    for track in _seen_at(faces, choice.frame):
+    for track in _tracks_visible_at(faces, choice.frame):
         box = track.boxes[choice.frame - track.start].astype(float)
         size = max(*(box[2:] - box[:2]), 1.0)
         beside = np.maximum(np.maximum(box[:2] - (x, y), (x, y) - box[2:]), 0).max() / size
         centre = np.abs((box[:2] + box[2:]) / 2 - (x, y)).max() / size
-        if beside <= NEAR:
+        if beside <= MAX_POINT_DISTANCE:
             away[track.person] = (beside, centre)
     if not away:
-        raise FaceError(f"no face is at {x:g}, {y:g} in frame {choice.frame}; {_where(faces, choice.frame)}")
-    return _of_person(faces, min(away, key=away.get))
+        raise FaceError(
+            f"no face is at {x:g}, {y:g} in frame {choice.frame}; {_describe_nearby_faces(faces, choice.frame)}"
+        )
+    return _tracks_of_person(faces, min(away, key=away.get))
 
 
-def _person_like(faces: FaceTracks, picture: torch.Tensor | None) -> int:
-    from .likeness import face_in_picture, most_alike
+def _person_in_picture(faces: FaceTracks, picture: torch.Tensor | None) -> int:
+    from .likeness import closest_person, picture_embedding
 
     if picture is None:
         raise OptionError("choosing by picture needs a picture of the person; connect one")
-    return most_alike(face_in_picture(picture), faces.tracks)
+    return closest_person(picture_embedding(picture), faces.tracks)
 
 
-def _person_under(faces: FaceTracks, mask: torch.Tensor | None, frame: int) -> int:
+def _person_under_mask(faces: FaceTracks, mask: torch.Tensor | None, frame: int) -> int:
     if mask is None:
         raise OptionError("choosing by mask needs a mask; connect one")
     mask = mask[None] if mask.ndim == 2 else mask
@@ -208,17 +210,17 @@ def _person_under(faces: FaceTracks, mask: torch.Tensor | None, frame: int) -> i
     covered: dict[int, float] = {}
     for index in [frame] if len(mask) == 1 else range(len(mask)):
         picture = mask[0 if len(mask) == 1 else index]
-        for track in _seen_at(faces, index):
+        for track in _tracks_visible_at(faces, index):
             x0, y0, x1, y1 = (track.boxes[index - track.start] * scale).round().astype(int).clip(0).tolist()
             part = picture[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
             share = float(part.float().mean()) if part.numel() else 0.0
             covered[track.person] = covered.get(track.person, 0.0) + share
     if not covered or max(covered.values()) <= 0:
-        raise FaceError(f"no face is under the mask; {_where(faces, frame)}")
+        raise FaceError(f"no face is under the mask; {_describe_nearby_faces(faces, frame)}")
     return min(covered, key=lambda person: (-covered[person], person))
 
 
-def _seen_at(faces: FaceTracks, frame: int) -> list[FaceTrack]:
+def _tracks_visible_at(faces: FaceTracks, frame: int) -> list[FaceTrack]:
     return [t for t in faces.tracks if t.start <= frame < t.stop and t.visible[frame - t.start]]
 
 
@@ -227,9 +229,9 @@ def _check_frame(faces: FaceTracks, frame: int) -> None:
         raise OptionError(f"there is no frame {frame}; the clip has frames 0 to {faces.clip.frame_count - 1}")
 
 
-def _where(faces: FaceTracks, frame: int) -> str:
+def _describe_nearby_faces(faces: FaceTracks, frame: int) -> str:
     """What there is, for a message."""
-    seen = _seen_at(faces, frame)
+    seen = _tracks_visible_at(faces, frame)
     if seen:
         centres = ("{:.0f}, {:.0f}".format(*t.boxes[frame - t.start].reshape(2, 2).mean(0)) for t in seen)
         return f"that frame has faces around {'; '.join(centres)}"
@@ -242,10 +244,10 @@ def _area(track: FaceTrack) -> float:
     return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum())
 
 
-_WAYS: dict[ChooseBy, Callable[[FaceTracks, FaceChoice], list[int]]] = {
+_SELECTORS: dict[ChooseBy, Callable[[FaceTracks, FaceChoice], list[int]]] = {
     ChooseBy.LARGEST: _largest,
     ChooseBy.FRONTAL: _frontal,
     ChooseBy.LEFT: _left,
     ChooseBy.INDEX: _index,
-    ChooseBy.POINT: _at_point,
+    ChooseBy.POINT: _tracks_at_point,
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 TAPS = 8  # samples that each output sample is made of, per direction
-WEIGHT_ONE = 2048  # the fixed-point weights' 1.0: 11 bits
+FIXED_POINT_ONE = 2048  # the fixed-point weights' 1.0: 11 bits
 
 
 def lanczos4_levels(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -19,17 +19,17 @@ def lanczos4_levels(images: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(images.shape[-2:]) == size[::-1]:
         return images.float()
-    both = _filter_both_ways(images.to(torch.int32), size)
+    both = _filter_separable(images.to(torch.int32), size)
     # 32 bits hold the sums, as they do in OpenCV: at most 255 * 2048**2 times 1.88, the filter's largest overshoot
-    return ((both + WEIGHT_ONE**2 // 2) >> 22).clamp_(0, 255).float()
+    return ((both + FIXED_POINT_ONE**2 // 2) >> 22).clamp_(0, 255).float()
 
 
 def lanczos4(images: Tensor, size: tuple[int, int]) -> Tensor:
     """The same filter without any rounding: (..., h, w) to `size` = (width, height), float32, unclamped."""
-    return images.float() if tuple(images.shape[-2:]) == size[::-1] else _filter_both_ways(images.float(), size)
+    return images.float() if tuple(images.shape[-2:]) == size[::-1] else _filter_separable(images.float(), size)
 
 
-def _filter_both_ways(images: Tensor, size: tuple[int, int]) -> Tensor:
+def _filter_separable(images: Tensor, size: tuple[int, int]) -> Tensor:
     rows = _filter(images, size[1])
     return _filter(rows.transpose(-1, -2).contiguous(), size[0]).transpose(-1, -2)
 
@@ -38,7 +38,7 @@ def _filter(images: Tensor, length: int) -> Tensor:
     """Filters the rows of (..., h, w) to `length` of them; a whole-number result is WEIGHT_ONE times too large."""
     taps, weights = _taps(images.shape[-2], length)
     if not images.is_floating_point():
-        weights = (weights * WEIGHT_ONE).round().to(images.dtype)
+        weights = (weights * FIXED_POINT_ONE).round().to(images.dtype)
     result = images[..., taps[0], :] * weights[0, :, None]
     for tap, weight in zip(taps[1:], weights[1:], strict=True):
         result.addcmul_(images[..., tap, :], weight[:, None])

@@ -20,7 +20,7 @@ from latentsync_core.cli.before_after import (
     WAVEFORM_HEIGHT,
     write_before_after,
 )
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.sample_scene import (
     HER_VOICE,
     HIS_VOICE,
@@ -48,18 +48,18 @@ def test_the_sample_is_small_and_its_parts_last_equally_long():
 
 
 def test_the_scene_and_the_portrait_show_a_face_in_every_frame():
-    path = prepare_faces(probe(SCENE)).path
+    path = track_faces(probe(SCENE)).path
     assert (path.blend == 1).all()
     heights = (path.boxes[:, 3] - path.boxes[:, 1]) / probe(SCENE).height
     assert 0.25 < heights.min() < heights.max() < 0.6  # brows to chin
-    assert prepare_faces(probe(PORTRAIT)).path.visible.all()
+    assert track_faces(probe(PORTRAIT)).path.visible.all()
 
 
 def test_the_scene_of_two_people_shows_both_and_then_her_in_every_frame():
     clip = probe(TWO_PEOPLE)
     assert (clip.pixel_format, clip.audio_codec, clip.duration) == ("yuv420p", "aac", 7.0)
     assert all(load_audio(voice).duration == 7.0 for voice in (HER_VOICE, HIS_VOICE))
-    faces = prepare_faces(clip)
+    faces = track_faces(clip)
     assert faces.shots == ((0, 123), (123, 175))
     assert sorted((track.person, track.start, track.stop) for track in faces.tracks) == [
         (0, 0, 123),

@@ -16,7 +16,7 @@ import torch
 from latentsync_core.__main__ import main
 from latentsync_core.faces.alignment.align import crop_size
 from latentsync_core.faces.crop_path import path_transforms
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.media.ffmpeg import ffmpeg_executable
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import SyncOptions, sync
@@ -59,7 +59,7 @@ def native_samples(path: Path, pixel_format: str) -> np.ndarray:
 def outside_patch(path: Path) -> np.ndarray:
     """(N, H, W) True for pixels that lie more than two pixels outside the warped crop, per frame."""
     clip = probe(path)
-    transforms = path_transforms(prepare_faces(clip), RESOLUTION)
+    transforms = path_transforms(track_faces(clip), RESOLUTION)
     y, x = np.mgrid[: clip.height, : clip.width]
     width, height = crop_size(RESOLUTION)
     outside = np.ones((clip.frame_count, clip.height, clip.width), bool)

@@ -19,7 +19,7 @@ from latentsync_core.compositing.compositor import face_layer, paste_region
 from latentsync_core.compositing.layer import full_frame_matte
 from latentsync_core.errors import VideoError
 from latentsync_core.faces.crop_path import path_transforms
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.models.loading.untrained import RESOLUTION
 from latentsync_core.video.clip import Clip
@@ -116,7 +116,7 @@ def test_untouched_samples_of_a_file_stay_bit_exact(dub, graph):
 def patches(clip: Clip) -> Iterator[np.ndarray]:
     """For every frame, where the patch shows: (H, W) bool, a chroma sample wider for rounding and filters."""
     options, nothing = CompositeOptions(), torch.zeros(3, RESOLUTION, RESOLUTION)
-    for transform in path_transforms(prepare_faces(clip), RESOLUTION):
+    for transform in path_transforms(track_faces(clip), RESOLUTION):
         layer = face_layer(transform, nothing, RESOLUTION, SIZE, options, paste_region(RESOLUTION, options))
         matte = full_frame_matte((layer.roi, layer.alpha), *SIZE)
         grown = torch.nn.functional.max_pool2d(matte[None], kernel_size=5, stride=1, padding=2)

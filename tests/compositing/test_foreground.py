@@ -9,7 +9,7 @@ import torch
 from latentsync_core.compositing.composite_options import CompositeOptions
 from latentsync_core.compositing.rendering import render
 from latentsync_core.faces.crop_path import path_transforms
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.sampling.synced_faces import SyncedFaces
 from tests import astronaut
@@ -35,7 +35,7 @@ def covered():
             alphas[-1] = paint_occluder_at(picture, hand, tuple(mouth), scale, 0.5)
         pictures.append(torch.from_numpy(picture.astype(np.float32) / 255))
     clip = astronaut.clip_of(torch.stack(pictures))
-    faces = prepare_faces(clip)
+    faces = track_faces(clip)
     frames = clip.frame_count
     store = PatchStore("test", frames, (4, SIDE, SIDE))
     for index in range(frames):

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import FaceError
-from latentsync_core.faces.detection.blazeface import overlap
+from latentsync_core.faces.detection.blazeface import iou
 from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.face_tracks import FaceTracks
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
+from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe
@@ -36,7 +36,7 @@ def check(faces: FaceTracks) -> None:
         n = track.stop - track.start
         assert track.track_id == number
         assert any(first <= track.start < track.stop <= stop for first, stop in faces.shots)
-        measured = (track.boxes, track.landmarks, track.pose, track.sharpness, track.doubt)
+        measured = (track.boxes, track.landmarks, track.pose, track.sharpness, track.flip_error)
         assert [values.shape for values in measured] == [(n, 4), (n, 3, 2), (n, 3), (n,), (n,)]
         assert track.visible[0]
         assert track.visible[-1]
@@ -48,14 +48,14 @@ def check(faces: FaceTracks) -> None:
         assert (boxes[:, :2] < boxes[:, 2:]).all()
         assert (np.abs(track.pose[track.visible]) <= 180).all()
         assert ((track.sharpness >= 0) & (track.sharpness <= 1))[track.visible].all()
-        assert (track.doubt[track.visible] >= 0).all()
+        assert (track.flip_error[track.visible] >= 0).all()
         assert (track.portrait.shape, track.portrait.dtype) == ((128, 128, 3), np.uint8)
         assert track.embedding is None or np.isfinite(track.embedding).all()
     for frame in range(count):
         there = [track for track in faces.tracks if track.start <= frame < track.stop]
         boxes = [track.boxes[frame - track.start] for track in there if track.visible[frame - track.start]]
         for place, box in enumerate(boxes):
-            assert all(overlap(box, other) <= MOST_COMMON for other in boxes[:place])
+            assert all(iou(box, other) <= MOST_COMMON for other in boxes[:place])
         people = [track.person for track in there]
         assert len(set(people)) == len(people)
     assert set(faces.chosen) <= set(range(len(faces.tracks)))
@@ -65,7 +65,7 @@ def check(faces: FaceTracks) -> None:
 def check_if_any(clip: Clip, options: FaceOptions | None = None) -> None:
     """The same, unless the clip is refused for showing no face."""
     try:
-        faces = prepare_faces(clip, options)
+        faces = track_faces(clip, options)
     except FaceError:
         return
     check(faces)
@@ -111,8 +111,8 @@ def _put(frame: torch.Tensor, x: float, y: float, size: float, *, lying: bool) -
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(frames(), st.sampled_from([Fraction(1), Fraction(2), Fraction(8, 9)]), st.integers(1, 8), st.integers(0, 3))
-def test_any_sequence_of_pictures_gives_sound_tracks_or_one_sentence(pictures, aspect, search_every, longest_gap):
-    options = FaceOptions(smallest=24, search_every=search_every, longest_gap=longest_gap)
+def test_any_sequence_of_pictures_gives_sound_tracks_or_one_sentence(pictures, aspect, search_interval, max_gap):
+    options = FaceOptions(min_size=24, search_interval=search_interval, max_gap=max_gap)
     check_if_any(astronaut.clip_of(pictures, aspect), options)
 
 
@@ -152,11 +152,11 @@ def test_in_files_of_any_kind_faces_lie_where_they_are_displayed(tmp_path, rotat
         run_ffmpeg([*args, str(turned)], error=FaceError, what="turning a test clip")
         path = turned
     clip = probe(path)
-    faces = prepare_faces(clip)
+    faces = track_faces(clip)
     check(faces)
     with FrameReader(clip, 0, 1) as reader:
         shown = next(iter(reader)).rgb().permute(1, 2, 0).contiguous()  # as displayed
-    same = prepare_faces(astronaut.clip_of(shown[None], clip.sample_aspect))
+    same = track_faces(astronaut.clip_of(shown[None], clip.sample_aspect))
     assert len(faces.tracks) == len(same.tracks) == 1
     away = np.abs(faces.tracks[0].landmarks[0] - same.tracks[0].landmarks[0])
     assert away.max() < 0.02 * max(size)

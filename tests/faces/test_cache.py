@@ -9,13 +9,16 @@ import pytest
 
 from latentsync_core.errors import OutputError
 from latentsync_core.faces.alignment.align_options import AlignOptions
-from latentsync_core.faces.cache import SUFFIX, found_before, read_faces, write_faces
+from latentsync_core.faces.cache import SUFFIX, cached_faces, read_faces, write_faces
+from latentsync_core.faces.face_options import FaceOptions
+from latentsync_core.faces.find import cache_request
+from latentsync_core.faces.keyframes.marks import Mark
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.video.reading.probing import probe
 from tests.clips import make_clip
 from tests.made_faces import empty_clip, made_faces, make_track
 
-ALIGN, LIMITS = AlignOptions(scale=1.1), TouchLimits(fade=2)
+ALIGN, LIMITS = AlignOptions(scale=1.1), TouchLimits(fade_frames=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +54,14 @@ def test_a_second_run_looks_for_nothing(faces, clip, tmp_path):
         return faces
 
     for _ in range(2):
-        found = found_before(clip, "options", tmp_path, ALIGN, LIMITS, prepare)
+        found = cached_faces(clip, "options", tmp_path, ALIGN, LIMITS, prepare)
     assert len(calls) == 1
     assert len(found.tracks) == 2
-    found_before(clip, "other options", tmp_path, ALIGN, LIMITS, prepare)
-    found_before(clip.part(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
+    cached_faces(clip, "other options", tmp_path, ALIGN, LIMITS, prepare)
+    cached_faces(clip.part(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
     assert len(calls) == 3
-    found_before(clip, "options", None, ALIGN, LIMITS, prepare)
-    found_before(empty_clip(30), "options", tmp_path, ALIGN, LIMITS, prepare)
+    cached_faces(clip, "options", None, ALIGN, LIMITS, prepare)
+    cached_faces(empty_clip(30), "options", tmp_path, ALIGN, LIMITS, prepare)
     assert len(calls) == 5
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -106,3 +109,18 @@ def test_a_file_that_claims_more_than_it_holds_is_looked_for_again(faces, clip, 
             for name, content in members.items():
                 archive.writestr(name, content)
         assert read_faces(path, clip, ALIGN, LIMITS) is None
+
+
+def test_kept_faces_of_earlier_versions_stay_valid(faces, clip, tmp_path):
+    """The names in files and keys are those of the first version, whatever the fields are called now."""
+    path = tmp_path / "kept.npz"
+    write_faces(faces, path)
+    with zipfile.ZipFile(path) as archive:
+        assert {name.removesuffix(".npy") for name in archive.namelist()} == {
+            "tracks", "shots", "boxes", "landmarks", "visible", "pose", "sharpness", "doubt", "portrait", "embedding",
+        }  # fmt: skip
+    marks = (Mark(frame=0, box=(10.0, 20.0, 100.0, 140.0), points=None, face=0),)
+    assert cache_request(FaceOptions(min_size=24, search_interval=3), marks) == (
+        "(FaceOptions(detector_score=0.5, presence=0.5, smallest=24, longest_gap=5, search_every=3), "
+        "(Mark(frame=0, box=(10.0, 20.0, 100.0, 140.0), points=None, face=0),))"
+    )

@@ -12,7 +12,7 @@ from tests.made_faces import empty_clip, made_faces, make_track
 def test_a_face_that_turns_away_fades_out_before_and_in_again_after():
     yaw = np.concatenate([np.linspace(0, 90, 40), np.linspace(90, 0, 40)])
     faces = made_faces(
-        empty_clip(80), [make_track(0, 0, 80, yaw=yaw)], limits=TouchLimits(max_yaw=55, smallest=0, fade=4)
+        empty_clip(80), [make_track(0, 0, 80, yaw=yaw)], limits=TouchLimits(max_yaw=55, min_size=0, fade_frames=4)
     )
     path = faces.path
     away = path.outcome == Outcome.TURNED_AWAY
@@ -41,7 +41,7 @@ def test_small_and_blurred_faces_are_left_alone_unless_marked_by_hand():
     clip = empty_clip(10)
     small = make_track(0, 0, 10, box=(0, 0, 20, 24))
     blurred = make_track(0, 0, 10, box=(0, 0, 40, 44), sharpness=0.02)
-    limits = TouchLimits(smallest=30, least_sharpness=0.1)
+    limits = TouchLimits(min_size=30, min_sharpness=0.1)
     assert (made_faces(clip, [small], limits=limits).path.outcome == Outcome.TOO_SMALL).all()
     assert (made_faces(clip, [blurred], limits=limits).path.outcome == Outcome.BLURRED).all()
     for box, sharpness in (((0, 0, 20, 24), 1.0), ((0, 0, 40, 44), 0.02)):
@@ -49,12 +49,12 @@ def test_small_and_blurred_faces_are_left_alone_unless_marked_by_hand():
         assert (made_faces(clip, [marked], limits=limits).path.blend == 1).all()
 
 
-def test_a_turned_face_whose_mesh_is_in_doubt_is_turned_further_than_it_is_read():
+def test_an_unreliable_yaw_counts_as_profile():
     clip = empty_clip(10)
-    turned, frontal = make_track(0, 0, 10, yaw=-35, doubt=0.05), make_track(0, 0, 10, yaw=5, doubt=0.05)
+    turned, frontal = make_track(0, 0, 10, yaw=-35, flip_error=0.05), make_track(0, 0, 10, yaw=5, flip_error=0.05)
     assert (made_faces(clip, [turned]).path.outcome == Outcome.TURNED_AWAY).all()
     assert (made_faces(clip, [frontal]).path.blend == 1).all()  # a drawn face, perhaps
-    everything = TouchLimits(max_yaw=80, smallest=0)
+    everything = TouchLimits(max_yaw=80, min_size=0)
     assert (made_faces(clip, [turned], limits=everything).path.blend == 1).all()
     assert (made_faces(clip, [make_track(0, 0, 10, yaw=-35)]).path.blend == 1).all()
 
@@ -81,7 +81,9 @@ def test_a_gap_of_a_track_shows_what_is_there_and_frames_with_others_are_told_ap
     assert runs_where(path.track >= 0, path.track) == [(0, 8), (12, 20)]
 
 
-@pytest.mark.parametrize("wrong", [{"max_yaw": -1}, {"fade": 101}, {"least_sharpness": 2}, {"smallest": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_yaw": -1}, {"fade_frames": 101}, {"min_sharpness": 2}, {"min_size": float("nan")}]
+)
 def test_limits_outside_their_range_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
         TouchLimits(**wrong)

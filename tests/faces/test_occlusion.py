@@ -12,7 +12,7 @@ from PIL import Image
 from latentsync_core.compositing.compositor import mouth_region, paste_face
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size
-from latentsync_core.faces.occlusion import WEIGHTS, OcclusionOptions, load_occlusion, occlusion
+from latentsync_core.faces.occlusion import WEIGHTS, load_occlusion, occlusion_mask
 from latentsync_core.imaging import affine
 from tests import astronaut
 from training.crops import aligned_crop, engine_frame
@@ -64,7 +64,7 @@ def test_bare_faces_are_left_alone_whatever_their_mouths_do():
         portrait = aligned_crop(pictures[7], points[7])
         for index in range(0, len(pictures), 4):
             looked += 1
-            touched += _touches(occlusion(_crop(pictures[index], points[index]), portrait))
+            touched += _touches(occlusion_mask(_crop(pictures[index], points[index]), portrait))
     assert looked >= 20
     assert touched == 0
 
@@ -78,7 +78,7 @@ def test_a_palm_before_the_mouth_stays_the_sources_own(own_skin):
         skin = scene.shots[0].actors[0].person.skin if own_skin else None
         picture, alpha = _with_hand(pictures[3], points[3], 900 + seed, gesture="palm", skin=skin)
         new, region = _crop(pictures[12], points[12]), mouth_region(RESOLUTION)
-        mask = occlusion(_crop(picture, points[3]), aligned_crop(pictures[9], points[9]))
+        mask = occlusion_mask(_crop(picture, points[3]), aligned_crop(pictures[9], points[9]))
         for shown, into in ((region * (1 - mask), differences), (region, without)):
             frame = engine_frame(picture)
             before = frame.rgb() * 255
@@ -97,11 +97,11 @@ def test_a_real_face_is_left_alone_and_a_hand_before_it_is_seen():
     picture = np.array(Image.open(astronaut.PATH).convert("RGB"))
     portrait = aligned_crop(picture, BROWS_AND_NOSE)
     for shift in ((0, 0), (1.5, -1), (-1, 2)):
-        assert not _touches(occlusion(_crop(picture, BROWS_AND_NOSE + np.float32(shift)), portrait))
+        assert not _touches(occlusion_mask(_crop(picture, BROWS_AND_NOSE + np.float32(shift)), portrait))
     kept = []
     for seed in range(4):
         covered, alpha = _with_hand(picture, BROWS_AND_NOSE, 40 + seed, gesture="palm")
-        mask = occlusion(_crop(covered, BROWS_AND_NOSE), portrait)
+        mask = occlusion_mask(_crop(covered, BROWS_AND_NOSE), portrait)
         levels = np.repeat((alpha * 255).astype(np.uint8)[..., None], 3, 2)
         inside = _crop(levels, BROWS_AND_NOSE)[0] * mouth_region(RESOLUTION) > 0.9
         kept.append(float(mask[inside].mean()))
@@ -115,7 +115,7 @@ def test_the_mask_comes_in_the_crops_size_and_changes_gently_between_sizes():
     masks = []
     for resolution in (128, 256, 512):
         transform = align_track(points[3][None], np.array([True]), resolution)[0]
-        mask = occlusion(crop_face(engine_frame(picture), transform, resolution), portrait)
+        mask = occlusion_mask(crop_face(engine_frame(picture), transform, resolution), portrait)
         assert mask.shape == (resolution, resolution)
         assert mask.dtype == torch.float32
         assert 0 <= float(mask.min()) <= float(mask.max()) <= 1
@@ -127,20 +127,16 @@ def test_the_mask_comes_in_the_crops_size_and_changes_gently_between_sizes():
 
 def test_nothing_in_a_picture_can_break_it():
     for crop in (torch.zeros(3, 64, 64), torch.ones(3, 64, 64), torch.rand(3, 65, 65)):
-        mask = occlusion(crop, torch.zeros(3, 128, 128))
+        mask = occlusion_mask(crop, torch.zeros(3, 128, 128))
         assert torch.isfinite(mask).all()
 
 
-def test_wrong_shapes_and_options_are_told():
+def test_wrong_shapes_are_refused():
     square = torch.zeros(3, 64, 64)
     with pytest.raises(OptionError, match="crop"):
-        occlusion(torch.zeros(3, 64, 60), square)
+        occlusion_mask(torch.zeros(3, 64, 60), square)
     with pytest.raises(OptionError, match="portrait"):
-        occlusion(square, torch.zeros(64, 64))
-    with pytest.raises(OptionError, match="sure"):
-        OcclusionOptions(sure=0.2, seen=0.5)
-    with pytest.raises(OptionError, match="least_area"):
-        OcclusionOptions(least_area=2)
+        occlusion_mask(square, torch.zeros(64, 64))
 
 
 def test_reading_the_network_draws_no_random_numbers():

@@ -10,7 +10,7 @@ import torch
 
 from latentsync_core.faces.contact_sheets import people_sheet
 from latentsync_core.faces.limits import Outcome, TouchLimits
-from latentsync_core.faces.report import OUTCOME_COLOURS, as_data, as_text, fates, timeline_picture
+from latentsync_core.faces.report import OUTCOME_COLOURS, outcome_runs, report_data, report_text, timeline_picture
 from tests.made_faces import empty_clip, made_faces, make_track
 
 
@@ -23,11 +23,11 @@ def faces():
     yaw = np.where(np.arange(20) < 12, 0.0, 80.0)
     tracks = [make_track(0, 0, 20), make_track(1, 20, 30, person=1), make_track(2, 30, 50, yaw=yaw)]
     shots = ((0, 20), (20, 30), (30, 60))
-    return made_faces(empty_clip(60), tracks, shots, TouchLimits(max_yaw=55, smallest=0, fade=2), chosen=(0, 2))
+    return made_faces(empty_clip(60), tracks, shots, TouchLimits(max_yaw=55, min_size=0, fade_frames=2), chosen=(0, 2))
 
 
 def test_the_stretches_cover_the_clip_without_a_gap(faces):
-    found = fates(faces)
+    found = outcome_runs(faces)
     assert found[0].first == 0
     assert found[-1].stop == 60
     assert all(one.stop == other.first for one, other in pairwise(found))
@@ -41,7 +41,7 @@ def test_the_stretches_cover_the_clip_without_a_gap(faces):
 
 
 def test_the_data_is_plain_json_and_its_counts_add_up(faces):
-    data = json.loads(json.dumps(as_data(faces)))
+    data = json.loads(json.dumps(report_data(faces)))
     assert sum(data["counts"].values()) == 60
     assert data["counts"]["turned too far"] == 7
     assert data["shots"] == [[0, 20], [20, 30], [30, 60]]
@@ -52,7 +52,7 @@ def test_the_data_is_plain_json_and_its_counts_add_up(faces):
 
 
 def test_the_text_says_where_and_why_frames_pass_through(faces):
-    lines = as_text(faces).splitlines()
+    lines = report_text(faces).splitlines()
     assert lines[0] == "33 of 60 frames synced; 3 shots, 3 tracks, 2 people"
     assert lines[1] == "frames 20 to 29 (0.80 s) pass through: no chosen face"
     assert lines[2] == "frames 43 to 49 (1.72 s) pass through: turned too far"
@@ -62,7 +62,7 @@ def test_the_text_says_where_and_why_frames_pass_through(faces):
 
 def test_a_long_report_is_cut_short_with_the_number_of_the_rest():
     tracks = [make_track(n, 4 * n, 4 * n + 2) for n in range(60)]
-    text = as_text(made_faces(empty_clip(240), tracks, chosen=tuple(range(60))))
+    text = report_text(made_faces(empty_clip(240), tracks, chosen=tuple(range(60))))
     assert text.splitlines()[-1] == "and 20 more stretches"
 
 

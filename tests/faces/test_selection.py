@@ -121,8 +121,8 @@ def test_the_person_in_a_picture_is_the_one_nearest_to_it(faces):
         faces, tracks=tuple(dataclasses.replace(t, embedding=looks[t.person]) for t in faces.tracks)
     )
     near, far = looks[1] + np.float32(0.01), looks[1] + np.float32(1)
-    assert likeness.most_alike(near, known.tracks) == 1
+    assert likeness.closest_person(near, known.tracks) == 1
     with pytest.raises(FaceError, match="nobody in the clip looks like the picture"):
-        likeness.most_alike(far, known.tracks)
+        likeness.closest_person(far, known.tracks)
     with pytest.raises(FaceError, match="no face of the clip is clear enough"):
-        likeness.most_alike(near, faces.tracks)
+        likeness.closest_person(near, faces.tracks)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from latentsync_core.compositing.composite_options import CompositeOptions
 from latentsync_core.compositing.compositor import face_layer, paste_face, soft_mask
-from latentsync_core.faces.alignment.align import _fit, _smoothed, align_track, crop_face, crop_size, template
+from latentsync_core.faces.alignment.align import _fit, _reference_smoothed, align_track, crop_face, crop_size, template
 from latentsync_core.faces.alignment.align_options import AlignOptions
 from tests.astronaut import frame_of
 from tests.parity.make_affine_data import CASES, ROW_STEP
@@ -32,7 +32,7 @@ def similarity_transform(
         OptionError: the three points fall together or aren't finite.
     """
     transform, offset = _fit(points, template(resolution))
-    transform, state = _smoothed(transform, offset, None if bias is None else bias[0])
+    transform, state = _reference_smoothed(transform, offset, None if bias is None else bias[0])
     return transform.astype(np.float32), state[None]
 
 
@@ -67,7 +67,7 @@ def picture():
 @pytest.mark.parametrize("kind", ["rounded", "float"])
 def test_transforms_of_a_sequence_follow_the_references_state(golden, resolution, kind):
     landmarks, visible = golden[f"sequence.landmarks_{kind}"], np.ones(12, bool)
-    smooth = align_track(landmarks, visible, resolution, AlignOptions(smoothing=True))
+    smooth = align_track(landmarks, visible, resolution, AlignOptions(reference_smoothing=True))
     plain = align_track(landmarks, visible, resolution)
     _assert_same_transforms(smooth, golden[f"sequence.res{resolution}.{kind}.M"])
     _assert_same_transforms(plain, golden[f"sequence.res{resolution}.{kind}.M_nosmooth"])
@@ -88,7 +88,7 @@ def test_reference_options_round_half_to_even_and_smooth(golden):
 @pytest.mark.parametrize("resolution", [256, 512])
 def test_swapped_brows_turn_the_crop_and_never_mirror_it(golden, resolution):
     landmarks = golden[f"sequence.res{resolution}.swapped_lr.landmarks"]
-    transforms = align_track(landmarks, np.ones(3, bool), resolution, AlignOptions(smoothing=True))
+    transforms = align_track(landmarks, np.ones(3, bool), resolution, AlignOptions(reference_smoothing=True))
     _assert_same_transforms(transforms, golden[f"sequence.res{resolution}.swapped_lr.M"])
     assert (np.linalg.det(transforms[:, :, :2]) > 0).all()
 

@@ -90,10 +90,12 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
         visible=visible,
         pose=np.zeros((source_frames, 3), np.float32),
         sharpness=np.ones(source_frames, np.float32),
-        doubt=np.zeros(source_frames, np.float32),
+        flip_error=np.zeros(source_frames, np.float32),
         portrait=np.zeros((128, 128, 3), np.uint8),
     )
-    faces = FaceTracks(clip, (track,), ((0, source_frames),), AlignOptions.reference(), TouchLimits(smallest=0, fade=0))
+    faces = FaceTracks(
+        clip, (track,), ((0, source_frames),), AlignOptions.reference(), TouchLimits(min_size=0, fade_frames=0)
+    )
     transforms = align_track(landmarks, visible, 128, faces.align)
     model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu")
     timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)

@@ -7,7 +7,7 @@ import pytest
 
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.tracking.redetect import FaceFollower
+from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 from training.backdrop import backdrop
 from training.crops import engine_frame
 from training.head import Pose
@@ -113,7 +113,7 @@ def test_the_engines_detector_and_mesh_find_the_faces_where_the_truth_has_them()
         person = sample_identity(50 + seed, "real")
         head_state = HeadState(Pose(128, 136, 72, *motion.angles(1.0)), MouthShape(0.12, 0.1))
         truth = Painter(person, sample_light(seed)).paint(picture, head_state)
-        mesh = FaceFollower(FaceOptions()).find(engine_frame(picture))
+        mesh = SingleFaceTracker(FaceOptions()).find(engine_frame(picture))
         assert mesh is not None
         away = np.linalg.norm(three_points(mesh, LandmarkScheme.MESH468) - truth.three_points, axis=1)
         assert away.mean() < 0.09 * 72  # of a head unit's pixels

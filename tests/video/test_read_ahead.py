@@ -8,7 +8,7 @@ import torch
 
 from latentsync_core.errors import VideoError
 from latentsync_core.video.reading.probing import probe
-from latentsync_core.video.reading.read_ahead import frames_ahead
+from latentsync_core.video.reading.read_ahead import prefetch_frames
 from latentsync_core.video.reading.reader import FrameReader
 from tests import astronaut
 from tests.clips import make_clip
@@ -25,7 +25,7 @@ def clip(tmp_path):
 
 def test_they_are_the_readers_frames_in_order(clip):
     with FrameReader(clip) as expected:
-        for frame, same in zip(frames_ahead(clip), expected, strict=True):
+        for frame, same in zip(prefetch_frames(clip), expected, strict=True):
             assert frame.index == same.index
             assert all(np.array_equal(one, other) for one, other in zip(frame.planes, same.planes, strict=True))
     assert not _reading()
@@ -33,13 +33,13 @@ def test_they_are_the_readers_frames_in_order(clip):
 
 def test_an_in_memory_clip_is_read_as_well():
     images = torch.rand(3, 4, 5, 3)
-    frames = list(frames_ahead(astronaut.clip_of(images)))
+    frames = list(prefetch_frames(astronaut.clip_of(images)))
     assert all(np.array_equal(frame.planes[0], image) for frame, image in zip(frames, images.numpy(), strict=True))
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_closing_early_ends_the_thread_and_lets_go_of_the_file(clip, taken):
-    frames = frames_ahead(clip)
+    frames = prefetch_frames(clip)
     for _ in range(taken):
         next(frames)
     frames.close()
@@ -51,7 +51,7 @@ def test_a_damaged_file_is_told_after_its_last_good_frame(clip):
     short = clip.part(0, 12)
     object.__setattr__(short, "frame_count", 14)
     object.__setattr__(short, "pts", np.append(clip.pts, clip.pts[-1] + [512, 1024]))
-    frames = frames_ahead(short)
+    frames = prefetch_frames(short)
     assert [next(frames).index for _ in range(12)] == list(range(12))
     with pytest.raises(VideoError, match="12 of 14"):
         next(frames)

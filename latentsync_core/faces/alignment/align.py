@@ -14,24 +14,24 @@ from ...imaging import affine
 from ...imaging.lanczos import lanczos4, lanczos4_levels
 from ...video.frame import Frame
 from .align_options import AlignOptions
-from .smoothing import steady_landmarks
+from .smoothing import smooth_landmarks
 
-BOX = (75, 100)  # the crop's width and height in the template's own units
+TEMPLATE_SIZE = (75, 100)  # the crop's width and height in the template's own units
 TEMPLATE = ((17.0, 20.0), (58.0, 20.0), (37.5, 40.0))  # left brow, right brow, nose in the same units
-UNITS_AT_256 = 2.8  # crop pixels per unit at resolution 256
-SMOOTHING = 0.2  # how much of its previous value the reference's state keeps
-OUTSIDE_LEVEL = 127.0  # of 255: what a crop shows beyond the frame
+PIXELS_PER_UNIT_AT_256 = 2.8  # crop pixels per unit at resolution 256
+EMA_DECAY = 0.2  # how much of its previous value the reference's state keeps
+BORDER_LEVEL = 127.0  # of 255: what a crop shows beyond the frame
 
 
 def crop_size(resolution: int) -> tuple[int, int]:
     """Width and height in pixels of the crop before it is squeezed to a square of `resolution` (truncated)."""
-    ratio = resolution / 256 * UNITS_AT_256
-    return int(BOX[0] * ratio), int(BOX[1] * ratio)
+    ratio = resolution / 256 * PIXELS_PER_UNIT_AT_256
+    return int(TEMPLATE_SIZE[0] * ratio), int(TEMPLATE_SIZE[1] * ratio)
 
 
 def template(resolution: int) -> np.ndarray:
     """Where the three points should lie in the crop: (3, 2) float64, crop pixels."""
-    return np.array(TEMPLATE) * (resolution / 256 * UNITS_AT_256)
+    return np.array(TEMPLATE) * (resolution / 256 * PIXELS_PER_UNIT_AT_256)
 
 
 def align_track(
@@ -41,13 +41,13 @@ def align_track(
     options: AlignOptions | None = None,
     sample_aspect: Fraction = Fraction(1),
     times: np.ndarray | None = None,
-    stretches: Sequence[tuple[int, int]] | None = None,
+    segments: Sequence[tuple[int, int]] | None = None,
 ) -> np.ndarray:
     """Transforms of a whole track: (N, 2, 3) float32, displayed source pixels → crop pixels; NaN where not visible.
 
     `landmarks` (N, 3, 2) in displayed pixels. The fit is made in geometrically square pixels, `sample_aspect` being a
     source sample's width by its height. Landmarks are steadied only if their `times` (N,), seconds, are given, and then
-    inside each of `stretches`, half-open ranges of frames that show one face without a cut; without these, inside each
+    inside each of `segments`, half-open ranges of frames that show one face without a cut; without these, inside each
     run of visible frames.
 
     Raises:
@@ -55,12 +55,12 @@ def align_track(
     """
     options = options or AlignOptions()
     aspect = float(sample_aspect)
-    if times is not None and options.steadiness > 0:
-        if stretches is None:
+    if times is not None and options.smoothing_strength > 0:
+        if segments is None:
             edges = np.flatnonzero(np.diff(np.pad(np.asarray(visible, np.int8), 1)))
-            stretches = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+            segments = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
         landmarks = np.where(np.asarray(visible)[:, None, None], landmarks, np.nan)
-        landmarks = steady_landmarks(landmarks * (aspect, 1), stretches, times, options.steadiness) / (aspect, 1)
+        landmarks = smooth_landmarks(landmarks * (aspect, 1), segments, times, options.smoothing_strength) / (aspect, 1)
     target = _corrected_template(resolution, options)
     transforms = np.full((len(landmarks), 2, 3), np.nan, np.float32)
     state: np.ndarray | None = None
@@ -69,8 +69,8 @@ def align_track(
         if options.round_landmarks:
             points = np.round(points)
         transform, offset = _fit(points * (aspect, 1), target)
-        if options.smoothing:
-            transform, state = _smoothed(transform, offset, state)
+        if options.reference_smoothing:
+            transform, state = _reference_smoothed(transform, offset, state)
         transform[:, 0] *= aspect
         transforms[index] = transform
     return transforms
@@ -90,7 +90,7 @@ def crop_face(frame: Frame, transform: np.ndarray, resolution: int, *, eight_bit
     inverse = affine.invert(transform)
     roi = affine.bounds(inverse, (0, 0, width - 1, height - 1), (frame.width, frame.height), margin=1)
     if roi is None:
-        return torch.full((3, resolution, resolution), OUTSIDE_LEVEL / 255)
+        return torch.full((3, resolution, resolution), BORDER_LEVEL / 255)
     levels = frame.rgb(roi) * 255
     return _crop_levels(levels, roi, inverse, resolution, eight_bit=eight_bit) / 255
 
@@ -101,7 +101,7 @@ def _crop_levels(levels: Tensor, roi: affine.Roi, inverse: np.ndarray, resolutio
     if eight_bit:
         levels = levels.round()
     columns, rows = affine.positions(inverse, affine.Roi(0, 0, width, height))
-    crop = affine.sample(levels - OUTSIDE_LEVEL, columns - roi.x0, rows - roi.y0) + OUTSIDE_LEVEL
+    crop = affine.sample(levels - BORDER_LEVEL, columns - roi.x0, rows - roi.y0) + BORDER_LEVEL
     if eight_bit:
         return lanczos4_levels(crop.floor(), (resolution, resolution))
     return lanczos4(crop, (resolution, resolution)).clamp_(0, 255)
@@ -112,9 +112,11 @@ def _corrected_template(resolution: int, options: AlignOptions) -> np.ndarray:
     return (template(resolution) - centre) * options.scale + centre + (0, options.shift_y * centre[1] * 2)
 
 
-def _smoothed(transform: np.ndarray, offset: np.ndarray, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _reference_smoothed(
+    transform: np.ndarray, offset: np.ndarray, state: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Adds the running mean of the nose's distance. Normalised units are added to pixels: the reference's own quirk."""
-    state = offset if state is None else SMOOTHING * state + (1 - SMOOTHING) * offset
+    state = offset if state is None else EMA_DECAY * state + (1 - EMA_DECAY) * offset
     return np.column_stack([transform[:, :2], transform[:, 2] + state]), state
 
 

@@ -11,8 +11,10 @@ from ...errors import OptionError
 class AlignOptions:
     """How landmarks become transforms. The defaults steady them over time, as far as the head's movements allow."""
 
-    steadiness: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
-    smoothing: bool = False  # the reference's own state, carried through the clip: moves the crop by under a pixel
+    smoothing_strength: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
+    reference_smoothing: bool = (
+        False  # the reference's own state, carried through the clip: moves the crop by under a pixel
+    )
     round_landmarks: bool = False  # to whole pixels, as the reference does
     scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's
     shift_y: float = 0.0  # of the face in the crop, in crop heights, down: the same
@@ -20,11 +22,11 @@ class AlignOptions:
     @classmethod
     def reference(cls) -> AlignOptions:
         """What the reference does."""
-        return cls(steadiness=0.0, smoothing=True, round_landmarks=True)
+        return cls(smoothing_strength=0.0, reference_smoothing=True, round_landmarks=True)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.steadiness <= 3:
-            raise OptionError(f"the alignment's steadiness is {self.steadiness}; use 0 (none) to 3")
+        if not 0 <= self.smoothing_strength <= 3:
+            raise OptionError(f"the alignment's steadiness is {self.smoothing_strength}; use 0 (none) to 3")
         if not 0.25 <= self.scale <= 4:
             raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
         if not -0.5 <= self.shift_y <= 0.5:

@@ -16,31 +16,35 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Window(NamedTuple):
+class PolynomialWindow(NamedTuple):
     """A local polynomial: how far it looks to either side, its degree, and how much it holds its slope back."""
 
-    reach: float  # seconds
+    half_width: float  # seconds
     degree: int
-    restraint: float = 0.0
+    slope_ridge: float = 0.0
 
 
 # From the narrowest to the widest. Curves are followed while the head moves; seconds need no slope but where they end.
 WINDOWS = (
-    *(Window(reach, 2) for reach in (0.16, 0.24, 0.36, 0.52)),
-    *(Window(reach, 1, 0.5) for reach in (0.52, 0.8, 1.28, 2.0, 3.0)),
-    Window(4.4, 0),
+    *(PolynomialWindow(half_width, 2) for half_width in (0.16, 0.24, 0.36, 0.52)),
+    *(PolynomialWindow(half_width, 1, 0.5) for half_width in (0.52, 0.8, 1.28, 2.0, 3.0)),
+    PolynomialWindow(4.4, 0),
 )
 # What talking does to a mesh's points, as standard deviations: place x and y (brow distances), log size, angle (rad).
-WANDER = np.array([0.004, 0.004, 0.019, 0.009])
-WANDER_LASTS = 0.12  # seconds after which that is another
-WANDER_OF_NOISE = 1.0  # it is at least so many times the noise from frame to frame, which is large on small faces
-MOST_NOISE = 0.01  # brow distances or radians, from frame to frame: more is movement
-CERTAINTY = 2.5  # standard deviations by which two windows may differ and still agree
-CALM = 0.13  # seconds: the least width within them counts, and the mean of those, so that widths change without steps
-GLITCH = 3  # frames in a row, at most, that are thought wrong where the points jump and come back
-GLITCH_JUMP = 0.04  # brow distances or radians, at least
-GLITCH_RATIO = 3.0  # times what the points move before, after and across it
-LEAST_SIZE = 1e-6  # pixels: points nearer to one another fall together
+SPEECH_NOISE = np.array([0.004, 0.004, 0.019, 0.009])
+SPEECH_NOISE_SECONDS = 0.12  # seconds after which that is another
+MIN_SPEECH_NOISE_RATIO = (
+    1.0  # it is at least so many times the noise from frame to frame, which is large on small faces
+)
+MAX_FRAME_NOISE = 0.01  # brow distances or radians, from frame to frame: more is movement
+CONFIDENCE_DEVIATIONS = 2.5  # standard deviations by which two windows may differ and still agree
+WIDTH_SMOOTHING_SECONDS = (
+    0.13  # seconds: the least width within them counts, and the mean of those, so that widths change without steps
+)
+MAX_GLITCH_FRAMES = 3  # frames in a row, at most, that are thought wrong where the points jump and come back
+MIN_GLITCH_JUMP = 0.04  # brow distances or radians, at least
+MIN_GLITCH_RATIO = 3.0  # times what the points move before, after and across it
+MIN_TRIANGLE_SIZE = 1e-6  # pixels: points nearer to one another fall together
 BLOCK = 20000  # frames that are worked on at a time
 
 # The triangle of brows and nose whose turned and scaled copies are told from changes of shape; any like it would do.
@@ -50,8 +54,8 @@ _OTHER = np.conj(np.cross(np.ones(3), _FACE)) / np.sqrt(3)  # completes it: ever
 _BROWS = abs(_FACE[1] - _FACE[0])  # the distance of the brows in a triangle of size 1
 
 
-def steady_landmarks(
-    landmarks: np.ndarray, stretches: Sequence[tuple[int, int]], times: np.ndarray, strength: float = 1.0
+def smooth_landmarks(
+    landmarks: np.ndarray, segments: Sequence[tuple[int, int]], times: np.ndarray, strength: float = 1.0
 ) -> np.ndarray:
     """Three points per frame (N, 3, 2), square pixels, steadied inside each stretch: (N, 3, 2) float64.
 
@@ -60,33 +64,37 @@ def steady_landmarks(
     strictly rising. `strength` scales the noise that is expected: 0 changes nothing, more makes crops steadier and
     slower to follow small movements.
     """
-    steady = np.array(landmarks, np.float64)
-    usable = np.isfinite(steady).all((1, 2))
-    usable[usable] = np.ptp(steady[usable], axis=1).max(1) > LEAST_SIZE
-    parts = [first + np.flatnonzero(usable[first:stop]) for first, stop in stretches]
+    smoothed = np.array(landmarks, np.float64)
+    usable = np.isfinite(smoothed).all((1, 2))
+    usable[usable] = np.ptp(smoothed[usable], axis=1).max(1) > MIN_TRIANGLE_SIZE
+    parts = [first + np.flatnonzero(usable[first:stop]) for first, stop in segments]
     parts = [part for part in parts if len(part) > 1]
     while strength > 0 and parts:
         count = max(1, int(np.searchsorted(np.cumsum([len(part) for part in parts]), BLOCK)))
         block, parts = parts[:count], parts[count:]
         frames = np.concatenate(block)
         ends = np.cumsum([0, *(len(part) for part in block)])
-        steady[frames] = _join(_steadied(_split(steady[frames]), ends, np.asarray(times, np.float64)[frames], strength))
-    return steady
+        smoothed[frames] = _compose(
+            _smooth(_decompose(smoothed[frames]), ends, np.asarray(times, np.float64)[frames], strength)
+        )
+    return smoothed
 
 
-def _split(points: np.ndarray) -> np.ndarray:
+def _decompose(points: np.ndarray) -> np.ndarray:
     """(n, 3, 2) points as (6, n): the centre's x and y, log size, angle, and two numbers for the shape."""
     places = points[..., 0] + 1j * points[..., 1]
     centre = places.mean(1)
     turned, odd = (places - centre[:, None]) @ _FACE.conj(), (places - centre[:, None]) @ _OTHER.conj()
-    turned = np.where(np.abs(turned) > LEAST_SIZE * np.abs(odd), turned, LEAST_SIZE)  # a mirror image has no angle
+    turned = np.where(
+        np.abs(turned) > MIN_TRIANGLE_SIZE * np.abs(odd), turned, MIN_TRIANGLE_SIZE
+    )  # a mirror image has no angle
     size = np.log(np.hypot(np.abs(turned), np.abs(odd)))
     shape = odd / turned
     return np.stack([centre.real, centre.imag, size, np.unwrap(np.angle(turned)), shape.real, shape.imag])
 
 
-def _join(numbers: np.ndarray) -> np.ndarray:
-    """The points that `_split` made (6, n) numbers of."""
+def _compose(numbers: np.ndarray) -> np.ndarray:
+    """The points that `_decompose` made (6, n) numbers of."""
     x, y, size, angle, *shape = numbers
     odd = shape[0] + 1j * shape[1]
     turned = np.exp(size + 1j * angle) / np.hypot(1, np.abs(odd))
@@ -94,46 +102,54 @@ def _join(numbers: np.ndarray) -> np.ndarray:
     return np.stack([places.real, places.imag], -1)
 
 
-def _steadied(raw: np.ndarray, ends: np.ndarray, times: np.ndarray, strength: float) -> np.ndarray:
+def _smooth(raw: np.ndarray, ends: np.ndarray, times: np.ndarray, strength: float) -> np.ndarray:
     """(6, n) numbers smoothed; `ends` (stretches + 1,) are the indices between which the stretches lie."""
-    times, rate = _apart(times, ends)
+    times, rate = _separate_segments(times, ends)
     brows = np.exp(raw[2]) * _BROWS
     unit = np.stack([brows, brows, *np.ones((2, raw.shape[1]))])  # of place, size and angle
-    raw = _without_glitches(raw, unit, ends)
+    raw = _remove_glitches(raw, unit, ends)
     noise = _noise(raw[:4], unit, ends)
-    wander = np.maximum(WANDER[:, None] * unit, WANDER_OF_NOISE * noise)
-    lasting = 1 + 2 * WANDER_LASTS * rate  # frames on which the wander is the same, so to speak
+    speech_noise = np.maximum(SPEECH_NOISE[:, None] * unit, MIN_SPEECH_NOISE_RATIO * noise)
+    correlated_frames = 1 + 2 * SPEECH_NOISE_SECONDS * rate  # frames on which the wander is the same, so to speak
 
     estimates = np.empty((1 + len(WINDOWS), *raw.shape))
     low, high = np.full_like(unit, -np.inf), np.full_like(unit, np.inf)
     agreed = np.ones(raw.shape[1], bool)
     level = np.full(raw.shape[1], -1.0)
     for index, window in enumerate((None, *WINDOWS)):
-        estimates[index], share = (raw, np.ones(raw.shape[1])) if window is None else _fitted(raw, times, window)
-        spread = np.sqrt(noise**2 * share + wander**2 * (lasting * share / (1 + (lasting - 1) * share)))
-        margin = CERTAINTY * strength * spread
+        estimates[index], share = (
+            (raw, np.ones(raw.shape[1])) if window is None else _fit_local_polynomials(raw, times, window)
+        )
+        spread = np.sqrt(
+            noise**2 * share + speech_noise**2 * (correlated_frames * share / (1 + (correlated_frames - 1) * share))
+        )
+        margin = CONFIDENCE_DEVIATIONS * strength * spread
         low, high = np.maximum(low, estimates[index][:4] - margin), np.minimum(high, estimates[index][:4] + margin)
         agreed &= (low <= high).all(0)  # one window for all: what moves the head moves more than one number
         level += agreed
 
-    level = _around(level, times, CALM, np.minimum)
-    level = _around(level, times, CALM, np.add) / _around(np.ones_like(level), times, CALM, np.add)
+    level = _windowed(level, times, WIDTH_SMOOTHING_SECONDS, np.minimum)
+    level = _windowed(level, times, WIDTH_SMOOTHING_SECONDS, np.add) / _windowed(
+        np.ones_like(level), times, WIDTH_SMOOTHING_SECONDS, np.add
+    )
     below = np.minimum(level.astype(int), len(WINDOWS) - 1)
     part = level - below
     lower, upper = (np.take_along_axis(estimates, (below + k)[None, None], 0)[0] for k in (0, 1))
     return lower + part * (upper - lower)
 
 
-def _apart(times: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _separate_segments(times: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Times with the stretches moved so far apart that no window reaches from one to the next; frames a second."""
     firsts, lasts = times[ends[:-1]], times[ends[1:] - 1]
     lengths = np.diff(ends)
-    starts = np.cumsum([0, *(lasts - firsts + 2 * WINDOWS[-1].reach)[:-1]])
+    starts = np.cumsum([0, *(lasts - firsts + 2 * WINDOWS[-1].half_width)[:-1]])
     rate = (lengths - 1) / np.maximum(lasts - firsts, 1e-6)
     return times + np.repeat(starts - firsts, lengths), np.repeat(rate, lengths)
 
 
-def _fitted(values: np.ndarray, times: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def _fit_local_polynomials(
+    values: np.ndarray, times: np.ndarray, window: PolynomialWindow
+) -> tuple[np.ndarray, np.ndarray]:
     """Each frame's local polynomial at that frame, of (C, n) values; and (n,) the share of white noise that it leaves.
 
     Weights are (1 - u²)² of the distance in reaches. The restraint is a ridge on all but the constant.
@@ -141,9 +157,9 @@ def _fitted(values: np.ndarray, times: np.ndarray, window: Window) -> tuple[np.n
     count, terms = len(times), window.degree + 1
     weights, squares = np.zeros((2 * terms - 1, count)), np.zeros((2 * terms - 1, count))
     sums = np.zeros((terms, *values.shape))
-    for offset in _offsets(times, window.reach):
+    for offset in _offsets(times, window.half_width):
         here, there = _pair(offset, count)
-        away = (times[there] - times[here]) / window.reach
+        away = (times[there] - times[here]) / window.half_width
         weight = np.maximum(1 - away**2, 0) ** 2
         power = weight.copy()
         for k in range(2 * terms - 1):
@@ -154,7 +170,7 @@ def _fitted(values: np.ndarray, times: np.ndarray, window: Window) -> tuple[np.n
             power *= away
     rows = np.add.outer(np.arange(terms), np.arange(terms))
     normal = weights[rows].transpose(2, 0, 1)
-    ridge = np.full(terms, window.restraint)
+    ridge = np.full(terms, window.slope_ridge)
     ridge[0] = 0
     normal = normal + np.eye(terms) * (1e-9 + ridge * weights[0][:, None, None])
     first = np.zeros((count, terms, 1))
@@ -164,20 +180,20 @@ def _fitted(values: np.ndarray, times: np.ndarray, window: Window) -> tuple[np.n
     return np.einsum("nk,kcn->cn", solved, sums), share
 
 
-def _around(values: np.ndarray, times: np.ndarray, reach: float, combine: np.ufunc) -> np.ndarray:
-    """(n,) values combined over all frames within `reach` seconds."""
+def _windowed(values: np.ndarray, times: np.ndarray, half_width: float, combine: np.ufunc) -> np.ndarray:
+    """(n,) values combined over all frames within `half_width` seconds."""
     out = values.copy()
-    for offset in _offsets(times, reach):
+    for offset in _offsets(times, half_width):
         if offset:
             here, there = _pair(offset, len(times))
-            near = np.abs(times[there] - times[here]) <= reach
+            near = np.abs(times[there] - times[here]) <= half_width
             out[here] = np.where(near, combine(out[here], values[there]), out[here])
     return out
 
 
-def _offsets(times: np.ndarray, reach: float) -> range:
-    """How many frames away those within `reach` seconds can be."""
-    most = int((np.searchsorted(times, times + reach, "right") - np.arange(len(times))).max()) - 1
+def _offsets(times: np.ndarray, half_width: float) -> range:
+    """How many frames away those within `half_width` seconds can be."""
+    most = int((np.searchsorted(times, times + half_width, "right") - np.arange(len(times))).max()) - 1
     return range(-most, most + 1)
 
 
@@ -195,18 +211,18 @@ def _noise(values: np.ndarray, unit: np.ndarray, ends: np.ndarray) -> np.ndarray
                 np.abs(np.diff(values[:, first:stop], n=4)) / unit[:, first + 2 : stop - 2]
             )  # nods hardly show here
             usual = np.median(fourth, 1, keepdims=True) / 0.6745 / np.sqrt(70)  # as of normal noise
-            noise[:, first:stop] = np.minimum(usual, MOST_NOISE) * unit[:, first:stop]
+            noise[:, first:stop] = np.minimum(usual, MAX_FRAME_NOISE) * unit[:, first:stop]
     return noise
 
 
-def _without_glitches(values: np.ndarray, unit: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _remove_glitches(values: np.ndarray, unit: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """(6, n) values, with straight lines across a few frames on which the points jump away and back."""
     values = values.copy()
     count = values.shape[1]
-    stretch = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-    for length in range(1, GLITCH + 1):
+    segment = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    for length in range(1, MAX_GLITCH_FRAMES + 1):
         last = np.arange(1, count - length - 2)  # before such frames
-        last = last[stretch[last - 1] == stretch[last + length + 2]]
+        last = last[segment[last - 1] == segment[last + length + 2]]
         left, right = values[:, last], values[:, last + length + 1]
         jump = np.full((4, len(last)), np.inf)
         for k in range(1, length + 1):
@@ -215,7 +231,7 @@ def _without_glitches(values: np.ndarray, unit: np.ndarray, ends: np.ndarray) ->
         usual = np.abs(right - left)
         usual = np.maximum(usual, np.abs(left - values[:, last - 1]))
         usual = np.maximum(usual, np.abs(values[:, last + length + 2] - right))[:4]
-        bad = (jump > np.maximum(GLITCH_JUMP * unit[:, last], GLITCH_RATIO * usual)).any(0)
+        bad = (jump > np.maximum(MIN_GLITCH_JUMP * unit[:, last], MIN_GLITCH_RATIO * usual)).any(0)
         for k in range(1, length + 1):
             values[:, last[bad] + k] = (left + (right - left) * k / (length + 1))[:, bad]
     return values

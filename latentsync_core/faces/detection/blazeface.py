@@ -13,13 +13,13 @@ from ...video.frame import Frame
 from ...video.reading.halving import halved
 from .layer_list import STRIDE, load_network
 
-OVERLAP = 0.3  # intersection over union above which two boxes are of one face
+MERGE_IOU = 0.3  # intersection over union above which two boxes are of one face
 LOGIT_LIMIT = 100.0  # beyond it a score is certain
-LEAST_SEEN = 18.0  # input pixels of a face that the full-range network finds (measured: 14 to 24)
-NEXT_SCALE = 0.25  # of a scale is the next coarser one; both see faces of up to 160 input pixels
-COARSEST = 448  # input pixels of the longer side below which no coarser picture is looked at
-SMALL_PICTURE = 128  # input pixels to which the longer side of a small picture is enlarged
-LARGEST_SCALE = 4.0  # input pixels per pixel; anything larger shows nothing new
+MIN_FACE_INPUT_PIXELS = 18.0  # input pixels of a face that the full-range network finds (measured: 14 to 24)
+SCALE_STEP = 0.25  # of a scale is the next coarser one; both see faces of up to 160 input pixels
+MIN_PYRAMID_SIDE = 448  # input pixels of the longer side below which no coarser picture is looked at
+MIN_INPUT_SIDE = 128  # input pixels to which the longer side of a small picture is enlarged
+MAX_SCALE = 4.0  # input pixels per pixel; anything larger shows nothing new
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ FULL_RANGE = Detector("blazeface_full", ((4, 1),))  # faces of some 16 to 160 in
 
 
 def detection_passes(
-    frame: Frame, score: float, aspect: float = 1.0, smallest: float = 40.0
+    frame: Frame, score: float, aspect: float = 1.0, min_size: float = 40.0
 ) -> Iterator[list[Detection]]:
     """Looks for faces at finer and finer scales; a caller stops at the first pass that satisfies it.
 
@@ -70,57 +70,57 @@ def detection_passes(
     Args:
         score: the least score of a detection, 0 to 1.
         aspect: a sample's width divided by its height.
-        smallest: square pixels of the smallest face that the last pass should find.
+        min_size: square pixels of the smallest face that the last pass should find.
     """
-    for scale in reversed(scales(frame, aspect, smallest)):
-        picture = _picture(frame, scale, aspect)
+    for scale in reversed(pyramid_scales(frame, aspect, min_size)):
+        picture = _scaled_rgb(frame, scale, aspect)
         for detector in (SHORT_RANGE, FULL_RANGE):
-            yield _largest_first(_merged(_found(detector, picture, frame, score)))
+            yield _largest_first(_weighted_nms(_detect(detector, picture, frame, score)))
 
 
-def search(
-    frame: Frame, score: float, aspect: float, smallest: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
+def detect_faces(
+    frame: Frame, score: float, aspect: float, min_size: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
 ) -> list[Detection]:
     """All faces of a frame at all scales (only the coarsest if `coarse`), one detection each, the largest first.
 
     Args:
         turns: quarter turns clockwise by which the picture is turned before it is looked at; upright faces are 0.
     """
-    chosen = scales(frame, aspect, smallest)
+    chosen = pyramid_scales(frame, aspect, min_size)
     found: list[Detection] = []
     for scale in chosen[-1:] if coarse else chosen:
-        picture = _picture(frame, scale, aspect)
+        picture = _scaled_rgb(frame, scale, aspect)
         detectors = [SHORT_RANGE] if coarse or scale != chosen[0] else [FULL_RANGE]
         if len(chosen) == 1:
             detectors = [SHORT_RANGE, FULL_RANGE]
         for turn in turns:
             for detector in detectors:
-                found += _found(detector, picture, frame, score, turn)
-    return _largest_first(_merged(found))
+                found += _detect(detector, picture, frame, score, turn)
+    return _largest_first(_weighted_nms(found))
 
 
-def scales(frame: Frame, aspect: float, smallest: float) -> list[float]:
-    """Input pixels per square pixel of the frame at which faces of `smallest` pixels and more are looked for, finest
+def pyramid_scales(frame: Frame, aspect: float, min_size: float) -> list[float]:
+    """Input pixels per square pixel of the frame at which faces of `min_size` pixels and more are looked for, finest
     first."""
     longer = max(frame.width * aspect, frame.height)
-    scale = min(max(LEAST_SEEN / smallest, SMALL_PICTURE / longer), LARGEST_SCALE)
+    scale = min(max(MIN_FACE_INPUT_PIXELS / min_size, MIN_INPUT_SIDE / longer), MAX_SCALE)
     found = [scale]
-    while longer * scale > COARSEST:
-        scale *= NEXT_SCALE
+    while longer * scale > MIN_PYRAMID_SIDE:
+        scale *= SCALE_STEP
         found.append(scale)
     return found
 
 
-def faces_in_squares(pictures: torch.Tensor, score: float) -> list[list[Detection]]:
+def detect_in_squares(pictures: torch.Tensor, score: float) -> list[list[Detection]]:
     """What the short-range network sees in (n, 3, 128, 128) pictures in [0, 1]: boxes and points in fractions."""
     size = pictures.shape[-1]
     return [
-        [Detection((face.box + 0.5) / size, (face.points + 0.5) / size, face.score) for face in _merged(faces)]
-        for faces in _rows(SHORT_RANGE, pictures, score)
+        [Detection((face.box + 0.5) / size, (face.points + 0.5) / size, face.score) for face in _weighted_nms(faces)]
+        for faces in _raw_detections(SHORT_RANGE, pictures, score)
     ]
 
 
-def overlap(first: np.ndarray, second: np.ndarray) -> float:
+def iou(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two (4,) boxes."""
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
     common = np.prod(np.maximum(high - low, 0))
@@ -128,7 +128,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def _picture(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
+def _scaled_rgb(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
     """The whole frame in square pixels at `scale`: (3, h, w) in [0, 1]."""
     width = max(round(frame.width * aspect * scale), 1)
     height = max(round(frame.height * scale), 1)
@@ -141,7 +141,7 @@ def _picture(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
     return picture
 
 
-def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float, turn: int = 0) -> list[Detection]:
+def _detect(detector: Detector, picture: torch.Tensor, frame: Frame, score: float, turn: int = 0) -> list[Detection]:
     """The faces of a picture of the whole frame, in the frame's displayed pixels."""
     turned = torch.rot90(picture, -turn, dims=(1, 2)) if turn % 4 else picture
     height, width = turned.shape[1:]
@@ -150,7 +150,7 @@ def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float
     padded = F.pad(turned, (0, across - width, 0, down - height))
     stretch = np.array([frame.width, frame.height]) / (picture.shape[2], picture.shape[1])
     faces = []
-    for face in _rows(detector, padded[None], score)[0]:
+    for face in _raw_detections(detector, padded[None], score)[0]:
         height, width = turned.shape[1:]
         points = np.concatenate([face.box.reshape(2, 2), face.points]) + 0.5  # edges
         for _ in range(turn % 4):  # back, counterclockwise, by a quarter
@@ -163,7 +163,7 @@ def _found(detector: Detector, picture: torch.Tensor, frame: Frame, score: float
     return faces
 
 
-def _rows(detector: Detector, pictures: torch.Tensor, score: float) -> list[list[Detection]]:
+def _raw_detections(detector: Detector, pictures: torch.Tensor, score: float) -> list[list[Detection]]:
     """The likely output rows of each of (n, 3, h, w) pictures in [0, 1], in input pixels; many are of one face."""
     regressors, logits = load_network(detector.network)((pictures * 2).sub_(1))
     scores = logits[..., 0].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).sigmoid().numpy()
@@ -180,12 +180,12 @@ def _rows(detector: Detector, pictures: torch.Tensor, score: float) -> list[list
     return found
 
 
-def _merged(faces: list[Detection]) -> list[Detection]:
+def _weighted_nms(faces: list[Detection]) -> list[Detection]:
     """One detection per face: the average of those that overlap the best one, weighted by score."""
     merged = []
     rest = sorted(faces, key=lambda face: face.score, reverse=True)
     while rest:
-        same = [face for face in rest if overlap(rest[0].box, face.box) > OVERLAP or face is rest[0]]
+        same = [face for face in rest if iou(rest[0].box, face.box) > MERGE_IOU or face is rest[0]]
         weights = np.array([face.score for face in same])
         box = np.average([face.box for face in same], axis=0, weights=weights)
         points = np.average([face.points for face in same], axis=0, weights=weights)

@@ -17,21 +17,19 @@ import torch
 
 from ...video.frame import Frame
 from .layer_list import ASSETS, load_network
-from .region import FaceRegion, level_picture, rotation
+from .region import FaceRegion, crop_region, rotation
 
-__all__ = ["FaceRegion", "MeshLook", "face_mesh", "face_meshes"]
-
-ACROSS = (234, 454)  # vertices before either ear: the width of a face
+FACE_WIDTH_VERTICES = (234, 454)  # vertices before either ear: the width of a face
 
 
 @dataclass(frozen=True, eq=False)
-class MeshLook:
+class MeshDetection:
     """What the mesh network sees in one region."""
 
     points: np.ndarray  # (468, 3) float64: x y in displayed pixels, z in square pixels, smaller being nearer
     presence: float  # 0 to 1: how surely there is a face
     picture: torch.Tensor | None  # (3, 192, 192) in [0, 1]: what it looked at
-    doubt: float  # face widths that its points and those of the mirror image lie apart, on average
+    flip_error: float  # face widths that its points and those of the mirror image lie apart, on average
 
 
 def face_mesh(frame: Frame, region: FaceRegion, aspect: float = 1.0) -> tuple[np.ndarray, float]:
@@ -39,36 +37,38 @@ def face_mesh(frame: Frame, region: FaceRegion, aspect: float = 1.0) -> tuple[np
 
     x and y are displayed pixels, z (depth) geometrically square ones: 0 at the head's middle, smaller being nearer.
     """
-    look = face_meshes(frame, [region], aspect)[0]
-    return look.points, look.presence
+    mesh = face_meshes(frame, [region], aspect)[0]
+    return mesh.points, mesh.presence
 
 
-def face_meshes(frame: Frame, regions: Sequence[FaceRegion], aspect: float = 1.0) -> list[MeshLook]:
+def face_meshes(frame: Frame, regions: Sequence[FaceRegion], aspect: float = 1.0) -> list[MeshDetection]:
     """The meshes in several regions of a frame, seen in one go; NaN and 0 for a region outside the frame."""
     network = load_network("mesh468")
-    pictures = [level_picture(frame, region, network.size, aspect) for region in regions]
-    looks = [MeshLook(np.full((468, 3), np.nan), 0.0, None, np.nan) for _ in regions]
+    pictures = [crop_region(frame, region, network.size, aspect) for region in regions]
+    meshes = [MeshDetection(np.full((468, 3), np.nan), 0.0, None, np.nan) for _ in regions]
     there = [number for number, picture in enumerate(pictures) if picture is not None]
     if not there:
-        return looks
+        return meshes
     seen = torch.stack([pictures[number] for number in there])
     points, presence = network(torch.cat([seen, seen.flip(-1)]))
     points, mirrored = points.reshape(2, -1, 468, 3).numpy().astype(np.float64) / network.size
-    mirrored = mirrored[:, mirror_images()]
+    mirrored = mirrored[:, mirror_indices()]
     mirrored[..., 0] = 1 - mirrored[..., 0]
     means = (points + mirrored) / 2
     apart = np.linalg.norm((points - mirrored)[..., :2], axis=-1).mean(-1)
-    doubts = apart / np.linalg.norm(means[:, ACROSS[0]] - means[:, ACROSS[1]], axis=-1)
+    flip_errors = apart / np.linalg.norm(means[:, FACE_WIDTH_VERTICES[0]] - means[:, FACE_WIDTH_VERTICES[1]], axis=-1)
     presence = presence.reshape(2, -1).sigmoid().mean(0).tolist()
-    for number, places, sure, doubt in zip(there, means, presence, doubts.tolist(), strict=True):
+    for number, places, sure, flip_error in zip(there, means, presence, flip_errors.tolist(), strict=True):
         region = regions[number]
         offsets = (places[:, :2] - 0.5) * region.side
         flat = (region.centre + offsets @ rotation(region.angle).T) / (aspect, 1.0)
-        looks[number] = MeshLook(np.column_stack([flat, places[:, 2] * region.side]), sure, pictures[number], doubt)
-    return looks
+        meshes[number] = MeshDetection(
+            np.column_stack([flat, places[:, 2] * region.side]), sure, pictures[number], flip_error
+        )
+    return meshes
 
 
 @functools.cache
-def mirror_images() -> np.ndarray:
+def mirror_indices() -> np.ndarray:
     """(468,) which point each is in a mirror; made by ``dev/mirror_mesh.py``."""
     return np.array(json.loads((ASSETS / "mesh468_mirror.json").read_text("utf-8")))

@@ -6,9 +6,19 @@ import numpy as np
 
 # Pairs of mesh vertices that lie level on either side of the face, the picture's left one first: outer and inner eye
 # corners, brows, cheekbones, nostrils, jaw angles, temples
-PAIRS = ((33, 263), (133, 362), (105, 334), (70, 300), (117, 346), (98, 327), (172, 397), (127, 356), (234, 454))
+LEVEL_VERTEX_PAIRS = (
+    (33, 263),
+    (133, 362),
+    (105, 334),
+    (70, 300),
+    (117, 346),
+    (98, 327),
+    (172, 397),
+    (127, 356),
+    (234, 454),
+)
 TOP, BOTTOM = (10, 151, 109, 338), (2, 98, 327, 164)  # forehead, and below the nose: the jaw moves neither
-LEAN = -1.0  # degrees: what a face looking straight ahead measures (rendered heads that speak)
+PITCH_OFFSET = -1.0  # degrees: what a face looking straight ahead measures (rendered heads that speak)
 
 
 def head_pose(mesh: np.ndarray, aspect: float = 1.0) -> tuple[float, float, float]:
@@ -19,7 +29,7 @@ def head_pose(mesh: np.ndarray, aspect: float = 1.0) -> tuple[float, float, floa
     turned up or down by the pitch, then about the picture's upright axis by the yaw, then in the picture by the roll.
     """
     points = mesh * (aspect, 1.0, -1.0)  # z towards the camera
-    left, right = np.array(PAIRS).T
+    left, right = np.array(LEVEL_VERTEX_PAIRS).T
     across = (points[right] - points[left]).mean(0)
     down = points[list(BOTTOM)].mean(0) - points[list(TOP)].mean(0)
     lengths = np.linalg.norm(across), np.linalg.norm(down)
@@ -29,8 +39,11 @@ def head_pose(mesh: np.ndarray, aspect: float = 1.0) -> tuple[float, float, floa
     u, _, vh = np.linalg.svd(np.column_stack([across / lengths[0], down / lengths[1]]), full_matrices=False)
     ex, ey = (u @ vh).T
     ez = np.cross(ex, ey)
-    lean = np.radians(LEAN)
-    ey, ez = ey * np.cos(lean) + ez * np.sin(lean), ez * np.cos(lean) - ey * np.sin(lean)
+    pitch_offset = np.radians(PITCH_OFFSET)
+    ey, ez = (
+        ey * np.cos(pitch_offset) + ez * np.sin(pitch_offset),
+        ez * np.cos(pitch_offset) - ey * np.sin(pitch_offset),
+    )
     yaw = np.arcsin(np.clip(-ex[2], -1, 1))
     pitch = np.arctan2(-ey[2], ez[2])
     roll = np.arctan2(ex[1], ex[0])

@@ -13,8 +13,8 @@ from torch import Tensor
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "faces"
 STRIDE = 32  # pixels of a detector's coarsest cell
-FINE = 2  # pixels a value of a layer is wide, up to which layers count as the first ones
-BAND = 96  # rows of a picture whose first layers are computed together: they stay in the processor's cache
+EARLY_LAYER_STRIDE = 2  # pixels a value of a layer is wide, up to which layers count as the first ones
+BAND_ROWS = 96  # rows of a picture whose first layers are computed together: they stay in the processor's cache
 
 
 class LayerList:
@@ -36,47 +36,55 @@ class LayerList:
         self._outputs: list[int] = json.loads(metadata["outputs"])
         self._layers: list[dict] = json.loads(metadata["layers"])
         last_use = {source: index for index, layer in enumerate(self._layers) for source in layer["in"]}
-        self._done_after = [[s for s in set(layer["in"]) if last_use[s] == i] for i, layer in enumerate(self._layers)]
+        self._last_reads = [[s for s in set(layer["in"]) if last_use[s] == i] for i, layer in enumerate(self._layers)]
         for layer in self._layers:
             key = f"{layer['out']}.weight"
             if layer["op"] == "conv" and layer["same"] and layer["stride"] == 2 and self._weights[key].shape[-1] > 1:
-                self._weights[key] = _behind(self._weights[key])
+                self._weights[key] = _same_padding_kernel(self._weights[key])
         for key, weight in self._weights.items():
             if weight.ndim == 4:
                 self._weights[key] = weight.contiguous(memory_format=torch.channels_last)
-        strides, reaches = self._extents()
-        self._first = 1 + max(i for i, layer in enumerate(self._layers) if strides[layer["in"][0]] <= FINE)
-        kept = [layer["out"] for layer in self._layers[: self._first] if last_use.get(layer["out"], 0) >= self._first]
-        self._kept = {value: strides[value] for value in kept}
-        self._beside = -(-max(reaches[value] for value in kept) // STRIDE) * STRIDE  # rows that a band's values see
+        strides, receptive_radii = self._strides_and_receptive_radii()
+        self._early_count = 1 + max(
+            i for i, layer in enumerate(self._layers) if strides[layer["in"][0]] <= EARLY_LAYER_STRIDE
+        )
+        boundary = [
+            layer["out"]
+            for layer in self._layers[: self._early_count]
+            if last_use.get(layer["out"], 0) >= self._early_count
+        ]
+        self._boundary_strides = {value: strides[value] for value in boundary}
+        self._halo_rows = (
+            -(-max(receptive_radii[value] for value in boundary) // STRIDE) * STRIDE
+        )  # rows that a band's values see
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
         images = images.float().contiguous(memory_format=torch.channels_last)
-        if images.shape[-2] < 4 * BAND:
+        if images.shape[-2] < 4 * BAND_ROWS:
             values = self._run({self._input: images}, 0)
         else:
-            values = self._run(self._first_values(images), self._first)
+            values = self._run(self._run_in_bands(images), self._early_count)
         return [values[output] for output in self._outputs]
 
-    def _first_values(self, images: Tensor) -> dict[int, Tensor]:
+    def _run_in_bands(self, images: Tensor) -> dict[int, Tensor]:
         """What the first layers give to the others, of one band of rows after another: the same bits in less time.
 
         A whole large picture's values would go to memory and back between any two of these layers.
         """
         height = images.shape[-2]
-        parts: dict[int, list[Tensor]] = {value: [] for value in self._kept}
-        for top in range(0, height, BAND):
-            above, bottom = max(top - self._beside, 0), min(top + BAND, height)
-            band = images[:, :, above : bottom + self._beside].contiguous(memory_format=torch.channels_last)
-            values = self._run({self._input: band}, 0, self._first)
-            for value, stride in self._kept.items():
+        parts: dict[int, list[Tensor]] = {value: [] for value in self._boundary_strides}
+        for top in range(0, height, BAND_ROWS):
+            above, bottom = max(top - self._halo_rows, 0), min(top + BAND_ROWS, height)
+            band = images[:, :, above : bottom + self._halo_rows].contiguous(memory_format=torch.channels_last)
+            values = self._run({self._input: band}, 0, self._early_count)
+            for value, stride in self._boundary_strides.items():
                 parts[value].append(values[value][:, :, (top - above) // stride : (bottom - above) // stride])
         return {value: torch.cat(bands, dim=2) for value, bands in parts.items()}
 
     def _run(self, values: dict[int, Tensor], first: int, stop: int | None = None) -> dict[int, Tensor]:
         """Runs the layers first..stop-1 on the values at hand; those that no later layer reads are let go."""
-        for layer, done in zip(self._layers[first:stop], self._done_after[first:stop], strict=True):
+        for layer, done in zip(self._layers[first:stop], self._last_reads[first:stop], strict=True):
             sources = [values[source] for source in layer["in"]]
             operation = _OPERATIONS[layer["op"]]
             if layer["in"][0] in done and layer["in"][0] != self._input:
@@ -86,20 +94,20 @@ class LayerList:
                 del values[source]
         return values
 
-    def _extents(self) -> tuple[dict[int, int], dict[int, int]]:
+    def _strides_and_receptive_radii(self) -> tuple[dict[int, int], dict[int, int]]:
         """Of every value, how many pixels apart its samples are, and how many pixels to one side they see at most."""
-        strides, reaches = {self._input: 1}, {self._input: 0}
+        strides, receptive_radii = {self._input: 1}, {self._input: 0}
         for layer in self._layers:
-            stride, reach = strides[layer["in"][0]], max(reaches[source] for source in layer["in"])
+            stride, receptive_radius = strides[layer["in"][0]], max(receptive_radii[source] for source in layer["in"])
             if layer["op"] == "conv":
-                reach += stride * (self._weights[f"{layer['out']}.weight"].shape[-1] - 1)
+                receptive_radius += stride * (self._weights[f"{layer['out']}.weight"].shape[-1] - 1)
                 stride *= layer["stride"]
             elif layer["op"] == "pool":
-                reach, stride = reach + stride, 2 * stride
+                receptive_radius, stride = receptive_radius + stride, 2 * stride
             elif layer["op"] == "resize":
-                reach, stride = reach + stride, stride // 2
-            strides[layer["out"]], reaches[layer["out"]] = stride, reach
-        return strides, reaches
+                receptive_radius, stride = receptive_radius + stride, stride // 2
+            strides[layer["out"]], receptive_radii[layer["out"]] = stride, receptive_radius
+        return strides, receptive_radii
 
 
 @functools.cache
@@ -114,7 +122,7 @@ def _conv(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
     return F.conv2d(x, weight, bias, stride=layer["stride"], padding=padding, groups=layer["groups"])
 
 
-def _behind(weight: Tensor) -> Tensor:
+def _same_padding_kernel(weight: Tensor) -> Tensor:
     """The kernel of a convolution by twos for torch, which pads an even picture by as much in front as behind.
 
     TensorFlow puts the odd sample of padding behind. A row and a column of zeros in front of a kernel of odd size do

@@ -27,20 +27,20 @@ class FaceRegion:
     angle: float  # radians, clockwise in the picture, of the line through the eyes
 
     @classmethod
-    def of_detection(cls, face: Detection, aspect: float = 1.0) -> FaceRegion:
+    def from_detection(cls, face: Detection, aspect: float = 1.0) -> FaceRegion:
         """The square around a detected box, turned so that the eyes are level."""
         stretch = np.array([aspect, 1.0])
         low, high = face.box[:2] * stretch, face.box[2:] * stretch
-        return cls._around((low + high) / 2, high - low, (face.eyes[1] - face.eyes[0]) * stretch)
+        return cls._enclosing((low + high) / 2, high - low, (face.eyes[1] - face.eyes[0]) * stretch)
 
     @classmethod
-    def of_box(cls, box: np.ndarray, roll: float, aspect: float = 1.0) -> FaceRegion:
+    def from_box(cls, box: np.ndarray, roll: float, aspect: float = 1.0) -> FaceRegion:
         """About the square around a (4,) box of a mesh that is turned by `roll` degrees."""
         low, high = box[:2].astype(np.float64) * (aspect, 1.0), box[2:].astype(np.float64) * (aspect, 1.0)
         return cls((low + high) / 2, REGION_SCALE * float((high - low).max()), float(np.radians(roll)))
 
     @classmethod
-    def of_mesh(cls, points: np.ndarray, aspect: float = 1.0) -> FaceRegion:
+    def from_mesh(cls, points: np.ndarray, aspect: float = 1.0) -> FaceRegion:
         """The square around (468, 2 or more) mesh points, for the next frame."""
         points = points[:, :2] * (aspect, 1.0)
         across = points[OUTER_EYE_CORNERS[1]] - points[OUTER_EYE_CORNERS[0]]
@@ -50,13 +50,13 @@ class FaceRegion:
         return cls(rotation(angle) @ ((low + high) / 2), REGION_SCALE * float((high - low).max()), angle)
 
     @classmethod
-    def _around(cls, centre: np.ndarray, size: np.ndarray, across: np.ndarray) -> FaceRegion:
+    def _enclosing(cls, centre: np.ndarray, size: np.ndarray, across: np.ndarray) -> FaceRegion:
         return cls(centre, REGION_SCALE * float(size.max()), float(np.arctan2(across[1], across[0])))
 
-    def of_square(self, face: Detection) -> FaceRegion:
+    def region_of(self, face: Detection) -> FaceRegion:
         """The region of a face whose box and eyes are given as fractions of this square."""
         low, high = face.box[:2], face.box[2:]
-        region = self._around((low + high) / 2, high - low, face.eyes[1] - face.eyes[0])
+        region = self._enclosing((low + high) / 2, high - low, face.eyes[1] - face.eyes[0])
         centre = self.centre + rotation(self.angle) @ (region.centre - 0.5) * self.side
         return FaceRegion(centre, region.side * self.side, region.angle + self.angle)
 
@@ -64,7 +64,7 @@ class FaceRegion:
         """(n, 2 or more) displayed pixels → (n, 2) in this square: 0 to 1 from its left and top edge."""
         return (points[:, :2] * (aspect, 1.0) - self.centre) @ rotation(self.angle) / self.side + 0.5
 
-    def grown(self, factor: float) -> FaceRegion:
+    def scaled(self, factor: float) -> FaceRegion:
         return FaceRegion(self.centre, self.side * factor, self.angle)
 
 
@@ -74,7 +74,7 @@ def rotation(angle: float) -> np.ndarray:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def level_picture(
+def crop_region(
     frame: Frame, region: FaceRegion, size: int, aspect: float = 1.0, padding: str = "border"
 ) -> torch.Tensor | None:
     """The region as a level (3, size, size) picture in [0, 1]; None if it lies outside the frame.

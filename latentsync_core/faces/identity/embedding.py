@@ -11,20 +11,20 @@ from torch import Tensor
 
 from ...video.frame import Frame
 from ..detection.layer_list import ASSETS
-from ..detection.region import FaceRegion, level_picture
+from ..detection.region import FaceRegion, crop_region
 
-CHIP = 150  # pixels, the side of the network's input
-EMBEDDING = 128
-HALVING = (3, 7, 10, 13)  # residual blocks, of 14, that halve the picture and may widen it
+CHIP_SIZE = 150  # pixels, the side of the network's input
+EMBEDDING_SIZE = 128
+DOWNSAMPLING_BLOCKS = (3, 7, 10, 13)  # residual blocks, of 14, that halve the picture and may widen it
 LEVEL_SCALE = 256.0  # what the network divides levels of 255 by
 BATCH = 16  # chips that go through the network together
 
 # Where dlib's chips have the outer and inner eye corners and the nose's base, as fractions of the face without its
 # margin; and the mesh's vertices there. The picture's left eye comes first.
-PLACES = ((0.12058, 0.21373), (0.33409, 0.22906), (0.64606, 0.22897), (0.85957, 0.21350), (0.49011, 0.62780))
-VERTICES = (33, 133, 362, 263, 2)
+CHIP_LANDMARKS = ((0.12058, 0.21373), (0.33409, 0.22906), (0.64606, 0.22897), (0.85957, 0.21350), (0.49011, 0.62780))
+LANDMARK_VERTICES = (33, 133, 362, 263, 2)
 MARGIN = 0.25  # all around, of the face
-SMALLEST_CHIP = 1e-3  # pixels of the frame
+MIN_CHIP_SIDE = 1e-3  # pixels of the frame
 
 
 def face_chip(frame: Frame, mesh: np.ndarray, aspect: float = 1.0) -> Tensor | None:
@@ -33,9 +33,9 @@ def face_chip(frame: Frame, mesh: np.ndarray, aspect: float = 1.0) -> Tensor | N
     Levelled and scaled by the eyes' corners and the nose's base, the frame's edge repeated beyond it. `mesh` is
     (468, 2 or more) in displayed pixels, `aspect` a sample's width divided by its height.
     """
-    points = np.asarray(mesh, np.float64)[list(VERTICES), :2] * (aspect, 1.0)
+    points = np.asarray(mesh, np.float64)[list(LANDMARK_VERTICES), :2] * (aspect, 1.0)
     region = _chip_region(points)
-    return None if region is None else level_picture(frame, region, CHIP, aspect)
+    return None if region is None else crop_region(frame, region, CHIP_SIZE, aspect)
 
 
 @torch.inference_mode()
@@ -51,17 +51,17 @@ def embed_faces(chips: Tensor) -> np.ndarray:
     """
     weights, means = _network()
     parts = [_embed((part * 255 - means) / LEVEL_SCALE, weights) for part in chips.float().split(BATCH)]
-    return torch.cat(parts).numpy() if parts else np.zeros((0, EMBEDDING), np.float32)
+    return torch.cat(parts).numpy() if parts else np.zeros((0, EMBEDDING_SIZE), np.float32)
 
 
 def _chip_region(points: np.ndarray) -> FaceRegion | None:
     """The chip's square, by least squares of PLACES to the (5, 2) points in square pixels; None if they fall together
     or aren't finite. As complex numbers a similarity of the plane is one factor and one sum."""
-    places = (np.array(PLACES) + MARGIN) / (1 + 2 * MARGIN) - 0.5  # from the chip's middle, in its sides
+    places = (np.array(CHIP_LANDMARKS) + MARGIN) / (1 + 2 * MARGIN) - 0.5  # from the chip's middle, in its sides
     first, second = places @ (1, 1j), points @ (1, 1j)
     normal = first - first.mean()
     factor = (normal.conj() * (second - second.mean())).sum() / (np.abs(normal) ** 2).sum()
-    if not np.abs(factor) > SMALLEST_CHIP:  # NaN too
+    if not np.abs(factor) > MIN_CHIP_SIDE:  # NaN too
         return None
     centre = second.mean() - factor * first.mean()
     return FaceRegion(np.array([centre.real, centre.imag]), float(np.abs(factor)), float(np.angle(factor)))
@@ -86,10 +86,10 @@ def _embed(x: Tensor, weights: dict[str, Tensor]) -> Tensor:
     x = _convolve(x.contiguous(memory_format=torch.channels_last), "stem", weights, stride=2).relu_()
     x = F.max_pool2d(x, 3, 2)
     for block in range(14):
-        halving = block in HALVING
+        halving = block in DOWNSAMPLING_BLOCKS
         y = _convolve(x, f"{block}.0", weights, stride=2 if halving else 1).relu_()
         y = _convolve(y, f"{block}.1", weights)
-        x = _sum(y, F.avg_pool2d(x, 2) if halving else x).relu_()
+        x = _add_padded(y, F.avg_pool2d(x, 2) if halving else x).relu_()
     return F.linear(x.mean((2, 3)), weights["out.weight"])
 
 
@@ -98,12 +98,12 @@ def _convolve(x: Tensor, name: str, weights: dict[str, Tensor], stride: int = 1)
     return F.conv2d(x, weight, weights[f"{name}.bias"], stride, padding=weight.shape[-1] // 2 if stride == 1 else 0)
 
 
-def _sum(first: Tensor, second: Tensor) -> Tensor:
+def _add_padded(first: Tensor, second: Tensor) -> Tensor:
     """Sum of two (n, c, h, w) of unlike sizes, the smaller one filled up with zeros behind: dlib's add_prev."""
     sizes = [max(pair) for pair in zip(first.shape[1:], second.shape[1:], strict=True)]
-    return _filled(first, sizes) + _filled(second, sizes)
+    return _zero_padded(first, sizes) + _zero_padded(second, sizes)
 
 
-def _filled(x: Tensor, sizes: list[int]) -> Tensor:
+def _zero_padded(x: Tensor, sizes: list[int]) -> Tensor:
     missing = [size - has for size, has in zip(sizes, x.shape[1:], strict=True)]
     return F.pad(x, (0, missing[2], 0, missing[1], 0, missing[0])) if any(missing) else x

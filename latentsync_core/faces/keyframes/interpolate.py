@@ -22,20 +22,20 @@ from ...video.reading.reader import FrameReader
 from ..alignment.align import align_track, crop_face
 from ..tracks import FaceTrack
 from .marks import Mark
-from .patch_tracker import GRID, PatchFollower, Pyramid, small_brightness
+from .patch_tracker import GRID, PatchTracker, Pyramid, downsampled_luma
 
 # The part of a face's box that is followed, in fractions of it: brows, eyes and nose. Mouth, chin and outline move on
 # their own: with the whole box, landmarks of seven rendered stretches were 3.2 % of the eye distance off, so 1.6 %.
-FOLLOWED = (0.12, 0.05, 0.88, 0.70)
-HELD = 64 * 2**20  # bytes of brightness held while following backwards
-BYTES = 2  # of a held sample
-MOST_SAMPLES = 2_000_000  # of a frame's reduced brightness: very small faces in very large frames are followed coarser
-PATIENCE = 8  # frames for which a face that isn't seen is looked for where it was
-PORTRAIT = 128  # pixels
+TRACKED_PART = (0.12, 0.05, 0.88, 0.70)
+MAX_BUFFERED_BYTES = 64 * 2**20  # bytes of brightness held while following backwards
+BYTES_PER_SAMPLE = 2  # of a held sample
+MAX_SAMPLES = 2_000_000  # of a frame's reduced brightness: very small faces in very large frames are followed coarser
+MAX_MISSED_FRAMES = 8  # frames for which a face that isn't seen is looked for where it was
+PORTRAIT_SIZE = 128  # pixels
 
 
 @torch.inference_mode()
-def follow_marks(
+def track_marked_faces(
     clip: Clip, marks: Sequence[Mark], shots: Sequence[tuple[int, int]], on_progress: Progress | None = None
 ) -> list[FaceTrack]:
     """The marked faces as tracks, `by_hand`: one for each face and shot, and one more after each time that it is gone.
@@ -55,7 +55,7 @@ def follow_marks(
     Raises:
         VideoError: the clip can't be read, or has changed.
     """
-    paths = [path for shot in shots for path in _paths(marks, shot)]
+    paths = [path for shot in shots for path in _marked_tracks(marks, shot)]
     passes = [_Pass(clip, group, forwards) for group in _by_shot(paths, shots) for forwards in (True, False)]
     total, before = sum(one.count for one in passes), 0
     for one in passes:
@@ -68,14 +68,14 @@ def follow_marks(
 
 
 @dataclass(eq=False)
-class _Sightings:
+class _Observations:
     """Where a face was seen while it was followed in one direction of time, over a path's frames."""
 
     points: np.ndarray  # (n, 3, 2) float32 displayed pixels; NaN where it wasn't seen
     boxes: np.ndarray  # (n, 4) float32
 
     @classmethod
-    def none(cls, count: int) -> _Sightings:
+    def none(cls, count: int) -> _Observations:
         return cls(np.full((count, 3, 2), np.nan, np.float32), np.full((count, 4), np.nan, np.float32))
 
     def flat(self) -> np.ndarray:
@@ -84,7 +84,7 @@ class _Sightings:
 
 
 @dataclass(eq=False)
-class _Path:
+class _MarkedTrack:
     """One marked face in one shot, in the frames first..stop-1 that it may be seen in."""
 
     face: int
@@ -92,13 +92,13 @@ class _Path:
     stop: int
     marks: dict[int, Mark]  # by frame; at least one
     portrait: np.ndarray | None = None  # (PORTRAIT, PORTRAIT, 3) uint8
-    seen: dict[bool, _Sightings] = field(default_factory=dict)  # by whether it was followed forwards
+    seen: dict[bool, _Observations] = field(default_factory=dict)  # by whether it was followed forwards
 
     def __post_init__(self) -> None:
-        self.seen = {forwards: _Sightings.none(self.stop - self.first) for forwards in (True, False)}
+        self.seen = {forwards: _Observations.none(self.stop - self.first) for forwards in (True, False)}
 
     def track(self, number: int, aspect: float) -> FaceTrack:
-        rows = self._joined(aspect)
+        rows = self._combined(aspect)
         there = np.flatnonzero(np.isfinite(rows[:, 0]))
         rows = rows[there[0] : there[-1] + 1]
         count = len(rows)
@@ -110,13 +110,13 @@ class _Path:
             visible=np.ones(count, bool),
             pose=np.zeros((count, 3), np.float32),
             sharpness=np.ones(count, np.float32),
-            doubt=np.zeros(count, np.float32),
+            flip_error=np.zeros(count, np.float32),
             portrait=self.portrait,
             person=self.face,
             by_hand=True,
         )
 
-    def _joined(self, aspect: float) -> np.ndarray:
+    def _combined(self, aspect: float) -> np.ndarray:
         """(n, 10) float32 points and boxes of every frame; NaN before it was first and after it was last seen."""
         after, before = self.seen[True].flat(), self.seen[False].flat()
         keys = sorted(frame - self.first for frame in self.marks)
@@ -124,39 +124,39 @@ class _Path:
         joined[keys[-1] :] = after[keys[-1] :]
         joined[: keys[0] + 1] = before[: keys[0] + 1]
         for low, high in pairwise(keys):
-            joined[low:high] = _blended(after[low:high], before[low + 1 : high + 1])
+            joined[low:high] = _crossfade(after[low:high], before[low + 1 : high + 1])
         for key in keys:
             box, points = self.marks[key + self.first].placed(aspect)
             joined[key] = np.concatenate([points.ravel(), box])
-        return _bridged(joined)
+        return _interpolate_gaps(joined)
 
 
-def _paths(marks: Sequence[Mark], shot: tuple[int, int]) -> list[_Path]:
+def _marked_tracks(marks: Sequence[Mark], shot: tuple[int, int]) -> list[_MarkedTrack]:
     """What may be seen of each marked face in a shot."""
-    paths: list[_Path] = []
+    paths: list[_MarkedTrack] = []
     inside = sorted((mark for mark in marks if shot[0] <= mark.frame < shot[1]), key=lambda mark: mark.frame)
     for face in sorted({mark.face for mark in inside}):
         first, held = shot[0], {}
         for mark in (mark for mark in inside if mark.face == face):
             if mark.gone:
                 if held:
-                    paths.append(_Path(face, first, mark.frame, held))
+                    paths.append(_MarkedTrack(face, first, mark.frame, held))
                 first, held = -1, {}
             else:
                 if first < 0:
                     first = mark.frame
                 held[mark.frame] = mark
         if held:
-            paths.append(_Path(face, first, shot[1], held))
+            paths.append(_MarkedTrack(face, first, shot[1], held))
     return paths
 
 
-def _by_shot(paths: list[_Path], shots: Sequence[tuple[int, int]]) -> list[list[_Path]]:
+def _by_shot(paths: list[_MarkedTrack], shots: Sequence[tuple[int, int]]) -> list[list[_MarkedTrack]]:
     groups = ([path for path in paths if first <= path.first < stop] for first, stop in shots)
     return [group for group in groups if group]
 
 
-def _blended(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+def _crossfade(after: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Joins what was followed from the mark at row 0 of `after` and from the mark after the last row of `before`.
 
     after: (n, 10) of the frames from the first mark on; before: (n, 10) of the frames from the one after that mark up
@@ -168,7 +168,7 @@ def _blended(after: np.ndarray, before: np.ndarray) -> np.ndarray:
     last = int(np.flatnonzero(np.isfinite(after[:, 0]))[-1])
     earliest = int(np.flatnonzero(np.isfinite(before[:, 0]))[0])
     # Each follower is trusted fully where it alone saw the face; a gap in its sight is bridged, not jumped.
-    after, before = _bridged(after), _bridged(before)
+    after, before = _interpolate_gaps(after), _interpolate_gaps(before)
     start, end = max(earliest - 1, 0), min(last + 1, count)
     share = np.clip((np.arange(count + 1) - start) / max(end - start, 1), 0, 1)[:, None]
     share = np.where(np.isnan(after), 1.0, np.where(np.isnan(before), 0.0, share))
@@ -176,7 +176,7 @@ def _blended(after: np.ndarray, before: np.ndarray) -> np.ndarray:
     return joined[:count].astype(np.float32)
 
 
-def _bridged(rows: np.ndarray) -> np.ndarray:
+def _interpolate_gaps(rows: np.ndarray) -> np.ndarray:
     """Interpolates (n, 10) rows over NaN between others; NaN at either end stays."""
     there = np.flatnonzero(np.isfinite(rows[:, 0]))
     if not len(there):
@@ -191,8 +191,8 @@ def _bridged(rows: np.ndarray) -> np.ndarray:
 class _Pass:
     """Follows the faces of one shot through its frames in one direction of time."""
 
-    def __init__(self, clip: Clip, paths: list[_Path], forwards: bool) -> None:
-        self._clip, self._paths, self._forwards = clip, paths, forwards
+    def __init__(self, clip: Clip, paths: list[_MarkedTrack], forwards: bool) -> None:
+        self._clip, self._marked_tracks, self._forwards = clip, paths, forwards
         self._aspect = float(clip.sample_aspect)
         if forwards:
             self._first, self._stop = min(min(path.marks) for path in paths), max(path.stop for path in paths)
@@ -202,55 +202,55 @@ class _Pass:
         """Frames that it looks at, at most."""
         if not forwards and self.count == 1:
             self.count = 0  # nothing lies before the mark
-        self._step = _step(clip, paths, self._aspect)
+        self._downsampling = _downsampling(clip, paths, self._aspect)
 
     def run(self) -> Iterator[int]:
         """Yields how many frames are done."""
         if not self.count:
             return
-        walks = [_Walk(path, self._forwards, self._aspect) for path in self._paths]
-        for done, (index, brightness, frame) in enumerate(self._pictures(), 1):
-            picture = Pyramid.of(brightness, self._step, self._aspect)
-            for walk in walks:
-                walk.see(index, picture)
-                path = walk.path
+        trackers = [_DirectionalTracker(path, self._forwards, self._aspect) for path in self._marked_tracks]
+        for done, (index, luma, frame) in enumerate(self._frames(), 1):
+            picture = Pyramid.of(luma, self._downsampling, self._aspect)
+            for tracker in trackers:
+                tracker.update(index, picture)
+                path = tracker.path
                 if frame is not None and path.portrait is None and index in path.marks:
                     path.portrait = _portrait(frame, path.marks[index], self._clip)
             yield done
-            if all(walk.ended(index) for walk in walks):
+            if all(tracker.ended(index) for tracker in trackers):
                 break
         yield self.count
 
-    def _pictures(self) -> Iterator[tuple[int, torch.Tensor, Frame | None]]:
+    def _frames(self) -> Iterator[tuple[int, torch.Tensor, Frame | None]]:
         """Every frame's number and reduced brightness; forwards also the frame itself."""
         if self._forwards:
             with FrameReader(self._clip, self._first, self._stop) as frames:
                 for frame in frames:
-                    yield frame.index, small_brightness(frame, self._step), frame
+                    yield frame.index, downsampled_luma(frame, self._downsampling), frame
             return
-        samples = -(-self._clip.width // self._step) * -(-self._clip.height // self._step)
-        length = max(1, HELD // (samples * BYTES))
+        samples = -(-self._clip.width // self._downsampling) * -(-self._clip.height // self._downsampling)
+        length = max(1, MAX_BUFFERED_BYTES // (samples * BYTES_PER_SAMPLE))
         for stop in range(self._stop, self._first, -length):
             start = max(stop - length, self._first)
             with FrameReader(self._clip, start, stop) as frames:
-                held = [small_brightness(frame, self._step) for frame in frames]
+                held = [downsampled_luma(frame, self._downsampling) for frame in frames]
             for index in range(stop - 1, start - 1, -1):
                 yield index, held.pop(), None
 
 
-class _Walk:
+class _DirectionalTracker:
     """Follows one path's face in one direction, begun anew at every mark."""
 
-    def __init__(self, path: _Path, forwards: bool, aspect: float) -> None:
+    def __init__(self, path: _MarkedTrack, forwards: bool, aspect: float) -> None:
         self.path = path
         self._forwards, self._aspect = forwards, aspect
         self._last_mark = max(path.marks) if forwards else min(path.marks)
         self._end = path.stop - 1 if forwards else path.first
-        self._follower: PatchFollower | None = None
+        self._tracker: PatchTracker | None = None
         self._place: tuple[np.ndarray, np.ndarray] | None = None  # box and points of the mark, square pixels
         self._missed = 0
 
-    def see(self, index: int, picture: Pyramid) -> None:
+    def update(self, index: int, picture: Pyramid) -> None:
         """The next frame."""
         path, place = self.path, index - self.path.first
         if not path.first <= index < path.stop:
@@ -259,49 +259,49 @@ class _Walk:
         if mark is not None:
             box, points = mark.placed(self._aspect)
             self._place = (box * (self._aspect, 1, self._aspect, 1), points * (self._aspect, 1))
-            self._follower, self._missed = PatchFollower(picture, _followed(self._place[0])), 0
-        elif self._follower is None:
+            self._tracker, self._missed = PatchTracker(picture, _tracked_box(self._place[0])), 0
+        elif self._tracker is None:
             return
-        elif not self._follower.find(picture):
+        elif not self._tracker.find(picture):
             self._missed += 1
-            if self._missed > PATIENCE and self._past_marks(index):
-                self._follower = None
+            if self._missed > MAX_MISSED_FRAMES and self._past_marks(index):
+                self._tracker = None
             return
         self._missed = 0
-        moved, (box, points) = self._follower.moved, self._place
-        scale = np.sqrt(abs(np.linalg.det(moved[:, :2])))
-        centre, half = affine.map_points(moved, (box[:2] + box[2:]) / 2), (box[2:] - box[:2]) / 2 * scale
+        total_motion, (box, points) = self._tracker.total_motion, self._place
+        scale = np.sqrt(abs(np.linalg.det(total_motion[:, :2])))
+        centre, half = affine.map_points(total_motion, (box[:2] + box[2:]) / 2), (box[2:] - box[:2]) / 2 * scale
         seen = path.seen[self._forwards]
-        seen.points[place] = affine.map_points(moved, points) / (self._aspect, 1)
+        seen.points[place] = affine.map_points(total_motion, points) / (self._aspect, 1)
         seen.boxes[place] = np.concatenate([centre - half, centre + half]) / (self._aspect, 1, self._aspect, 1)
 
     def ended(self, index: int) -> bool:
         """Whether no later frame can show more of this face."""
         if not self._past_marks(index):
             return False
-        return self._follower is None or (index >= self._end if self._forwards else index <= self._end)
+        return self._tracker is None or (index >= self._end if self._forwards else index <= self._end)
 
     def _past_marks(self, index: int) -> bool:
         return index >= self._last_mark if self._forwards else index <= self._last_mark
 
 
-def _step(clip: Clip, paths: list[_Path], aspect: float) -> int:
+def _downsampling(clip: Clip, paths: list[_MarkedTrack], aspect: float) -> int:
     """How many samples along either side are averaged into one: as many as the smallest face allows."""
-    boxes = (_followed(mark.placed(aspect)[0]) for path in paths for mark in path.marks.values())
+    boxes = (_tracked_box(mark.placed(aspect)[0]) for path in paths for mark in path.marks.values())
     smallest = min(float(max((box[2] - box[0]) * aspect, box[3] - box[1])) for box in boxes)
     step = max(1, int(smallest / GRID))
-    while -(-clip.width // step) * -(-clip.height // step) > MOST_SAMPLES:
+    while -(-clip.width // step) * -(-clip.height // step) > MAX_SAMPLES:
         step += 1
     return step
 
 
-def _followed(box: np.ndarray) -> np.ndarray:
+def _tracked_box(box: np.ndarray) -> np.ndarray:
     size = np.tile(box[2:] - box[:2], 2)
-    return np.tile(box[:2], 2) + np.array(FOLLOWED) * size
+    return np.tile(box[:2], 2) + np.array(TRACKED_PART) * size
 
 
 def _portrait(frame: Frame, mark: Mark, clip: Clip) -> np.ndarray:
     points = mark.placed(float(clip.sample_aspect))[1].astype(np.float32)
-    transform = align_track(points[None], np.ones(1, bool), PORTRAIT, sample_aspect=clip.sample_aspect)[0]
-    crop = crop_face(frame, transform, PORTRAIT)
+    transform = align_track(points[None], np.ones(1, bool), PORTRAIT_SIZE, sample_aspect=clip.sample_aspect)[0]
+    crop = crop_face(frame, transform, PORTRAIT_SIZE)
     return (crop * 255).round().byte().permute(1, 2, 0).numpy()  # 3HW -> HW3

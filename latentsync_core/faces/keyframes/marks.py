@@ -12,24 +12,24 @@ import numpy as np
 from ...errors import OptionError
 from ...video.clip import Clip
 
-MOST_TEXT = 1_000_000  # characters
-MOST_MARKS = 5000
-MOST_FACES = 32  # numbered 0 to 31
-SMALLEST = 8.0  # pixels: a box's sides
-LEAST_APART = 1.0  # pixels: the three points from one another
+MAX_TEXT_CHARACTERS = 1_000_000  # characters
+MAX_MARKS = 5000
+MAX_FACES = 32  # numbered 0 to 31
+MIN_BOX_SIDE = 8.0  # pixels: a box's sides
+MIN_POINT_DISTANCE = 1.0  # pixels: the three points from one another
 KEYS = ("frame", "time", "box", "points", "gone", "face")
 EXAMPLE = '[{"frame": 0, "box": [310, 120, 470, 300]}, {"frame": 50, "box": [330, 118, 492, 300]}]'
-QUOTED = 60  # characters of a user's value that a message shows
+MAX_QUOTED_CHARACTERS = 60  # characters of a user's value that a message shows
 
 # Left brow, right brow and nose in fractions of a box's width and height, upright and facing the camera.
 # In the box around the whole face, hairline to chin and ear to ear: the mean over the 468-point meshes of a real
 # portrait, a filmed speaker (5 frames) and 12 rendered heads, left and right made alike. Deviations: 0.07 to 0.10 of
 # the width, nearly all of it turning to the side; 0.02 (brows) and 0.03 (nose) of the height.
-IN_FACE_BOX = ((0.231, 0.189), (0.769, 0.189), (0.500, 0.515))
-FACE_BOX_SHAPE = 0.89  # width by height of those boxes
+POINTS_IN_FACE_BOX = ((0.231, 0.189), (0.769, 0.189), (0.500, 0.515))
+FACE_BOX_ASPECT = 0.89  # width by height of those boxes
 # In the square box that the short-range detector gives, from the middle of the forehead to the chin: the portrait and
 # the rendered heads. Deviations: 0.08 of the width, 0.03 of the height.
-IN_DETECTED_BOX = ((0.236, 0.123), (0.764, 0.123), (0.500, 0.493))
+POINTS_IN_DETECTED_BOX = ((0.236, 0.123), (0.764, 0.123), (0.500, 0.493))
 
 Box = tuple[float, float, float, float]
 Points = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -65,24 +65,26 @@ class Mark:
         return box, points
 
 
-def points_of_box(box: np.ndarray, usual: Points = IN_FACE_BOX) -> np.ndarray:
+def points_of_box(box: np.ndarray, mean_points: Points = POINTS_IN_FACE_BOX) -> np.ndarray:
     """Left brow, right brow and nose at their usual places in a (4,) box: (3, 2) float32, in the box's own pixels.
 
-    `usual` is IN_FACE_BOX for a box around the whole face, IN_DETECTED_BOX for a detector's. A guess: a face that is
-    turned to the side lies elsewhere by up to a tenth of the width.
+    `mean_points` is POINTS_IN_FACE_BOX for a box around the whole face, POINTS_IN_DETECTED_BOX for a detector's. An
+    estimate: a face that is turned to the side lies elsewhere by up to a tenth of the width.
     """
     box = np.asarray(box, np.float64)
-    return (box[:2] + np.array(usual) * (box[2:] - box[:2])).astype(np.float32)
+    return (box[:2] + np.array(mean_points) * (box[2:] - box[:2])).astype(np.float32)
 
 
 def box_of_points(points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
     """The upright box around the face that has these (3, 2) brows and nose: (4,) float64, in the points' pixels."""
-    size = np.array([FACE_BOX_SHAPE, 1.0])
-    usual = (np.array(IN_FACE_BOX) - 0.5) * size @ (1, 1j)  # as complex numbers, which turn and grow by one factor
+    size = np.array([FACE_BOX_ASPECT, 1.0])
+    mean_points = (
+        (np.array(POINTS_IN_FACE_BOX) - 0.5) * size @ (1, 1j)
+    )  # as complex numbers, which turn and grow by one factor
     given = points * (aspect, 1) @ (1, 1j)
-    from_usual = usual - usual.mean()
-    factor = np.vdot(from_usual, given - given.mean()) / np.vdot(from_usual, from_usual).real
-    middle = given.mean() - factor * usual.mean()
+    centred_points = mean_points - mean_points.mean()
+    factor = np.vdot(centred_points, given - given.mean()) / np.vdot(centred_points, centred_points).real
+    middle = given.mean() - factor * mean_points.mean()
     centre, half = np.array([middle.real, middle.imag]), abs(factor) * size / 2
     return np.concatenate([centre - half, centre + half]) / (aspect, 1, aspect, 1)
 
@@ -97,17 +99,18 @@ def read_marks(text: str, clip: Clip) -> tuple[Mark, ...]:
     Raises:
         OptionError: the text isn't such a list, or a mark doesn't fit the clip; the message says which and why.
     """
-    if len(text) > MOST_TEXT:
+    if len(text) > MAX_TEXT_CHARACTERS:
         raise OptionError(
-            f"the marks are {len(text)} characters long; use at most {MOST_TEXT}: a mark now and then is enough"
+            f"the marks are {len(text)} characters long; use at most {MAX_TEXT_CHARACTERS}: a mark now and then is "
+            "enough"
         )
     if not text.strip():
         return ()
     entries = _parsed(text)
     if not isinstance(entries, list):
-        raise OptionError(f"the marks are {_shown(entries)}; write a list, such as {EXAMPLE}")
-    if len(entries) > MOST_MARKS:
-        raise OptionError(f"there are {len(entries)} marks; use at most {MOST_MARKS}: the face is followed in between")
+        raise OptionError(f"the marks are {_quoted(entries)}; write a list, such as {EXAMPLE}")
+    if len(entries) > MAX_MARKS:
+        raise OptionError(f"there are {len(entries)} marks; use at most {MAX_MARKS}: the face is followed in between")
     marks = [_Entry(number, entry).mark(clip) for number, entry in enumerate(entries, 1)]
     seen: dict[tuple[int, int], int] = {}
     for number, mark in enumerate(marks, 1):
@@ -128,7 +131,7 @@ def _parsed(text: str) -> object:
         keys = [key for key, _ in pairs]
         for key in keys:
             if keys.count(key) > 1:
-                raise OptionError(f'a mark has "{_shown(key)}" {keys.count(key)} times; keep one')
+                raise OptionError(f'a mark has "{_quoted(key)}" {keys.count(key)} times; keep one')
         return dict(pairs)
 
     try:
@@ -148,10 +151,10 @@ class _Entry:
     def __init__(self, number: int, entry: object) -> None:
         self._number = number
         if not isinstance(entry, dict):
-            self._refuse(f"is {_shown(entry)}", f"write it like {EXAMPLE[1:-1].split('}')[0]}}}")
+            self._refuse(f"is {_quoted(entry)}", f"write it like {EXAMPLE[1:-1].split('}')[0]}}}")
         for key in entry:
             if key not in KEYS:
-                self._refuse(f'has "{_shown(key)}"', f"known are {', '.join(KEYS)}")
+                self._refuse(f'has "{_quoted(key)}"', f"known are {', '.join(KEYS)}")
         self._entry: dict = entry
 
     def mark(self, clip: Clip) -> Mark:
@@ -159,7 +162,7 @@ class _Entry:
         frame, face = self._frame(clip), self._face()
         gone = self._entry.get("gone", False)
         if not isinstance(gone, bool):
-            self._refuse(f'has "gone": {_shown(gone)}', "write true, or leave it out")
+            self._refuse(f'has "gone": {_quoted(gone)}', "write true, or leave it out")
         placed = [key for key in ("box", "points") if key in self._entry]
         if gone and placed:
             self._refuse(f'says gone and has "{placed[0]}"', "keep one of them")
@@ -179,53 +182,54 @@ class _Entry:
             if isinstance(frame, float) and frame.is_integer():
                 frame = int(frame)
             if not _is_whole(frame):
-                self._refuse(f"is at frame {_shown(frame)}", "use a whole number")
+                self._refuse(f"is at frame {_quoted(frame)}", "use a whole number")
             if not 0 <= frame < clip.frame_count:
-                self._refuse(f"is at frame {_shown(frame)}", f"the clip has frames 0 to {clip.frame_count - 1}")
+                self._refuse(f"is at frame {_quoted(frame)}", f"the clip has frames 0 to {clip.frame_count - 1}")
             return frame
         time = self._numbers(self._entry["time"], "is at time", "use seconds after the clip's start")
         if not 0 <= time <= clip.duration:
-            self._refuse(f"is at time {_shown(time)} s", f"the clip lasts {clip.duration:.3f} s")
+            self._refuse(f"is at time {_quoted(time)} s", f"the clip lasts {clip.duration:.3f} s")
         return max(int(np.searchsorted(clip.times, time + 1e-6, side="right")) - 1, 0)
 
     def _face(self) -> int:
         face = self._entry.get("face", 0)
-        if not _is_whole(face) or not 0 <= face < MOST_FACES:
-            self._refuse(f"is of face {_shown(face)}", f"use a number from 0 to {MOST_FACES - 1}")
+        if not _is_whole(face) or not 0 <= face < MAX_FACES:
+            self._refuse(f"is of face {_quoted(face)}", f"use a number from 0 to {MAX_FACES - 1}")
         return face
 
     def _box(self, clip: Clip) -> Box:
         written = self._entry["box"]
-        way = "use [x0, y0, x1, y1] in pixels: left, top, right and bottom"
+        remedy = "use [x0, y0, x1, y1] in pixels: left, top, right and bottom"
         if not isinstance(written, list) or len(written) != 4:
-            self._refuse(f"has the box {_shown(written)}", way)
-        x0, y0, x1, y1 = (self._numbers(value, "has in its box", way) for value in written)
-        if x1 - x0 < SMALLEST or y1 - y0 < SMALLEST:
+            self._refuse(f"has the box {_quoted(written)}", remedy)
+        x0, y0, x1, y1 = (self._numbers(value, "has in its box", remedy) for value in written)
+        if x1 - x0 < MIN_BOX_SIDE or y1 - y0 < MIN_BOX_SIDE:
             self._refuse(
-                f"has the box {_shown(written)}", f"{way}, right of left and below top by {SMALLEST:g} or more"
+                f"has the box {_quoted(written)}", f"{remedy}, right of left and below top by {MIN_BOX_SIDE:g} or more"
             )
-        self._check_inside(clip, (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0), f"the box {_shown(written)}")
+        self._check_inside(clip, (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0), f"the box {_quoted(written)}")
         return x0, y0, x1, y1
 
     def _points(self, clip: Clip) -> Points:
         written = self._entry["points"]
-        way = "use [[x, y], [x, y], [x, y]] in pixels: left brow, right brow, nose"
+        remedy = "use [[x, y], [x, y], [x, y]] in pixels: left brow, right brow, nose"
         if not isinstance(written, list) or len(written) != 3:
-            self._refuse(f"has the points {_shown(written)}", way)
+            self._refuse(f"has the points {_quoted(written)}", remedy)
         for point in written:
             if not isinstance(point, list) or len(point) != 2:
-                self._refuse(f"has the point {_shown(point)}", way)
+                self._refuse(f"has the point {_quoted(point)}", remedy)
         left, right, nose = (
-            tuple(self._numbers(value, "has in its points", way) for value in point) for point in written
+            tuple(self._numbers(value, "has in its points", remedy) for value in point) for point in written
         )
         apart = min(math.dist(*pair) for pair in ((left, right), (left, nose), (right, nose)))
-        if not apart >= LEAST_APART:
+        if not apart >= MIN_POINT_DISTANCE:
             self._refuse(
-                f"has points that fall together, {_shown(written)}", f"set them {LEAST_APART:g} pixel or more apart"
+                f"has points that fall together, {_quoted(written)}",
+                f"set them {MIN_POINT_DISTANCE:g} pixel or more apart",
             )
         x, y = ((left[k] + right[k] + nose[k]) / 3 for k in (0, 1))
         self._check_inside(
-            clip, x, y, max(math.dist(left, right), math.dist(left, nose)), f"the points {_shown(written)}"
+            clip, x, y, max(math.dist(left, right), math.dist(left, nose)), f"the points {_quoted(written)}"
         )
         # Brows written the wrong way round would mirror the face, which no face is.
         if (right[0] - left[0]) * (nose[1] - left[1]) < (right[1] - left[1]) * (nose[0] - left[0]):
@@ -241,20 +245,20 @@ class _Entry:
                 f"has {what}, much larger than the picture", f"the picture is {clip.width}×{clip.height} pixels"
             )
 
-    def _numbers(self, value: object, what: str, way: str) -> float:
+    def _numbers(self, value: object, what: str, remedy: str) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e9:
-            self._refuse(f"{what} {_shown(value)}", way)
+            self._refuse(f"{what} {_quoted(value)}", remedy)
         return float(value)
 
-    def _refuse(self, what: str, way: str) -> NoReturn:
-        raise OptionError(f"mark {self._number} {what}; {way}")
+    def _refuse(self, what: str, remedy: str) -> NoReturn:
+        raise OptionError(f"mark {self._number} {what}; {remedy}")
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     """A user's value for a message: as JSON, cut to a readable length."""
     try:
         text = json.dumps(value)
@@ -262,4 +266,4 @@ def _shown(value: object) -> str:
         return "something nested too deep"
     if isinstance(value, str):
         text = text[1:-1]
-    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else text[: MAX_QUOTED_CHARACTERS - 1] + "…"

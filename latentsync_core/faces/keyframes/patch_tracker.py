@@ -14,20 +14,24 @@ from ...video.frame import Frame
 
 GRID = 64  # samples along the patch's longer side, at the finest octave: about a sub-pixel of a crop at 256
 OCTAVES = 3  # each half as fine as the one before; the coarsest catches motion of about a tenth of the patch
-LEVELS = 6  # of a picture, each half as large as the one before: for patches that are larger or grow
-STEPS = (6, 6, 12)  # most iterations an octave, the finest first
-STILL = 0.02  # grid steps: a smaller correction ends an octave
-REACH = 1.0  # patch sides around the last place that are searched when the patch isn't where it was
-OUTLIER = 2.5  # deviations at which a sample counts a quarter: a mouth that opens, a hand that passes
-LOST = 0.5  # correlation under which the patch isn't there
-SURE = 0.8  # above it nothing else needs to be looked at
-CHANGED = 0.92  # the recent look is taken anew once its correlation falls under this: seldom, as each renewal may drift
-ANCHORED = (0.55, 0.8)  # correlation with the anchor between which its say grows from none to all
-TOGETHER = 0.12  # patch sides by which anchor and recent look may disagree; beyond it the anchor isn't believed
-MOST_TURN = 0.35  # radians a frame
-MOST_GROWTH = 1.25  # times a frame
-LEAST_SHOWN = 0.5  # of the patch must lie inside the picture
-EVEN = 0.004  # of full range: a patch with less contrast than this can't be followed
+PYRAMID_LEVELS = 6  # of a picture, each half as large as the one before: for patches that are larger or grow
+MAX_ITERATIONS = (6, 6, 12)  # most iterations an octave, the finest first
+MIN_STEP = 0.02  # grid steps: a smaller correction ends an octave
+SEARCH_RADIUS = 1.0  # patch sides around the last place that are searched when the patch isn't where it was
+OUTLIER_DEVIATIONS = 2.5  # deviations at which a sample counts a quarter: a mouth that opens, a hand that passes
+MIN_CORRELATION = 0.5  # correlation under which the patch isn't there
+SEARCH_CORRELATION = 0.8  # above it nothing else needs to be looked at
+TEMPLATE_UPDATE_CORRELATION = (
+    0.92  # the recent look is taken anew once its correlation falls under this: seldom, as each renewal may drift
+)
+ANCHOR_CORRELATION_RANGE = (0.55, 0.8)  # correlation with the anchor between which its say grows from none to all
+MAX_ANCHOR_OFFSET = (
+    0.12  # patch sides by which anchor and recent look may disagree; beyond it the anchor isn't believed
+)
+MAX_ROTATION = 0.35  # radians a frame
+MAX_SCALE_CHANGE = 1.25  # times a frame
+MIN_VISIBLE_FRACTION = 0.5  # of the patch must lie inside the picture
+MIN_CONTRAST = 0.004  # of full range: a patch with less contrast than this can't be followed
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +43,12 @@ class Pyramid:
     aspect: float  # a displayed pixel's width by its height
 
     @classmethod
-    def of(cls, brightness: Tensor, step: int, aspect: float, octaves: int = LEVELS) -> Pyramid:
-        """Of an (h, w) picture made by `small_brightness` with that `step`."""
-        level = _softened(brightness.float()[None])
+    def of(cls, luma: Tensor, step: int, aspect: float, octaves: int = PYRAMID_LEVELS) -> Pyramid:
+        """Of an (h, w) picture made by `downsampled_luma` with that `step`."""
+        level = _blurred(luma.float()[None])
         levels = [level]
         while len(levels) < octaves and min(level.shape[1:]) >= 16:
-            level = F.avg_pool2d(_softened(level), 2, ceil_mode=True, count_include_pad=False)
+            level = F.avg_pool2d(_blurred(level), 2, ceil_mode=True, count_include_pad=False)
             levels.append(level)
         return cls(tuple(levels), float(step), aspect)
 
@@ -59,7 +63,7 @@ class Pyramid:
         return affine.sample(level, columns, rows, "border")[0].numpy(), inside.numpy()
 
 
-def small_brightness(frame: Frame, step: int) -> Tensor:
+def downsampled_luma(frame: Frame, step: int) -> Tensor:
     """(ceil(H / step), ceil(W / step)) float16: the first plane (luma or green) in blocks' means, about 0 to 1."""
     if len(frame.planes) == 1:
         plane = np.nan_to_num(frame.planes[0][:, :, 1].astype(np.float32), posinf=1.0, neginf=0.0).clip(0, 1)
@@ -72,16 +76,16 @@ def small_brightness(frame: Frame, step: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _Template:
     """How a patch looks at one octave, on its own grid; patch coordinates are -1 to 1 along the longer side."""
 
     values: np.ndarray  # (n,) float64
     weights: np.ndarray  # (n,) float64: an ellipse, 0 outside of the picture
     places: np.ndarray  # (rows, columns, 2) patch coordinates
-    descent: np.ndarray  # (n, 4): how the values change with scale, turn, x and y
+    steepest_descent: np.ndarray  # (n, 4): how the values change with scale, turn, x and y
 
 
-class PatchFollower:
+class PatchTracker:
     """Follows one patch from frame to frame, in either direction of time.
 
     Each frame is aligned with two looks of the patch: the one that was marked, which can't drift, and a recent one,
@@ -100,82 +104,89 @@ class PatchFollower:
         self.motion = np.column_stack([self._half * np.eye(2), centre])
         """(2, 3): patch coordinates → square pixels of the last frame in which it was found."""
         self._first = self.motion
-        self._anchor = self._looks(picture, self.motion)
+        self._anchor = self._templates(picture, self.motion)
         self._recent = self._anchor
-        self._even = _contrast(self._anchor[0]) < EVEN
+        self._is_flat = _contrast(self._anchor[0]) < MIN_CONTRAST
 
     @property
-    def moved(self) -> np.ndarray:
+    def total_motion(self) -> np.ndarray:
         """(2, 3): square pixels of the marked frame → those of the last frame in which the patch was found."""
         return _compose(self.motion, affine.invert(self._first))
 
     def find(self, picture: Pyramid) -> bool:
         """Looks for the patch in the next picture; False where it isn't seen, and then it stays where it was."""
-        if self._even:
+        if self._is_flat:
             return False
-        motion, fit = self._aligned(picture, self._recent, self.motion, OCTAVES)
-        if fit < SURE:
-            for looks in (self._recent, self._anchor):
-                start = self._searched(picture, looks)
-                other, other_fit = self._aligned(picture, looks, start, OCTAVES)
+        motion, fit = self._align(picture, self._recent, self.motion, OCTAVES)
+        if fit < SEARCH_CORRELATION:
+            for templates in (self._recent, self._anchor):
+                start = self._search(picture, templates)
+                other, other_fit = self._align(picture, templates, start, OCTAVES)
                 if other_fit > fit + 0.02:  # a tie goes to the nearer one
                     motion, fit = other, other_fit
         anchored, anchor_fit = motion, fit
         if self._recent is not self._anchor:
-            anchored, anchor_fit = self._aligned(picture, self._anchor, motion, 2)
-        apart = np.linalg.norm(anchored[:, 2] - motion[:, 2]) / (2 * self._half * _growth(self._first, motion))
-        say = float(np.clip((anchor_fit - ANCHORED[0]) / (ANCHORED[1] - ANCHORED[0]), 0, 1)) * (apart < TOGETHER)
-        motion = motion + say * (anchored - motion)
-        if max(fit, anchor_fit) < LOST or not self._believable(picture, motion):
+            anchored, anchor_fit = self._align(picture, self._anchor, motion, 2)
+        apart = np.linalg.norm(anchored[:, 2] - motion[:, 2]) / (2 * self._half * _scale_ratio(self._first, motion))
+        anchor_weight = float(
+            np.clip(
+                (anchor_fit - ANCHOR_CORRELATION_RANGE[0])
+                / (ANCHOR_CORRELATION_RANGE[1] - ANCHOR_CORRELATION_RANGE[0]),
+                0,
+                1,
+            )
+        ) * (apart < MAX_ANCHOR_OFFSET)
+        motion = motion + anchor_weight * (anchored - motion)
+        if max(fit, anchor_fit) < MIN_CORRELATION or not self._is_plausible(picture, motion):
             return False
         self.motion = motion
-        if fit < CHANGED:
-            self._recent = self._looks(picture, motion)
+        if fit < TEMPLATE_UPDATE_CORRELATION:
+            self._recent = self._templates(picture, motion)
         return True
 
-    def _looks(self, picture: Pyramid, motion: np.ndarray) -> list[_Look]:
-        return [_look(picture, motion, self._shape, GRID >> octave) for octave in range(OCTAVES)]
+    def _templates(self, picture: Pyramid, motion: np.ndarray) -> list[_Template]:
+        return [_make_template(picture, motion, self._shape, GRID >> octave) for octave in range(OCTAVES)]
 
-    def _aligned(
-        self, picture: Pyramid, looks: list[_Look], motion: np.ndarray, octaves: int
+    def _align(
+        self, picture: Pyramid, templates: list[_Template], motion: np.ndarray, octaves: int
     ) -> tuple[np.ndarray, float]:
         for octave in range(octaves - 1, -1, -1):
-            motion = _descend(picture, looks[octave], motion, STEPS[octave])
-        return motion, _correlation(picture, looks[0], motion)
+            motion = _refine(picture, templates[octave], motion, MAX_ITERATIONS[octave])
+        return motion, _correlation(picture, templates[0], motion)
 
-    def _searched(self, picture: Pyramid, looks: list[_Look]) -> np.ndarray:
+    def _search(self, picture: Pyramid, templates: list[_Template]) -> np.ndarray:
         """The shift within REACH at which the coarsest look correlates best."""
-        look = looks[-1]
-        rows, columns = look.places.shape[:2]
+        template = templates[-1]
+        rows, columns = template.places.shape[:2]
         pitch = 2 * self._shape.max() / max(rows, columns)
-        far = round(REACH * 2 / pitch)
-        x = look.places[0, 0, 0] + pitch * np.arange(-far, columns + far)
-        y = look.places[0, 0, 1] + pitch * np.arange(-far, rows + far)
+        far = round(SEARCH_RADIUS * 2 / pitch)
+        x = template.places[0, 0, 0] + pitch * np.arange(-far, columns + far)
+        y = template.places[0, 0, 1] + pitch * np.arange(-far, rows + far)
         around = np.stack(np.meshgrid(x, y), axis=-1)
         values, inside = picture.sample(affine.map_points(self.motion, around), pitch * _scale(self.motion))
         windows = np.lib.stride_tricks.sliding_window_view(values, (rows, columns)).reshape(-1, rows * columns)
         shown = np.lib.stride_tricks.sliding_window_view(inside, (rows, columns)).reshape(-1, rows * columns)
-        scores = _correlations(windows.astype(np.float64), look.values, look.weights * shown)
-        scores[(shown @ look.weights) < LEAST_SHOWN * look.weights.sum()] = -1
+        scores = _correlations(windows.astype(np.float64), template.values, template.weights * shown)
+        scores[(shown @ template.weights) < MIN_VISIBLE_FRACTION * template.weights.sum()] = -1
         best = int(scores.argmax())
         across = 2 * far + 1
         shift = pitch * np.array([best % across - far, best // across - far])
         return _compose(self.motion, np.column_stack([np.eye(2), shift]))
 
-    def _believable(self, picture: Pyramid, motion: np.ndarray) -> bool:
+    def _is_plausible(self, picture: Pyramid, motion: np.ndarray) -> bool:
         """Whether the patch may have moved so in one frame, most of it inside the picture."""
         change = _compose(affine.invert(self.motion), motion)
         growth = _scale(change)
         turn = abs(np.arctan2(change[1, 0], change[0, 0]))
-        if not (1 / MOST_GROWTH < growth < MOST_GROWTH and turn < MOST_TURN):
+        if not (1 / MAX_SCALE_CHANGE < growth < MAX_SCALE_CHANGE and turn < MAX_ROTATION):
             return False
-        look = self._anchor[-1]
-        _, inside = picture.sample(affine.map_points(motion, look.places), 1.0)
-        weights = _ellipse(look.places, self._shape)
-        return float((inside * weights).sum()) >= LEAST_SHOWN * float(weights.sum())
+        template = self._anchor[-1]
+        _, inside = picture.sample(affine.map_points(motion, template.places), 1.0)
+        weights = _ellipse(template.places, self._shape)
+        return float((inside * weights).sum()) >= MIN_VISIBLE_FRACTION * float(weights.sum())
 
 
-def _look(picture: Pyramid, motion: np.ndarray, shape: np.ndarray, grid: int) -> _Look:
+def _make_template(picture: Pyramid, motion: np.ndarray, shape: np.ndarray, grid: int) -> _Template:
     columns, rows = np.maximum(np.round(shape * grid), 4).astype(int)
     pitch = 2 / grid
     x = (np.arange(columns) - (columns - 1) / 2) * pitch
@@ -186,42 +197,42 @@ def _look(picture: Pyramid, motion: np.ndarray, shape: np.ndarray, grid: int) ->
     down, across = np.gradient(values, pitch)
     turn = places[..., 0] * down - places[..., 1] * across
     scale = places[..., 0] * across + places[..., 1] * down
-    descent = np.stack([scale, turn, across, down], axis=-1).reshape(-1, 4)
+    steepest_descent = np.stack([scale, turn, across, down], axis=-1).reshape(-1, 4)
     weights = (_ellipse(places, shape) * inside).ravel()
-    return _Look(values.ravel(), weights, places, descent)
+    return _Template(values.ravel(), weights, places, steepest_descent)
 
 
-def _descend(picture: Pyramid, look: _Look, motion: np.ndarray, steps: int) -> np.ndarray:
+def _refine(picture: Pyramid, template: _Template, motion: np.ndarray, steps: int) -> np.ndarray:
     """Improves a motion until it stands still or the steps are used up; where it fails the motion is returned as is."""
-    pitch = float(np.abs(np.diff(look.places[0, :2, 0]))[0])
+    pitch = float(np.abs(np.diff(template.places[0, :2, 0]))[0])
     for _ in range(steps):
-        values, inside = picture.sample(affine.map_points(motion, look.places), pitch * _scale(motion))
-        weights = look.weights * inside.ravel()
+        values, inside = picture.sample(affine.map_points(motion, template.places), pitch * _scale(motion))
+        weights = template.weights * inside.ravel()
         level, spread = _moments(values.ravel(), weights)
-        own_level, own_spread = _moments(look.values, weights)
-        if spread < EVEN / 4 or own_spread < EVEN / 4:
+        own_level, own_spread = _moments(template.values, weights)
+        if spread < MIN_CONTRAST / 4 or own_spread < MIN_CONTRAST / 4:
             return motion
-        error = (values.ravel() - level) * (own_spread / spread) + own_level - look.values
+        error = (values.ravel() - level) * (own_spread / spread) + own_level - template.values
         deviation = 1.4826 * float(np.median(np.abs(error[weights > 0]))) + 1e-6
-        weights = weights / (1 + (error / (OUTLIER * deviation)) ** 2) ** 2
-        weighted = look.descent * weights[:, None]
-        normal = weighted.T @ look.descent
+        weights = weights / (1 + (error / (OUTLIER_DEVIATIONS * deviation)) ** 2) ** 2
+        weighted = template.steepest_descent * weights[:, None]
+        normal = weighted.T @ template.steepest_descent
         normal[np.diag_indices(4)] += 1e-6 * np.trace(normal) + 1e-12
         growth, turn, x, y = np.linalg.solve(normal, weighted.T @ error)
         step = np.array([[1 + growth, -turn, x], [turn, 1 + growth, y]])
         if not 0.5 < _scale(step) < 2:
             return motion
         motion = _compose(motion, affine.invert(step))
-        if max(abs(growth), abs(turn), abs(x), abs(y)) < STILL * pitch:
+        if max(abs(growth), abs(turn), abs(x), abs(y)) < MIN_STEP * pitch:
             break
     return motion
 
 
-def _correlation(picture: Pyramid, look: _Look, motion: np.ndarray) -> float:
-    pitch = float(np.abs(np.diff(look.places[0, :2, 0]))[0])
-    values, inside = picture.sample(affine.map_points(motion, look.places), pitch * _scale(motion))
-    weights = (look.weights * inside.ravel())[None]
-    return float(_correlations(values.reshape(1, -1).astype(np.float64), look.values, weights)[0])
+def _correlation(picture: Pyramid, template: _Template, motion: np.ndarray) -> float:
+    pitch = float(np.abs(np.diff(template.places[0, :2, 0]))[0])
+    values, inside = picture.sample(affine.map_points(motion, template.places), pitch * _scale(motion))
+    weights = (template.weights * inside.ravel())[None]
+    return float(_correlations(values.reshape(1, -1).astype(np.float64), template.values, weights)[0])
 
 
 def _correlations(windows: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -233,7 +244,7 @@ def _correlations(windows: np.ndarray, values: np.ndarray, weights: np.ndarray) 
     own_square = weights @ values**2 / total - own**2
     common = (weights * windows) @ values / total - mean * own
     spread = np.sqrt(np.maximum(square, 0) * np.maximum(own_square, 0))
-    return np.where(spread > (EVEN / 4) ** 2, common / np.maximum(spread, 1e-12), 0.0)
+    return np.where(spread > (MIN_CONTRAST / 4) ** 2, common / np.maximum(spread, 1e-12), 0.0)
 
 
 def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -243,8 +254,8 @@ def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     return mean, float(np.sqrt(max(float(weights @ values**2) / total - mean**2, 0.0)))
 
 
-def _contrast(look: _Look) -> float:
-    return _moments(look.values, look.weights)[1]
+def _contrast(template: _Template) -> float:
+    return _moments(template.values, template.weights)[1]
 
 
 def _ellipse(places: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -256,7 +267,7 @@ def _scale(motion: np.ndarray) -> float:
     return float(np.sqrt(abs(np.linalg.det(motion[:, :2]))))
 
 
-def _growth(before: np.ndarray, after: np.ndarray) -> float:
+def _scale_ratio(before: np.ndarray, after: np.ndarray) -> float:
     return _scale(after) / _scale(before)
 
 
@@ -265,7 +276,7 @@ def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
-def _softened(level: Tensor) -> Tensor:
+def _blurred(level: Tensor) -> Tensor:
     """A [1 2 1] filter both ways: (1, h, w)."""
     kernel = torch.tensor([0.25, 0.5, 0.25])
     level = F.conv2d(F.pad(level[None], (1, 1, 0, 0), mode="replicate"), kernel.view(1, 1, 1, 3))

@@ -14,44 +14,55 @@ from ...progress import Progress
 from ...video.clip import Clip
 from ...video.frame import Frame
 from ...video.pixel_format import Layout, PixelFormat
-from ...video.reading.read_ahead import frames_ahead
+from ...video.reading.read_ahead import prefetch_frames
 from ...video.reading.reader import FrameReader
 from ..alignment.align_options import AlignOptions
-from ..detection.blazeface import Detection, overlap, search
+from ..detection.blazeface import Detection, detect_faces, iou
 from ..detection.region import FaceRegion
 from ..face_options import FaceOptions
 from ..face_tracks import FaceTracks
-from ..identity.clustering import Sighting, name_people
-from ..identity.embedding import EMBEDDING
+from ..identity.clustering import TrackSummary, cluster_tracks
+from ..identity.embedding import EMBEDDING_SIZE
 from ..limits import TouchLimits
 from ..tracks import FaceTrack
-from .redetect import FaceFollower, settled_meshes
-from .shots import LAG, ShotFinder, ShotOptions, shots_from
+from .redetect import converged_meshes
+from .shots import LAG, ShotDetector, ShotOptions, shot_ranges
 from .tracker import Tracker
-from .tracklet import BOX, COLUMNS, DOUBT, POINTS, POSE, SHARPNESS, Tracklet, clearness, cut_portrait, embeddings
-from .unplaced import seen_all_the_same
+from .tracklet import (
+    BOX,
+    COLUMNS,
+    FLIP_ERROR,
+    POINTS,
+    POSE,
+    SHARPNESS,
+    Tracklet,
+    cut_portrait,
+    embed_meshes,
+    face_quality,
+)
+from .unplaced import suggest_mark
 
-__all__ = ["FaceFollower", "FaceOptions", "prepare_faces"]
-
-HELD_BYTES = 256 * 2**20  # of past frames, and half of it of those to come: of very large ones fewer are held
-LEAST_HELD = 4  # frames, whatever their size
-MOST_AHEAD = 10  # frames read before they are looked at: a search of a 4K frame lasts as long as following in eight
-TURNED_EVERY = 3  # searches in which no face was found, for one that also looks for lying ones
-TURNS = (1, 2, 3)  # quarter turns
-SHORTEST = 5  # frames: what is seen for less is no face but a dissolve's ghost, unless its shot is as short
-HIDDEN = 0.35  # intersection over union with another face from which a face in a gap is behind it
+MAX_BUFFERED_BYTES = 256 * 2**20  # of past frames, and half of it of those to come: of very large ones fewer are held
+MIN_BUFFERED_FRAMES = 4  # frames, whatever their size
+MAX_FRAMES_AHEAD = (
+    10  # frames read before they are looked at: a search of a 4K frame lasts as long as following in eight
+)
+ROTATED_SEARCH_INTERVAL = 3  # searches in which no face was found, for one that also looks for lying ones
+ROTATED_QUARTER_TURNS = (1, 2, 3)  # quarter turns
+MIN_TRACK_FRAMES = 5  # frames: what is seen for less is no face but a dissolve's ghost, unless its shot is as short
+OCCLUSION_IOU = 0.35  # intersection over union with another face from which a face in a gap is behind it
 FINE, COARSE = "fine", "coarse"  # searches: for faces of all sizes, or only for large ones
 
 
 @torch.inference_mode()
-def prepare_faces(
+def track_faces(
     clip: Clip,
     options: FaceOptions | None = None,
     align: AlignOptions | None = None,
     on_progress: Progress | None = None,
     limits: TouchLimits | None = None,
     shots: ShotOptions | None = None,
-    needed: bool = True,
+    required: bool = True,
 ) -> FaceTracks:
     """Finds all faces of all frames of a clip, streaming: one pass, and memory grows only by some numbers a face.
 
@@ -63,19 +74,23 @@ def prepare_faces(
         align: how crops will be cut at the landmarks.
         limits: beyond which faces will be left alone.
         shots: what counts as a cut.
-        needed: whether it is an error that there is no face at all.
+        required: whether it is an error that there is no face at all.
 
     Raises:
         FaceError: no frame has a face, and one is needed.
         VideoError: the clip can't be read, or has changed.
     """
     options = options or FaceOptions()
-    faces, starts = _followed(clip, options, shots, on_progress)
-    ranges = shots_from(starts, clip.frame_count)
-    pieces = [piece for piece in _pieces(faces, [start for start, _ in ranges]) if _lasts(piece, ranges)]
-    pieces.sort(key=_first_and_largest)
-    if needed and not pieces:
-        seen = seen_all_the_same(clip, options)
+    faces, starts = _track_clip(clip, options, shots, on_progress)
+    ranges = shot_ranges(starts, clip.frame_count)
+    shot_tracks = [
+        shot_track
+        for shot_track in _split_at_shots(faces, [start for start, _ in ranges])
+        if _is_long_enough(shot_track, ranges)
+    ]
+    shot_tracks.sort(key=_track_order)
+    if required and not shot_tracks:
+        seen = suggest_mark(clip, options)
         raise FaceError(
             f"no face was found in any of the {clip.frame_count} frames of {clip.name}; "
             + (
@@ -84,102 +99,105 @@ def prepare_faces(
                 f"mark the face by hand"
             )
         )
-    _hide_behind_others(pieces)
-    for piece in pieces:
-        if piece.portrait is None or not piece.samples:
-            piece.look_again(clip, options)
-    people = name_people([_sighting(piece, ranges, clip) for piece in pieces])
+    _hide_occluded_gaps(shot_tracks)
+    for shot_track in shot_tracks:
+        if shot_track.portrait is None or not shot_track.samples:
+            shot_track.sample_clearest_frame(clip, options)
+    people = cluster_tracks([_summary(shot_track, ranges, clip) for shot_track in shot_tracks])
     tracks = tuple(
-        _track(number, piece, person) for number, (piece, person) in enumerate(zip(pieces, people, strict=True))
+        _track(number, shot_track, person)
+        for number, (shot_track, person) in enumerate(zip(shot_tracks, people, strict=True))
     )
     chosen = tuple(track.track_id for track in tracks if track.person == 0)
     return FaceTracks(clip, tracks, ranges, align or AlignOptions(), limits or TouchLimits(), chosen)
 
 
-def _lasts(piece: _Piece, ranges: Sequence[tuple[int, int]]) -> bool:
+def _is_long_enough(shot_track: _ShotTrack, ranges: Sequence[tuple[int, int]]) -> bool:
     """Whether a face is seen long enough to be one, or for half of a shot that is short itself."""
-    first, stop = ranges[piece.shot]
-    return int(piece.seen.sum()) >= min(SHORTEST, (stop - first + 1) // 2)
+    first, stop = ranges[shot_track.shot]
+    return int(shot_track.seen.sum()) >= min(MIN_TRACK_FRAMES, (stop - first + 1) // 2)
 
 
-def _followed(
+def _track_clip(
     clip: Clip, options: FaceOptions, shots: ShotOptions | None, on_progress: Progress | None
 ) -> tuple[list[Tracklet], set[int]]:
     """Every face, not yet split at those cuts that became known late; and the first frames of all shots but one."""
-    finder = ShotFinder(shots)
+    detector = ShotDetector(shots)
     starts: set[int] = set()
     waiting: deque[Frame] = deque()
-    read = frames_ahead(clip)
+    read = prefetch_frames(clip)
     with ThreadPoolExecutor(1, "face search") as pool:
-        following = _Following(clip, options, starts, pool)
+        clip_tracker = _ClipTracker(clip, options, starts, pool)
         try:
             for frame in read:
-                starts.update(finder.add(frame))
+                starts.update(detector.add(frame))
                 waiting.append(frame)
-                following.foresee(waiting)
-                if len(waiting) > following.ahead:
-                    following.look(waiting.popleft(), on_progress)
-            starts.update(finder.finish())
+                clip_tracker.schedule_searches(waiting)
+                if len(waiting) > clip_tracker.ahead:
+                    clip_tracker.look(waiting.popleft(), on_progress)
+            starts.update(detector.finish())
             while waiting:
-                following.foresee(waiting)
-                following.look(waiting.popleft(), on_progress)
+                clip_tracker.schedule_searches(waiting)
+                clip_tracker.look(waiting.popleft(), on_progress)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             read.close()
-    return following.tracker.finish(), starts
+    return clip_tracker.tracker.finish(), starts
 
 
-class _Following:
+class _ClipTracker:
     """Leads the tracker through a clip: where shots begin, and when new faces are searched for, in a second thread."""
 
     def __init__(self, clip: Clip, options: FaceOptions, starts: set[int], pool: ThreadPoolExecutor) -> None:
         self._options, self._starts, self._pool = options, starts, pool
         self._last = clip.frame_count - 1
         self._aspect = float(clip.sample_aspect)
-        held = HELD_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
-        self._every = min(options.search_every, max(held, LEAST_HELD))
-        self.ahead = max(LAG + 1, min(MOST_AHEAD, held // 2))  # at least until a shot's last frame is known as such
+        held = MAX_BUFFERED_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
+        self._search_interval = min(options.search_interval, max(held, MIN_BUFFERED_FRAMES))
+        self.ahead = max(
+            LAG + 1, min(MAX_FRAMES_AHEAD, held // 2)
+        )  # at least until a shot's last frame is known as such
         self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
-        self._in_vain = 0  # searches since a face was seen
-        self.tracker = Tracker(options, self._aspect, self._every - 1)
+        self._failed_searches = 0  # searches since a face was seen
+        self.tracker = Tracker(options, self._aspect, self._search_interval - 1)
 
-    def foresee(self, waiting: Iterable[Frame]) -> None:
+    def schedule_searches(self, waiting: Iterable[Frame]) -> None:
         """Begins the searches in those of the frames to come that are known to need one."""
         for frame in waiting:
-            how = self._how(frame.index)
+            how = self._search_kind(frame.index)
             if how and self._searches.get(frame.index, ("", None))[0] not in (how, FINE):
-                self._searches[frame.index] = how, self._pool.submit(self._found, frame, how == COARSE)
+                self._searches[frame.index] = how, self._pool.submit(self._detect, frame, how == COARSE)
 
     def look(self, frame: Frame, on_progress: Progress | None) -> None:
         """Takes the next frame in."""
         index = frame.index
         if index in self._starts:
             self.tracker.cut()
-            self._in_vain = 0
+            self._failed_searches = 0
         self.tracker.step(index, frame)
         if index in self._searches:
             how, faces = self._searches.pop(index)
-            self.tracker.take_up(index, frame, faces.result())
-            if self.tracker.sees_something:
-                self._in_vain = 0
+            self.tracker.start_tracks(index, frame, faces.result())
+            if self.tracker.has_visible_face:
+                self._failed_searches = 0
             elif how == FINE:
-                if self._in_vain % TURNED_EVERY == 0:
-                    self.tracker.take_up(index, frame, self._found(frame, False, TURNS))
-                self._in_vain += 1
-        self.tracker.passed(index, frame)
+                if self._failed_searches % ROTATED_SEARCH_INTERVAL == 0:
+                    self.tracker.start_tracks(index, frame, self._detect(frame, False, ROTATED_QUARTER_TURNS))
+                self._failed_searches += 1
+        self.tracker.buffer(index, frame)
         if on_progress:
             on_progress(index + 1, self._last + 1)
 
-    def _how(self, index: int) -> str:
+    def _search_kind(self, index: int) -> str:
         """How a frame is searched as far as is known by now: FINE, COARSE, or not at all."""
-        if index in (0, self._last) or index % self._every == 0 or {index, index + 1} & self._starts:
+        if index in (0, self._last) or index % self._search_interval == 0 or {index, index + 1} & self._starts:
             return FINE
-        return COARSE if index % self._every == self._every // 2 else ""
+        return COARSE if index % self._search_interval == self._search_interval // 2 else ""
 
     @torch.inference_mode()
-    def _found(self, frame: Frame, coarse: bool, turns: Sequence[int] = (0,)) -> list[Detection]:
+    def _detect(self, frame: Frame, coarse: bool, turns: Sequence[int] = (0,)) -> list[Detection]:
         options = self._options
-        return search(frame, options.detector_score, self._aspect, options.smallest, coarse=coarse, turns=turns)
+        return detect_faces(frame, options.detector_score, self._aspect, options.min_size, coarse=coarse, turns=turns)
 
 
 def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
@@ -189,7 +207,7 @@ def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
     return max(samples * pixel_format.dtype.itemsize, 1)
 
 
-def _pieces(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_Piece]:
+def _split_at_shots(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_ShotTrack]:
     """Every face's stretches within one shot."""
     edges = np.array(starts[1:])
     for face in faces:
@@ -197,33 +215,35 @@ def _pieces(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_Piece]:
         shot = np.searchsorted(edges, frames, side="right")
         for number in np.unique(shot):
             inside = shot == number
-            yield _Piece(int(number), frames[inside], rows[inside], face)
+            yield _ShotTrack(int(number), frames[inside], rows[inside], face)
 
 
-class _Piece:
+class _ShotTrack:
     """A face in one shot, as numbers for each of its frames."""
 
     def __init__(self, shot: int, frames: np.ndarray, rows: np.ndarray, face: Tracklet) -> None:
         self.shot = shot
         self.start, self.stop = int(frames[0]), int(frames[-1]) + 1
-        self.rows = _bridged(frames, rows)  # (n, COLUMNS)
+        self.rows = _interpolate_gaps(frames, rows)  # (n, COLUMNS)
         self.seen = np.isin(np.arange(self.start, self.stop), frames)  # (n,): not between two that were seen
         self.visible = np.ones(len(self.rows), bool)  # also where it wasn't seen, if nobody hid it
         self.samples = [sample for sample in face.samples if self.start <= sample[0] < self.stop]
         self.portrait = face.portrait if self.start <= face.portrait_frame < self.stop else None
 
-    def look_again(self, clip: Clip, options: FaceOptions) -> None:
+    def sample_clearest_frame(self, clip: Clip, options: FaceOptions) -> None:
         """Reads its clearest frame once more: split off at a cut that was told late, nobody looked at it in time."""
-        best = max(np.flatnonzero(self.seen), key=lambda place: clearness(self.rows[place]))
+        best = max(np.flatnonzero(self.seen), key=lambda place: face_quality(self.rows[place]))
         row, index, aspect = self.rows[best], self.start + int(best), float(clip.sample_aspect)
         with FrameReader(clip, index, index + 1) as frames:
             frame = next(iter(frames))
         if self.portrait is None:
             self.portrait = cut_portrait(frame, row)
-        look = settled_meshes(frame, [FaceRegion.of_box(row[BOX], row[POSE][2], aspect)], options.presence, aspect)[0]
-        embedding = None if look is None else embeddings(frame, [look], aspect)[0]
+        look = converged_meshes(frame, [FaceRegion.from_box(row[BOX], row[POSE][2], aspect)], options.presence, aspect)[
+            0
+        ]
+        embedding = None if look is None else embed_meshes(frame, [look], aspect)[0]
         if embedding is not None:
-            self.samples.append((index, clearness(row), embedding))
+            self.samples.append((index, face_quality(row), embedding))
 
     @property
     def area(self) -> float:
@@ -231,7 +251,7 @@ class _Piece:
         return float((self.rows[:, 2:4] - self.rows[:, 0:2]).prod(1).sum())
 
 
-def _bridged(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _interpolate_gaps(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows of every frame from the first to the last, those between two that are there on straight lines."""
     rows = rows.astype(np.float64)
     rows[:, POSE] = np.unwrap(rows[:, POSE], period=360, axis=0)
@@ -241,46 +261,55 @@ def _bridged(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return full.astype(np.float32)
 
 
-def _hide_behind_others(pieces: Sequence[_Piece]) -> None:
+def _hide_occluded_gaps(shot_tracks: Sequence[_ShotTrack]) -> None:
     """A face isn't visible in a gap in which another face is where it would be."""
-    for piece in pieces:
-        for gap in np.flatnonzero(~piece.seen):
-            frame = piece.start + int(gap)
-            for other in pieces:
+    for shot_track in shot_tracks:
+        for gap in np.flatnonzero(~shot_track.seen):
+            frame = shot_track.start + int(gap)
+            for other in shot_tracks:
                 place = frame - other.start
-                if other is piece or not 0 <= place < len(other.rows) or not other.visible[place]:
+                if other is shot_track or not 0 <= place < len(other.rows) or not other.visible[place]:
                     continue
-                if overlap(piece.rows[gap, BOX], other.rows[place, BOX]) >= HIDDEN:
-                    piece.visible[gap] = False
+                if iou(shot_track.rows[gap, BOX], other.rows[place, BOX]) >= OCCLUSION_IOU:
+                    shot_track.visible[gap] = False
 
 
-def _first_and_largest(piece: _Piece) -> tuple[int, float]:
-    return piece.start, -piece.area
+def _track_order(shot_track: _ShotTrack) -> tuple[int, float]:
+    return shot_track.start, -shot_track.area
 
 
-def _sighting(piece: _Piece, shots: tuple[tuple[int, int], ...], clip: Clip) -> Sighting:
-    vectors = np.array([embedding for _, _, embedding in piece.samples], np.float32).reshape(-1, EMBEDDING)
-    weights = np.array([clear for _, clear, _ in piece.samples], np.float32)
-    return Sighting(piece.shot, piece.start, piece.stop, vectors, weights, piece.area / (clip.width * clip.height))
+def _summary(shot_track: _ShotTrack, shots: tuple[tuple[int, int], ...], clip: Clip) -> TrackSummary:
+    vectors = np.array([embedding for _, _, embedding in shot_track.samples], np.float32).reshape(-1, EMBEDDING_SIZE)
+    weights = np.array([quality for _, quality, _ in shot_track.samples], np.float32)
+    return TrackSummary(
+        shot_track.shot,
+        shot_track.start,
+        shot_track.stop,
+        vectors,
+        weights,
+        shot_track.area / (clip.width * clip.height),
+    )
 
 
-def _track(number: int, piece: _Piece, person: int) -> FaceTrack:
-    rows = piece.rows
+def _track(number: int, shot_track: _ShotTrack, person: int) -> FaceTrack:
+    rows = shot_track.rows
     embedding = None
-    if piece.samples:
-        weights = [clear for _, clear, _ in piece.samples]
-        embedding = np.average([vector for _, _, vector in piece.samples], axis=0, weights=weights).astype(np.float32)
-    rows[~piece.visible] = np.nan
+    if shot_track.samples:
+        weights = [quality for _, quality, _ in shot_track.samples]
+        embedding = np.average([vector for _, _, vector in shot_track.samples], axis=0, weights=weights).astype(
+            np.float32
+        )
+    rows[~shot_track.visible] = np.nan
     return FaceTrack(
         track_id=number,
-        start=piece.start,
+        start=shot_track.start,
         boxes=rows[:, BOX].copy(),
         landmarks=rows[:, POINTS].reshape(-1, 3, 2).copy(),
-        visible=piece.visible,
+        visible=shot_track.visible,
         pose=rows[:, POSE].copy(),
         sharpness=rows[:, SHARPNESS].copy(),
-        doubt=rows[:, DOUBT].copy(),
-        portrait=piece.portrait,
+        flip_error=rows[:, FLIP_ERROR].copy(),
+        portrait=shot_track.portrait,
         embedding=embedding,
         person=person,
     )

@@ -31,27 +31,49 @@ LAG = 3  # frames by which a cut or a fade is told late: what follows says wheth
 
 SIDE = 32  # pixels of the reduced picture, both ways; blocks of a quarter of that
 BLOCK = 8  # pixels
-REACH = 4  # pixels that a block may have moved by: an eighth of the picture from frame to frame
-FLATTEST = 4.0  # levels of 255: contrast under which a picture isn't stretched further, so that noise isn't compared
-COLOUR = 0.5  # how much a difference in colour adds to one in brightness
+MAX_BLOCK_MOTION = 4  # pixels that a block may have moved by: an eighth of the picture from frame to frame
+MIN_CONTRAST = (
+    4.0  # levels of 255: contrast under which a picture isn't stretched further, so that noise isn't compared
+)
+COLOR_WEIGHT = 0.5  # how much a difference in colour adds to one in brightness
 
-BLANK = 1.0  # levels: standard deviation of block means under which a frame shows nothing; grain averages out in them
-SAME = 0.01  # of difference, under which a frame repeats the one before: that says nothing of how much moves
-USUAL = 0.1  # of difference that any two frames may have; a cut between a person and the same wall without has 0.4
-LEAP = 4.0  # times the plain differences of the frames around it that a leap's is: true ones had 8, other steps 2.4
-LEAST_LEAP, CALM_LEAP = 0.15, 0.02  # of plain difference: what a leap has at least; what is added to those around it
-PAST = 5  # differences before a frame that say how much moves; more than a flash makes
-FLASH = 2  # frames that a flash lasts, at most
-RISING = 1.02  # times the contrast of the frame before that a frame has while a shot fades in
+MAX_BLANK_DEVIATION = (
+    1.0  # levels: standard deviation of block means under which a frame shows nothing; grain averages out in them
+)
+MAX_REPEAT_DIFFERENCE = (
+    0.01  # of difference, under which a frame repeats the one before: that says nothing of how much moves
+)
+BASE_DIFFERENCE = (
+    0.1  # of difference that any two frames may have; a cut between a person and the same wall without has 0.4
+)
+JUMP_CUT_RATIO = (
+    4.0  # times the plain differences of the frames around it that a leap's is: true ones had 8, other steps 2.4
+)
+MIN_JUMP_CUT_DIFFERENCE, JUMP_CUT_OFFSET = (
+    0.15,
+    0.02,
+)  # of plain difference: what a leap has at least; what is added to those around it
+HISTORY_FRAMES = 5  # differences before a frame that say how much moves; more than a flash makes
+MAX_FLASH_FRAMES = 2  # frames that a flash lasts, at most
+FADE_IN_CONTRAST_RATIO = 1.02  # times the contrast of the frame before that a frame has while a shot fades in
 
-HALVES = (3, 5, 8, 12, 18, 27)  # frames from a dissolve's middle to frames that it hasn't reached; 27 is two seconds
-ALIKE = 0.7  # correlation, of either sign, above which two frames are no dissolve's ends: a nodding close-up has 0.79
-SHARE = 0.2  # of each end, at least, in a dissolve's middle
-UNEXPLAINED = (
+DISSOLVE_HALF_LENGTHS = (
+    3,
+    5,
+    8,
+    12,
+    18,
+    27,
+)  # frames from a dissolve's middle to frames that it hasn't reached; 27 is two seconds
+MAX_END_CORRELATION = (
+    0.7  # correlation, of either sign, above which two frames are no dissolve's ends: a nodding close-up has 0.79
+)
+MIN_MIDDLE_SHARE = 0.2  # of each end, at least, in a dissolve's middle
+MAX_RESIDUAL_VARIANCE = (
     0.35  # of a frame's variance that mixtures may leave, for each unit of difference of the ends above UNLIKE
 )
-SETTLED = 0.2  # of one end that shows in a frame beyond the other, at most: then the dissolve is over
-UNLIKE = 0.2  # difference of a dissolve's ends under which no dissolve is seen
+MAX_OVERSHOOT = 0.2  # of one end that shows in a frame beyond the other, at most: then the dissolve is over
+MIN_END_DIFFERENCE = 0.2  # difference of a dissolve's ends under which no dissolve is seen
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,7 @@ class ShotOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Small:
+class _ReducedFrame:
     """A frame as it is compared."""
 
     index: int
@@ -78,18 +100,24 @@ class _Small:
     blank: bool
 
 
-class ShotFinder:
+class ShotDetector:
     """Tells the first frames of new shots while a clip is streamed past; memory doesn't grow with the clip."""
 
     def __init__(self, options: ShotOptions | None = None) -> None:
         self._options = options or ShotOptions()
-        self._held: deque[_Small] = deque(maxlen=3 * HALVES[-1] + 3)
-        self._steps: deque[float] = deque(maxlen=PAST + LAG + 1)  # differences of held frames with the one before
-        self._past: deque[float] = deque(maxlen=PAST)  # those of this shot's last frames, up to the one judged
-        self._plain: deque[float] = deque(maxlen=2 * PAST + LAG + 1)  # plain differences, as `_steps`
+        self._frames: deque[_ReducedFrame] = deque(maxlen=3 * DISSOLVE_HALF_LENGTHS[-1] + 3)
+        self._differences: deque[float] = deque(
+            maxlen=HISTORY_FRAMES + LAG + 1
+        )  # differences of held frames with the one before
+        self._recent_differences: deque[float] = deque(
+            maxlen=HISTORY_FRAMES
+        )  # those of this shot's last frames, up to the one judged
+        self._plain_differences: deque[float] = deque(
+            maxlen=2 * HISTORY_FRAMES + LAG + 1
+        )  # plain differences, as `_differences`
         self._count = 0
         self._last = 0  # the last boundary
-        self._rising = False  # whether a shot is fading in
+        self._fading_in = False  # whether a shot is fading in
         self._blend_over = 0  # the last frame of the last dissolve
 
     def add(self, frame: Frame) -> list[int]:
@@ -98,94 +126,101 @@ class ShotFinder:
         Cuts and fades are told at most LAG frames late, dissolves when they are over.
         """
         small = _reduced(frame, self._count)
-        self._steps.append(_difference(self._held[-1], small) if self._held else 0.0)
-        self._plain.append(_plain_difference(self._held[-1], small) if self._held else 0.0)
-        self._held.append(small)
+        self._differences.append(_difference(self._frames[-1], small) if self._frames else 0.0)
+        self._plain_differences.append(_plain_difference(self._frames[-1], small) if self._frames else 0.0)
+        self._frames.append(small)
         self._count += 1
         found = []
         if self._count > LAG:
-            found += self._judge(self._count - 1 - LAG)
+            found += self._boundary_at(self._count - 1 - LAG)
         if not found and self._options.dissolves:
             found += self._dissolve()
-        return self._told(found)
+        return self._accept(found)
 
     def finish(self) -> list[int]:
         """Judges the clip's last frames."""
         found = []
         for index in range(max(self._count - LAG, 0), self._count):
-            found += self._told(self._judge(index))
+            found += self._accept(self._boundary_at(index))
         return found
 
-    def _told(self, found: list[int]) -> list[int]:
+    def _accept(self, found: list[int]) -> list[int]:
         if found:
             self._last = found[-1]
-            self._past.clear()
+            self._recent_differences.clear()
         return found
 
-    def _at(self, index: int) -> _Small:
-        return self._held[index - self._count]
+    def _at(self, index: int) -> _ReducedFrame:
+        return self._frames[index - self._count]
 
-    def _judge(self, index: int) -> list[int]:
+    def _boundary_at(self, index: int) -> list[int]:
         """Whether frame `index` starts a shot, as far as the frames around it say that are known."""
         if index == 0:
             return []
-        step = self._steps[index - self._count]
+        step = self._differences[index - self._count]
         stop = min(index + LAG + 1, self._count)
-        ahead = [self._steps[i - self._count] for i in range(index + 1, stop)]
-        held = index > 1 and self._steps[index - 1 - self._count] <= SAME
-        if held and ahead and ahead[0] <= SAME:  # every picture is shown more than once: only new ones say what moves
-            ahead = [value for value in ahead if value > SAME]
-        usual = max(_median(self._past), _median(ahead))
-        enough = self._options.cut * (USUAL + usual)
+        ahead = [self._differences[i - self._count] for i in range(index + 1, stop)]
+        repeated = index > 1 and self._differences[index - 1 - self._count] <= MAX_REPEAT_DIFFERENCE
+        if (
+            repeated and ahead and ahead[0] <= MAX_REPEAT_DIFFERENCE
+        ):  # every picture is shown more than once: only new ones say what moves
+            ahead = [value for value in ahead if value > MAX_REPEAT_DIFFERENCE]
+        typical = max(_median(self._recent_differences), _median(ahead))
+        threshold = self._options.cut * (BASE_DIFFERENCE + typical)
         before, here = self._at(index - 1), self._at(index)
         blank = here.blank or before.blank
-        self._rising = blank or (self._rising and here.contrast > RISING * before.contrast)  # a fade in goes on
+        self._fading_in = blank or (
+            self._fading_in and here.contrast > FADE_IN_CONTRAST_RATIO * before.contrast
+        )  # a fade in goes on
         starts = False
         if blank:
-            starts = here.blank and not before.blank and not self._is_flash(index, enough)
-        elif step > enough and index > self._blend_over and not self._rising:
+            starts = here.blank and not before.blank and not self._is_flash(index, threshold)
+        elif step > threshold and index > self._blend_over and not self._fading_in:
             fades = any(self._at(i).blank for i in range(index, stop))  # the boundary is where it is blank
-            starts = not fades and self._least(index, _difference) > enough
+            starts = not fades and self._min_difference(index, _difference) > threshold
             step = 0.0  # of a flash: says nothing of how much moves
-        elif index > self._blend_over and not self._rising:
-            starts = self._leaps(index)
+        elif index > self._blend_over and not self._fading_in:
+            starts = self._is_jump_cut(index)
         if starts:
             return [index]
-        if (step > SAME or held) and not blank:
-            self._past.append(step)
+        if (step > MAX_REPEAT_DIFFERENCE or repeated) and not blank:
+            self._recent_differences.append(step)
         return []
 
-    def _leaps(self, index: int) -> bool:
+    def _is_jump_cut(self, index: int) -> bool:
         """Whether everything moves at once from the frame before to `index`, and nothing much before and after."""
-        first = max(self._last + 1, self._count - len(self._plain), index - PAST)
+        first = max(self._last + 1, self._count - len(self._plain_differences), index - HISTORY_FRAMES)
         stop = min(index + LAG + 1, self._count)
-        around = [self._plain[i - self._count] for i in range(first, stop) if i != index]
-        enough = max(LEAST_LEAP, LEAP * (CALM_LEAP + max(around, default=1.0)))
-        if self._plain[index - self._count] <= enough:
+        around = [self._plain_differences[i - self._count] for i in range(first, stop) if i != index]
+        threshold = max(MIN_JUMP_CUT_DIFFERENCE, JUMP_CUT_RATIO * (JUMP_CUT_OFFSET + max(around, default=1.0)))
+        if self._plain_differences[index - self._count] <= threshold:
             return False
-        return not any(self._at(i).blank for i in range(index, stop)) and self._least(index, _plain_difference) > enough
+        return (
+            not any(self._at(i).blank for i in range(index, stop))
+            and self._min_difference(index, _plain_difference) > threshold
+        )
 
-    def _least(self, index: int, difference: Callable[[_Small, _Small], float]) -> float:
+    def _min_difference(self, index: int, difference: Callable[[_ReducedFrame, _ReducedFrame], float]) -> float:
         """The least difference across `index` of frames up to a flash apart: small if it is taken back."""
         pairs = [
             (b, a)
-            for b in range(max(index - 1 - FLASH, self._last), index)
-            for a in range(index, min(index + FLASH + 1, self._count))
-            if a - b <= FLASH + 1 and not (self._at(a).blank or self._at(b).blank)
+            for b in range(max(index - 1 - MAX_FLASH_FRAMES, self._last), index)
+            for a in range(index, min(index + MAX_FLASH_FRAMES + 1, self._count))
+            if a - b <= MAX_FLASH_FRAMES + 1 and not (self._at(a).blank or self._at(b).blank)
         ]
         return min((difference(self._at(b), self._at(a)) for b, a in pairs), default=0.0)
 
-    def _is_flash(self, index: int, enough: float) -> bool:
+    def _is_flash(self, index: int, threshold: float) -> bool:
         """Whether the blank frames from `index` on are few and the picture is the same after them."""
-        for after in range(index + 1, min(index + FLASH + 1, self._count)):
+        for after in range(index + 1, min(index + MAX_FLASH_FRAMES + 1, self._count)):
             if not self._at(after).blank:
-                return _difference(self._at(index - 1), self._at(after)) < enough
+                return _difference(self._at(index - 1), self._at(after)) < threshold
         return False
 
     def _dissolve(self) -> list[int]:
         """The middle of a dissolve that is over by now."""
         newest = self._count - 1
-        for half in HALVES:
+        for half in DISSOLVE_HALF_LENGTHS:
             margin = max(2, half // 2)
             first, last = newest - margin - 2 * half, newest - margin
             if first - margin < self._last or first < margin:
@@ -193,15 +228,18 @@ class ShotFinder:
             ends = np.stack([self._at(first).luma.ravel(), self._at(last).luma.ravel()])
             ends -= ends.mean(1, keepdims=True)
             power = ends @ ends.T
-            if abs(power[0, 1]) > ALIKE * np.sqrt(power[0, 0] * power[1, 1]) or min(power[0, 0], power[1, 1]) == 0:
+            if (
+                abs(power[0, 1]) > MAX_END_CORRELATION * np.sqrt(power[0, 0] * power[1, 1])
+                or min(power[0, 0], power[1, 1]) == 0
+            ):
                 continue
             inverse = np.linalg.inv(power)
             middle, left = self._mixture(first + half, ends, inverse)
-            if middle.min() < SHARE or left > UNEXPLAINED * (1 - UNLIKE):
+            if middle.min() < MIN_MIDDLE_SHARE or left > MAX_RESIDUAL_VARIANCE * (1 - MIN_END_DIFFERENCE):
                 continue
             shares = np.array([self._mixture(i, ends, inverse)[0] for i in range(first - margin, newest + 1)])
             grows = np.diff(shares[margin:-margin], axis=0) * (-1, 1)
-            if grows.min() < -SETTLED:
+            if grows.min() < -MAX_OVERSHOOT:
                 continue
             inside = shares[margin:-margin]
             turn = first + int(np.argmax(inside[:, 1] > inside[:, 0]))
@@ -209,8 +247,10 @@ class ShotFinder:
                 continue
             apart = _difference(self._at(first), self._at(last))
             before, after = shares[0], shares[-1]
-            still = min(before[0], after[1]) > 1 - 2 * SETTLED and max(abs(before[1]), abs(after[0])) < SETTLED
-            if not still or left > UNEXPLAINED * (apart - UNLIKE):
+            still = (
+                min(before[0], after[1]) > 1 - 2 * MAX_OVERSHOOT and max(abs(before[1]), abs(after[0])) < MAX_OVERSHOOT
+            )
+            if not still or left > MAX_RESIDUAL_VARIANCE * (apart - MIN_END_DIFFERENCE):
                 continue
             self._blend_over = last
             return [turn]
@@ -225,45 +265,45 @@ class ShotFinder:
         return shares, float(rest @ rest) / max(float(luma @ luma), 1.0)
 
 
-def shots_from(starts: Iterable[int], frames: int) -> tuple[tuple[int, int], ...]:
+def shot_ranges(starts: Iterable[int], frames: int) -> tuple[tuple[int, int], ...]:
     """First frames of new shots → half-open ranges that together cover a clip of `frames` frames."""
     edges = sorted({0, frames, *(start for start in starts if 0 < start < frames)})
     return tuple(pairwise(edges))
 
 
-def _reduced(frame: Frame, index: int) -> _Small:
+def _reduced(frame: Frame, index: int) -> _ReducedFrame:
     rgb = np.nan_to_num(frame.rgb(size=(SIDE, SIDE)).numpy()) * np.float32(255)
     luma = 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2]
     contrast = float(luma.std())
-    deviation = max(contrast, FLATTEST)
+    deviation = max(contrast, MIN_CONTRAST)
     colours = _block_means(np.stack([rgb[0] - luma, rgb[2] - luma]), BLOCK // 2) / deviation
-    blank = float(_block_means(luma[None], BLOCK).std()) < BLANK
-    return _Small(index, luma, (luma - float(luma.mean())) / deviation, colours, contrast, blank)
+    blank = float(_block_means(luma[None], BLOCK).std()) < MAX_BLANK_DEVIATION
+    return _ReducedFrame(index, luma, (luma - float(luma.mean())) / deviation, colours, contrast, blank)
 
 
-def _difference(one: _Small, other: _Small) -> float:
+def _difference(one: _ReducedFrame, other: _ReducedFrame) -> float:
     """0 for the same content, about 1 for unrelated pictures."""
     apart = float(np.abs(one.shape - other.shape).mean())
-    if apart > SAME:
-        apart = (_unmatched(one.shape, other.shape) + _unmatched(other.shape, one.shape)) / 2
-    colour = (_unmatched_colours(one.colours, other.colours) + _unmatched_colours(other.colours, one.colours)) / 2
-    return apart + COLOUR * colour / 2
+    if apart > MAX_REPEAT_DIFFERENCE:
+        apart = (_block_residual(one.shape, other.shape) + _block_residual(other.shape, one.shape)) / 2
+    colour = (_color_residual(one.colours, other.colours) + _color_residual(other.colours, one.colours)) / 2
+    return apart + COLOR_WEIGHT * colour / 2
 
 
-def _plain_difference(one: _Small, other: _Small) -> float:
+def _plain_difference(one: _ReducedFrame, other: _ReducedFrame) -> float:
     """The same without looking for blocks elsewhere: whatever moves counts."""
     return float(np.abs(one.shape - other.shape).mean())
 
 
-def _unmatched(one: np.ndarray, other: np.ndarray) -> float:
+def _block_residual(one: np.ndarray, other: np.ndarray) -> float:
     """Mean absolute difference of `other`'s blocks with the best place of `one`'s near theirs."""
-    moved = sliding_window_view(np.pad(one, REACH, mode="edge"), (SIDE, SIDE))  # (9, 9, SIDE, SIDE)
+    moved = sliding_window_view(np.pad(one, MAX_BLOCK_MOTION, mode="edge"), (SIDE, SIDE))  # (9, 9, SIDE, SIDE)
     rows = np.abs(moved - other).reshape(-1, BLOCK) @ np.ones(BLOCK, np.float32)
     blocks = rows.reshape(-1, SIDE // BLOCK, BLOCK, SIDE // BLOCK).sum(2)
     return float(blocks.min(0).mean()) / BLOCK**2
 
 
-def _unmatched_colours(one: np.ndarray, other: np.ndarray) -> float:
+def _color_residual(one: np.ndarray, other: np.ndarray) -> float:
     side = one.shape[-1]
     padded = np.pad(one, ((0, 0), (1, 1), (1, 1)), mode="edge")
     moved = sliding_window_view(padded, (side, side), axis=(1, 2))  # (2, 3, 3, side, side)

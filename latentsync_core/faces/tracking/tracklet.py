@@ -10,22 +10,22 @@ import torch
 from ...video.frame import Frame
 from ...video.reading.halving import halved
 from ..alignment.align import align_track, crop_face
-from ..detection.face_mesh import MeshLook
+from ..detection.face_mesh import MeshDetection
 from ..detection.head_pose import head_pose
 from ..detection.landmarks import LandmarkScheme, three_points
 from ..detection.region import FaceRegion
 from ..detection.sharpness import face_sharpness
 from ..identity.embedding import embed_faces, face_chip
-from .redetect import box_of
+from .redetect import bounding_box
 
-PORTRAIT = 128  # pixels
+PORTRAIT_SIZE = 128  # pixels
 # Columns of a frame's numbers.
-BOX, POINTS, POSE, SHARPNESS, DOUBT, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15
-LARGE_ENOUGH = 80.0  # pixels of a face; larger ones look no better
-SAMPLE_EVERY = 12  # frames between two looks at who it is
-MOST_SAMPLES = 8  # kept of those, the clearest
-CLEARER = 1.1  # times as clear as the portrait must a face be to become the portrait
-FALLOFF = 0.7  # of the last step is expected as the next
+BOX, POINTS, POSE, SHARPNESS, FLIP_ERROR, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15
+FULL_QUALITY_SIZE = 80.0  # pixels of a face; larger ones look no better
+SAMPLE_INTERVAL = 12  # frames between two looks at who it is
+MAX_SAMPLES = 8  # kept of those, the clearest
+PORTRAIT_QUALITY_RATIO = 1.1  # times as clear as the portrait must a face be to become the portrait
+VELOCITY_DECAY = 0.7  # of the last step is expected as the next
 
 
 class Tracklet:
@@ -38,10 +38,10 @@ class Tracklet:
         self.samples: list[tuple[int, float, np.ndarray]] = []  # frame, clearness, embedding (128,)
         self.portrait: np.ndarray | None = None  # (PORTRAIT, PORTRAIT, 3) uint8
         self.portrait_frame = -1
-        self._portrait_clearness = 0.0
+        self._portrait_quality = 0.0
         self.region: FaceRegion | None = None  # in its last frame
-        self._step = np.zeros(2)  # square pixels from the last frame but one to the last
-        self.missing = 0  # frames since then
+        self._velocity = np.zeros(2)  # square pixels from the last frame but one to the last
+        self.missed_frames = 0  # frames since then
 
     @property
     def first(self) -> int:
@@ -56,14 +56,14 @@ class Tracklet:
         """(4,): where it was in its last frame."""
         return self.rows[-1][BOX]
 
-    def expected(self) -> FaceRegion:
+    def predicted(self) -> FaceRegion:
         """Where it should be in the frame after those seen or missed so far."""
-        step = self._step * sum(FALLOFF**k for k in range(1, self.missing + 2))
+        step = self._velocity * sum(VELOCITY_DECAY**k for k in range(1, self.missed_frames + 2))
         return FaceRegion(self.region.centre + step, self.region.side, self.region.angle)
 
-    def expected_box(self) -> np.ndarray:
+    def predicted_box(self) -> np.ndarray:
         """The box to go with it: (4,)."""
-        shift = (self.expected().centre - self.region.centre) / (self._aspect, 1.0)
+        shift = (self.predicted().centre - self.region.centre) / (self._aspect, 1.0)
         return self.box + np.tile(shift, 2)
 
     def box_at(self, frame: int) -> np.ndarray | None:
@@ -71,14 +71,14 @@ class Tracklet:
         place = bisect.bisect_left(self.frames, frame)
         return self.rows[place][BOX] if place < len(self.frames) and self.frames[place] == frame else None
 
-    def add(self, index: int, frame: Frame, look: MeshLook) -> None:
+    def add(self, index: int, frame: Frame, mesh: MeshDetection) -> None:
         """Enters the face as seen in the clip's frame `index`, before or after those there are."""
-        row = describe(look, self._aspect)
-        region = FaceRegion.of_mesh(look.points, self._aspect)
+        row = measure_face(mesh, self._aspect)
+        region = FaceRegion.from_mesh(mesh.points, self._aspect)
         if not self.frames or index > self.last:
             gap = index - self.last if self.frames else 1
-            self._step = (region.centre - self.region.centre) / gap if self.region is not None else np.zeros(2)
-            self.region, self.missing = region, 0
+            self._velocity = (region.centre - self.region.centre) / gap if self.region is not None else np.zeros(2)
+            self.region, self.missed_frames = region, 0
             self.frames.append(index)
             self.rows.append(row)
         else:
@@ -86,22 +86,22 @@ class Tracklet:
             self.frames.insert(place, index)
             self.rows.insert(place, row)
             if place == 0 and len(self.frames) == 2:
-                self._step = self.region.centre - region.centre
-        clear = clearness(row)
-        near = min((abs(index - frame_index) for frame_index, _, _ in self.samples), default=SAMPLE_EVERY)
-        if near >= SAMPLE_EVERY and (not self.samples or clear > 0.5 * max(sample[1] for sample in self.samples)):
-            self.remember(index, frame, look, clear)
-        if self.portrait is None or clear > CLEARER * self._portrait_clearness:
+                self._velocity = self.region.centre - region.centre
+        quality = face_quality(row)
+        near = min((abs(index - frame_index) for frame_index, _, _ in self.samples), default=SAMPLE_INTERVAL)
+        if near >= SAMPLE_INTERVAL and (not self.samples or quality > 0.5 * max(sample[1] for sample in self.samples)):
+            self.add_sample(index, frame, mesh, quality)
+        if self.portrait is None or quality > PORTRAIT_QUALITY_RATIO * self._portrait_quality:
             self.portrait = cut_portrait(frame, row)
-            self.portrait_frame, self._portrait_clearness = index, clear
+            self.portrait_frame, self._portrait_quality = index, quality
 
-    def remember(self, index: int, frame: Frame, look: MeshLook, clear: float) -> None:
+    def add_sample(self, index: int, frame: Frame, mesh: MeshDetection, quality: float) -> None:
         """Takes a sample of what the face looks like; keeps the clearest ones."""
-        found = embeddings(frame, [look], self._aspect)[0]
+        found = embed_meshes(frame, [mesh], self._aspect)[0]
         if found is None:
             return
-        self.samples.append((index, clear, found))
-        if len(self.samples) > MOST_SAMPLES:
+        self.samples.append((index, quality, found))
+        if len(self.samples) > MAX_SAMPLES:
             self.samples.remove(min(self.samples[1:], key=lambda sample: sample[1]))
 
     def distance(self, embedding: np.ndarray | None) -> float:
@@ -111,29 +111,29 @@ class Tracklet:
         return min(float(np.linalg.norm(sample - embedding)) for _, _, sample in self.samples)
 
 
-def describe(look: MeshLook, aspect: float) -> np.ndarray:
-    """(COLUMNS,) float32: a look's box, three points, pose, sharpness and doubt."""
+def measure_face(mesh: MeshDetection, aspect: float) -> np.ndarray:
+    """(COLUMNS,) float32: a look's box, three points, pose, sharpness and flip error."""
     row = np.empty(COLUMNS, np.float32)
-    row[BOX] = box_of(look.points)
-    row[POINTS] = three_points(look.points, LandmarkScheme.MESH468).reshape(-1)
-    row[POSE] = head_pose(look.points, aspect)
-    row[SHARPNESS] = face_sharpness(look.picture)
-    row[DOUBT] = look.doubt
+    row[BOX] = bounding_box(mesh.points)
+    row[POINTS] = three_points(mesh.points, LandmarkScheme.MESH468).reshape(-1)
+    row[POSE] = head_pose(mesh.points, aspect)
+    row[SHARPNESS] = face_sharpness(mesh.picture)
+    row[FLIP_ERROR] = mesh.flip_error
     return row
 
 
-def clearness(row: np.ndarray) -> float:
+def face_quality(row: np.ndarray) -> float:
     """How well a face can be recognised: larger where it is sharp, large and seen from the front. Above 0."""
-    size = min(float((row[2:4] - row[0:2]).max()) / LARGE_ENOUGH, 1.0)
+    size = min(float((row[2:4] - row[0:2]).max()) / FULL_QUALITY_SIZE, 1.0)
     facing = np.cos(np.radians(np.clip(row[POSE][:2], -85, 85))).prod()
     return float(size * facing * (0.1 + row[SHARPNESS]))
 
 
-def embeddings(frame: Frame, looks: list[MeshLook], aspect: float) -> list[np.ndarray | None]:
+def embed_meshes(frame: Frame, meshes: list[MeshDetection], aspect: float) -> list[np.ndarray | None]:
     """What tells each face from others, (128,) each; None where it can't be cut out."""
-    chips = [face_chip(frame, look.points, aspect) for look in looks]
+    chips = [face_chip(frame, mesh.points, aspect) for mesh in meshes]
     there = [number for number, chip in enumerate(chips) if chip is not None]
-    found: list[np.ndarray | None] = [None] * len(looks)
+    found: list[np.ndarray | None] = [None] * len(meshes)
     if there:
         values = embed_faces(torch.stack([chips[number] for number in there]))
         for number, value in zip(there, values, strict=True):
@@ -145,8 +145,8 @@ def cut_portrait(frame: Frame, row: np.ndarray) -> np.ndarray:
     """(PORTRAIT, PORTRAIT, 3) uint8: the aligned crop of a face."""
     points = row[POINTS].reshape(1, 3, 2).astype(np.float64)
     side = float((row[2:4] - row[0:2]).max())
-    while side > 4 * PORTRAIT:
+    while side > 4 * PORTRAIT_SIZE:
         frame, points, side = halved(frame), (points + 0.5) / 2 - 0.5, side / 2
-    transform = align_track(points, np.array([True]), PORTRAIT, None, frame.layout.sample_aspect)[0]
-    crop = crop_face(frame, transform, PORTRAIT, eight_bit=False)
+    transform = align_track(points, np.array([True]), PORTRAIT_SIZE, None, frame.layout.sample_aspect)[0]
+    crop = crop_face(frame, transform, PORTRAIT_SIZE, eight_bit=False)
     return (crop.nan_to_num() * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()

@@ -6,23 +6,23 @@ import numpy as np
 
 from ...video.clip import Clip
 from ...video.reading.frame_sequence import FrameSequence
-from ..detection.blazeface import search
+from ..detection.blazeface import detect_faces
 from ..face_options import FaceOptions
 
-LOOKS = 6  # frames that are looked at again, evenly spaced
+SAMPLED_FRAMES = 6  # frames that are looked at again, evenly spaced
 
 
-def seen_all_the_same(clip: Clip, options: FaceOptions) -> str | None:
+def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
     """A sentence's rest about the surest box in some of the clip's frames, with a mark to begin with; None if none.
 
     Drawn faces, masks and animals are often found by the detector, but the mesh that would place brows and nose does
     not settle on them. A lower score can't help there; a mark by hand does.
     """
-    frames = sorted({round(at) for at in np.linspace(0, clip.frame_count - 1, LOOKS)})
+    frames = sorted({round(at) for at in np.linspace(0, clip.frame_count - 1, SAMPLED_FRAMES)})
     best = None
     with FrameSequence(clip) as sequence:
         for index, frame in zip(frames, sequence.frames(frames), strict=True):
-            for face in search(frame, options.detector_score, float(clip.sample_aspect), options.smallest):
+            for face in detect_faces(frame, options.detector_score, float(clip.sample_aspect), options.min_size):
                 if best is None or face.score > best[0]:
                     best = face.score, index, face.box
     if best is None:

@@ -40,10 +40,10 @@ def _halved(plane: np.ndarray, across: bool = True, down: bool = True) -> np.nda
     count = 1
     total = plane
     if down:
-        total = _pairs(total, exact)
+        total = _sum_row_pairs(total, exact)
         count *= 2
     if across:
-        total = _pairs(total.swapaxes(0, 1), exact).swapaxes(0, 1)
+        total = _sum_row_pairs(total.swapaxes(0, 1), exact).swapaxes(0, 1)
         count *= 2
     if count == 1:
         return plane
@@ -54,7 +54,7 @@ def _halved(plane: np.ndarray, across: bool = True, down: bool = True) -> np.nda
     return total.astype(plane.dtype)
 
 
-def _pairs(plane: np.ndarray, exact: type) -> np.ndarray:
+def _sum_row_pairs(plane: np.ndarray, exact: type) -> np.ndarray:
     """Sums of neighbouring rows."""
     total = plane[0::2].astype(exact)
     odd = plane.shape[0] % 2

@@ -10,10 +10,10 @@ from ..clip import Clip
 from ..frame import Frame
 from .reader import FrameReader
 
-WAIT = 0.1  # seconds between two looks at whether the reader should stop
+POLL_SECONDS = 0.1  # seconds between two looks at whether the reader should stop
 
 
-def frames_ahead(clip: Clip, ahead: int = 2) -> Iterator[Frame]:
+def prefetch_frames(clip: Clip, ahead: int = 2) -> Iterator[Frame]:
     """The clip's frames in order, up to `ahead` decoded before they are asked for.
 
     What reading raises is raised here, in its place. Closing the iterator ends the thread and closes the file.
@@ -22,13 +22,13 @@ def frames_ahead(clip: Clip, ahead: int = 2) -> Iterator[Frame]:
         with FrameReader(clip) as frames:
             yield from frames
         return
-    waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(ahead)
+    prefetched: queue.Queue[Frame | BaseException | None] = queue.Queue(ahead)
     stop = threading.Event()
 
     def put(item: Frame | BaseException | None) -> bool:
         while not stop.is_set():
             try:
-                waiting.put(item, timeout=WAIT)
+                prefetched.put(item, timeout=POLL_SECONDS)
             except queue.Full:
                 continue
             return True
@@ -47,13 +47,13 @@ def frames_ahead(clip: Clip, ahead: int = 2) -> Iterator[Frame]:
     reader = threading.Thread(target=read, name="frames ahead", daemon=True)
     reader.start()
     try:
-        while (item := waiting.get()) is not None:
+        while (item := prefetched.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
             del item  # a frame is large
     finally:
         stop.set()
-        while not waiting.empty():  # lets go of frames, and of a reader that waits for room
-            waiting.get_nowait()
+        while not prefetched.empty():  # lets go of frames, and of a reader that waits for room
+            prefetched.get_nowait()
         reader.join()

@@ -67,7 +67,9 @@ def test_landmarks_are_steadied_where_their_times_are_known_and_only_there():
     seen, times = np.ones(60, bool), np.arange(60) / 25
     plain = align_track(landmarks, seen, 256)
     steady = align_track(landmarks, seen, 256, times=times)
-    np.testing.assert_array_equal(align_track(landmarks, seen, 256, AlignOptions(steadiness=0.0), times=times), plain)
+    np.testing.assert_array_equal(
+        align_track(landmarks, seen, 256, AlignOptions(smoothing_strength=0.0), times=times), plain
+    )
     assert np.diff(steady[:, :, 2], axis=0).std() < 0.1 * np.diff(plain[:, :, 2], axis=0).std()
 
 
@@ -82,7 +84,7 @@ def test_steadying_keeps_to_runs_of_visible_frames_or_to_given_stretches():
     landmarks = np.concatenate([np.tile(POINTS, (20, 1, 1)), np.tile(POINTS + 3, (20, 1, 1))])
     landmarks += np.random.default_rng(0).normal(0, 0.3, landmarks.shape).astype(np.float32)
     seen, times = np.ones(40, bool), np.arange(40) / 25
-    cut = align_track(landmarks, seen, 256, times=times, stretches=[(0, 20), (20, 40)])
+    cut = align_track(landmarks, seen, 256, times=times, segments=[(0, 20), (20, 40)])
     alone = align_track(landmarks[:20], seen[:20], 256, times=times[:20])
     np.testing.assert_allclose(cut[:20], alone, atol=1e-4)
     seen[20] = False
@@ -97,7 +99,8 @@ def test_wide_samples_are_steadied_like_the_square_picture():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steadiness": -0.1}, {"steadiness": 9.5}, {"scale": 0.0}, {"scale": 9.0}, {"shift_y": 0.9}]
+    "wrong",
+    [{"smoothing_strength": -0.1}, {"smoothing_strength": 9.5}, {"scale": 0.0}, {"scale": 9.0}, {"shift_y": 0.9}],
 )
 def test_corrections_beyond_reason_are_refused(wrong):
     with pytest.raises(OptionError, match=str(next(iter(wrong.values())))):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.faces.alignment.align import align_track, crop_size
-from latentsync_core.faces.alignment.smoothing import steady_landmarks
+from latentsync_core.faces.alignment.smoothing import smooth_landmarks
 from latentsync_core.imaging.affine import invert, map_points
 
 FACE = np.array([[-30.0, -10.0], [30.0, -10.0], [0.0, 20.0]])  # 60 pixels between the brows
@@ -44,7 +44,7 @@ def _talking(count, seed=0):
 
 
 def _steady(points, strength=1.0):
-    return steady_landmarks(points, [(0, len(points))], _times(len(points)), strength)
+    return smooth_landmarks(points, [(0, len(points))], _times(len(points)), strength)
 
 
 def _crop_places(points):
@@ -114,7 +114,7 @@ def test_a_picture_twice_as_large_and_moved_gives_the_same_there():
 
 def test_nothing_crosses_a_cut():
     first, second = _head(count=60) + _talking(60, 1), _head(3.0, 1.0, 1.7, count=40) + _talking(40, 2)
-    both = steady_landmarks(np.concatenate([first, second]), [(0, 60), (60, 100)], _times(100))
+    both = smooth_landmarks(np.concatenate([first, second]), [(0, 60), (60, 100)], _times(100))
     np.testing.assert_allclose(both[:60], _steady(first), atol=1e-9)
     np.testing.assert_allclose(both[60:], _steady(second), atol=1e-9)
 
@@ -139,11 +139,11 @@ def test_a_few_frames_that_are_far_off_leave_no_trace(movement, length):
 def test_what_counts_is_seconds_not_frames(rate):
     times = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 4 * rate)) / rate
     true = np.stack([_head(0.3 * t, 0.2 * t, 1 + 0.05 * t, 0.1 * t, count=1)[0] for t in times])
-    steady = steady_landmarks(true, [(0, len(true))], times)
+    steady = smooth_landmarks(true, [(0, len(true))], times)
     inner = (times > times[0] + 0.5) & (times < times[-1] - 0.5)
     np.testing.assert_allclose(steady[inner], true[inner], atol=0.015 * BROWS)
     np.testing.assert_allclose(steady, true, atol=0.04 * BROWS)  # the restraint of slopes shows at ends
-    calm = steady_landmarks(_head(count=len(times)) + _talking(len(times)), [(0, len(times))], times)
+    calm = smooth_landmarks(_head(count=len(times)) + _talking(len(times)), [(0, len(times))], times)
     assert _length(np.diff(calm, axis=0)) < 0.2 * _length(np.diff(_talking(len(times)), axis=0))
 
 
@@ -163,13 +163,13 @@ def test_any_stretches_of_any_points_keep_what_has_no_face_and_stay_finite(lengt
     points[rng.random(count) < 0.2] = np.nan
     points[rng.random(count) < 0.1] = 7.0  # all three in one place
     ends = np.cumsum([n + 1 for n in lengths])
-    stretches = [(int(end) - 1 - n, int(end) - 1) for end, n in zip(ends, lengths, strict=True)]  # a frame between
-    steady = steady_landmarks(points, stretches, np.cumsum(rng.uniform(0.001, 0.2, count)))
+    segments = [(int(end) - 1 - n, int(end) - 1) for end, n in zip(ends, lengths, strict=True)]  # a frame between
+    steady = smooth_landmarks(points, segments, np.cumsum(rng.uniform(0.001, 0.2, count)))
     same = [int(end) - 1 for end in ends]
     np.testing.assert_array_equal(steady[same], points[same])
     np.testing.assert_array_equal(np.isnan(steady), np.isnan(points))
 
 
 def test_no_frames_and_no_stretches_are_fine():
-    assert steady_landmarks(np.zeros((0, 3, 2)), [], np.zeros(0)).shape == (0, 3, 2)
-    assert np.isnan(steady_landmarks(np.full((4, 3, 2), np.nan), [(0, 4)], _times(4))).all()
+    assert smooth_landmarks(np.zeros((0, 3, 2)), [], np.zeros(0)).shape == (0, 3, 2)
+    assert np.isnan(smooth_landmarks(np.full((4, 3, 2), np.nan), [(0, 4)], _times(4))).all()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.faces.detection.blazeface import Detection, detection_passes, overlap, search
+from latentsync_core.faces.detection.blazeface import Detection, detect_faces, detection_passes, iou
 from latentsync_core.faces.detection.face_mesh import face_mesh
-from latentsync_core.faces.detection.region import FaceRegion, level_picture
+from latentsync_core.faces.detection.region import FaceRegion, crop_region
 from latentsync_core.imaging.roi import Roi
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout, PixelFormat
@@ -56,7 +56,7 @@ def test_wide_samples_are_seen_at_their_true_width():
     faces, number = _first(astronaut.frame_of(squeezed), aspect=2.0)
     assert number == 0
     np.testing.assert_allclose(faces[0].eyes, astronaut.EYES / (2, 1), atol=5)
-    points, presence = face_mesh(astronaut.frame_of(squeezed), FaceRegion.of_detection(faces[0], 2.0), 2.0)
+    points, presence = face_mesh(astronaut.frame_of(squeezed), FaceRegion.from_detection(faces[0], 2.0), 2.0)
     assert presence > 0.9
     np.testing.assert_allclose(points[4, :2], astronaut.NOSE / (2, 1), atol=4)
 
@@ -90,7 +90,7 @@ def test_a_region_beyond_the_frame_has_no_face():
 def test_faces_of_forty_pixels_are_found_in_one_search(width, face):
     small = astronaut.resized(astronaut.picture()[20:220, 130:330], round(200 * face / 120), round(200 * face / 120))
     canvas = astronaut.on_canvas(small, width, width * 9 // 16, width // 2, width // 4)
-    found = search(astronaut.frame_of(canvas), SCORE, 1.0, 40)
+    found = detect_faces(astronaut.frame_of(canvas), SCORE, 1.0, 40)
     eyes = (astronaut.EYES - (130, 20)) * face / 120 + (width // 2, width // 4)
     assert len(found) == 1
     assert np.abs(found[0].eyes - eyes).max() < 0.12 * face
@@ -99,7 +99,9 @@ def test_faces_of_forty_pixels_are_found_in_one_search(width, face):
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_a_turned_search_tells_where_the_eyes_of_a_lying_face_are(turn):
     picture = astronaut.picture()[:360, 40:440]
-    found = search(astronaut.frame_of(torch.rot90(picture, -turn).contiguous()), SCORE, 1.0, 40, turns=(4 - turn,))
+    found = detect_faces(
+        astronaut.frame_of(torch.rot90(picture, -turn).contiguous()), SCORE, 1.0, 40, turns=(4 - turn,)
+    )
     height, width = picture.shape[:2]
     x, y = (astronaut.EYES - (40, 0)).T
     turned = {1: (height - 1 - y, x), 2: (width - 1 - x, height - 1 - y), 3: (y, width - 1 - x)}[turn]
@@ -147,12 +149,12 @@ def test_halving_takes_the_mean_of_whole_blocks():
 def test_a_level_picture_of_a_large_region_is_the_same_as_of_a_small_one():
     picture = astronaut.picture()
     double = astronaut.resized(picture, 2048, 2048)
-    small = level_picture(astronaut.frame_of(picture), FaceRegion(np.array([225.0, 120.0]), 190.0, 0.2), 96)
-    large = level_picture(astronaut.frame_of(double), FaceRegion(np.array([901.5, 481.5]), 760.0, 0.2), 96)
+    small = crop_region(astronaut.frame_of(picture), FaceRegion(np.array([225.0, 120.0]), 190.0, 0.2), 96)
+    large = crop_region(astronaut.frame_of(double), FaceRegion(np.array([901.5, 481.5]), 760.0, 0.2), 96)
     assert (small - large).abs().mean() < 0.02
 
 
 def test_overlap_is_the_common_share():
-    assert overlap(np.array([0, 0, 2, 2.0]), np.array([1, 0, 3, 2.0])) == pytest.approx(1 / 3)
-    assert overlap(np.array([0, 0, 1, 1.0]), np.array([5, 5, 6, 6.0])) == 0
+    assert iou(np.array([0, 0, 2, 2.0]), np.array([1, 0, 3, 2.0])) == pytest.approx(1 / 3)
+    assert iou(np.array([0, 0, 1, 1.0]), np.array([5, 5, 6, 6.0])) == 0
     assert Detection(np.array([1, 1, 4, 3.0]), np.zeros((2, 2)), 1.0).area == 6

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.faces.detection.face_mesh import face_mesh, face_meshes, mirror_images
-from latentsync_core.faces.detection.head_pose import PAIRS
+from latentsync_core.faces.detection.face_mesh import face_mesh, face_meshes, mirror_indices
+from latentsync_core.faces.detection.head_pose import LEVEL_VERTEX_PAIRS
 from latentsync_core.faces.detection.layer_list import load_network
-from latentsync_core.faces.detection.region import FaceRegion, level_picture
+from latentsync_core.faces.detection.region import FaceRegion, crop_region
 from tests import astronaut
 from training.crops import engine_frame
 
@@ -26,9 +26,9 @@ def region(width=None):
 
 
 def test_points_are_each_others_mirror_images_in_pairs():
-    image = mirror_images()
+    image = mirror_indices()
     assert (image[image] == np.arange(468)).all()
-    assert all(image[left] == right for left, right in PAIRS)
+    assert all(image[left] == right for left, right in LEVEL_VERTEX_PAIRS)
     assert (image == np.arange(468)).sum() == 28
 
 
@@ -38,7 +38,7 @@ def test_a_mirrored_face_has_the_mirrored_mesh(picture):
     again, sure = face_mesh(engine_frame(mirrored), region(picture.shape[1]))
     assert presence == pytest.approx(sure, abs=1e-3)
     assert presence > 0.9
-    back = again[mirror_images()]
+    back = again[mirror_indices()]
     back[:, 0] = picture.shape[1] - 1 - back[:, 0]
     assert np.abs(points - back)[:, :2].max() < 0.02 * SIDE / 192
 
@@ -50,7 +50,7 @@ def test_the_mean_trembles_less_than_one_look(picture):
     for _ in range(24):
         noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
         frame = engine_frame(noisy)
-        plain = network(level_picture(frame, region(), network.size)[None])[0].reshape(468, 3)[:, :2]
+        plain = network(crop_region(frame, region(), network.size)[None])[0].reshape(468, 3)[:, :2]
         once.append(plain.numpy() * SIDE / network.size)
         twice.append(face_meshes(frame, [region()])[0].points[:, :2])
     trembling = [np.std(found, axis=0).mean() for found in (once, twice)]
@@ -60,8 +60,8 @@ def test_the_mean_trembles_less_than_one_look(picture):
 def test_a_region_outside_the_frame_has_no_mesh_and_the_others_keep_theirs(picture):
     frame = engine_frame(picture)
     outside = FaceRegion(np.array([-900.0, 100.0]), SIDE, 0.0)
-    looks = face_meshes(frame, [outside, region()])
-    assert np.isnan(looks[0].points).all()
-    assert looks[0].presence == 0
-    assert np.allclose(looks[1].points, face_mesh(frame, region())[0], atol=1e-3)
-    assert torch.is_tensor(looks[1].picture)
+    meshes = face_meshes(frame, [outside, region()])
+    assert np.isnan(meshes[0].points).all()
+    assert meshes[0].presence == 0
+    assert np.allclose(meshes[1].points, face_mesh(frame, region())[0], atol=1e-3)
+    assert torch.is_tensor(meshes[1].picture)

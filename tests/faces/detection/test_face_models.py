@@ -39,7 +39,7 @@ def test_bands_of_a_large_picture_give_the_same_bits(name, size, monkeypatch):
     untouched = picture.clone()
     in_bands = load_network(name)(picture)
     assert torch.equal(picture, untouched)
-    monkeypatch.setattr(layer_list, "BAND", 10_000)
+    monkeypatch.setattr(layer_list, "BAND_ROWS", 10_000)
     for whole, part in zip(load_network(name)(picture), in_bands, strict=True):
         assert torch.equal(whole, part)
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentsync_core.faces.detection.blazeface import search
+from latentsync_core.faces.detection.blazeface import detect_faces
 from latentsync_core.faces.detection.face_mesh import face_meshes
 from latentsync_core.faces.detection.head_pose import head_pose
 from latentsync_core.faces.detection.region import FaceRegion
 from latentsync_core.faces.detection.sharpness import face_sharpness
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.limits import DOUBTFUL
-from latentsync_core.faces.tracking.redetect import meshes_of, settled_meshes
+from latentsync_core.faces.limits import MAX_RELIABLE_FLIP_ERROR
+from latentsync_core.faces.tracking.redetect import converged_meshes, meshes_of_detections
 from tests import astronaut
 from training.crops import engine_frame
 from training.head import Pose
@@ -31,7 +31,7 @@ def _look(painter, angles, mouth=None, presence=0.5):
     pose = Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, *np.radians(angles))
     box = painter.paint(picture, HeadState(pose, mouth or MouthShape())).box
     region = FaceRegion((box[:2] + box[2:]) / 2, 1.5 * (box[2:] - box[:2]).max(), np.radians(angles[2]))
-    return settled_meshes(engine_frame(picture), [region], presence)[0]
+    return converged_meshes(engine_frame(picture), [region], presence)[0]
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +68,20 @@ def test_a_profile_is_not_taken_for_a_face_from_the_front():
         painter = Painter(sample_identity(FIRST_TEST_SEED + seed, "real"), sample_light(seed))
         painter.paint(picture, HeadState(Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, np.radians(yaw)), MouthShape()))
         frame = engine_frame(picture)
-        looks = meshes_of(frame, search(frame, 0.5, 1.0, 40), FaceOptions())
-        seen += [(yaw, head_pose(look.points)[0]) for look in looks if look is not None]
+        meshes = meshes_of_detections(frame, detect_faces(frame, 0.5, 1.0, 40), FaceOptions())
+        seen += [(yaw, head_pose(mesh.points)[0]) for mesh in meshes if mesh is not None]
     assert all(abs(yaw - measured) < 35 for yaw, measured in seen)
     assert {yaw for yaw, _ in seen} >= {-40, 40}
 
 
 def test_the_further_a_head_is_turned_the_more_the_mesh_and_its_mirror_image_differ():
-    doubts = {}
+    flip_errors = {}
     for yaw in (0, 30, 66):
         painters = [Painter(sample_identity(FIRST_TEST_SEED + n, "real"), sample_light(n)) for n in range(6)]
-        looks = [_look(painter, (yaw, 0, 0), presence=0.2) for painter in painters]
-        doubts[yaw] = [look.doubt for look in looks if look is not None]
-    assert max(doubts[0] + doubts[30]) < DOUBTFUL / 1.5
-    assert np.median(doubts[0]) < np.median(doubts[30]) < 0.7 * np.median(doubts[66])
+        meshes = [_look(painter, (yaw, 0, 0), presence=0.2) for painter in painters]
+        flip_errors[yaw] = [mesh.flip_error for mesh in meshes if mesh is not None]
+    assert max(flip_errors[0] + flip_errors[30]) < MAX_RELIABLE_FLIP_ERROR / 1.5
+    assert np.median(flip_errors[0]) < np.median(flip_errors[30]) < 0.7 * np.median(flip_errors[66])
 
 
 def _mesh(angles, scale=50.0):
@@ -90,13 +90,13 @@ def _mesh(angles, scale=50.0):
 
     rng = np.random.default_rng(1)
     points = np.zeros((468, 3))
-    for left, right in head_pose.PAIRS:
+    for left, right in head_pose.LEVEL_VERTEX_PAIRS:
         x, y, z = rng.uniform((0.2, -1, 0), (1, 1, 1))
         points[left], points[right] = (-x, y, z), (x, y, z)
-    lean = np.radians(-head_pose.LEAN)
+    pitch_offset = np.radians(-head_pose.PITCH_OFFSET)
     for number, vertex in enumerate(head_pose.TOP + head_pose.BOTTOM):
         y = -1.0 if number < len(head_pose.TOP) else 1.0
-        points[vertex] = (0, y * np.cos(lean), y * np.sin(lean))
+        points[vertex] = (0, y * np.cos(pitch_offset), y * np.sin(pitch_offset))
     turned = points @ Pose(0, 0, 1, *np.radians(angles)).rotation.T
     return turned * (scale, scale, -scale) + (300, 200, 0)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.identity.clustering import PeopleOptions, Sighting, name_people
-from latentsync_core.faces.identity.embedding import EMBEDDING
+from latentsync_core.faces.identity.clustering import TrackSummary, cluster_tracks
+from latentsync_core.faces.identity.embedding import EMBEDDING_SIZE
 
 APART = 0.85  # distance of two real people's embeddings, on average
 ALIKE = 0.3  # of two tracks of one person
@@ -17,18 +17,20 @@ ALIKE = 0.3  # of two tracks of one person
 
 def person(number: int) -> np.ndarray:
     """(128,): where a person's embeddings lie."""
-    place = np.zeros(EMBEDDING)
+    place = np.zeros(EMBEDDING_SIZE)
     place[number] = APART / np.sqrt(2)
     return place
 
 
-def sighting(place: np.ndarray, start: int, stop: int, seed: int = 0, looks: int = 3, weight: float = 1.0) -> Sighting:
-    spread = np.random.default_rng(seed).standard_normal((looks, EMBEDDING)) * ALIKE / np.sqrt(2 * EMBEDDING)
-    return Sighting(0, start, stop, (place + spread).astype(np.float32), np.ones(looks, np.float32), weight)
+def summary(
+    place: np.ndarray, start: int, stop: int, seed: int = 0, looks: int = 3, weight: float = 1.0
+) -> TrackSummary:
+    spread = np.random.default_rng(seed).standard_normal((looks, EMBEDDING_SIZE)) * ALIKE / np.sqrt(2 * EMBEDDING_SIZE)
+    return TrackSummary(0, start, stop, (place + spread).astype(np.float32), np.ones(looks, np.float32), weight)
 
 
 @st.composite
-def films(draw, most: int = 14, ties: bool = True) -> list[Sighting]:
+def films(draw, most: int = 14, ties: bool = True) -> list[TrackSummary]:
     """Tracks anywhere in a short clip, overlaps common; with `ties`, several have the same embeddings."""
     tracks = []
     for number in range(draw(st.integers(0, most))):
@@ -37,14 +39,14 @@ def films(draw, most: int = 14, ties: bool = True) -> list[Sighting]:
         place = person(draw(st.integers(0, 4))) * draw(st.sampled_from([0.0, 0.4, 0.7, 1.0]))
         weight = draw(st.sampled_from([0.5, 1.0, 2.0])) + number * 1e-3  # no two alike
         seed = draw(st.integers(0, 3)) if ties else number
-        tracks.append(sighting(place, start, start + draw(st.integers(1, 25)), seed, looks, weight))
+        tracks.append(summary(place, start, start + draw(st.integers(1, 25)), seed, looks, weight))
     return tracks
 
 
 @settings(deadline=None)
 @given(films())
 def test_tracks_that_share_a_frame_are_never_one_person(tracks):
-    numbers = name_people(tracks)
+    numbers = cluster_tracks(tracks)
     for (one, a), (other, b) in itertools.combinations(zip(tracks, numbers, strict=True), 2):
         if one.start < other.stop and other.start < one.stop:
             assert a != b
@@ -55,14 +57,14 @@ def test_tracks_that_share_a_frame_are_never_one_person(tracks):
 def test_the_order_of_the_tracks_does_not_matter(tracks, random):
     order = list(range(len(tracks)))
     random.shuffle(order)
-    numbers = name_people(tracks)
-    assert name_people([tracks[index] for index in order]) == [numbers[index] for index in order]
+    numbers = cluster_tracks(tracks)
+    assert cluster_tracks([tracks[index] for index in order]) == [numbers[index] for index in order]
 
 
 @settings(deadline=None)
 @given(films())
 def test_numbers_run_from_the_one_seen_most(tracks):
-    numbers = name_people(tracks)
+    numbers = cluster_tracks(tracks)
     assert sorted(set(numbers)) == list(range(len(set(numbers))))
     seen = np.zeros(len(set(numbers)))
     np.add.at(seen, numbers, [track.weight for track in tracks])
@@ -72,16 +74,16 @@ def test_numbers_run_from_the_one_seen_most(tracks):
 @settings(deadline=None, max_examples=60)
 @given(films(most=10, ties=False))
 def test_the_nearest_groups_are_joined_first(tracks):
-    for distance in (0.2, 0.3):  # up to there it isn't lowered
-        numbers = name_people(tracks, PeopleOptions(distance))
-        assert _partition(numbers) == _partition(_joined_one_by_one(tracks, distance))
+    for max_distance in (0.2, 0.3):  # up to there it isn't lowered
+        numbers = cluster_tracks(tracks, max_distance)
+        assert _partition(numbers) == _partition(_joined_one_by_one(tracks, max_distance))
 
 
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_one_person_alone_has_one_number(count, seed):
-    tracks = [sighting(person(0), 10 * k, 10 * k + 8, seed + k) for k in range(count)]
-    assert name_people(tracks) == [0] * count
+    tracks = [summary(person(0), 10 * k, 10 * k + 8, seed + k) for k in range(count)]
+    assert cluster_tracks(tracks) == [0] * count
 
 
 def test_a_film_of_many_shots_has_its_people_again():
@@ -89,81 +91,75 @@ def test_a_film_of_many_shots_has_its_people_again():
     tracks, truth, start = [], [], 0
     while len(tracks) < 1500:
         for who in rng.choice(12, rng.integers(1, 4), replace=False, p=np.arange(12, 0, -1) / 78):
-            tracks.append(sighting(person(who), start, start + 40, len(tracks), weight=rng.uniform(0.5, 3)))
+            tracks.append(summary(person(who), start, start + 40, len(tracks), weight=rng.uniform(0.5, 3)))
             truth.append(int(who))
         start += 40
-    assert _partition(name_people(tracks)) == _partition(truth)
+    assert _partition(cluster_tracks(tracks)) == _partition(truth)
 
 
 def test_twins_in_one_picture_stay_two_and_are_told_apart_over_the_cut():
     near = person(0) + (person(1) - person(0)) * 0.4
     tracks = [
-        sighting(person(0), 0, 50, 1, weight=3),
-        sighting(near, 0, 50, 2),
-        sighting(near, 50, 100, 3),
-        sighting(person(0), 50, 100, 4),
+        summary(person(0), 0, 50, 1, weight=3),
+        summary(near, 0, 50, 2),
+        summary(near, 50, 100, 3),
+        summary(person(0), 50, 100, 4),
     ]
-    assert name_people(tracks) == [0, 1, 1, 0]
+    assert cluster_tracks(tracks) == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("nearness", [1.0, 0.5])
 def test_people_seen_together_say_how_far_apart_people_are(nearness):
     """Drawn people lie half as far apart as real ones; a third one who never shares a frame is still somebody else."""
 
-    def seen(who: int, start: int) -> Sighting:
-        return sighting(person(who) * nearness, start, start + 50, who, weight=3.0 - who)
+    def seen(who: int, start: int) -> TrackSummary:
+        return summary(person(who) * nearness, start, start + 50, who, weight=3.0 - who)
 
-    assert name_people([seen(0, 0), seen(1, 0), seen(0, 50), seen(1, 50), seen(2, 100)]) == [0, 1, 0, 1, 2]
-    alone = name_people([seen(who, 50 * who) for who in range(3)])
+    assert cluster_tracks([seen(0, 0), seen(1, 0), seen(0, 50), seen(1, 50), seen(2, 100)]) == [0, 1, 0, 1, 2]
+    alone = cluster_tracks([seen(who, 50 * who) for who in range(3)])
     assert alone == ([0, 1, 2] if nearness == 1 else [0, 0, 0])  # nothing says that these are drawn
 
 
 def test_a_face_too_poor_to_tell_stands_alone():
-    tracks = [sighting(person(0), 0, 10), sighting(person(0), 10, 20, 1), sighting(person(0), 20, 30, looks=0)]
-    assert name_people(tracks) == [0, 0, 1]
-    blind = Sighting(0, 30, 40, tracks[0].embeddings, np.zeros(3, np.float32), 9.0)
-    assert name_people([*tracks, blind]) == [1, 1, 2, 0]
+    tracks = [summary(person(0), 0, 10), summary(person(0), 10, 20, 1), summary(person(0), 20, 30, looks=0)]
+    assert cluster_tracks(tracks) == [0, 0, 1]
+    blind = TrackSummary(0, 30, 40, tracks[0].embeddings, np.zeros(3, np.float32), 9.0)
+    assert cluster_tracks([*tracks, blind]) == [1, 1, 2, 0]
 
 
 def test_no_tracks_are_nobody():
-    assert name_people([]) == []
+    assert cluster_tracks([]) == []
 
 
 def test_a_poor_look_counts_less_than_a_good_one():
     blurred = np.stack([person(0), person(1)]).astype(np.float32)
     tracks = [
-        sighting(person(0), 0, 10),
-        Sighting(0, 10, 20, blurred, np.array([1.0, 0.05], np.float32), 1.0),
-        sighting(person(1), 20, 30),
+        summary(person(0), 0, 10),
+        TrackSummary(0, 10, 20, blurred, np.array([1.0, 0.05], np.float32), 1.0),
+        summary(person(1), 20, 30),
     ]
-    assert name_people(tracks)[:2] == [0, 0]
-    assert name_people(tracks)[2] == 1
-
-
-@pytest.mark.parametrize("distance", [0.0, -1.0, 2.5, float("nan")])
-def test_an_impossible_distance_is_refused(distance):
-    with pytest.raises(OptionError, match="distance of people"):
-        PeopleOptions(distance=distance)
+    assert cluster_tracks(tracks)[:2] == [0, 0]
+    assert cluster_tracks(tracks)[2] == 1
 
 
 def test_sightings_that_do_not_fit_are_refused():
-    good = sighting(person(0), 3, 9)
+    good = summary(person(0), 3, 9)
     with pytest.raises(OptionError, match="weights"):
-        Sighting(0, 3, 9, good.embeddings[:2], good.weights, 1.0)
+        TrackSummary(0, 3, 9, good.embeddings[:2], good.weights, 1.0)
     for embeddings, weights in (
         (good.embeddings * np.float32(np.nan), good.weights),
         (good.embeddings, -good.weights),
     ):
         with pytest.raises(OptionError, match="frames 3 to 8"):
-            Sighting(0, 3, 9, embeddings, weights, 1.0)
+            TrackSummary(0, 3, 9, embeddings, weights, 1.0)
 
 
 def _partition(numbers: list[int]) -> set[frozenset[int]]:
     return {frozenset(np.flatnonzero(np.array(numbers) == number).tolist()) for number in set(numbers)}
 
 
-def _joined_one_by_one(tracks: list[Sighting], limit: float) -> list[int]:
-    """What `name_people` should join, from its definition, in the slow way: all pairs looked at again each time."""
+def _joined_one_by_one(tracks: list[TrackSummary], limit: float) -> list[int]:
+    """What `cluster_tracks` should join, from its definition, in the slow way: all pairs looked at again each time."""
     groups = [[index] for index in range(len(tracks))]
 
     def away(first: list[int], second: list[int]) -> float:

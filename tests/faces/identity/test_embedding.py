@@ -7,7 +7,15 @@ import torch
 from latentsync_core.faces.detection.face_mesh import face_mesh
 from latentsync_core.faces.detection.layer_list import ASSETS
 from latentsync_core.faces.detection.region import FaceRegion
-from latentsync_core.faces.identity.embedding import CHIP, EMBEDDING, MARGIN, PLACES, VERTICES, embed_faces, face_chip
+from latentsync_core.faces.identity.embedding import (
+    CHIP_LANDMARKS,
+    CHIP_SIZE,
+    EMBEDDING_SIZE,
+    LANDMARK_VERTICES,
+    MARGIN,
+    embed_faces,
+    face_chip,
+)
 from tests import astronaut
 from tests.parity.make_identity_data import TESTS, golden_chips
 from training.head import Pose
@@ -39,22 +47,22 @@ def test_a_batch_gives_what_its_chips_give_one_by_one():
     chips = torch.from_numpy(golden_chips()).permute(0, 3, 1, 2).float() / 255
     many = chips.repeat(3, 1, 1, 1)  # more than go through the network together
     together = embed_faces(many)
-    assert together.shape == (18, EMBEDDING)
+    assert together.shape == (18, EMBEDDING_SIZE)
     for number in (0, 17):
         np.testing.assert_allclose(together[number], embed_faces(many[number : number + 1])[0], atol=1e-4)
-    assert embed_faces(chips[:0]).shape == (0, EMBEDDING)
+    assert embed_faces(chips[:0]).shape == (0, EMBEDDING_SIZE)
 
 
 def test_a_chip_has_the_eye_corners_and_nose_where_the_network_expects_them(mesh):
     picture = astronaut.picture()
-    for number, vertex in enumerate(VERTICES):
+    for number, vertex in enumerate(LANDMARK_VERTICES):
         x, y = mesh[vertex].round().astype(int)
         marked = torch.zeros_like(picture)
         marked[y - 1 : y + 2, x - 1 : x + 2] = 1.0
         chip = face_chip(astronaut.frame_of(marked), mesh)[0]
         weights = chip / chip.sum()
-        seen = [float((weights.sum(axis) * torch.arange(CHIP)).sum()) for axis in (0, 1)]
-        expected = (np.array(PLACES[number]) + MARGIN) / (1 + 2 * MARGIN) * CHIP - 0.5
+        seen = [float((weights.sum(axis) * torch.arange(CHIP_SIZE)).sum()) for axis in (0, 1)]
+        expected = (np.array(CHIP_LANDMARKS[number]) + MARGIN) / (1 + 2 * MARGIN) * CHIP_SIZE - 0.5
         np.testing.assert_allclose(seen, expected, atol=5)  # nobody's face is the average one
 
 
@@ -86,7 +94,7 @@ def test_a_face_at_the_border_has_a_chip_and_one_outside_has_none(mesh):
     picture = astronaut.picture()
     cut = picture[:, 220:].contiguous()
     chip = face_chip(astronaut.frame_of(cut), mesh - (220, 0))
-    assert chip.shape == (3, CHIP, CHIP)
+    assert chip.shape == (3, CHIP_SIZE, CHIP_SIZE)
     assert torch.isfinite(chip).all()
     assert face_chip(astronaut.frame_of(picture), mesh + 9000) is None
     assert face_chip(astronaut.frame_of(picture), np.full((468, 3), np.nan)) is None
@@ -124,5 +132,5 @@ def _mesh(picture: torch.Tensor, region: FaceRegion) -> np.ndarray:
     for _ in range(3):
         points, presence = face_mesh(astronaut.frame_of(picture), region)
         assert presence > 0.5
-        region = FaceRegion.of_mesh(points)
+        region = FaceRegion.from_mesh(points)
     return points[:, :2]

@@ -15,8 +15,8 @@ from latentsync_core.faces.detection.blazeface import detection_passes
 from latentsync_core.faces.detection.face_mesh import face_mesh
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.detection.region import FaceRegion
-from latentsync_core.faces.keyframes.interpolate import follow_marks
-from latentsync_core.faces.keyframes.marks import IN_DETECTED_BOX, Mark, box_of_points, points_of_box, read_marks
+from latentsync_core.faces.keyframes.interpolate import track_marked_faces
+from latentsync_core.faces.keyframes.marks import POINTS_IN_DETECTED_BOX, Mark, box_of_points, points_of_box, read_marks
 from tests import astronaut
 
 WIDTH, HEIGHT, FRAMES = 200, 150, 12
@@ -129,10 +129,10 @@ def test_the_usual_places_in_a_box_are_those_of_a_real_face_and_its_detection():
     frame = astronaut.frame_of(astronaut.picture())
     with torch.inference_mode():
         face = next(faces for faces in detection_passes(frame, 0.5) if faces)[0]
-        mesh = face_mesh(frame, FaceRegion.of_detection(face))[0][:, :2]
+        mesh = face_mesh(frame, FaceRegion.from_detection(face))[0][:, :2]
     points = three_points(mesh, LandmarkScheme.MESH468)
     box = np.concatenate([mesh.min(0), mesh.max(0)])
-    for found in (points_of_box(box), points_of_box(face.box, IN_DETECTED_BOX)):
+    for found in (points_of_box(box), points_of_box(face.box, POINTS_IN_DETECTED_BOX)):
         assert np.linalg.norm(found - points, axis=1).max() < 0.06 * (box[2] - box[0])
 
 
@@ -199,7 +199,7 @@ MOVING = [(70 + 4 * k, 75 + 6 * np.sin(k / 2)) for k in range(15)]
 def test_one_mark_in_the_middle_is_followed_to_both_ends_of_the_shot():
     turns, growths = [0.04 * k for k in range(15)], [1 + 0.02 * k for k in range(15)]
     clip, truth = _scene(MOVING, turns, growths)
-    (track,) = follow_marks(clip, [_mark(truth, 7)], [(0, 15)])
+    (track,) = track_marked_faces(clip, [_mark(truth, 7)], [(0, 15)])
     assert (track.start, track.stop) == (0, 15)
     assert track.visible.all()
     assert track.by_hand
@@ -213,7 +213,7 @@ def test_marked_frames_are_hit_exactly_however_wrong_they_are():
     clip, truth = _scene(MOVING)
     wrong = truth.copy()
     wrong[14] += 3
-    (track,) = follow_marks(clip, [_mark(wrong, 0), _mark(wrong, 14)], [(0, 15)])
+    (track,) = track_marked_faces(clip, [_mark(wrong, 0), _mark(wrong, 14)], [(0, 15)])
     np.testing.assert_array_equal(track.landmarks[[0, 14]], wrong[[0, 14]].astype(np.float32))
     late = np.linalg.norm(track.landmarks - truth, axis=2).mean(1)
     np.testing.assert_allclose(late, np.linspace(0, 3 * np.sqrt(2), 15), atol=0.5)  # glides, without a jump
@@ -221,21 +221,21 @@ def test_marked_frames_are_hit_exactly_however_wrong_they_are():
 
 def test_a_still_face_stands_still():
     clip, truth = _scene([(100, 75)] * 10)
-    (track,) = follow_marks(clip, [_mark(truth, 0)], [(0, 10)])
+    (track,) = track_marked_faces(clip, [_mark(truth, 0)], [(0, 10)])
     assert _error(track, truth) < 0.01
 
 
 def test_a_mark_holds_inside_its_own_shot_and_each_shot_gives_a_track():
     clip, truth = _scene(MOVING)
-    (track,) = follow_marks(clip, [_mark(truth, 6)], [(0, 5), (5, 9), (9, 15)])
+    (track,) = track_marked_faces(clip, [_mark(truth, 6)], [(0, 5), (5, 9), (9, 15)])
     assert (track.start, track.stop) == (5, 9)
-    tracks = follow_marks(clip, [_mark(truth, 10), _mark(truth, 6)], [(0, 5), (5, 9), (9, 15)])
+    tracks = track_marked_faces(clip, [_mark(truth, 10), _mark(truth, 6)], [(0, 5), (5, 9), (9, 15)])
     assert [(t.track_id, t.start, t.stop) for t in tracks] == [(0, 5, 9), (1, 9, 15)]
 
 
 def test_a_face_that_vanishes_is_let_go_and_not_before():
     clip, truth = _scene([*MOVING[:6], *[None] * 9])
-    (track,) = follow_marks(clip, [_mark(truth, 2)], [(0, 15)])
+    (track,) = track_marked_faces(clip, [_mark(truth, 2)], [(0, 15)])
     assert (track.start, track.stop) == (0, 6)
 
 
@@ -244,7 +244,7 @@ def test_a_face_hidden_for_a_moment_is_bridged():
     places[5] = places[6] = None
     clip, _ = _scene(places)
     _, truth = _scene(MOVING)
-    (track,) = follow_marks(clip, [_mark(truth, 0)], [(0, 15)])
+    (track,) = track_marked_faces(clip, [_mark(truth, 0)], [(0, 15)])
     assert (track.start, track.stop) == (0, 15)
     assert _error(track, truth) < 1.5
 
@@ -252,10 +252,10 @@ def test_a_face_hidden_for_a_moment_is_bridged():
 def test_gone_ends_a_face_until_it_is_marked_again():
     clip, truth = _scene(MOVING)
     marks = [_mark(truth, 2), Mark(5), _mark(truth, 9)]
-    first, second = follow_marks(clip, marks, [(0, 15)])
+    first, second = track_marked_faces(clip, marks, [(0, 15)])
     assert (first.start, first.stop) == (0, 5)
     assert (second.start, second.stop) == (9, 15)
-    assert follow_marks(clip, [Mark(5)], [(0, 15)]) == []
+    assert track_marked_faces(clip, [Mark(5)], [(0, 15)]) == []
 
 
 def test_two_faces_are_followed_side_by_side():
@@ -264,7 +264,7 @@ def test_two_faces_are_followed_side_by_side():
     images = clip.images.clone()
     images[:, 82:140, 10:72] = other.images[:, 82:140, 10:72]
     still = truth[:1] - MOVING[0] + (40, 110)
-    tracks = follow_marks(astronaut.clip_of(images), [_mark(truth, 3), _mark(still, 0, face=1)], [(0, 15)])
+    tracks = track_marked_faces(astronaut.clip_of(images), [_mark(truth, 3), _mark(still, 0, face=1)], [(0, 15)])
     assert [track.person for track in tracks] == [0, 1]
     assert _error(tracks[1], np.repeat(still, 15, 0)) < 0.1
     assert tracks[0].stop == 15
@@ -276,7 +276,7 @@ def test_wide_samples_make_no_difference_to_where_the_face_is():
     narrow = F.avg_pool2d(clip.images.permute(0, 3, 1, 2), (1, 2)).permute(0, 2, 3, 1).contiguous()
     wide = astronaut.clip_of(narrow, sample_aspect=Fraction(2))
     narrowed = (truth - (0.5, 0)) / (2, 1)
-    (track,) = follow_marks(wide, [_mark(narrowed, 0)], [(0, 15)])
+    (track,) = track_marked_faces(wide, [_mark(narrowed, 0)], [(0, 15)])
     assert np.linalg.norm((track.landmarks - narrowed) * (2, 1), axis=2).max() < 1
 
 
@@ -285,7 +285,7 @@ def test_nothing_in_a_clip_breaks_the_following():
     images[3:] = float("nan")
     images[6] = float("inf")
     clip = astronaut.clip_of(images)
-    (track,) = follow_marks(clip, [Mark(2, box=(-4.0, -4.0, 8.0, 8.0))], [(0, 8)])
+    (track,) = track_marked_faces(clip, [Mark(2, box=(-4.0, -4.0, 8.0, 8.0))], [(0, 8)])
     assert 0 <= track.start <= 2 < track.stop <= 8
     assert np.isfinite(track.landmarks).all()
 
@@ -293,7 +293,7 @@ def test_nothing_in_a_clip_breaks_the_following():
 def test_progress_ends_at_its_total_and_can_stop_the_following():
     clip, truth = _scene(MOVING)
     seen = []
-    follow_marks(clip, [_mark(truth, 7)], [(0, 15)], lambda done, total: seen.append((done, total)))
+    track_marked_faces(clip, [_mark(truth, 7)], [(0, 15)], lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1] == 16  # 8 frames forwards from the mark, and 8 back
     assert seen == sorted(seen)
 
@@ -304,4 +304,4 @@ def test_progress_ends_at_its_total_and_can_stop_the_following():
         raise Stop
 
     with pytest.raises(Stop):
-        follow_marks(clip, [_mark(truth, 7)], [(0, 15)], stop)
+        track_marked_faces(clip, [_mark(truth, 7)], [(0, 15)], stop)

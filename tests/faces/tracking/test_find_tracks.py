@@ -13,10 +13,10 @@ from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face
 from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.keyframes.marks import read_marks
-from latentsync_core.faces.tracking.find_tracks import prepare_faces
-from latentsync_core.faces.tracking.redetect import FaceFollower
-from latentsync_core.faces.tracking.shots import ShotFinder, ShotOptions
-from latentsync_core.video.reading.read_ahead import frames_ahead
+from latentsync_core.faces.tracking.find_tracks import track_faces
+from latentsync_core.faces.tracking.redetect import SingleFaceTracker
+from latentsync_core.faces.tracking.shots import ShotDetector, ShotOptions
+from latentsync_core.video.reading.read_ahead import prefetch_frames
 from tests import astronaut
 from training.motion import Path as HeadPath
 from training.scenes import cuts, render, side_by_side
@@ -41,7 +41,7 @@ def _frames(places, scale=1.0, behind=WALL):
 
 
 def _faces(frames, options=None, *, shots=None, **clip):
-    return prepare_faces(astronaut.clip_of(torch.stack(frames), **clip), options, shots=shots)
+    return track_faces(astronaut.clip_of(torch.stack(frames), **clip), options, shots=shots)
 
 
 def _only(faces):
@@ -86,7 +86,7 @@ def test_a_short_gap_is_bridged_on_a_straight_line():
 
 def test_after_a_longer_gap_it_is_a_new_track_of_the_same_person():
     places = [*((60 + 4 * k, 80) for k in range(5)), None, None, None, *((200 + 4 * k, 90) for k in range(5))]
-    first, second = _faces(_frames(places), FaceOptions(longest_gap=2), shots=ONE_SHOT).tracks
+    first, second = _faces(_frames(places), FaceOptions(max_gap=2), shots=ONE_SHOT).tracks
     assert (first.start, first.stop, second.start, second.stop) == (0, 5, 8, 13)
     assert first.person == second.person == 0
     assert [first.track_id, second.track_id] == [0, 1]
@@ -122,18 +122,18 @@ def test_of_very_large_frames_few_are_held_and_read_ahead_and_nothing_else_chang
         read, held = [], []
 
         def noted(clip):
-            for frame in frames_ahead(clip):
+            for frame in prefetch_frames(clip):
                 read.append(weakref.ref(frame))
                 yield frame
 
-        monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.frames_ahead", noted)
-        faces = prepare_faces(
+        monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.prefetch_frames", noted)
+        faces = track_faces(
             clip, shots=ONE_SHOT, on_progress=lambda *_: held.append(sum(frame() is not None for frame in read))
         )
         return _only(faces), max(held)
 
     usual, most = followed()
-    monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.HELD_BYTES", 1)
+    monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.MAX_BUFFERED_BYTES", 1)
     few, least = followed()
     assert most > 15
     assert least < 12
@@ -183,7 +183,7 @@ def test_wide_samples_make_no_difference_to_where_the_face_is():
 
 
 def test_the_follower_of_one_face_finds_it_again_where_it_went():
-    follower = FaceFollower(FaceOptions())
+    follower = SingleFaceTracker(FaceOptions())
     noses = [follower.find(astronaut.frame_of(frame)) for frame in _frames([(60, 80), (66, 80), None, (180, 90)])]
     assert noses[2] is None
     assert noses[0].shape == (468, 2)
@@ -193,12 +193,12 @@ def test_the_follower_of_one_face_finds_it_again_where_it_went():
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (HEIGHT, WIDTH)])
 def test_a_clip_without_any_face_is_refused_with_its_name_and_length_and_the_ways_out(size):
     with pytest.raises(FaceError, match=r"any of the 3 frames of in-memory clip.*front.*score under 0\.5.*by hand"):
-        prepare_faces(astronaut.clip_of(torch.zeros(3, *size, 3)))
+        track_faces(astronaut.clip_of(torch.zeros(3, *size, 3)))
 
 
 def test_the_picture_without_its_face_has_none():
     with pytest.raises(FaceError):
-        prepare_faces(astronaut.clip_of(astronaut.picture()[None, 200:].contiguous()))
+        track_faces(astronaut.clip_of(astronaut.picture()[None, 200:].contiguous()))
 
 
 def test_progress_counts_every_frame_and_can_stop_the_search():
@@ -213,13 +213,13 @@ def test_progress_counts_every_frame_and_can_stop_the_search():
             raise Stop
 
     with pytest.raises(Stop):
-        prepare_faces(astronaut.clip_of(torch.stack(_frames([(60, 80)] * 4))), on_progress=on_progress)
+        track_faces(astronaut.clip_of(torch.stack(_frames([(60, 80)] * 4))), on_progress=on_progress)
     assert seen == [(1, 4), (2, 4)]
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"presence": 1.5}, {"detector_score": 0.0}, {"smallest": 1}, {"longest_gap": -1}, {"search_every": 0}],
+    [{"presence": 1.5}, {"detector_score": 0.0}, {"min_size": 1}, {"max_gap": -1}, {"search_interval": 0}],
 )
 def test_options_beyond_their_ranges_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
@@ -227,7 +227,7 @@ def test_options_beyond_their_ranges_are_refused(wrong):
 
 
 def test_a_clip_without_any_face_may_be_asked_for_all_the_same():
-    faces = prepare_faces(astronaut.clip_of(torch.zeros(2, 20, 30, 3)), needed=False)
+    faces = track_faces(astronaut.clip_of(torch.zeros(2, 20, 30, 3)), required=False)
     assert (faces.tracks, faces.shots, faces.chosen) == ((), ((0, 2),), ())
     assert not faces.path.visible.any()
 
@@ -259,7 +259,7 @@ def test_when_two_people_cross_no_track_goes_over_from_one_to_the_other():
     ways = (HeadPath((0.3, 0.55), (0.8, 0.55), 0.27, 0.27), HeadPath((0.7, 0.57), (0.2, 0.57), 0.29, 0.29))
     actors = tuple(dataclasses.replace(actor, track=way) for actor, way in zip(shot.actors, ways, strict=True))
     clip, truths = _talkers(dataclasses.replace(base, shots=(dataclasses.replace(shot, actors=actors),)))
-    faces = prepare_faces(clip, shots=ONE_SHOT)
+    faces = track_faces(clip, shots=ONE_SHOT)
     for track in faces.tracks:
         assert len(set(_on_whom(track, truths))) == 1
     front = [track for track in faces.tracks if _on_whom(track, truths)[0] == truths[0].faces[1].seed]
@@ -270,7 +270,7 @@ def test_when_two_people_cross_no_track_goes_over_from_one_to_the_other():
 
 def test_speakers_cut_against_each_other_are_found_in_every_frame_of_their_shots():
     clip, truths = _talkers(cuts(5, (9, 8, 7), size=(240, 180)))
-    faces = prepare_faces(clip)
+    faces = track_faces(clip)
     assert faces.shots == ((0, 9), (9, 17), (17, 24))
     assert [(track.start, track.stop) for track in faces.tracks] == list(faces.shots)
     assert faces.tracks[0].person == faces.tracks[2].person
@@ -282,7 +282,7 @@ def test_speakers_cut_against_each_other_are_found_in_every_frame_of_their_shots
 
 
 def test_a_boundary_that_is_told_late_splits_what_was_followed_across_it(monkeypatch):
-    class Late(ShotFinder):
+    class Late(ShotDetector):
         """Tells of every boundary only at the end, as it may of a dissolve."""
 
         def add(self, frame):
@@ -292,7 +292,7 @@ def test_a_boundary_that_is_told_late_splits_what_was_followed_across_it(monkeyp
         def finish(self):
             return [*self.late, *super().finish()]
 
-    monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.ShotFinder", Late)
+    monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.ShotDetector", Late)
     frames = _frames([(100, 70)] * 6) + _frames([(101, 70)] * 5, behind=WALL.flip(0, 1) ** 2)
     faces = _faces(frames)
     first, second = faces.tracks
@@ -308,6 +308,6 @@ def test_what_looks_like_a_face_but_cannot_be_placed_is_said_with_a_mark_to_begi
     coarse = np.asarray(Image.fromarray(levels).resize((12, 12)).resize((240, 240), Image.Resampling.NEAREST))
     clip = astronaut.clip_of(torch.from_numpy(coarse.astype(np.float32) / 255)[None])
     with pytest.raises(FaceError, match=r"something like one was seen \(frame 0, score .* mark it by hand: \[") as said:
-        prepare_faces(clip)
+        track_faces(clip)
     (mark,) = read_marks(str(said.value).rsplit("mark it by hand: ", 1)[1], clip)
     assert mark.box is not None

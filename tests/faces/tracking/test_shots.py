@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.tracking.shots import LAG, ShotFinder, ShotOptions, shots_from
+from latentsync_core.faces.tracking.shots import LAG, ShotDetector, ShotOptions, shot_ranges
 from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
@@ -42,10 +42,10 @@ def frames_of(pictures):
 
 def told(frames, options=None):
     """[(boundary, the frame at which it was told)]."""
-    finder, out, count = ShotFinder(options), [], 0
+    detector, out, count = ShotDetector(options), [], 0
     for count, frame in enumerate(frames):
-        out += [(start, count) for start in finder.add(frame)]
-    return out + [(start, count + 1) for start in finder.finish()]
+        out += [(start, count) for start in detector.add(frame)]
+    return out + [(start, count + 1) for start in detector.finish()]
 
 
 def found(pictures):
@@ -140,12 +140,12 @@ def test_nothing_crashes_it_and_boundaries_rise_within_the_clip(data):
     starts = found(pictures)
     assert starts == sorted(set(starts))
     assert all(1 <= start < len(pictures) for start in starts)
-    assert sum(stop - start for start, stop in shots_from(starts, len(pictures))) == len(pictures)
+    assert sum(stop - start for start, stop in shot_ranges(starts, len(pictures))) == len(pictures)
 
 
 def test_shots_cover_the_clip_between_its_boundaries():
-    assert shots_from([4, 9], 12) == ((0, 4), (4, 9), (9, 12))
-    assert shots_from([], 3) == ((0, 3),)
+    assert shot_ranges([4, 9], 12) == ((0, 4), (4, 9), (9, 12))
+    assert shot_ranges([], 3) == ((0, 3),)
 
 
 def test_a_threshold_out_of_range_is_refused():
