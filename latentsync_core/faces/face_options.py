@@ -16,13 +16,19 @@ class FaceOptions:
     min_size: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
     max_gap: int = 5  # frames without the face that are bridged; after more it is a new track
     search_interval: int = 10  # frames between two searches for new faces; faces are followed back to where they appear
+    shot_threshold: float = 1.75  # a cut's difference in usual ones, 1 to 10: less finds more cuts, and false ones
 
     def __post_init__(self) -> None:
         for name in ("detector_score", "presence"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise OptionError(f"{name} is {value}; use a value between 0 and 1")
-        for name, least, most in (("min_size", 12, 2000), ("max_gap", 0, 50), ("search_interval", 1, 50)):
+        for name, least, most in (
+            ("min_size", 12, 2000),
+            ("max_gap", 0, 50),
+            ("search_interval", 1, 50),
+            ("shot_threshold", 1, 10),
+        ):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise OptionError(f"{name} is {value}; use {least} to {most}")

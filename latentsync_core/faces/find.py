@@ -60,7 +60,10 @@ def find_faces(
 
 def cache_request(options: FaceOptions, marks: Sequence[Mark]) -> str:
     """What was asked for, as the cache's key holds it: kept faces stay valid though some fields have new names now."""
-    values = ", ".join(f"{OLD_NAMES.get(key, key)}={value!r}" for key, value in dataclasses.asdict(options).items())
+    values = dataclasses.asdict(options)
+    if values["shot_threshold"] == FaceOptions.shot_threshold:
+        del values["shot_threshold"]  # a field that came later
+    values = ", ".join(f"{OLD_NAMES.get(key, key)}={value!r}" for key, value in values.items())
     return f"(FaceOptions({values}), {marks!r})"
 
 

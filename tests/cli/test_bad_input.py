@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentsync_core.__main__ import EXIT_ERROR, main
+from latentsync_core.cli.commands import EXIT_ERROR, main
 from latentsync_core.media.ffmpeg import ffmpeg_executable
 from latentsync_core.sample_scene import SCENE, VOICE
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from latentsync_core.__main__ import main
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.before_after import (
     COLUMNS,
@@ -20,6 +19,7 @@ from latentsync_core.cli.before_after import (
     WAVEFORM_HEIGHT,
     write_before_after,
 )
+from latentsync_core.cli.commands import main
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.sample_scene import (
     HER_VOICE,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.__main__ import main
+from latentsync_core.cli.commands import main
 from latentsync_core.faces.alignment.align import crop_size
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import track_faces

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.__main__ import EXIT_ERROR, main
 from latentsync_core.audio.mix import mix_to_file
 from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.commands import EXIT_ERROR, main
 from latentsync_core.compositing.png_layers import PngLayerWriter
 from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.errors import LatentSyncError, OptionError, OutputError

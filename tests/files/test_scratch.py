@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.__main__ import main
+from latentsync_core.cli.commands import main
 from latentsync_core.files.scratch import (
     LOCK_NAME,
     PREFIX,

@@ -142,9 +142,9 @@ def _read_bundle(path: Path) -> None:
 
 
 def _read_marks(path: Path) -> None:
-    from latentsync_core.__main__ import _marks
+    from latentsync_core.cli.arguments import marks_text
 
-    read_marks(_marks(path), clip_from_images(torch.zeros(10, 64, 96, 3), Fraction(25)))
+    read_marks(marks_text(path), clip_from_images(torch.zeros(10, 64, 96, 3), Fraction(25)))
 
 
 def _read_faces(path: Path) -> None:

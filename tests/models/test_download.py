@@ -493,7 +493,7 @@ def small_release(hub, tmp_path):
         "model = registry.KNOWN_MODELS['latentsync-1.5']",
         "small_model = replace(model, unet=small(model.unet), whisper=small(model.whisper))",
         "registry.KNOWN_MODELS['latentsync-1.5'] = small_model",
-        "from latentsync_core.__main__ import main",
+        "from latentsync_core.cli.commands import main",
         "sys.exit(main(sys.argv[1:]))",
     ]
     environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}

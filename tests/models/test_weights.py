@@ -432,7 +432,7 @@ def test_the_full_models_config_is_read_off_its_shapes():
 
 CONVERT = """
 import resource, signal, sys
-from latentsync_core.__main__ import main
+from latentsync_core.cli.commands import main
 most = int(sys.argv.pop(1))
 if most:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.__main__ import main
 from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.commands import main
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.find import find_faces
 from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose

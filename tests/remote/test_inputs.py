@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.__main__ import EXIT_CANCELLED, EXIT_ERROR, main
+from latentsync_core.cli.commands import EXIT_CANCELLED, EXIT_ERROR, main
 from latentsync_core.sample_scene import SCENE, VOICE
 from tests.https_server import file_page, film_server
 

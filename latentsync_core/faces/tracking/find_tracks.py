@@ -26,7 +26,7 @@ from ..identity.embedding import EMBEDDING_SIZE
 from ..limits import TouchLimits
 from ..tracks import FaceTrack
 from .redetect import converged_meshes
-from .shots import LAG, ShotDetector, ShotOptions, shot_ranges
+from .shots import LAG, ShotDetector, shot_ranges
 from .tracker import Tracker
 from .tracklet import (
     BOX,
@@ -61,7 +61,6 @@ def track_faces(
     align: AlignOptions | None = None,
     on_progress: Progress | None = None,
     limits: TouchLimits | None = None,
-    shots: ShotOptions | None = None,
     required: bool = True,
 ) -> FaceTracks:
     """Finds all faces of all frames of a clip, streaming: one pass, and memory grows only by some numbers a face.
@@ -73,7 +72,6 @@ def track_faces(
     Args:
         align: how crops will be cut at the landmarks.
         limits: beyond which faces will be left alone.
-        shots: what counts as a cut.
         required: whether it is an error that there is no face at all.
 
     Raises:
@@ -81,7 +79,7 @@ def track_faces(
         VideoError: the clip can't be read, or has changed.
     """
     options = options or FaceOptions()
-    faces, starts = _track_clip(clip, options, shots, on_progress)
+    faces, starts = _track_clip(clip, options, on_progress)
     ranges = shot_ranges(starts, clip.frame_count)
     shot_tracks = [
         shot_track
@@ -118,11 +116,9 @@ def _is_long_enough(shot_track: _ShotTrack, ranges: Sequence[tuple[int, int]]) -
     return int(shot_track.seen.sum()) >= min(MIN_TRACK_FRAMES, (stop - first + 1) // 2)
 
 
-def _track_clip(
-    clip: Clip, options: FaceOptions, shots: ShotOptions | None, on_progress: Progress | None
-) -> tuple[list[Tracklet], set[int]]:
+def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) -> tuple[list[Tracklet], set[int]]:
     """Every face, not yet split at those cuts that became known late; and the first frames of all shots but one."""
-    detector = ShotDetector(shots)
+    detector = ShotDetector(options.shot_threshold)
     starts: set[int] = set()
     waiting: deque[Frame] = deque()
     read = prefetch_frames(clip)

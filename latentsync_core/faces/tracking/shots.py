@@ -24,7 +24,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ...errors import OptionError
 from ...video.frame import Frame
 
 LAG = 3  # frames by which a cut or a fade is told late: what follows says whether it was only a flash, or wild motion
@@ -73,19 +72,8 @@ MAX_RESIDUAL_VARIANCE = (
     0.35  # of a frame's variance that mixtures may leave, for each unit of difference of the ends above UNLIKE
 )
 MAX_OVERSHOOT = 0.2  # of one end that shows in a frame beyond the other, at most: then the dissolve is over
+CUT_THRESHOLD = 1.75  # of the usual difference: less finds more cuts, and false ones
 MIN_END_DIFFERENCE = 0.2  # difference of a dissolve's ends under which no dissolve is seen
-
-
-@dataclass(frozen=True)
-class ShotOptions:
-    """How easily a boundary is seen."""
-
-    cut: float = 1.75  # how many times a cut's difference is above the usual one; less finds more cuts, and false ones
-    dissolves: bool = True
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.cut <= 10:
-            raise OptionError(f"cut is {self.cut}; use 1 to 10")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +91,9 @@ class _ReducedFrame:
 class ShotDetector:
     """Tells the first frames of new shots while a clip is streamed past; memory doesn't grow with the clip."""
 
-    def __init__(self, options: ShotOptions | None = None) -> None:
-        self._options = options or ShotOptions()
+    def __init__(self, threshold: float = CUT_THRESHOLD) -> None:
+        """`threshold`: how many times a cut's difference is above the usual one, 1 to 10."""
+        self._threshold = threshold
         self._frames: deque[_ReducedFrame] = deque(maxlen=3 * DISSOLVE_HALF_LENGTHS[-1] + 3)
         self._differences: deque[float] = deque(
             maxlen=HISTORY_FRAMES + LAG + 1
@@ -133,7 +122,7 @@ class ShotDetector:
         found = []
         if self._count > LAG:
             found += self._boundary_at(self._count - 1 - LAG)
-        if not found and self._options.dissolves:
+        if not found:
             found += self._dissolve()
         return self._accept(found)
 
@@ -166,7 +155,7 @@ class ShotDetector:
         ):  # every picture is shown more than once: only new ones say what moves
             ahead = [value for value in ahead if value > MAX_REPEAT_DIFFERENCE]
         typical = max(_median(self._recent_differences), _median(ahead))
-        threshold = self._options.cut * (BASE_DIFFERENCE + typical)
+        threshold = self._threshold * (BASE_DIFFERENCE + typical)
         before, here = self._at(index - 1), self._at(index)
         blank = here.blank or before.blank
         self._fading_in = blank or (

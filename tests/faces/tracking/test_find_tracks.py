@@ -15,7 +15,7 @@ from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.keyframes.marks import read_marks
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.faces.tracking.redetect import SingleFaceTracker
-from latentsync_core.faces.tracking.shots import ShotDetector, ShotOptions
+from latentsync_core.faces.tracking.shots import ShotDetector
 from latentsync_core.video.reading.read_ahead import prefetch_frames
 from tests import astronaut
 from training.motion import Path as HeadPath
@@ -26,9 +26,7 @@ FACE = astronaut.resized(astronaut.picture()[40:200, 140:310], 102, 96)  # the f
 NOSE = (astronaut.NOSE - (140, 40) + 0.5) * 0.6 - 0.5
 
 
-ONE_SHOT = ShotOptions(
-    cut=10, dissolves=False
-)  # a face that is there or isn't from one frame to the next is like a cut
+ONE_SHOT = FaceOptions(shot_threshold=10)  # a face that is there or isn't from one frame to the next is like a cut
 WALL = astronaut.resized(torch.rand(15, 20, 3, generator=torch.Generator().manual_seed(4)), WIDTH, HEIGHT)
 
 
@@ -40,8 +38,8 @@ def _frames(places, scale=1.0, behind=WALL):
     return [torch.where(frame == 0.5, behind, frame) for frame in frames]
 
 
-def _faces(frames, options=None, *, shots=None, **clip):
-    return track_faces(astronaut.clip_of(torch.stack(frames), **clip), options, shots=shots)
+def _faces(frames, options=None, **clip):
+    return track_faces(astronaut.clip_of(torch.stack(frames), **clip), options)
 
 
 def _only(faces):
@@ -78,7 +76,7 @@ def test_a_growing_face_gives_the_same_crop_at_every_size():
 
 def test_a_short_gap_is_bridged_on_a_straight_line():
     places = [(60, 80), (64, 80), None, None, None, (80, 80), (84, 80)]
-    track = _only(_faces(_frames(places), shots=ONE_SHOT))
+    track = _only(_faces(_frames(places), ONE_SHOT))
     assert track.stop == 7
     assert track.visible.all()
     np.testing.assert_allclose(np.diff(track.landmarks[:, 2, 0]), 4, atol=1.2)
@@ -86,7 +84,7 @@ def test_a_short_gap_is_bridged_on_a_straight_line():
 
 def test_after_a_longer_gap_it_is_a_new_track_of_the_same_person():
     places = [*((60 + 4 * k, 80) for k in range(5)), None, None, None, *((200 + 4 * k, 90) for k in range(5))]
-    first, second = _faces(_frames(places), FaceOptions(max_gap=2), shots=ONE_SHOT).tracks
+    first, second = _faces(_frames(places), dataclasses.replace(ONE_SHOT, max_gap=2)).tracks
     assert (first.start, first.stop, second.start, second.stop) == (0, 5, 8, 13)
     assert first.person == second.person == 0
     assert [first.track_id, second.track_id] == [0, 1]
@@ -95,8 +93,8 @@ def test_after_a_longer_gap_it_is_a_new_track_of_the_same_person():
 def test_what_is_seen_for_a_moment_of_a_long_shot_is_no_face_but_a_short_shot_keeps_its_own():
     moment = [None] * 5 + [(100, 80)] * 3 + [None] * 5
     with pytest.raises(FaceError):
-        _faces(_frames(moment), shots=ONE_SHOT)
-    assert _only(_faces(_frames([(100, 80)] * 3), shots=ONE_SHOT)).stop == 3
+        _faces(_frames(moment), ONE_SHOT)
+    assert _only(_faces(_frames([(100, 80)] * 3), ONE_SHOT)).stop == 3
 
 
 def test_a_face_that_leaves_the_frame_is_let_go_and_one_that_enters_is_found_from_its_first_whole_frame():
@@ -111,7 +109,7 @@ def test_a_face_that_leaves_the_frame_is_let_go_and_one_that_enters_is_found_fro
 
 def test_a_face_that_appears_between_two_searches_is_followed_back_to_where_it_did():
     places = [None] * 3 + [(100 + 3 * k, 60) for k in range(9)]
-    track = _only(_faces(_frames(places), shots=ONE_SHOT))
+    track = _only(_faces(_frames(places), ONE_SHOT))
     assert (track.start, track.stop) == (3, 12)
 
 
@@ -128,7 +126,7 @@ def test_of_very_large_frames_few_are_held_and_read_ahead_and_nothing_else_chang
 
         monkeypatch.setattr("latentsync_core.faces.tracking.find_tracks.prefetch_frames", noted)
         faces = track_faces(
-            clip, shots=ONE_SHOT, on_progress=lambda *_: held.append(sum(frame() is not None for frame in read))
+            clip, ONE_SHOT, on_progress=lambda *_: held.append(sum(frame() is not None for frame in read))
         )
         return _only(faces), max(held)
 
@@ -219,7 +217,14 @@ def test_progress_counts_every_frame_and_can_stop_the_search():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"presence": 1.5}, {"detector_score": 0.0}, {"min_size": 1}, {"max_gap": -1}, {"search_interval": 0}],
+    [
+        {"presence": 1.5},
+        {"detector_score": 0.0},
+        {"min_size": 1},
+        {"max_gap": -1},
+        {"search_interval": 0},
+        {"shot_threshold": 0.5},
+    ],
 )
 def test_options_beyond_their_ranges_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
@@ -259,7 +264,7 @@ def test_when_two_people_cross_no_track_goes_over_from_one_to_the_other():
     ways = (HeadPath((0.3, 0.55), (0.8, 0.55), 0.27, 0.27), HeadPath((0.7, 0.57), (0.2, 0.57), 0.29, 0.29))
     actors = tuple(dataclasses.replace(actor, track=way) for actor, way in zip(shot.actors, ways, strict=True))
     clip, truths = _talkers(dataclasses.replace(base, shots=(dataclasses.replace(shot, actors=actors),)))
-    faces = track_faces(clip, shots=ONE_SHOT)
+    faces = track_faces(clip, ONE_SHOT)
     for track in faces.tracks:
         assert len(set(_on_whom(track, truths))) == 1
     front = [track for track in faces.tracks if _on_whom(track, truths)[0] == truths[0].faces[1].seed]

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core.errors import OptionError
-from latentsync_core.faces.tracking.shots import LAG, ShotDetector, ShotOptions, shot_ranges
+from latentsync_core.faces.tracking.shots import LAG, ShotDetector, shot_ranges
 from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
@@ -40,9 +39,9 @@ def frames_of(pictures):
         yield from frames
 
 
-def told(frames, options=None):
+def told(frames):
     """[(boundary, the frame at which it was told)]."""
-    detector, out, count = ShotDetector(options), [], 0
+    detector, out, count = ShotDetector(), [], 0
     for count, frame in enumerate(frames):
         out += [(start, count) for start in detector.add(frame)]
     return out + [(start, count + 1) for start in detector.finish()]
@@ -146,8 +145,3 @@ def test_nothing_crashes_it_and_boundaries_rise_within_the_clip(data):
 def test_shots_cover_the_clip_between_its_boundaries():
     assert shot_ranges([4, 9], 12) == ((0, 4), (4, 9), (9, 12))
     assert shot_ranges([], 3) == ((0, 3),)
-
-
-def test_a_threshold_out_of_range_is_refused():
-    with pytest.raises(OptionError, match=r"cut is 0\.5"):
-        ShotOptions(cut=0.5)

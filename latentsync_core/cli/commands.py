@@ -1,0 +1,210 @@
+"""The commands: sync, faces, probe, demo, download and convert; each a thin layer over the library."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import LatentSyncError
+from ..models.load_options import PRECISIONS
+from ..remote.inputs import fetch_url_inputs, local_path, media_argument, reject_url
+from ..remote.public_https import Network
+from .arguments import marks_text
+from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
+from .options import add_download_limit, add_face_options, add_sync_options, face_options, sync_options
+
+EXIT_ERROR = 2  # bad input, said in one sentence
+EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
+NOTHING = "nothing was written"
+
+
+def main(arguments: list[str] | None = None, network: Network | None = None) -> int:
+    """Runs one command; returns the exit code. URLs are fetched over `network`, by default the internet."""
+    options = _parser().parse_args(arguments)
+    options.network = network
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        options.command(options)
+    except LatentSyncError as error:
+        print_error(str(error), options.json)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print_error(f"cancelled; {options.left(options)}", options.json)
+        return EXIT_CANCELLED
+    return 0
+
+
+def run() -> None:
+    """What `python -m latentsync_core` does: `main`, as a process of its own."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name that isn't text must not end a finished job
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
+    sys.exit(main())
+
+
+def _left_in_work_folder(options: argparse.Namespace) -> str:
+    if options.work_folder is None:
+        return NOTHING
+    return f"no result was written; what is finished stays in {options.work_folder}, and the same command continues"
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from ..files.output_checks import check_no_overwrite, check_target
+    from ..pipeline import sync
+    from ..video.writing.encoding import output_path
+    from ..video.writing.writer_options import Codec
+
+    out = output_path(options.out, Codec(options.codec))  # checked before a download, too
+    check_target(out)
+    check_no_overwrite((out,), (("the file of marks", options.marks),))
+    with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
+        report = sync(options.video, options.audio, options.out, sync_options(options), on_progress)
+    print_report(report, options.json, fetched)
+
+
+def _faces(options: argparse.Namespace) -> None:
+    from .faces_report import list_faces
+
+    with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
+        listing = list_faces(
+            options.video,
+            options.out,
+            face_options(options),
+            marks_text(options.marks),
+            options.work_folder,
+            (("the file of marks", options.marks),),
+            lambda done, total: on_progress("faces", done, total),
+        )
+    if options.json:
+        print(json.dumps({**listing.data, **downloads_data(fetched)}))
+    else:
+        print_fetched(fetched)
+        print(listing.text)
+        for path in listing.files:
+            print(f"written: {path}")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    with ProgressBars(quiet=options.json) as on_progress:
+        report, sheet = run_demo(options.out, on_progress)
+    print_report(report, options.json)
+    if not options.json:
+        print(f"faces before and after, above the voice: {sheet}")
+
+
+def _probe(options: argparse.Namespace) -> None:
+    from ..video.reading.probing import probe
+
+    with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
+        clip = probe(options.video)
+    facts = {
+        "clip": fetched[0].file.source if fetched else clip.name,
+        "frames": clip.frame_count,
+        "fps": str(clip.fps),
+        "seconds": round(clip.duration, 6),
+        "width": clip.width,
+        "height": clip.height,
+        "pixel_format": clip.pixel_format,
+        "rotation": clip.rotation,
+        "sample_aspect": str(clip.sample_aspect),
+        "color": dataclasses.asdict(clip.color),
+        "audio_codec": clip.audio_codec,
+    }
+    if options.json:
+        print(json.dumps({**facts, **downloads_data(fetched)}))
+    else:
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' '):14} {value}")
+
+
+def _download(options: argparse.Namespace) -> None:
+    from ..models.loading.download import DownloadOptions, download
+
+    with ProgressBars(quiet=options.json) as on_progress:
+        folder = download(
+            options.model,
+            DownloadOptions(models_folder=options.models_folder, endpoint=options.endpoint),
+            lambda done, total: on_progress("download", done, total),
+        )
+    print(json.dumps({"folder": str(folder)}) if options.json else f"installed in {folder}")
+
+
+def _left_by_download(options: argparse.Namespace) -> str:
+    from ..models.loading.download import DownloadOptions, describe_partial_download
+
+    left = describe_partial_download(options.model, DownloadOptions(models_folder=options.models_folder))
+    return f"{left}; run it again to continue" if left else NOTHING
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from ..models.load_options import LoadOptions
+    from ..models.loading.weights import convert
+
+    with ProgressBars(quiet=options.json) as on_progress:
+        written = convert(
+            options.source,
+            options.destination,
+            options.precision,
+            lambda done, total: on_progress("convert", done, total),
+            LoadOptions(resolution=options.resolution, models_folder=options.models_folder),
+        )
+    print(json.dumps({"written": str(written)}) if options.json else f"written: {written}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m latentsync_core", description="Lip-sync a clip to a voice.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _left_in_work_folder)
+    add_sync_options(sync)
+
+    faces = _add_command(
+        commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _left_in_work_folder
+    )
+    faces.add_argument("video", type=media_argument)
+    faces.add_argument("--out", type=local_path, help="folder for people.png, timeline.png and faces.json")
+    faces.add_argument(
+        "--work-folder", type=local_path, help="keep the faces here; sync with the same folder has them at once"
+    )
+    add_face_options(faces)
+    add_download_limit(faces)
+
+    probe = _add_command(commands, "probe", _probe, "say what a clip is")
+    probe.add_argument("video", type=media_argument)
+    add_download_limit(probe)
+
+    demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
+    demo.add_argument("--out", type=reject_url, default="demo/out.mp4")
+
+    download = _add_command(commands, "download", _download, "download a model and check it", _left_by_download)
+    download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
+    download.add_argument("--models-folder", type=Path, help="where models are stored (default: LATENTSYNC_MODELS)")
+    download.add_argument("--endpoint", help="address of a mirror of the model hub (default: HF_ENDPOINT)")
+
+    convert = _add_command(commands, "convert", _convert, "turn a model into a bundle folder of half precision, once")
+    convert.add_argument("source", help="as --model of sync takes it")
+    convert.add_argument("destination", type=Path, help="a new folder")
+    convert.add_argument("--resolution", type=int, choices=(256, 512), help="of an unknown checkpoint")
+    convert.add_argument("--models-folder", type=Path, help="where models are stored (default: LATENTSYNC_MODELS)")
+    convert.add_argument("--precision", choices=PRECISIONS, default="fp16")
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    command: Callable[[argparse.Namespace], None],
+    text: str,
+    left: Callable[[argparse.Namespace], str] = lambda _options: NOTHING,
+) -> argparse.ArgumentParser:
+    """Adds a command; `left` says what is there after it was cancelled."""
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=command, left=left)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, no bars: for machines")
+    return parser

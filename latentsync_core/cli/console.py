@@ -1,0 +1,70 @@
+"""What the command line prints: progress bars, reports and errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+from ..remote.inputs import FetchedInput
+
+
+class ProgressBars:
+    """One tqdm bar per phase, on standard error."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar = None
+        self._phase = ""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if self._quiet:
+            return
+        from tqdm import tqdm
+
+        if phase != self._phase:
+            self.__exit__()
+            self._phase, self._bar = phase, tqdm(desc=f"{phase:12}", total=total, leave=True)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> ProgressBars:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def downloads_data(fetched: list[FetchedInput]) -> dict[str, list[dict]]:
+    """What a JSON report says of fetched files: nothing where no URL was given."""
+    return {"downloads": [one.data for one in fetched]} if fetched else {}
+
+
+def print_fetched(fetched: list[FetchedInput]) -> None:
+    for one in fetched:
+        print(f"fetched {one}")
+
+
+def print_report(report, as_json: bool, fetched: list[FetchedInput] | None = None) -> None:
+    if as_json:
+        print(json.dumps({**dataclasses.asdict(report), **downloads_data(fetched or [])}, default=str))
+        return
+    print_fetched(fetched or [])
+    if report.demonstration:
+        print(f"model {report.model!r} is a demonstration: it shows how the pack works, not how well LatentSync draws")
+    print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
+    for number, speaker in enumerate(report.faces, 1):
+        who = f"speaker {number}: " if len(report.faces) > 1 else ""
+        for stretch in speaker["frame_ranges"]:
+            if stretch["outcome"] not in ("synced", "fading"):
+                first, stop = stretch["frames"]
+                print(f"  {who}frames {first} to {stop - 1} passed through: {stretch['outcome']}")
+    for start, stop in report.occluded:
+        print(f"  frames {start} to {stop - 1}: an object in front of a mouth was left unchanged")
+    for note in report.notes:
+        print(f"  note: {note}")
+
+
+def print_error(sentence: str, as_json: bool) -> None:
+    print(json.dumps({"error": sentence}) if as_json else f"error: {sentence}", file=sys.stderr)

@@ -1,0 +1,243 @@
+"""The command line's options: their parser, and the engine's options that come of them.
+
+Every default is that of the engine's own options, which are read here without importing PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from ..compositing.composite_options import CompositeOptions, Region
+from ..faces.alignment.align_options import AlignOptions
+from ..faces.face_options import FaceOptions
+from ..faces.limits import TouchLimits
+from ..models.load_options import PRECISIONS, LoadOptions
+from ..remote.fetch import DownloadLimits
+from ..remote.inputs import local_path, media_argument, reject_url
+from ..sampling.sampler_options import SamplerOptions, Scheduler, WindowOptions
+from ..sampling.timeline import LengthRule
+from ..video.writing.writer_options import PRESETS, Codec, WriterOptions
+from .arguments import face_argument, marks_text, positive_number, seconds_argument, speaker_argument
+
+DEFAULT_MODEL = "latentsync-1.6"
+LOAD, FACES, ALIGN, LIMITS = LoadOptions(), FaceOptions(), AlignOptions(), TouchLimits()
+SAMPLER, COMPOSITE, WRITER = SamplerOptions(), CompositeOptions(), WriterOptions()
+
+
+def add_sync_options(sync: argparse.ArgumentParser) -> None:
+    """Everything that `sync` takes."""
+    sync.add_argument(
+        "--video", required=True, type=media_argument,
+        help="the clip, file or https: URL; a single picture is a one-frame clip",
+    )  # fmt: skip
+    sync.add_argument(
+        "--audio", required=True, type=media_argument, help="the voice that the mouth follows, a file or an https: URL"
+    )
+    sync.add_argument("--out", required=True, type=reject_url, help="the result; its suffix follows from --codec")
+    add_download_limit(sync)
+
+    model = sync.add_argument_group("model")
+    model.add_argument(
+        "--model", type=reject_url, default=DEFAULT_MODEL,
+        help="latentsync-1.5, latentsync-1.6, a bundle folder, a U-Net checkpoint, or nano (carried with the pack: a "
+        "small demonstration model, trained on rendered people); default %(default)s",
+    )  # fmt: skip
+    model.add_argument("--resolution", type=int, choices=(256, 512), help="of an unknown checkpoint: 256 or 512 px")
+    model.add_argument("--models-folder", type=Path, help="where models are stored (default: LATENTSYNC_MODELS)")
+    model.add_argument("--vae", type=local_path, help="another autoencoder: a diffusers folder or its .safetensors")
+    model.add_argument("--whisper", type=local_path, help="Whisper's weights, where they aren't in the models folder")
+    model.add_argument("--device", default=LOAD.device, help="auto, cpu, cuda, cuda:1, mps, ... (default %(default)s)")
+    model.add_argument(
+        "--precision", choices=("auto", *PRECISIONS), default=LOAD.precision,
+        help="of the U-Net and the autoencoder (default %(default)s)",
+    )  # fmt: skip
+    model.add_argument("--offload", action="store_true", help="keep weights in main memory, for small cards; slower")
+
+    faces = sync.add_argument_group("faces")
+    add_face_options(faces)
+    faces.add_argument(
+        "--face", type=face_argument, default="largest", metavar="WHO",
+        help="whose mouth follows the voice: largest (default), frontal, left, person:N, point:X,Y@FRAME or "
+        "picture:FILE; `faces` shows the numbers",
+    )  # fmt: skip
+    faces.add_argument(
+        "--speaker", type=speaker_argument, action="append", default=[], metavar="WHO=AUDIO",
+        help="another speaker with a voice of their own; repeat it for each: --speaker person:1=anna.wav",
+    )  # fmt: skip
+    faces.add_argument("--tracks-on", default="", metavar="LIST", help='tracks synced in any case, as "3, 5-7"')
+    faces.add_argument("--tracks-off", default="", metavar="LIST", help="tracks that are never synced")
+    faces.add_argument(
+        "--face-scale", type=float, default=ALIGN.scale, help="size of the face in its crop (default %(default)s)"
+    )
+    faces.add_argument(
+        "--face-shift", type=float, default=ALIGN.shift_y,
+        help="shift of the face in its crop, down, in crop heights (default %(default)s)",
+    )  # fmt: skip
+    faces.add_argument(
+        "--smoothing", type=float, default=ALIGN.smoothing_strength,
+        help="temporal smoothing of the landmarks, 0 (none) to 3 (default %(default)s)",
+    )  # fmt: skip
+    faces.add_argument(
+        "--max-yaw", type=float, default=LIMITS.max_yaw,
+        help="degrees to either side beyond which a face is left unchanged (default %(default)g)",
+    )  # fmt: skip
+    faces.add_argument(
+        "--max-pitch", type=float, default=LIMITS.max_pitch,
+        help="degrees up or down beyond which a face is left unchanged (default %(default)g)",
+    )  # fmt: skip
+    faces.add_argument(
+        "--smallest-face", type=float, default=LIMITS.min_size, metavar="PIXELS",
+        help="smaller faces are left unchanged (default %(default)g)",
+    )  # fmt: skip
+    faces.add_argument(
+        "--min-sharpness", type=float, default=LIMITS.min_sharpness,
+        help="blurrier faces are left unchanged, 0 to 1; about 0.1 excludes motion blur (default %(default)g)",
+    )  # fmt: skip
+    faces.add_argument(
+        "--fade-frames", type=int, default=LIMITS.fade_frames,
+        help="frames over which the result fades in and out where a face stops being synced (default %(default)s)",
+    )  # fmt: skip
+
+    sampling = sync.add_argument_group("sampling")
+    sampling.add_argument("--steps", type=int, default=SAMPLER.steps, help="denoising steps (default %(default)s)")
+    sampling.add_argument(
+        "--cfg", type=float, default=SAMPLER.cfg, help="audio guidance scale, 1.0 = off (default %(default)s)"
+    )
+    sampling.add_argument(
+        "--scheduler", choices=[scheduler.value for scheduler in Scheduler], default=SAMPLER.scheduler.value,
+        help="ddim is upstream's; the other two need fewer steps (default %(default)s)",
+    )  # fmt: skip
+    sampling.add_argument("--seed", type=int, default=SAMPLER.seed, help="(default %(default)s)")
+    sampling.add_argument(
+        "--window", type=int, default=SAMPLER.windows.frames,
+        help="frames sampled together; fewer need less memory (default %(default)s)",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--overlap", type=int, default=SAMPLER.windows.overlap,
+        help="frames that neighbouring windows share and cross-fade (default %(default)s)",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--noise-sharing", type=float, default=SAMPLER.noise_sharing,
+        help="share of the initial noise that all frames have in common, 0 to 1 (default %(default)s)",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
+    )
+
+    compositing = sync.add_argument_group("compositing")
+    compositing.add_argument(
+        "--feather", type=float, default=COMPOSITE.feather,
+        help="width of the patch's soft edge, 1.0 = upstream's (default %(default)s)",
+    )  # fmt: skip
+    compositing.add_argument(
+        "--region", choices=[region.value for region in Region], default=COMPOSITE.region.value,
+        help="mouth leaves the rest of the face unchanged; face pastes the whole crop (default %(default)s)",
+    )  # fmt: skip
+    compositing.add_argument(
+        "--no-occlusion", action="store_true", help="paste over hands and objects in front of the mouth too"
+    )
+
+    timing = sync.add_argument_group("time")
+    timing.add_argument(
+        "--start", type=seconds_argument, default=0.0, help="first moment of the clip: seconds or HH:MM:SS.s"
+    )
+    timing.add_argument("--end", type=seconds_argument, help="moment at which to stop")
+    timing.add_argument(
+        "--length", choices=[rule.value for rule in LengthRule], default=LengthRule.VIDEO.value,
+        help="where clip and voice differ: the video decides (default), hold its last frame, ping-pong, or cut",
+    )  # fmt: skip
+
+    output = sync.add_argument_group("output")
+    output.add_argument(
+        "--codec", choices=[codec.value for codec in Codec], default=WRITER.codec.value, help="(default %(default)s)"
+    )
+    output.add_argument(
+        "--crf", type=int, default=WRITER.crf, help="H.264 quality, 0 (lossless) to 51 (default %(default)s)"
+    )
+    output.add_argument(
+        "--preset", choices=PRESETS, default=WRITER.preset, metavar="PRESET",
+        help="H.264 speed, ultrafast to veryslow (default %(default)s)",
+    )  # fmt: skip
+    output.add_argument(
+        "--mux-audio", type=media_argument, help="sound for the file where it isn't the voice: the full mix"
+    )
+
+
+def add_face_options(parser: argparse._ActionsContainer) -> None:
+    """The options that decide which faces are found."""
+    parser.add_argument(
+        "--detector-score", type=float, default=FACES.detector_score,
+        help="least score of a detection, 0 to 1; drawn faces may need 0.3 (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shot-threshold", type=float, default=FACES.shot_threshold,
+        help="how easily a cut is detected, 1 to 10: less finds more cuts, and false ones (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--marks", type=local_path, metavar="FILE", help="faces marked on key frames, as JSON (see the README)"
+    )
+
+
+def add_download_limit(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--download-limit", type=positive_number, default=DownloadLimits.size / 1e9, metavar="GB",
+        help="size beyond which a URL is not fetched (default %(default)g)",
+    )  # fmt: skip
+
+
+def sync_options(options: argparse.Namespace):
+    """The pipeline's SyncOptions that parsed arguments ask for."""
+    from ..faces.selection import read_track_list
+    from ..pipeline import SyncOptions
+
+    return SyncOptions(
+        model=options.model,
+        load=LoadOptions(
+            device=options.device,
+            precision=options.precision,
+            resolution=options.resolution,
+            models_folder=options.models_folder,
+            vae=options.vae,
+            whisper=options.whisper,
+            offload=options.offload,
+        ),
+        faces=face_options(options),
+        marks=marks_text(options.marks),
+        choice=dataclasses.replace(
+            options.face.choice, on=read_track_list(options.tracks_on), off=read_track_list(options.tracks_off)
+        ),
+        picture=options.face.picture,
+        others=tuple(options.speaker),
+        limits=TouchLimits(
+            max_yaw=options.max_yaw,
+            max_pitch=options.max_pitch,
+            min_size=options.smallest_face,
+            min_sharpness=options.min_sharpness,
+            fade_frames=options.fade_frames,
+        ),
+        align=AlignOptions(smoothing_strength=options.smoothing, scale=options.face_scale, shift_y=options.face_shift),
+        sampler=SamplerOptions(
+            seed=options.seed,
+            steps=options.steps,
+            cfg=options.cfg,
+            scheduler=Scheduler(options.scheduler),
+            noise_sharing=options.noise_sharing,
+            windows=WindowOptions(frames=options.window, overlap=options.overlap),
+        ),
+        composite=CompositeOptions(
+            feather=options.feather, region=Region(options.region), occlusion=not options.no_occlusion
+        ),
+        writer=WriterOptions(codec=Codec(options.codec), crf=options.crf, preset=options.preset),
+        length=LengthRule(options.length),
+        start=options.start,
+        end=options.end,
+        mux_audio=options.mux_audio,
+        work_folder=options.work_folder,
+    )
+
+
+def face_options(options: argparse.Namespace) -> FaceOptions:
+    """The FaceOptions that parsed arguments ask for."""
+    return FaceOptions(detector_score=options.detector_score, shot_threshold=options.shot_threshold)
