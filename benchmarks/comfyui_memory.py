@@ -30,8 +30,8 @@ from tests.comfyui.server import ComfyServer
 
 LENGTHS = (60, 600)  # seconds
 SIZE = (256, 144)  # pixels
-LONGEST_RUN = 3 * 3600  # seconds
-LOOK_EVERY = 0.1  # seconds
+MAX_RUN_SECONDS = 3 * 3600  # seconds
+POLL_SECONDS = 0.1  # seconds
 
 
 def main() -> None:
@@ -41,12 +41,12 @@ def main() -> None:
     print(f"{'clip':>8} {'frames':>7} {'before MB':>10} {'peak MB':>8} {'freed MB':>9} {'minutes':>8}")
     for seconds in arguments.parse_args().seconds:
         with tempfile.TemporaryDirectory() as folder:
-            before, peak, freed, frames, minutes = measured(*looped(seconds, Path(folder)))
+            before, peak, freed, frames, minutes = measure_server(*loop_media(seconds, Path(folder)))
         megabytes = f"{before / 1e6:10.0f} {peak / 1e6:8.0f} {freed / 1e6:9.0f}"
         print(f"{seconds:6} s {frames:7} {megabytes} {minutes:8.1f}", flush=True)
 
 
-def looped(seconds: int, folder: Path) -> tuple[Path, Path]:
+def loop_media(seconds: int, folder: Path) -> tuple[Path, Path]:
     """The scene and the voice repeated to `seconds`."""
     clip, voice = folder / "clip.mp4", folder / "voice.flac"
     repeat = ["-y", "-stream_loop", "-1"]
@@ -68,7 +68,7 @@ def narrow_bundle(folder: Path) -> Path:
     return save_bundle(dataclasses.replace(untrained_model(), name="narrow", unet=unet, codec=codec), folder)
 
 
-def measured(clip: Path, voice: Path) -> tuple[int, int, int, int, float]:
+def measure_server(clip: Path, voice: Path) -> tuple[int, int, int, int, float]:
     """Runs the five nodes in a new server; returns its resident bytes before, at their peak (ffmpeg included) and
     after /free, the frames that came out, and the minutes that it took."""
     inputs = {path.name: path.read_bytes() for path in (clip, voice)}
@@ -82,14 +82,14 @@ def measured(clip: Path, voice: Path) -> tuple[int, int, int, int, float]:
 
         def watch() -> None:
             nonlocal peak
-            while not done.wait(LOOK_EVERY):
+            while not done.wait(POLL_SECONDS):
                 peak = max(peak, server.rss())
 
         watcher = threading.Thread(target=watch)
         started = time.perf_counter()
         watcher.start()
         try:
-            run = graph.run(LONGEST_RUN)
+            run = graph.run(MAX_RUN_SECONDS)
         finally:
             done.set()
             watcher.join()

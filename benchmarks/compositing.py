@@ -24,9 +24,9 @@ from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 
 WIDTH, HEIGHT = 3840, 2160
-FACE = 600  # pixels, the width of the crop in the frame
+FACE_WIDTH = 600  # pixels, the width of the crop in the frame
 RESOLUTION = 512
-ROUNDS = 30
+REPETITIONS = 30
 
 
 def main() -> None:
@@ -34,19 +34,19 @@ def main() -> None:
     torch.set_num_threads(2)
     for name in ("yuv420p", "yuv420p10le"):
         frame = noise_frame(name)
-        scale = crop_size(RESOLUTION)[0] / FACE
+        scale = crop_size(RESOLUTION)[0] / FACE_WIDTH
         transform = np.array([[scale, 0, -1500.3 * scale], [0, scale, -700.7 * scale]], np.float32)
         patch = torch.rand(3, RESOLUTION, RESOLUTION)
         region = mouth_region(RESOLUTION)
-        ways = {
+        methods = {
             "default: the mouth region": partial(paste_face, frame, transform, patch, RESOLUTION, region=region),
-            "like the reference: the whole crop": partial(reference_way, frame, transform, patch),
+            "like the reference: the whole crop": partial(paste_like_reference, frame, transform, patch),
         }
-        for way, work in ways.items():
-            print(f"{name:12} {way:36} {median_milliseconds(work):7.1f} ms", flush=True)
+        for method, work in methods.items():
+            print(f"{name:12} {method:36} {median_milliseconds(work):7.1f} ms", flush=True)
 
 
-def reference_way(frame: Frame, transform: np.ndarray, patch: torch.Tensor) -> None:
+def paste_like_reference(frame: Frame, transform: np.ndarray, patch: torch.Tensor) -> None:
     """What the reference does with a frame: cut its crop out, put the drawn mouth into it, paste all of it."""
     source = crop_face(frame, transform, RESOLUTION)
     whole = blend_mouth(patch, source, mouth_mask(RESOLUTION).float())
@@ -77,9 +77,9 @@ def noise_frame(name: str) -> Frame:
 
 
 def median_milliseconds(work) -> float:
-    """The median over `ROUNDS`, after three to warm up."""
+    """The median over `REPETITIONS`, after three to warm up."""
     times = []
-    for _ in range(3 + ROUNDS):
+    for _ in range(3 + REPETITIONS):
         started = time.perf_counter()
         work()
         times.append(1000 * (time.perf_counter() - started))

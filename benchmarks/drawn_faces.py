@@ -35,11 +35,11 @@ from training.scenes import render, talking_head
 STYLES = ("real", "cartoon", "anime")
 SIZE = (320, 240)
 SCORES = (0.5, 0.3)
-SAME = 0.3  # intersection over union with the true box that makes a detection one of the face
+MIN_MATCH_IOU = 0.3  # intersection over union with the true box that makes a detection one of the face
 CLIP_SAMPLES = 12  # frames looked at of a given clip
 GREY = 0.6  # behind pictures with transparency
 PICTURE_SIDE = 640  # pixels: given pictures are reduced to it
-TILE = 200  # pixels of the sheet
+TILE_SIZE = 200  # pixels of the sheet
 
 
 def main() -> None:
@@ -56,35 +56,37 @@ def main() -> None:
     tiles: list[Image.Image] = []
     print("found by itself        pictures  at 0.5  at 0.3  mesh settles  its points off  guessed from the box off")
     for style in STYLES if options.heads else ():
-        print_row(style, [rendered(style, seed) for seed in range(500, 500 + options.heads)], tiles)
+        print_detection_row(style, [render_head(style, seed) for seed in range(500, 500 + options.heads)], tiles)
     for path in options.pictures:
-        print_row(path.name, [(frame, None, None) for frame in frames_of(path)], tiles)
+        print_detection_row(path.name, [(frame, None, None) for frame in frames_of(path)], tiles)
     if options.sheet and tiles:
         sheet(tiles).save(options.sheet)
     print("followed between marks  every  mean %  95th %  worst %  ends kept  CPU ms a frame")
     for style in STYLES if options.clips else ():
         for every in options.every:
-            print_followed(style, range(700, 700 + options.clips), every, options.seconds)
+            print_tracking_row(style, range(700, 700 + options.clips), every, options.seconds)
 
 
-def print_row(name: str, faces: list[tuple[Frame, np.ndarray | None, np.ndarray | None]], tiles: list) -> None:
+def print_detection_row(
+    name: str, faces: list[tuple[Frame, np.ndarray | None, np.ndarray | None]], tiles: list
+) -> None:
     """One row of the first table, of frames with the true box and three points where they are known."""
     found = dict.fromkeys(SCORES, 0)
     meshes, mesh_off, guess_off = 0, [], []
     for frame, box, points in faces:
         for score in SCORES:
-            found[score] += detected(frame, score, box) is not None
-        face = detected(frame, SCORES[-1], box)
-        mesh = None if face is None else settled(frame, face)
+            found[score] += detect_true_face(frame, score, box) is not None
+        face = detect_true_face(frame, SCORES[-1], box)
+        mesh = None if face is None else converged_mesh(frame, face)
         guessed = None if face is None else points_of_box(face.box, POINTS_IN_DETECTED_BOX)
-        own = None if mesh is None else three_points(mesh, LandmarkScheme.MESH468)
+        mesh_points = None if mesh is None else three_points(mesh, LandmarkScheme.MESH468)
         meshes += mesh is not None
         if points is not None and face is not None:
             eyes = np.linalg.norm(points[1] - points[0])  # between the brows: about the eyes' distance
             guess_off.append(np.linalg.norm(guessed - points, axis=1).mean() / eyes)
-            if own is not None:
-                mesh_off.append(np.linalg.norm(own - points, axis=1).mean() / eyes)
-        tiles.append(tile(frame, face, own, guessed))
+            if mesh_points is not None:
+                mesh_off.append(np.linalg.norm(mesh_points - points, axis=1).mean() / eyes)
+        tiles.append(tile(frame, face, mesh_points, guessed))
     off = [f"{100 * np.mean(values):.0f} %" if values else "–" for values in (mesh_off, guess_off)]
     print(
         f"{name[:22]:22} {len(faces):8}  {found[0.5]:6}  {found[0.3]:6}  {meshes:12}  {off[0]:>14}  {off[1]:>24}",
@@ -93,25 +95,25 @@ def print_row(name: str, faces: list[tuple[Frame, np.ndarray | None, np.ndarray 
 
 
 @torch.inference_mode()
-def detected(frame: Frame, score: float, box: np.ndarray | None) -> Detection | None:
+def detect_true_face(frame: Frame, score: float, box: np.ndarray | None) -> Detection | None:
     """The largest face of the first pass that has one; where the truth is known, only one that lies there."""
     for faces in detection_passes(frame, score):
-        right = [face for face in faces if box is None or iou(face.box, box) > SAME]
+        right = [face for face in faces if box is None or iou(face.box, box) > MIN_MATCH_IOU]
         if right:
             return right[0]
     return None
 
 
 @torch.inference_mode()
-def settled(frame: Frame, face: Detection) -> np.ndarray | None:
+def converged_mesh(frame: Frame, face: Detection) -> np.ndarray | None:
     """(468, 2): the mesh that settles on a detected face, as in prepare_faces; None where it doesn't."""
-    (look,) = meshes_of_detections(frame, [face], FaceOptions())
-    return None if look is None else look.points[:, :2]
+    (detection,) = meshes_of_detections(frame, [face], FaceOptions())
+    return None if detection is None else detection.points[:, :2]
 
 
-def print_followed(style: str, seeds: range, every: int, seconds: float) -> None:
+def print_tracking_row(style: str, seeds: range, every: int, seconds: float) -> None:
     """One row of the second table."""
-    errors, whole, spent, count = [], 0, 0.0, 0
+    errors, whole, cpu_seconds, count = [], 0, 0.0, 0
     for seed in seeds:
         scene = talking_head(seed, seconds=seconds, size=(480, 270), split="test", style=style)
         rendering = [(frame, truth.faces[0]) for frame, truth in render(scene)]
@@ -121,17 +123,17 @@ def print_followed(style: str, seeds: range, every: int, seconds: float) -> None
         marks = [Mark(k, points=tuple(map(tuple, truth[k].tolist()))) for k in range(0, len(truth), every)]
         started = time.process_time()
         (track,) = track_marked_faces(clip, marks, [(0, len(truth))])
-        spent += time.process_time() - started
+        cpu_seconds += time.process_time() - started
         count += len(truth)
         whole += track.stop == len(truth)
         part = slice(track.start, track.stop)
         errors.append(np.linalg.norm(track.landmarks - truth[part], axis=2).mean(1) / eyes[part])
     off = 100 * np.concatenate(errors)
     row = f"{off.mean():6.2f}  {np.percentile(off, 95):6.2f}  {off.max():7.2f}"
-    print(f"{style:22} {every:6}  {row}  {whole:6}/{len(seeds):<2}  {1000 * spent / count:14.0f}", flush=True)
+    print(f"{style:22} {every:6}  {row}  {whole:6}/{len(seeds):<2}  {1000 * cpu_seconds / count:14.0f}", flush=True)
 
 
-def rendered(style: str, seed: int) -> tuple[Frame, np.ndarray, np.ndarray]:
+def render_head(style: str, seed: int) -> tuple[Frame, np.ndarray, np.ndarray]:
     """The first frame of a rendered head, the truth's box and three points."""
     image, truth = next(iter(render(talking_head(seed, seconds=0.2, size=SIZE, split="test", style=style))))
     return frame_of(image), truth.faces[0].box, truth.faces[0].three_points
@@ -144,12 +146,12 @@ def frames_of(path: Path) -> list[Frame]:
     if path.suffix.lower() in (".png", ".jpg", ".webp"):
         picture = Image.open(path).convert("RGBA")
         picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-        behind = Image.new("RGBA", picture.size, (round(255 * GREY),) * 3 + (255,))
-        return [frame_of(np.array(Image.alpha_composite(behind, picture).convert("RGB")))]
+        background = Image.new("RGBA", picture.size, (round(255 * GREY),) * 3 + (255,))
+        return [frame_of(np.array(Image.alpha_composite(background, picture).convert("RGB")))]
     clip = probe(path)
-    wanted = set(np.linspace(0, clip.frame_count - 1, CLIP_SAMPLES).round().astype(int).tolist())
+    frame_indices = set(np.linspace(0, clip.frame_count - 1, CLIP_SAMPLES).round().astype(int).tolist())
     with FrameReader(clip) as frames:
-        return [frame for frame in frames if frame.index in wanted]
+        return [frame for frame in frames if frame.index in frame_indices]
 
 
 def frame_of(image: np.ndarray) -> Frame:
@@ -161,9 +163,9 @@ def frame_of(image: np.ndarray) -> Frame:
 
 def tile(frame: Frame, face: Detection | None, mesh: np.ndarray | None, guessed: np.ndarray | None) -> Image.Image:
     """A small picture with the detector's box, the mesh's three points (green) and the guessed ones (red)."""
-    scale = TILE / max(frame.width, frame.height)
+    scale = TILE_SIZE / max(frame.width, frame.height)
     size = (round(frame.width * scale), round(frame.height * scale))
-    picture = F.pad(frame.rgb(size=size), (0, TILE - size[0], 0, TILE - size[1]))
+    picture = F.pad(frame.rgb(size=size), (0, TILE_SIZE - size[0], 0, TILE_SIZE - size[1]))
     image = Image.fromarray((picture.permute(1, 2, 0) * 255).byte().numpy())
     draw = ImageDraw.Draw(image)
     if face is not None:
@@ -177,9 +179,9 @@ def tile(frame: Frame, face: Detection | None, mesh: np.ndarray | None, guessed:
 
 def sheet(tiles: list[Image.Image]) -> Image.Image:
     across = 10
-    whole = Image.new("RGB", (across * TILE, -(-len(tiles) // across) * TILE))
+    whole = Image.new("RGB", (across * TILE_SIZE, -(-len(tiles) // across) * TILE_SIZE))
     for number, one in enumerate(tiles):
-        whole.paste(one, (number % across * TILE, number // across * TILE))
+        whole.paste(one, (number % across * TILE_SIZE, number // across * TILE_SIZE))
     return whole
 
 

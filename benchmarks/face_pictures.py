@@ -19,12 +19,12 @@ COLUMNS, ROWS = 5, 7
 
 def overlays(faces: FaceTracks, truth: figures.Truth, folder: Path) -> list[Path]:
     """A sheet of missed faces and one of tracks on nobody, spread over the clip; true points are dots, tracks boxes."""
-    placed = figures.place(faces, truth)
-    seen = figures.found_anyhow(faces, truth, placed)
+    matches = figures.place(faces, truth)
+    seen = figures.detection_mask(faces, truth, matches)
     missed = np.unique(np.nonzero(truth.countable & ~seen)[0])
     astray = np.unique(
         np.concatenate(
-            [t.start + np.flatnonzero(on == -1) for t, on in zip(faces.tracks, placed.on, strict=True)] or [[]]
+            [t.start + np.flatnonzero(on == -1) for t, on in zip(faces.tracks, matches.on, strict=True)] or [[]]
         ).astype(int)
     )
     spread = np.linspace(0, len(truth.cast) - 1, COLUMNS * ROWS).round().astype(int)
@@ -39,12 +39,12 @@ def overlays(faces: FaceTracks, truth: figures.Truth, folder: Path) -> list[Path
 def sheet(faces: FaceTracks, truth: figures.Truth, frames: np.ndarray, folder: Path, name: str) -> Path:
     """The frames as one picture in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted, tiles = {int(frame) for frame in frames}, []
+    frame_indices, tiles = {int(frame) for frame in frames}, []
     with FrameReader(faces.clip) as reader:
         for frame in reader:
-            if frame.index in wanted:
+            if frame.index in frame_indices:
                 pixels = (frame.rgb().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-                tiles.append(_marked(pixels, faces, truth, frame.index))
+                tiles.append(_annotated(pixels, faces, truth, frame.index))
     height = tiles[0].height
     whole = Image.new("RGB", (WIDTH * COLUMNS, height * -(-len(tiles) // COLUMNS)))
     for place, tile in enumerate(tiles):
@@ -54,7 +54,7 @@ def sheet(faces: FaceTracks, truth: figures.Truth, frames: np.ndarray, folder: P
     return path
 
 
-def _marked(pixels: np.ndarray, faces: FaceTracks, truth: figures.Truth, index: int) -> Image.Image:
+def _annotated(pixels: np.ndarray, faces: FaceTracks, truth: figures.Truth, index: int) -> Image.Image:
     picture = Image.fromarray(pixels)
     scale = WIDTH / picture.width
     picture = picture.resize((WIDTH, round(picture.height * scale)))

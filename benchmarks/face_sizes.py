@@ -31,8 +31,8 @@ GREY = (90, 100, 110)
 SIZES = (24, 32, 40, 48, 64, 100)  # pixels, the longer side of the face's box
 ROLLS = (-90, -30, 30, 60, 90, 135, 180)  # degrees clockwise
 BLURS = (1, 2, 4)  # per cent of the face's size, standard deviation
-LARGEST = 900  # pixels of a picture's longer side
-SAME = 0.3  # eye distances up to which a face is the right one
+MAX_SIDE = 900  # pixels of a picture's longer side
+MAX_MATCH_DISTANCE = 0.3  # eye distances up to which a face is the right one
 CLIP_SUFFIXES = {".mp4", ".mov", ".mkv"}
 EYES = (33, 133, 362, 263)  # corners of the picture's left eye, then of its right one
 
@@ -48,22 +48,24 @@ def main() -> None:
     flip_error: dict[str, float] = defaultdict(float)
     for path in options.pictures:
         picture = read(path, options.frame)
-        reference = max((look.points for look in meshes(picture)), key=lambda mesh: np.ptp(mesh[:, 1]), default=None)
+        reference = max(
+            (detection.points for detection in meshes(picture)), key=lambda mesh: np.ptp(mesh[:, 1]), default=None
+        )
         if reference is None:
             print(f"{path.name}: no face at its own size")
             continue
         box = bounding_box(reference)
-        for name, shown, back in views(picture, float((box[2:] - box[:2]).max())):
-            looks = meshes(shown)
-            away = [distance(back(look.points[:, :2]), reference) for look in looks]
-            found[name].append(min(away, default=np.inf))
-            false[name] += sum(each > SAME for each in away)
-            flip_error[name] = max([flip_error[name], *(look.flip_error for look in looks)])
+        for name, shown, to_original in views(picture, float((box[2:] - box[:2]).max())):
+            detections = meshes(shown)
+            distances = [distance(to_original(detection.points[:, :2]), reference) for detection in detections]
+            found[name].append(min(distances, default=np.inf))
+            false[name] += sum(each > MAX_MATCH_DISTANCE for each in distances)
+            flip_error[name] = max([flip_error[name], *(detection.flip_error for detection in detections)])
     print(f"{'view':>12} {'found':>9} {'distance':>9} {'false':>6} {'flip':>6}")
-    for name, away in found.items():
-        right = [each for each in away if each <= SAME]
+    for name, distances in found.items():
+        right = [each for each in distances if each <= MAX_MATCH_DISTANCE]
         mean = 100 * np.mean(right or [np.nan])
-        print(f"{name:>12} {len(right):4} / {len(away):2} {mean:8.1f}% {false[name]:6} {flip_error[name]:6.3f}")
+        print(f"{name:>12} {len(right):4} / {len(distances):2} {mean:8.1f}% {false[name]:6} {flip_error[name]:6.3f}")
 
 
 def read(path: Path, frame: int) -> Image.Image:
@@ -74,20 +76,20 @@ def read(path: Path, frame: int) -> Image.Image:
         picture = Image.fromarray(levels.round().astype(np.uint8))
     else:
         picture = Image.open(path).convert("RGB")
-    picture.thumbnail((LARGEST, LARGEST), Image.LANCZOS)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.LANCZOS)
     return picture
 
 
 def views(picture: Image.Image, size: float):
     """Yields a name, the picture at some size, roll or blur, and the function that takes points back to the picture."""
     middle = np.array(picture.size) / 2
-    for wanted in SIZES:
-        small = picture.resize([max(round(length * wanted / size), 1) for length in picture.size], Image.LANCZOS)
+    for target_size in SIZES:
+        small = picture.resize([max(round(length * target_size / size), 1) for length in picture.size], Image.LANCZOS)
         canvas = Image.new("RGB", CANVAS, GREY)
         corner = ((CANVAS[0] - small.width) // 2, (CANVAS[1] - small.height) // 3)
         canvas.paste(small, corner)
         scale = np.array(picture.size) / small.size
-        yield f"{wanted} pixels", canvas, lambda points, c=corner, s=scale: (points - c + 0.5) * s - 0.5
+        yield f"{target_size} pixels", canvas, lambda points, c=corner, s=scale: (points - c + 0.5) * s - 0.5
     for roll in ROLLS:
         turned = picture.rotate(-roll, resample=Image.BICUBIC, expand=True)
         radians = np.radians(roll)
@@ -106,17 +108,17 @@ def meshes(picture: Image.Image) -> list[MeshDetection]:
     options = FaceOptions()
     for turns in ((0,), (1, 2, 3)):
         faces = detect_faces(frame, options.detector_score, 1.0, options.min_size, turns=turns)
-        looks = [look for look in meshes_of_detections(frame, faces, options) if look is not None]
-        if looks:
+        detections = [detection for detection in meshes_of_detections(frame, faces, options) if detection is not None]
+        if detections:
             break
-    return looks
+    return detections
 
 
 def distance(points: np.ndarray, reference: np.ndarray) -> float:
     """Of the three alignment points, in eye distances of the reference."""
     eyes = reference[list(EYES), :2].reshape(2, 2, 2).mean(1)
-    away = three_points(points, LandmarkScheme.MESH468) - three_points(reference, LandmarkScheme.MESH468)
-    return float(np.linalg.norm(away, axis=1).mean() / np.linalg.norm(eyes[1] - eyes[0]))
+    distances = three_points(points, LandmarkScheme.MESH468) - three_points(reference, LandmarkScheme.MESH468)
+    return float(np.linalg.norm(distances, axis=1).mean() / np.linalg.norm(eyes[1] - eyes[0]))
 
 
 if __name__ == "__main__":

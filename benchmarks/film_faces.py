@@ -26,23 +26,23 @@ from .face_report import report, table
 
 def truth_of(facts: FilmGroundTruth) -> figures.Truth:
     """What must be found of a film: what is seen well enough; all else by its cause."""
-    unseen = facts.visible < figures.LEAST_VISIBLE
+    unseen = facts.visible < figures.MIN_VISIBLE_SHARE
     most = facts.shares.argmax(-1)
     causes = {
-        "in a fade or dissolve": np.broadcast_to((facts.pure < figures.LEAST_PURE)[:, None], facts.cast.shape),
+        "in a fade or dissolve": np.broadcast_to((facts.pure < figures.MIN_SHOT_SHARE)[:, None], facts.cast.shape),
         "beyond the edge": unseen & (most == 0),
         "hidden by somebody": unseen & (most == 1),
         "under a hand": unseen & (most == 2),
-        "turned beyond 55°": np.abs(facts.pose[..., 0]) > figures.MOST_YAW,
-        "under 40 px": facts.sizes < figures.LEAST_SIZE,
+        "turned beyond 55°": np.abs(facts.pose[..., 0]) > figures.MAX_YAW,
+        "under 40 px": facts.sizes < figures.MIN_FACE_SIZE,
     }
-    mixed = np.zeros(len(facts.pure), bool)
+    in_dissolve = np.zeros(len(facts.pure), bool)
     for start in facts.shots[facts.begins == "dissolve", 0]:
-        mixed[start - DISSOLVE_FRAMES : start + DISSOLVE_FRAMES] = (
+        in_dissolve[start - DISSOLVE_FRAMES : start + DISSOLVE_FRAMES] = (
             facts.pure[start - DISSOLVE_FRAMES : start + DISSOLVE_FRAMES] < 1
         )
     return figures.Truth(
-        facts.shots, facts.begins, facts.points, facts.eye_distance, causes, facts.cast, facts.boxes, mixed,
+        facts.shots, facts.begins, facts.points, facts.eye_distance, causes, facts.cast, facts.boxes, in_dissolve,
         facts.pose[..., 0],
     )  # fmt: skip
 

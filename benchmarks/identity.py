@@ -40,14 +40,14 @@ from training.scenes import FIRST_TEST_SEED, Shot, head_state_at, talking_head
 
 SIZE = 320  # pixels of the rendered frames
 SECONDS = 2.0
-OTHER = 7000  # from a person's seed to that of the second clip's light and motion
-LONGEST = 1200  # pixels: larger pictures are reduced
-LOOKS = 3  # at a mesh until it has settled
+SECOND_CLIP_SEED_OFFSET = 7000  # from a person's seed to that of the second clip's light and motion
+MAX_SIDE = 1200  # pixels: larger pictures are reduced
+MESH_ITERATIONS = 3  # at a mesh until it has settled
 SCORE = 0.3
-ON_RENDERED = ("as it is", "face 40 px wide")  # disturbances; real pictures go through all
+RENDERED_AUGMENTATIONS = ("as it is", "face 40 px wide")  # disturbances; real pictures go through all
 
 
-def disturbances() -> dict[str, Callable[[torch.Tensor, float], torch.Tensor]]:
+def augmentations() -> dict[str, Callable[[torch.Tensor, float], torch.Tensor]]:
     """What is done to (H, W, 3) pictures in [0, 1] whose face is so many pixels wide."""
     return {
         "as it is": lambda image, width: image,
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=3, help="of each rendered clip")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    speed()
+    print_speed()
     if options.pictures:
         real_pictures(options.pictures)
     for path in options.clips:
@@ -80,7 +80,7 @@ def main() -> None:
         rendered_people(style, options.people, options.frames)
 
 
-def speed() -> None:
+def print_speed() -> None:
     """Milliseconds a face, 1 thread."""
     for count in (1, 8):
         chips = torch.rand(count, 3, CHIP_SIZE, CHIP_SIZE, generator=torch.Generator().manual_seed(0))
@@ -94,11 +94,11 @@ def speed() -> None:
 
 def real_pictures(folder: Path) -> None:
     """Every picture against every other one, the second disturbed."""
-    pictures = {path.stem: _opened(path) for path in sorted(folder.iterdir())}
+    pictures = {path.stem: _load_image(path) for path in sorted(folder.iterdir())}
     people = [name.rsplit("_", 1)[0] for name in pictures]
     print(f"\nreal: {len(pictures)} pictures of {len(set(people))} people", flush=True)
     images = list(pictures.values())
-    _compare(images, people, images, people, same_picture=False, names=tuple(disturbances()))
+    _compare(images, people, images, people, same_picture=False, names=tuple(augmentations()))
 
 
 def rendered_people(style: str, count: int, frames: int) -> None:
@@ -110,7 +110,7 @@ def rendered_people(style: str, count: int, frames: int) -> None:
         second += late
         people += [str(seed)] * frames
     print(f"\nrendered, {style}: {count} people, {frames} frames of each of two clips", flush=True)
-    plain = _compare(first, people, second, people, same_picture=True, names=ON_RENDERED)
+    plain = _compare(first, people, second, people, same_picture=True, names=RENDERED_AUGMENTATIONS)
     summaries, truth = [], []
     for clip, vectors in enumerate(plain):
         for seed in range(count):
@@ -121,11 +121,11 @@ def rendered_people(style: str, count: int, frames: int) -> None:
             truth.append(seed)
     numbers = np.array(cluster_tracks(summaries))
     truth = np.array(truth)
-    together = sum(numbers[k] == numbers[k + count] for k in range(count))
-    mixed = sum(len(set(truth[numbers == number])) > 1 for number in set(numbers))
+    reidentified = sum(numbers[k] == numbers[k + count] for k in range(count))
+    impure = sum(len(set(truth[numbers == number])) > 1 for number in set(numbers))
     print(
-        f"as tracks: {together} of {count} people found again, {len(set(numbers))} persons, "
-        f"{mixed} of them of several people",
+        f"as tracks: {reidentified} of {count} people found again, {len(set(numbers))} persons, "
+        f"{impure} of them of several people",
         flush=True,
     )
 
@@ -137,7 +137,7 @@ def two_shots(seed: int, style: str) -> Iterator[Shot]:
         shot = scene.shots[0]
         if clip:
             rng = np.random.default_rng((5, seed))
-            other = FIRST_TEST_SEED + OTHER + seed
+            other = FIRST_TEST_SEED + SECOND_CLIP_SEED_OFFSET + seed
             facing = tuple(rng.uniform(-1, 1, 3) * (0.4, 0.12, 0.1))
             place, size = tuple(rng.uniform((0.4, 0.45), (0.6, 0.55))), rng.uniform(0.2, 0.33)
             actor = dataclasses.replace(
@@ -159,10 +159,10 @@ def _rendered(shot: Shot, frames: int) -> list[torch.Tensor]:
     """Frames spread over the shot, without their grain: (SIZE, SIZE, 3) each."""
     actor = shot.actors[0]
     painter = Painter(actor.person, shot.light)
-    behind = backdrop(shot.backdrop, SIZE, SIZE, shot.light.warmth)
+    background = backdrop(shot.backdrop, SIZE, SIZE, shot.light.warmth)
     pictures = []
     for along in np.linspace(0, 0.98, frames):
-        frame = behind.copy()
+        frame = background.copy()
         painter.paint(frame, head_state_at(actor, SECONDS * along, along, SIZE, SIZE))
         pictures.append(torch.from_numpy(frame).float() / 255)
     return pictures
@@ -201,14 +201,14 @@ def _compare(
 ) -> tuple[list, list]:
     """Prints a row for each disturbance of the second pictures; returns the undisturbed embeddings of both."""
     limit = MAX_PERSON_DISTANCE
-    plain, _ = _embedded(first)
+    plain, _ = _embed(first)
     print(f"{'second picture':32} faces   same        different   equal at     missed  false")
-    undisturbed: list = []
+    unaugmented: list = []
     places = [_width(image) for image in second]
     for name in names:
-        disturb = disturbances()[name]
-        vectors, found = _embedded([disturb(image, width) for image, width in zip(second, places, strict=True)])
-        undisturbed = undisturbed or vectors
+        augment = augmentations()[name]
+        vectors, found = _embed([augment(image, width) for image, width in zip(second, places, strict=True)])
+        unaugmented = unaugmented or vectors
         same, different = [], []
         for i, (one, person) in enumerate(zip(plain, first_people, strict=True)):
             for j, (other, who) in enumerate(zip(vectors, second_people, strict=True)):
@@ -222,7 +222,7 @@ def _compare(
             f"{100 * (different <= limit).mean():5.1f} %",
             flush=True,
         )
-    return plain, undisturbed
+    return plain, unaugmented
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, float]:
@@ -238,15 +238,15 @@ def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.linalg.norm(first[:, None] - second[None], axis=-1)
 
 
-def _embedded(images: list[torch.Tensor]) -> tuple[list[np.ndarray | None], int]:
+def _embed(images: list[torch.Tensor]) -> tuple[list[np.ndarray | None], int]:
     chips = []
     for image in images:
         frame = frame_of(image)
         mesh = _mesh(frame)
         chips.append(None if mesh is None else face_chip(frame, mesh))
-    there = [chip for chip in chips if chip is not None]
-    vectors = iter(embed_faces(torch.stack(there))) if there else iter(())
-    return [None if chip is None else next(vectors) for chip in chips], len(there)
+    valid_chips = [chip for chip in chips if chip is not None]
+    vectors = iter(embed_faces(torch.stack(valid_chips))) if valid_chips else iter(())
+    return [None if chip is None else next(vectors) for chip in chips], len(valid_chips)
 
 
 @torch.inference_mode()
@@ -255,7 +255,7 @@ def _mesh(frame: Frame) -> np.ndarray | None:
     for faces in detection_passes(frame, SCORE, min_size=20.0):
         for face in faces:
             region = FaceRegion.from_detection(face)
-            for _ in range(LOOKS):
+            for _ in range(MESH_ITERATIONS):
                 mesh, presence = face_mesh(frame, region)
                 if presence < 0.5:
                     break
@@ -271,9 +271,9 @@ def _width(image: torch.Tensor) -> float:
     return float(image.shape[1] if mesh is None else np.ptp(mesh[:, 0]))
 
 
-def _opened(path: Path) -> torch.Tensor:
+def _load_image(path: Path) -> torch.Tensor:
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    image.thumbnail((LONGEST, LONGEST))
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
     return torch.from_numpy(np.array(image)).float() / 255
 
 

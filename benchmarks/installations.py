@@ -38,15 +38,15 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 # What ComfyUI's requirements bring of the packages that the engine imports, beside transformers and the hub's library.
 COMFYUI = ("numpy", "pillow", "einops", "av", "tqdm", "psutil", "pyyaml", "scipy")
 OLD_COMFYUI = ("numpy==1.26.4", "pillow==10.4.0", "einops==0.7.0", "av==16.0.1", "tqdm==4.66.5", "psutil", "pyyaml")
-AGES: Mapping[str, tuple[str, ...]] = {
+PACKAGE_SETS: Mapping[str, tuple[str, ...]] = {
     "transformers 4.37": (*OLD_COMFYUI, "transformers==4.37.2", "huggingface-hub==0.25.2", "safetensors==0.4.2"),
     "transformers 4.50": (*OLD_COMFYUI, "transformers==4.50.3", "huggingface-hub==0.30.2", "safetensors==0.5.3"),
     "transformers 4.57": (*COMFYUI, "transformers==4.57.3", "huggingface-hub==0.36.2", "safetensors==0.6.2"),
     "transformers 5.0": (*COMFYUI, "transformers==5.0.0", "huggingface-hub==1.3.4", "safetensors==0.7.0"),
     "newest": (*COMFYUI, "transformers", "huggingface-hub", "safetensors"),
 }
-LOWEST = tuple(f"{package.name}=={package.min_version}" for package in PACKAGES if package.min_version)
-WAYS = ("lines", "whole", "uv", "script")
+MIN_VERSIONS = tuple(f"{package.name}=={package.min_version}" for package in PACKAGES if package.min_version)
+METHODS = ("lines", "whole", "uv", "script")
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ class Environment:
         `requirements` from the index."""
         venv.create(folder, with_pip=False)
         made = cls(folder)
-        for name in _with_needs(shared):
-            made.take(name)
+        for name in _with_dependencies(shared):
+            made.link_package(name)
         listed = list(requirements)
         if listed:
             run([*PIP, "--python", made.python, "install", "--quiet", *listed])
         return made
 
-    def take(self, name: str) -> None:
+    def link_package(self, name: str) -> None:
         """Hard-links an installed package of this interpreter's own environment into this one, metadata and all."""
         distribution = importlib.metadata.distribution(name)
         for file in distribution.files or ():
@@ -116,21 +116,21 @@ class Environment:
         return run([self.python, *command, "--steps", "1", "--end", "0.2"], check=False, cwd=pack)
 
 
-def plain_lines(pack: Path = PACK) -> list[str]:
+def requirement_lines(pack: Path = PACK) -> list[str]:
     """The lines of requirements.txt that ComfyUI's manager hands to pip, one after the other."""
     lines = (line.split("#")[0].strip() for line in (pack / "requirements.txt").read_text("utf-8").splitlines())
     return [line for line in lines if line]
 
 
-def steps(way: str, python: str, uv: str = "uv", pack: Path = PACK) -> list[list[str]]:
+def steps(method: str, python: str, uv: str = "uv", pack: Path = PACK) -> list[list[str]]:
     """The commands of one way of installing."""
     pip, requirements = [python, "-m", "pip", "install"], ["-r", str(pack / "requirements.txt")]
     commands = {
-        "lines": [[*pip, line] for line in plain_lines(pack)],
+        "lines": [[*pip, line] for line in requirement_lines(pack)],
         "whole": [[*pip, *requirements]],
         "uv": [[uv, "pip", "install", "--python", python, *requirements]],
         "script": [],
-    }[way]
+    }[method]
     script = pack / "install.py"
     return [*commands, [python, str(script)]] if script.exists() else commands
 
@@ -164,19 +164,19 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def _with_needs(names: Iterable[str]) -> list[str]:
+def _with_dependencies(names: Iterable[str]) -> list[str]:
     """The names and, again and again, the installed packages that they need."""
     found: list[str] = []
     waiting = list(names)
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         try:
-            needs = importlib.metadata.requires(name) or []
+            dependencies = importlib.metadata.requires(name) or []
         except importlib.metadata.PackageNotFoundError:
             continue  # needed on another system only
         if name not in found:
             found.append(name)
-            waiting += [re.match(r"[\w.-]+", need)[0] for need in needs if "extra ==" not in need]
+            waiting += [re.match(r"[\w.-]+", need)[0] for need in dependencies if "extra ==" not in need]
     return found
 
 
@@ -184,46 +184,53 @@ def _with_needs(names: Iterable[str]) -> list[str]:
 class Row:
     """What one way of installing did to one environment."""
 
-    age: str
-    beforehand: str
-    way: str
-    moved: list[str]
+    set_name: str
+    preinstalled: str
+    method: str
+    changed_versions: list[str]
     unmet: list[str]
-    between: bool
+    importable_throughout: bool
     diffusers: str
-    ran: bool
+    succeeded: bool
     words: str
 
     def __str__(self) -> str:
-        shown = [self.age, self.beforehand, self.way, ", ".join(self.moved) or "none", "; ".join(self.unmet) or "none"]
-        return f"| {' | '.join([*shown, _yes(self.between), self.diffusers, _yes(self.ran) + self.words])} |"
+        shown = [
+            self.set_name,
+            self.preinstalled,
+            self.method,
+            ", ".join(self.changed_versions) or "none",
+            "; ".join(self.unmet) or "none",
+        ]
+        outcome = [_yes(self.importable_throughout), self.diffusers, _yes(self.succeeded) + self.words]
+        return f"| {' | '.join([*shown, *outcome])} |"
 
 
 HEAD = """| environment | there beforehand | way | moved | unmet | between | diffusers | run |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
-def measure(age: str, beforehand: str, base: Environment, way: str, work: Path, uv: str, pack: Path) -> Row:
+def measure(set_name: str, preinstalled: str, base: Environment, method: str, work: Path, uv: str, pack: Path) -> Row:
     """Installs the pack into a copy of `base` and looks at what became of it."""
     folder = work / "tried"
     shutil.rmtree(folder, ignore_errors=True)
     environment = base.copy(folder)
-    if way != "uv":
-        environment.take("pip")
+    if method != "uv":
+        environment.link_package("pip")
     versions, unmet = environment.versions(), environment.unmet()
-    between = environment.imports("transformers")
-    for command in steps(way, environment.python, uv, pack):
+    importable_throughout = environment.imports("transformers")
+    for command in steps(method, environment.python, uv, pack):
         run(command, check=False, cwd=pack, path=str(Path(uv).parent))
-        between = environment.imports("transformers") and between
+        importable_throughout = environment.imports("transformers") and importable_throughout
     after = environment.versions()
     done = environment.lip_sync(work / "out.mp4", pack)
     return Row(
-        age,
-        beforehand,
-        way,
+        set_name,
+        preinstalled,
+        method,
         [f"{name} {old} → {after.get(name, 'gone')}" for name, old in versions.items() if after.get(name) != old],
         sorted(environment.unmet() - unmet),
-        between,
+        importable_throughout,
         after.get("diffusers", "none"),
         done.returncode == 0,
         "" if done.returncode == 0 else f": {(done.stderr.strip().splitlines() or [''])[-1]}",
@@ -242,18 +249,22 @@ def main() -> None:
         tools = Environment.create(work / "tools", ["uv"], shared=())
         uv = str(Path(tools.python).with_name("uv"))
         print(HEAD, flush=True)
-        rows = [(age, packages, with_both) for age, packages in AGES.items() for with_both in (False, True)]
-        for number, (age, packages, with_both) in enumerate(
-            [*rows, ("lowest versions", (*OLD_COMFYUI[:3], *LOWEST), True)]
+        rows = [
+            (set_name, packages, with_both)
+            for set_name, packages in PACKAGE_SETS.items()
+            for with_both in (False, True)
+        ]
+        for number, (set_name, packages, with_both) in enumerate(
+            [*rows, ("lowest versions", (*OLD_COMFYUI[:3], *MIN_VERSIONS), True)]
         ):
-            if not any(text in age for text in options.only):
+            if not any(text in set_name for text in options.only):
                 continue
             more, shared = (["diffusers"], ["torch", "torchaudio"]) if with_both else ([], ["torch"])
             base = Environment.create(work / f"base-{number}", [*packages, *more], shared)
             base.imports("transformers.models.whisper.modeling_whisper")  # compiled once for all copies
-            for way in WAYS:
-                beforehand = "diffusers, torchaudio" if with_both else "neither"
-                print(measure(age, beforehand, base, way, work, uv, options.pack.resolve()), flush=True)
+            for method in METHODS:
+                preinstalled = "diffusers, torchaudio" if with_both else "neither"
+                print(measure(set_name, preinstalled, base, method, work, uv, options.pack.resolve()), flush=True)
             shutil.rmtree(base.folder)
 
 

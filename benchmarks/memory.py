@@ -45,10 +45,10 @@ def main() -> None:
     for name, (seconds, size) in CASES.items():
         if options.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
-                clip, voice = looped(options.video, options.audio, seconds, size, Path(folder))
+                clip, voice = loop_media(options.video, options.audio, seconds, size, Path(folder))
                 job = json.dumps([str(clip), str(voice), str(Path(folder, "out.mp4"))])
                 started = time.perf_counter()
-                peak, own, frames = watched([sys.executable, "-m", "benchmarks.memory", "--job", job])
+                peak, own, frames = run_and_measure([sys.executable, "-m", "benchmarks.memory", "--job", job])
                 minutes = (time.perf_counter() - started) / 60
                 print(f"{name:14} {frames:7} {peak / 1e6:8.0f} {own / 1e6:8.0f} {minutes:8.1f}", flush=True)
 
@@ -95,7 +95,7 @@ class OneLayerCodec(torch.nn.Module):
         return self.up(latents)
 
 
-def looped(video: Path, audio: Path, seconds: int, size: tuple[int, int] | None, folder: Path) -> tuple[Path, Path]:
+def loop_media(video: Path, audio: Path, seconds: int, size: tuple[int, int] | None, folder: Path) -> tuple[Path, Path]:
     """The clip and the voice repeated to `seconds`, the clip as H.264 of its own or another size."""
     clip, voice = folder / "clip.mp4", folder / "voice.wav"
     scale = ["-vf", f"scale={size[0]}:{size[1]}"] if size else []
@@ -106,7 +106,7 @@ def looped(video: Path, audio: Path, seconds: int, size: tuple[int, int] | None,
     return clip, voice
 
 
-def watched(command: list[str]) -> tuple[int, int, int]:
+def run_and_measure(command: list[str]) -> tuple[int, int, int]:
     """Runs a job; returns its peak resident bytes with and without its child processes, and the frames it wrote."""
     peak = own_peak = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -47,9 +47,9 @@ RESOLUTION = 256
 PORTRAIT = 128
 SIZE = (256, 256)  # of the drawn frames
 SECONDS = 0.8  # of a drawn scene
-BROWS_APART = 0.8  # head units
+BROW_DISTANCE = 0.8  # head units
 MOUTH = np.array([0.5, 0.61])  # in crop sides: where mouths lie
-LEAST = 0.02  # of the mouth's region: less of a hand before it counts as none
+MIN_COVERAGE = 0.02  # of the mouth's region: less of a hand before it counts as none
 PORTRAIT_FRAMES = 40
 
 Picture = np.ndarray  # (H, W, 3) uint8
@@ -73,8 +73,8 @@ class Face:
     @property
     def scale(self) -> float:
         """Pixels per head unit."""
-        apart = 41 * RESOLUTION / 256 * 2.8  # crop pixels between the brows
-        return apart / float(np.linalg.norm(self.transform[:, 0])) / BROWS_APART
+        brow_pixels = 41 * RESOLUTION / 256 * 2.8  # crop pixels between the brows
+        return brow_pixels / float(np.linalg.norm(self.transform[:, 0])) / BROW_DISTANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MaskResult:
     """What became of one frame."""
 
     changed: float  # levels inside what lies before the face, with the mask
@@ -105,7 +105,7 @@ def main() -> None:
     arguments.add_argument("--sheet", type=Path)
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    makers = [("drawn", partial(drawn_source, seed)) for seed in range(options.scenes)]
+    makers = [("drawn", partial(rendered_source, seed)) for seed in range(options.scenes)]
     makers += [(path.stem, partial(clip_source, path)) for path in options.clip]
     makers += [("portraits", partial(portrait_source, path)) for path in options.portrait]
     sources = defaultdict(list)
@@ -120,7 +120,7 @@ def main() -> None:
         table(name, [face for part in parts for face in part.faces], sheet if options.sheet else None)
     drawn = [face for part in sources["drawn"] for face in part.faces]
     if drawn:
-        blind(drawn)
+        report_occluded_portrait(drawn)
         print(f"one mask: {milliseconds(drawn[0]):.1f} ms of one core")
     if options.sheet:
         rows = [np.concatenate(sheet[at : at + 12], 1) for at in range(0, len(sheet) // 12 * 12, 12)]
@@ -136,7 +136,7 @@ def table(name: str, faces: list[Face], sheet: list[np.ndarray] | None) -> None:
         own = bool(number % 2)
         gesture = HAND_GESTURES[number % len(HAND_GESTURES)]
         skin = face.skin if own else None
-        hand = measured(face, 500_000 + number, "hand", gesture, skin, float(rng.uniform(0.1, 0.9)), sheet)
+        hand = evaluate_occluder(face, 500_000 + number, "hand", gesture, skin, float(rng.uniform(0.1, 0.9)), sheet)
         if hand is not None:
             found["any hand"].append(hand)
             found[f"hand: {gesture}"].append(hand)
@@ -144,14 +144,14 @@ def table(name: str, faces: list[Face], sheet: list[np.ndarray] | None) -> None:
             part = "under 15 %" if hand.cover < 0.15 else "15 to 50 %" if hand.cover < 0.5 else "over 50 %"
             found[f"hand over {part} of the region"].append(hand)
         kind = KINDS[1:][number % 3]
-        thing = measured(face, 700_000 + number, kind, None, skin, float(rng.uniform(0.1, 0.9)), sheet)
+        thing = evaluate_occluder(face, 700_000 + number, kind, None, skin, float(rng.uniform(0.1, 0.9)), sheet)
         if thing is not None:
             found[kind].append(thing)
     for key in sorted(found, key=lambda key: (key not in ("any hand",), key)):
         print_row(key, found[key])
 
 
-def print_row(key: str, rows: list[Outcome]) -> None:
+def print_row(key: str, rows: list[MaskResult]) -> None:
     area = np.array([row.cover for row in rows])  # every pixel counts alike
     changed, without = (float(np.average([getattr(r, k) for r in rows], weights=area)) for k in ("changed", "without"))
     kept = np.mean([row.changed <= 2 for row in rows])
@@ -160,7 +160,7 @@ def print_row(key: str, rows: list[Outcome]) -> None:
     print(f"{key:34} {len(rows):6} {changed:7.2f} {without:7.2f} {kept:7.1%} {missed:7.1%} {lost:6.1%}", flush=True)
 
 
-def blind(faces: list[Face]) -> None:
+def report_occluded_portrait(faces: list[Face]) -> None:
     """What happens where the portrait itself has the hand before it."""
     found = defaultdict(list)
     for number, face in enumerate(faces[::3]):
@@ -169,45 +169,45 @@ def blind(faces: list[Face]) -> None:
         paint_occluder_at(picture, occluder, face.mouth, face.scale, 0.45)
         three = align_track(three_points(face)[None], np.array([True]), PORTRAIT)[0]
         hidden = replace(face, portrait=crop_face(engine_frame(picture), three, PORTRAIT))
-        outcome = outcome_of(hidden, occluder, 0.5)
+        outcome = evaluate_mask(hidden, occluder, 0.5)
         if outcome is not None:
             found["the portrait has it too"].append(outcome)
         bare = crop_face(engine_frame(face.picture), face.transform, RESOLUTION, eight_bit=False)
-        found["bare"].append(touched(bare, hidden.portrait))
+        found["bare"].append(mask_removes_mouth(bare, hidden.portrait))
     print("\nthe portrait hidden by a hand (drawn people)")
     print_row("the same hand in the frame", found["the portrait has it too"])
     print(f"{'nothing in the frame':34} {len(found['bare']):6}  altered {np.mean(found['bare']):.1%}")
 
 
-def measured(face: Face, seed: int, kind: str, gesture, skin, progress: float, sheet) -> Outcome | None:
-    return outcome_of(face, sample_occluder(seed, kind, gesture=gesture, skin=skin), progress, sheet)
+def evaluate_occluder(face: Face, seed: int, kind: str, gesture, skin, progress: float, sheet) -> MaskResult | None:
+    return evaluate_mask(face, sample_occluder(seed, kind, gesture=gesture, skin=skin), progress, sheet)
 
 
-def outcome_of(face: Face, occluder, progress: float, sheet: list[np.ndarray] | None = None) -> Outcome | None:
+def evaluate_mask(face: Face, occluder, progress: float, sheet: list[np.ndarray] | None = None) -> MaskResult | None:
     """Paints, masks, pastes and compares; None where next to nothing lies before the region."""
     picture = face.picture.copy()
     alpha = paint_occluder_at(picture, occluder, face.mouth, face.scale, progress, 0.02)
     before = torch.from_numpy(picture).float().permute(2, 0, 1)
-    plain, region = pasted(picture, face, None)
+    plain, region = paste_mouth(picture, face, None)
     inside = (alpha > 0.5) & (region > 0.5)
     cover = inside.sum() / max((region > 0.5).sum(), 1)
-    if cover < LEAST:
+    if cover < MIN_COVERAGE:
         return None
     crop = crop_face(engine_frame(picture), face.transform, RESOLUTION, eight_bit=False)
     mask = occlusion_mask(crop, face.portrait)
-    masked, shown = pasted(picture, face, mask)
+    masked, shown = paste_mouth(picture, face, mask)
     if sheet is not None and len(sheet) < 144:
-        sheet.append(looked_at(picture, masked, shown, region, face))
+        sheet.append(sheet_column(picture, masked, shown, region, face))
     differences = ((after - before).abs().mean(0).numpy() for after in (masked, plain))
     changed, without = (float(difference[inside].mean()) for difference in differences)
     outside = (alpha < 0.02) & (region > 0.5)
     left = 1 - shown / np.maximum(region, 1e-3)
-    return Outcome(
+    return MaskResult(
         changed, without, float(left[inside].mean()), float(left[outside].mean()) if outside.any() else 0.0, cover
     )
 
 
-def pasted(picture: Picture, face: Face, mask: Tensor | None) -> tuple[Tensor, np.ndarray]:
+def paste_mouth(picture: Picture, face: Face, mask: Tensor | None) -> tuple[Tensor, np.ndarray]:
     """The frame in levels (3, H, W) with the new mouth pasted, `mask` sparing the source, and the alpha (H, W)."""
     frame = engine_frame(picture)
     region = mouth_region(RESOLUTION)
@@ -220,12 +220,12 @@ def pasted(picture: Picture, face: Face, mask: Tensor | None) -> tuple[Tensor, n
     return frame.rgb() * 255, alpha
 
 
-def touched(crop: Tensor, portrait: Tensor) -> bool:
+def mask_removes_mouth(crop: Tensor, portrait: Tensor) -> bool:
     """Whether the mask takes anything away from the new mouth."""
     return bool(((occlusion_mask(crop, portrait) * mouth_region(RESOLUTION)) > 1 / 255).any())
 
 
-def drawn_source(seed: int) -> Source:
+def rendered_source(seed: int) -> Source:
     """A scene of a person that no training sees, aligned as a detector would: a little off."""
     rng = np.random.default_rng((11, seed))
     scene = talking_head(seed, seconds=SECONDS, size=SIZE, split="test", style=None if seed % 4 == 3 else "real")
@@ -283,9 +283,9 @@ def source_of(frames: Iterable[Frame], landmarks: np.ndarray, portrait: Tensor, 
     altered, kept = [], []
     for index, frame in enumerate(frames):
         crop = crop_face(frame, transforms[index], RESOLUTION, eight_bit=False)
-        altered.append(touched(crop, portrait))
+        altered.append(mask_removes_mouth(crop, portrait))
         if index % every == 0:
-            kept.append((levels(frame), transforms[index], crop))
+            kept.append((to_uint8(frame), transforms[index], crop))
     faces = []
     for index, (picture, transform, _) in enumerate(kept):
         other = kept[(index + max(len(kept) // 2, 1)) % len(kept)][2]
@@ -297,11 +297,11 @@ def three_points(face: Face) -> np.ndarray:
     return affine.map_points(affine.invert(face.transform), template(RESOLUTION)).astype(np.float32)
 
 
-def levels(frame: Frame) -> Picture:
+def to_uint8(frame: Frame) -> Picture:
     return (frame.rgb() * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def looked_at(picture: Picture, masked: Tensor, shown: np.ndarray, region: np.ndarray, face: Face) -> np.ndarray:
+def sheet_column(picture: Picture, masked: Tensor, shown: np.ndarray, region: np.ndarray, face: Face) -> np.ndarray:
     """Source, what is spared in red, and the composite, around the mouth: 96 pixels a side each, one over the other."""
     reach = int(face.scale * 1.1)
     x, y = (int(v) for v in face.mouth)

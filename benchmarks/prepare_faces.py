@@ -27,7 +27,7 @@ CASES = {  # name: (seconds, width, height, encoder)
     "2160p HEVC": (3, 3840, 2160, "libx265"),
     "360p 10 min": (600, 640, 360, "libx264"),
 }
-PARTS = 5  # of a clip, at whose ends memory is read
+MEMORY_SAMPLES = 5  # of a clip, at whose ends memory is read
 
 
 def main() -> None:
@@ -78,15 +78,15 @@ def run_job(path: Path, threads: int | None) -> None:
     memory: list[float] = []
 
     def on_progress(done: int, total: int) -> None:
-        if done * PARTS // total > (done - 1) * PARTS // total:
+        if done * MEMORY_SAMPLES // total > (done - 1) * MEMORY_SAMPLES // total:
             memory.append(process.memory_info().rss / 1e6)
 
     track_faces(clip.part(0, min(5, clip.frame_count)))  # networks are loaded once a process
-    started, used = time.perf_counter(), time.process_time()
+    started, cpu_seconds = time.perf_counter(), time.process_time()
     track_faces(clip, on_progress=on_progress)
-    seconds, used = time.perf_counter() - started, time.process_time() - used
-    print(json.dumps({"frames": clip.frame_count, "fps": clip.frame_count / seconds, "cpu": used / clip.frame_count,
-                      "memory": memory[-PARTS:]}))  # fmt: skip
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_seconds
+    print(json.dumps({"frames": clip.frame_count, "fps": clip.frame_count / seconds,
+                      "cpu": cpu_seconds / clip.frame_count, "memory": memory[-MEMORY_SAMPLES:]}))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from latentsync_core.video.reading.probing import probe
 
 RESOLUTION = 256
 EDITS = "select='not(eq(mod(n\\,7)\\,3))',settb=1/12800,setpts='PTS+mod(N\\,3)*77'"
-FORMS = {  # name: how ffmpeg makes it of the clip; nothing for the clip itself
+VARIANTS = {  # name: how ffmpeg makes it of the clip; nothing for the clip itself
     "as it is": [],
     "yuv422p10le": ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-pix_fmt", "yuv422p10le"],
     "yuv444p": ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-pix_fmt", "yuv444p"],
@@ -39,7 +39,7 @@ FORMS = {  # name: how ffmpeg makes it of the clip; nothing for the clip itself
     ],
 }  # fmt: skip
 
-PLAYABLE = ("as it is", "variable rate")  # forms that also go to H.264, whose container keeps every stamp exactly
+H264_VARIANTS = ("as it is", "variable rate")  # forms that also go to H.264, whose container keeps every stamp exactly
 
 
 def main() -> None:
@@ -54,14 +54,14 @@ def main() -> None:
 
     heading = "frames out/in  synced  stamps   samples outside the patch  of them changed  seconds"
     print(f"{'form':14} {'codec':6} {heading}")
-    for form, recipe in FORMS.items():
+    for form, recipe in VARIANTS.items():
         source = options.video
         if recipe:
             source = options.folder / f"{form.replace(' ', '_')}.mp4"
             run_ffmpeg(
                 ["-y", "-i", str(options.video), "-an", *recipe, str(source)], error=VideoError, what="converting"
             )
-        for codec, suffix in (("ffv1", "mkv"), ("h264", "mp4")) if form in PLAYABLE else (("ffv1", "mkv"),):
+        for codec, suffix in (("ffv1", "mkv"), ("h264", "mp4")) if form in H264_VARIANTS else (("ffv1", "mkv"),):
             out = options.folder / f"{form.replace(' ', '_')}_synced.{suffix}"
             started = time.perf_counter()
             report = sync(source, options.audio, out, codec, options.model)
@@ -69,8 +69,14 @@ def main() -> None:
             before, after = probe(source), probe(out)
             # Matroska keeps whole milliseconds.
             tick = Fraction(1, 1000) if suffix == "mkv" else Fraction(0)
-            late = max(abs(a - b) for a, b in zip(times(before), times(after), strict=True))
-            pts = "equal" if late == 0 else f"{float(late) * 1e3:.2f} ms" if late <= tick else "WRONG"
+            max_pts_error = max(abs(a - b) for a, b in zip(times(before), times(after), strict=True))
+            pts = (
+                "equal"
+                if max_pts_error == 0
+                else f"{float(max_pts_error) * 1e3:.2f} ms"
+                if max_pts_error <= tick
+                else "WRONG"
+            )
             untouched = "-" if codec != "ffv1" else "{:,}  {:>15,}".format(*outside_patch(before, source, out))
             print(
                 f"{form:14} {codec:6} {after.frame_count:6}/{before.frame_count:<6} {report['synced_frames']:7}  "
@@ -111,13 +117,13 @@ def outside_patch(clip: Clip, source: Path, out: Path) -> tuple[int, int]:
     counted = changed = 0
     decoded = zip(raw_frames(source, clip), raw_frames(out, clip), strict=True)
     for transform, (before, after) in zip(transforms, decoded, strict=True):
-        touched = np.zeros((clip.height, clip.width), bool)
+        patch_mask = np.zeros((clip.height, clip.width), bool)
         if np.isfinite(transform).all():
             roi, *_ = soft_mask(transform, crop_size(RESOLUTION), (clip.width, clip.height))
-            touched[roi.y0 : roi.y1, roi.x0 : roi.x1] = True
+            patch_mask[roi.y0 : roi.y1, roi.x0 : roi.x1] = True
         for plane, other in zip(before, after, strict=True):
             down, across = clip.height // plane.shape[0], clip.width // plane.shape[1]
-            outside = ~touched.reshape(plane.shape[0], down, plane.shape[1], across).any(axis=(1, 3))
+            outside = ~patch_mask.reshape(plane.shape[0], down, plane.shape[1], across).any(axis=(1, 3))
             counted += int(outside.sum())
             changed += int((plane != other)[outside].sum())
     return counted, changed

@@ -38,12 +38,12 @@ from .face_report import report, table
 
 SIZE = 640, 360
 FPS = Fraction(25)
-FACE = 1.9  # a face's height in distances of its brows
-EYES = 0.78  # the eyes' distance in the same
-FADE, BLACK = 8, 3  # frames
+FACE_HEIGHT_RATIO = 1.9  # a face's height in distances of its brows
+EYE_DISTANCE_RATIO = 0.78  # the eyes' distance in the same
+FADE_FRAMES, BLACK_FRAMES = 8, 3  # frames
 PEOPLE = ("her", "his car", "O", "B", "astronaut")
 STILLS = {"O1": "32bit.png", "O2": "obama.jpg", "O3": "obama3.jpg", "B": "biden.jpg"}
-WHO = {"demo": 0, "car": 1, "O1": 2, "O2": 2, "O3": 2, "B": 3, "astronaut": 4}
+PERSON_OF_SOURCE = {"demo": 0, "car": 1, "O1": 2, "O2": 2, "O3": 2, "B": 3, "astronaut": 4}
 # sources (two: side by side), frames, face height in shares of the picture at the start and the end
 SCRIPT = (
     ("demo", 60, 0.45, 0.45), ("O2", 50, 0.25, 0.5), ("B", 40, 0.3, 0.3), ("car", 60, 0.5, 0.5),
@@ -67,7 +67,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Viewport:
     """A window moving over a source, shown in columns `left` to `right` of the frame."""
 
     name: str
@@ -94,10 +94,10 @@ def footage(folder: Path, shared: Path) -> dict[str, Source]:
     pictures["astronaut"] = _still(Path(__file__).parent.parent / "tests" / "data" / "astronaut.png")
     pictures["demo"] = _video(shared / "demo1_video.mp4", slice(330, 1080), 160)
     pictures["car"] = _video(car, slice(None), 120)
-    return {name: Source(frames, _reading(name, frames, folder)) for name, frames in pictures.items()}
+    return {name: Source(frames, _reference_landmarks(name, frames, folder)) for name, frames in pictures.items()}
 
 
-def scene(seed: int, sources: dict[str, Source]) -> tuple[list[tuple[Part, ...]], list[int], int]:
+def scene(seed: int, sources: dict[str, Source]) -> tuple[list[tuple[Viewport, ...]], list[int], int]:
     """The parts and the frames of every shot, in the seed's order, and the shot that begins with a fade."""
     rng = np.random.default_rng((271828, seed))
     script = list(SCRIPT) if seed == 0 else [SCRIPT[k] for k in rng.permutation(len(SCRIPT))]
@@ -114,13 +114,13 @@ def scene(seed: int, sources: dict[str, Source]) -> tuple[list[tuple[Part, ...]]
             if not names:  # somebody's trousers
                 height = source.pictures.shape[1]
                 windows = [(x, 0.75 * height, 0.4 * height) for x, _, _ in windows]
-            parts.append(Part(name, first, *windows, left, right))
+            parts.append(Viewport(name, first, *windows, left, right))
         shots.append((tuple(parts), frames, bool(names)))
-    fading = next(k for k in range(len(shots) - 3, 0, -1) if min(shots[k][1], shots[k - 1][1]) > 3 * FADE)
+    fading = next(k for k in range(len(shots) - 3, 0, -1) if min(shots[k][1], shots[k - 1][1]) > 3 * FADE_FRAMES)
     return shots, fading
 
 
-def drawn(shots, fading: int, sources: dict[str, Source]) -> Iterator[tuple[np.ndarray, dict]]:
+def render_frames(shots, fading: int, sources: dict[str, Source]) -> Iterator[tuple[np.ndarray, dict]]:
     """Frame by frame, with who is where: {person: (3, 2) points}, {person: pixels between the brows}, brightness."""
     grain = np.random.default_rng(1)
     for number, (parts, frames, faces) in enumerate(shots):
@@ -132,16 +132,16 @@ def drawn(shots, fading: int, sources: dict[str, Source]) -> Iterator[tuple[np.n
                 at = min(part.first + index, len(source.pictures) - 1)
                 x, y, height = (a + progress * (b - a) for a, b in zip(part.start, part.end, strict=True))
                 scale = SIZE[1] / height
-                frame[:, part.left : part.right] = _seen(source, at, x, y, scale, part.right - part.left)
+                frame[:, part.left : part.right] = _render_viewport(source, at, x, y, scale, part.right - part.left)
                 if faces:
                     centre = (part.right - part.left - 1) / 2 + part.left, (SIZE[1] - 1) / 2
-                    points[WHO[part.name]] = (source.points[at] - (x, y)) * scale + centre
-                    brows[WHO[part.name]] = source.brows * scale
+                    points[PERSON_OF_SOURCE[part.name]] = (source.points[at] - (x, y)) * scale + centre
+                    brows[PERSON_OF_SOURCE[part.name]] = source.brows * scale
             bright = 1.0
             if number == fading:
-                bright = float(np.clip((index - BLACK + 1) / (FADE + 1), 0, 1))
+                bright = float(np.clip((index - BLACK_FRAMES + 1) / (FADE_FRAMES + 1), 0, 1))
             elif number + 1 == fading:
-                bright = min(1.0, (frames - index) / (FADE + 1))
+                bright = min(1.0, (frames - index) / (FADE_FRAMES + 1))
             frame = frame * bright + (grain.normal(0, 1.0, frame.shape[:2])[..., None] if bright else 0)
             yield np.clip(frame + 0.5, 0, 255).astype(np.uint8), {"points": points, "brows": brows, "pure": bright}
 
@@ -156,17 +156,17 @@ def truth_of(shots, fading: int, facts: list[dict]) -> figures.Truth:
     ranges = np.stack([np.concatenate([[0], ends[:-1]]), ends], 1)
     begins = np.array(["fade" if number == fading else "cut" for number in range(len(shots))])
     cast = np.isfinite(brows)
-    dim = np.array([fact["pure"] < figures.LEAST_PURE for fact in facts])[:, None] & cast
-    causes = {"in a fade": dim, "under 40 px": brows * FACE < figures.LEAST_SIZE}
-    centres, half = points.mean(2) + [0.0, 0.1] * brows[..., None], brows[..., None] * FACE / 2
+    dim = np.array([fact["pure"] < figures.MIN_SHOT_SHARE for fact in facts])[:, None] & cast
+    causes = {"in a fade": dim, "under 40 px": brows * FACE_HEIGHT_RATIO < figures.MIN_FACE_SIZE}
+    centres, half = points.mean(2) + [0.0, 0.1] * brows[..., None], brows[..., None] * FACE_HEIGHT_RATIO / 2
     boxes = np.concatenate([centres - half, centres + half], -1)
-    return figures.Truth(ranges, begins, points, brows * EYES, causes, cast, boxes, np.zeros(count, bool))
+    return figures.Truth(ranges, begins, points, brows * EYE_DISTANCE_RATIO, causes, cast, boxes, np.zeros(count, bool))
 
 
 def _window(source: Source, first: int, fill: float, aspect: float, rng: np.random.Generator) -> tuple:
     """Centre and height of a window in which the face takes `fill` of the height, within the picture."""
     high, wide = source.pictures.shape[1:3]
-    height = min(FACE * source.brows / fill, high - 1, (wide - 1) / aspect)
+    height = min(FACE_HEIGHT_RATIO * source.brows / fill, high - 1, (wide - 1) / aspect)
     centre = source.points[min(first, len(source.points) - 1)].mean(0) - rng.uniform(-0.12, 0.12, 2) * height * (
         aspect,
         1,
@@ -176,7 +176,7 @@ def _window(source: Source, first: int, fill: float, aspect: float, rng: np.rand
     return float(x), float(y), float(height)
 
 
-def _seen(source: Source, at: int, x: float, y: float, scale: float, width: int) -> np.ndarray:
+def _render_viewport(source: Source, at: int, x: float, y: float, scale: float, width: int) -> np.ndarray:
     """(SIZE[1], width, 3) float32: the window about (x, y), sampled between pixels; smoothed first if it shrinks."""
     step = max(1, int(1 / scale))  # whole source pixels averaged
     reduced = _reduced(source, at if len(source.pictures) > 1 else 0, step)
@@ -196,17 +196,17 @@ def _reduced(source: Source, at: int, step: int) -> torch.Tensor:
     return F.avg_pool2d(picture, step) if step > 1 else picture
 
 
-def _reading(name: str, pictures: np.ndarray, folder: Path) -> np.ndarray:
+def _reference_landmarks(name: str, pictures: np.ndarray, folder: Path) -> np.ndarray:
     """(n, 3, 2): the engine's points on the whole source, straight lines over gaps; kept beside the source."""
-    kept = folder / f"reading-{name}-{len(pictures)}.npy"
-    if not kept.exists():
+    cache_path = folder / f"reading-{name}-{len(pictures)}.npy"
+    if not cache_path.exists():
         faces = track_faces(clip_from_images(torch.from_numpy(pictures).float() / 255, FPS))
         path, at = faces.path, np.arange(len(pictures))
         seen = np.flatnonzero(path.visible)
         points = [[np.interp(at, seen, path.landmarks[seen, k, d]) for d in range(2)] for k in range(3)]
         print(f"{name}: read in {len(seen)} of {len(at)} frames", flush=True)
-        np.save(kept, np.transpose(points, (2, 0, 1)))
-    return np.load(kept, allow_pickle=False)
+        np.save(cache_path, np.transpose(points, (2, 0, 1)))
+    return np.load(cache_path, allow_pickle=False)
 
 
 def _still(path: Path) -> np.ndarray:
@@ -248,7 +248,7 @@ def main() -> None:
         shots, fading = scene(seed, sources)
         video = options.folder / f"scene-{seed}.mp4"
         clip = SimpleNamespace(width=SIZE[0], height=SIZE[1], fps=FPS, waveform=np.zeros(16000, np.float32))
-        facts = write_frames(clip, drawn(shots, fading, sources), video, preset="superfast", sound=False)
+        facts = write_frames(clip, render_frames(shots, fading, sources), video, preset="superfast", sound=False)
         truth = truth_of(shots, fading, facts)
         found = probe(video)
         assert found.frame_count == len(facts), f"{found.frame_count} frames read, {len(facts)} written"

@@ -38,7 +38,7 @@ from training.scenes import Scene, Shot, leaving, render, side_by_side, talking_
 WIDTH, HEIGHT = 320, 180
 SHOT_FRAMES = 36  # of a rendered shot, at most
 PORTRAIT = Path(__file__).parent.parent / "tests" / "data" / "astronaut.png"
-FRESH = 1000  # seeds from here on were never looked at while the finder was made
+FIRST_HELD_OUT_SEED = 1000  # seeds from here on were never looked at while the finder was made
 
 Picture = np.ndarray  # (HEIGHT, WIDTH, 3) uint8
 
@@ -49,7 +49,7 @@ class Boundary:
 
     frame: int
     kind: str  # "cut", "fade" or "dissolve"
-    slack: int = 1  # frames by which it may be told wrong
+    tolerance: int = 1  # frames by which it may be told wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="*", help="real clips; CLIP=31,75 names the first frames of its shots but one")
     parser.add_argument("--films", type=int, default=6, help="of each kind")
-    parser.add_argument("--first", type=int, default=FRESH, help="seed of the first film")
+    parser.add_argument("--first", type=int, default=FIRST_HELD_OUT_SEED, help="seed of the first film")
     args = parser.parse_args()
     torch.set_num_threads(1)
     clips = [read_clip(text) for text in args.clips]
@@ -91,15 +91,15 @@ def main() -> None:
 def report(title: str, films: list[Film]) -> None:
     """A line a kind of boundary, and a line for every mistake."""
     counts = {kind: [0, 0] for kind in ("cut", "fade", "dissolve")}  # found, there
-    invented, mistakes, frames = 0, [], 0
+    false_positives, mistakes, frames = 0, [], 0
     for one in films:
         found = boundaries(one.frames)
-        right, wrong, missed = compare(found, one.truth)
+        right, wrong, missed = match_boundaries(found, one.truth)
         for boundary in one.truth:
             counts[boundary.kind][1] += 1
         for boundary in right:
             counts[boundary.kind][0] += 1
-        invented += len(wrong)
+        false_positives += len(wrong)
         frames += len(one.frames)
         starts = [0, *(b.frame for b in one.truth)]
         for frame in wrong:
@@ -109,21 +109,25 @@ def report(title: str, films: list[Film]) -> None:
             pair = one.shots[starts.index(boundary.frame) - 1 :][:2] if one.shots else ()
             mistakes.append(f"    {one.name}: missed {boundary.kind} {boundary.frame}, {' → '.join(pair)}")
     hits, there = (sum(c[k] for c in counts.values()) for k in (0, 1))
-    precision, recall = hits / max(hits + invented, 1), hits / max(there, 1)
-    f1 = 2 * hits / (2 * hits + invented + there - hits) if there + invented else 1.0
+    precision, recall = hits / max(hits + false_positives, 1), hits / max(there, 1)
+    f1 = 2 * hits / (2 * hits + false_positives + there - hits) if there + false_positives else 1.0
     by_kind = ", ".join(f"{kind}s {a}/{b}" for kind, (a, b) in counts.items() if b) or "no boundary"
-    print(f"{title}: {frames} frames, {by_kind}, invented {invented}; P {precision:.3f} R {recall:.3f} F1 {f1:.3f}")
+    print(
+        f"{title}: {frames} frames, {by_kind}, invented {false_positives}; P {precision:.3f} R {recall:.3f} F1 {f1:.3f}"
+    )
     print("\n".join(mistakes), end="\n" if mistakes else "", flush=True)
 
 
-def compare(found: Iterable[int], truth: tuple[Boundary, ...]) -> tuple[list[Boundary], list[int], list[Boundary]]:
+def match_boundaries(
+    found: Iterable[int], truth: tuple[Boundary, ...]
+) -> tuple[list[Boundary], list[int], list[Boundary]]:
     """(truths that were found, what was found and isn't true, truths that were not found); each counts once."""
     left, right = list(found), []
-    for slack in (0, 1, 99):  # the nearest first, so that neighbours don't take each other's
+    for tolerance in (0, 1, 99):  # the nearest first, so that neighbours don't take each other's
         for boundary in truth:
             if boundary in right:
                 continue
-            near = [f for f in left if abs(f - boundary.frame) <= min(slack, boundary.slack)]
+            near = [f for f in left if abs(f - boundary.frame) <= min(tolerance, boundary.tolerance)]
             if near:
                 left.remove(min(near, key=lambda f: abs(f - boundary.frame)))
                 right.append(boundary)
@@ -220,7 +224,7 @@ def panned(still: Picture, rng: np.random.Generator, speed: float) -> list[Pictu
         seen = []
         for part in np.linspace(0, 0.5, 1 if speed < 0.02 else 6):  # the shutter is open for half the time
             left, top = (
-                round(_bounced(at, span)) for at, span in ((x + part * step_x, span_x), (y + part * step_y, span_y))
+                round(_reflected(at, span)) for at, span in ((x + part * step_x, span_x), (y + part * step_y, span_y))
             )
             seen.append(still[top : top + HEIGHT, left : left + WIDTH].astype(np.float32))
         frames.append(np.mean(seen, 0).astype(np.uint8))
@@ -395,7 +399,7 @@ def _sized(picture: Picture, width: int, height: int) -> Picture:
     return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _bounced(at: float, span: float) -> float:
+def _reflected(at: float, span: float) -> float:
     if span <= 0:
         return 0.0
     at = at % (2 * span)

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.steady_clips import OTHERS, TAKES, Take, write_take
+from benchmarks.steady_clips import HELD_OUT_TAKES, TAKES, Take, write_take
 from latentsync_core.faces.alignment.align import align_track, crop_size
 from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.video.reading.probing import probe
 
 RESOLUTION = 256
-MOST_FRAMES = 100
-WAYS = {
+MAX_FRAMES = 100
+METHODS = {
     "raw": AlignOptions(smoothing_strength=0.0),
     "reference": AlignOptions.reference(),
     "steady": AlignOptions(),
@@ -40,33 +40,36 @@ def main() -> None:
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     print(f"{'still or unknown':24} {'way':10} {'step':>7} {'spread':>7} {'tremble':>8}")
-    for name, found in measured(options.folder, options.clips, OTHERS if options.others else TAKES):
-        for way, options in WAYS.items():
+    for name, found in load_or_track(options.folder, options.clips, HELD_OUT_TAKES if options.others else TAKES):
+        for method, options in METHODS.items():
             transforms = transforms_of(found, options)
             if name.startswith(("still", "brows")) or not np.isfinite(found["truth"]).all():
-                places = fixed_places(transforms)
-                step, spread = length(np.diff(places, axis=0)), length(places - places.mean(0))
-                tremble = length(np.diff(places, n=3, axis=0)) / np.sqrt(20)
-                print(f"{name:24} {way:10} {step:7.3f} {spread:7.2f} {tremble:8.3f}")
+                places = map_reference_points(transforms)
+                step, spread = rms_length(np.diff(places, axis=0)), rms_length(places - places.mean(0))
+                jitter = rms_length(np.diff(places, n=3, axis=0)) / np.sqrt(20)
+                print(f"{name:24} {method:10} {step:7.3f} {spread:7.2f} {jitter:8.3f}")
             else:
-                print(f"{name:24} {way:10} {following(transforms, found)}")
+                print(f"{name:24} {method:10} {tracking_error(transforms, found)}")
 
 
-def measured(folder: Path, clips: list[Path], takes: Sequence[Take]):
+def load_or_track(folder: Path, clips: list[Path], takes: Sequence[Take]):
     """Each take's and clip's name with its points, their times and the truth, NaN where there is none."""
     named = {take.name.replace(" ", "_"): take for take in takes}
     for name, source in [*named.items(), *((clip.stem, clip) for clip in clips)]:
-        kept = folder / f"{name}.npz"
-        if not kept.is_file():
+        cache_path = folder / f"{name}.npz"
+        if not cache_path.is_file():
             path = source if isinstance(source, Path) else folder / f"{name}.mp4"
             truth = None if isinstance(source, Path) else write_take(source, path)
             clip = probe(path)
-            clip = clip.part(0, min(clip.frame_count, MOST_FRAMES))
+            clip = clip.part(0, min(clip.frame_count, MAX_FRAMES))
             points = track_faces(clip).path.landmarks
             np.savez(
-                kept, points=points, times=clip.times, truth=np.full_like(points, np.nan) if truth is None else truth
+                cache_path,
+                points=points,
+                times=clip.times,
+                truth=np.full_like(points, np.nan) if truth is None else truth,
             )
-        yield name, dict(np.load(kept, allow_pickle=False))
+        yield name, dict(np.load(cache_path, allow_pickle=False))
 
 
 def transforms_of(found: dict, options: AlignOptions) -> np.ndarray:
@@ -75,29 +78,29 @@ def transforms_of(found: dict, options: AlignOptions) -> np.ndarray:
     return align_track(found["points"], seen, RESOLUTION, options, times=found["times"]).astype(np.float64)[seen]
 
 
-def fixed_places(transforms: np.ndarray) -> np.ndarray:
+def map_reference_points(transforms: np.ndarray) -> np.ndarray:
     """(N, 5, 2): where source points, the corners and centre of the mean crop, lie in each crop."""
-    return _mapped(transforms, _mapped(_inverse(transforms.mean(0)), _corners())) * _squeeze()
+    return _mapped(transforms, _mapped(_inverse(transforms.mean(0)), _corners())) * _crop_scale()
 
 
-def following(transforms: np.ndarray, found: dict) -> str:
+def tracking_error(transforms: np.ndarray, found: dict) -> str:
     """The error against the true points' transforms, all of it and without its mean, and its change per frame."""
     seen = np.isfinite(found["points"]).all((1, 2))
     true = align_track(found["truth"], seen, RESOLUTION).astype(np.float64)[seen]
     source = _mapped(_inverse(true), _corners())
-    error = (_mapped(transforms, source) - _corners()) * _squeeze()
+    error = (_mapped(transforms, source) - _corners()) * _crop_scale()
     varying = error - error.mean(0)
     worst = np.sqrt((varying**2).sum(-1)).mean(1).max()
     speed = np.gradient(_mapped(_inverse(true), _corners()[4:])[:, 0], axis=0)  # of the crop's centre in the source
     missed = _mapped(_inverse(transforms), _corners()[4:])[:, 0] - _mapped(_inverse(true), _corners()[4:])[:, 0]
     lag = -((missed - missed.mean(0)) * speed).sum() / max((speed**2).sum(), 1e-9)
     return (
-        f"error {length(error):6.2f}  varying {length(varying):5.2f}  worst frame {worst:5.2f}  "
-        f"swim {length(np.diff(error, axis=0)):5.2f}  lag {lag:+.2f} frames"
+        f"error {rms_length(error):6.2f}  varying {rms_length(varying):5.2f}  worst frame {worst:5.2f}  "
+        f"swim {rms_length(np.diff(error, axis=0)):5.2f}  lag {lag:+.2f} frames"
     )
 
 
-def length(vectors: np.ndarray) -> float:
+def rms_length(vectors: np.ndarray) -> float:
     """Root of the mean squared length of (..., 2) vectors."""
     return float(np.sqrt((vectors**2).sum(-1).mean()))
 
@@ -107,7 +110,7 @@ def _corners() -> np.ndarray:
     return np.array([[0, 0], [width, 0], [0, height], [width, height], [width / 2, height / 2]], float)
 
 
-def _squeeze() -> np.ndarray:
+def _crop_scale() -> np.ndarray:
     return RESOLUTION / np.array(crop_size(RESOLUTION), float)
 
 

@@ -16,7 +16,7 @@ SECONDS = 4.0
 FPS = Fraction(25)
 
 
-class Staged(HeadMotion):
+class ScriptedMotion(HeadMotion):
     """A still head with one kind of movement added: `kind` names one of the methods below."""
 
     def __init__(self, seed: int, kind: str, facing: tuple[float, float, float]):
@@ -26,7 +26,7 @@ class Staged(HeadMotion):
     def angles(self, time: float) -> tuple[float, float, float]:
         yaw, pitch, roll = super().angles(time)
         if self._kind == "turns":  # 46° in a quarter of a second, and back
-            yaw = 0.4 - 0.8 * (_ramp(time, 0.8, 0.25) - _ramp(time, 2.0, 0.2) + _ramp(time, 3.0, 0.4))
+            yaw = 0.4 - 0.8 * (_smoothstep(time, 0.8, 0.25) - _smoothstep(time, 2.0, 0.2) + _smoothstep(time, 3.0, 0.4))
         elif self._kind == "nods" and 0.8 < time < 2.8:
             pitch += 0.18 * np.sin(2 * np.pi * 2 * (time - 0.8))
         elif self._kind == "walk":
@@ -45,7 +45,7 @@ class Staged(HeadMotion):
     def brows(self, time: float) -> float:
         if self._kind != "brows":
             return super().brows(time)
-        return 0.07 * sum(_ramp(time, at, 0.15) - _ramp(time, at + 0.6, 0.2) for at in (0.7, 2.2))
+        return 0.07 * sum(_smoothstep(time, at, 0.15) - _smoothstep(time, at + 0.6, 0.2) for at in (0.7, 2.2))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Take:
     """A clip to be rendered."""
 
     name: str
-    kind: str  # "still", "lively", or one of `Staged`
+    kind: str  # "still", "lively", or one of `ScriptedMotion`
     seed: int
     style: str
     size: tuple[int, int] = (640, 360)
@@ -83,11 +83,13 @@ TAKES = (
     Take("walk cartoon", "walk", 29, "cartoon"),
 )
 
-OTHERS = tuple(replace(take, seed=take.seed + 500, size=(640, 360)) for take in TAKES)  # other people moving alike
+HELD_OUT_TAKES = tuple(
+    replace(take, seed=take.seed + 500, size=(640, 360)) for take in TAKES
+)  # other people moving alike
 
 
 def scene_of(take: Take) -> Scene:
-    """The scene of a take: one person speaking; only "lively" and "walk" go anywhere else than `Staged` says."""
+    """The scene of a take: one person speaking; only "lively" and "walk" move otherwise than `ScriptedMotion`."""
     scene = talking_head(take.seed, "en", SECONDS, fps=FPS, size=take.size, split="test", style=take.style)
     shot = scene.shots[0]
     actor = shot.actors[0]
@@ -96,7 +98,7 @@ def scene_of(take: Take) -> Scene:
     if take.kind == "lively":
         motion, track = HeadMotion(take.seed, SECONDS, 1.2, facing), actor.track
     else:
-        motion = Staged(take.seed, take.kind, facing)
+        motion = ScriptedMotion(take.seed, take.kind, facing)
         if take.kind == "walk":
             track = replace(track, start=(0.3, 0.5), end=(0.65, 0.5), size_start=0.24, size_end=0.34)
     actor = Actor(actor.person, actor.performance, motion, track)
@@ -109,7 +111,7 @@ def write_take(take: Take, path: Path) -> np.ndarray:
     return np.stack([truth.faces[0].three_points for truth in truths]).astype(np.float64)
 
 
-def _ramp(time: float, at: float, lasts: float) -> float:
+def _smoothstep(time: float, at: float, lasts: float) -> float:
     """0 before `at`, 1 from `at + lasts` on, smooth in between."""
     t = float(np.clip((time - at) / lasts, 0, 1))
     return t * t * (3 - 2 * t)

@@ -48,11 +48,11 @@ def convert(model_bytes: bytes, origin: str) -> tuple[dict[str, np.ndarray], dic
             tensors[f"{output}.bias"] = constants[inputs[2]].copy()
             layer |= {"stride": options.StrideH(), "same": options.Padding() == PAD_SAME}
             layer |= {"groups": kernel.shape[0] if name == "DEPTHWISE_CONV_2D" else 1, "op": "conv"}
-            _refuse_fused_activation(options)
+            _reject_fused_activation(options)
         elif name == "PRELU":
             tensors[f"{output}.weight"] = constants[inputs[1]].reshape(-1).copy()
         elif name == "ADD":
-            _refuse_fused_activation(_options(operator, tflite.AddOptions))
+            _reject_fused_activation(_options(operator, tflite.AddOptions))
         elif name == "MAX_POOL_2D":
             options = _options(operator, tflite.Pool2DOptions)
             if (options.FilterHeight(), options.FilterWidth(), options.StrideH()) != (2, 2, 2):
@@ -105,7 +105,7 @@ def _options(operator: tflite.Operator, kind: type):
     return options
 
 
-def _refuse_fused_activation(options) -> None:
+def _reject_fused_activation(options) -> None:
     if options.FusedActivationFunction():
         raise SystemExit("an activation fused into a layer is not known")
 

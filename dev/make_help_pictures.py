@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dev.make_workflows import RUN_SECONDS, SCREEN, VIEW, build, opened_page
+from dev.make_workflows import RUN_SECONDS, SCREEN, VIEW, build, open_comfy_page
 from dev.workflows.parts import (
     BLUE,
     FIXED,
@@ -36,15 +36,15 @@ from dev.workflows.parts import (
 from tests.browser.page import ComfyPage
 
 FOLDER = Path(__file__).parents[1] / "web" / "docs" / "media"
-WIDEST = 640  # pixels
-EDGE = 14  # pixels around a node
+MAX_WIDTH = 640  # pixels
+MARGIN = 14  # pixels around a node
 
 
 def columns(steps: int) -> list[list[Node]]:
     """All our nodes, and what shows pictures beside those that don't."""
     lips = {"clip": "scene.scene", "audio": "scene.english_voice"}
     return [
-        [scene(), Node("portrait", "PreviewImage", {"images": "scene.portrait"}, room=PICTURE, width=300)],
+        [scene(), Node("portrait", "PreviewImage", {"images": "scene.portrait"}, display_height=PICTURE, width=300)],
         [load_model(), TREPA, Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})],
         [prepare_faces("scene.scene"), embed_audio("scene.english_voice")],
         [prepare_faces("scene.two_people", key="both"), select_faces("people", "", "both")],
@@ -52,7 +52,7 @@ def columns(steps: int) -> list[list[Node]]:
         [
             Node("decode", "LatentSyncDubDecodeFaces", {"synced": "sampler.synced"}),
             Node("some", "ImageFromBatch", {"image": "decode.crops"}, {"batch_index": 60, "length": 4}),
-            Node("crops", "PreviewImage", {"images": "some.IMAGE"}, room=PICTURE + 100),
+            Node("crops", "PreviewImage", {"images": "some.IMAGE"}, display_height=PICTURE + 100),
         ],
         [
             Node("larger", "ImageScaleBy", {"image": "decode.crops"}, {"upscale_method": "lanczos", "scale_by": 1.5}),
@@ -60,7 +60,13 @@ def columns(steps: int) -> list[list[Node]]:
         ],
         [composite("replace.synced")],
         [
-            Node("lips", "LatentSyncDubLipSync", lips, {"model": MODEL, **FIXED, "steps": steps}, room=PLAYER + LINES),
+            Node(
+                "lips",
+                "LatentSyncDubLipSync",
+                lips,
+                {"model": MODEL, **FIXED, "steps": steps},
+                display_height=PLAYER + LINES,
+            ),
             # Clip Audio runs only where something takes its sound.
             Node("listen", "PreviewAudio", {"audio": "sound.audio"}),
         ],
@@ -96,13 +102,13 @@ _SHOW = """(ids) => {
 }"""
 
 
-def take(page: ComfyPage, ids: list[int], target: Path) -> None:
+def capture(page: ComfyPage, ids: list[int], target: Path) -> None:
     """A picture of some nodes that lie together."""
     left, top, width, height = page.page.evaluate(_SHOW, ids)
     page.page.wait_for_timeout(800)
-    clip = {"x": left - EDGE, "y": top - EDGE - 8, "width": width + 2 * EDGE, "height": height + 2 * EDGE + 8}
+    clip = {"x": left - MARGIN, "y": top - MARGIN - 8, "width": width + 2 * MARGIN, "height": height + 2 * MARGIN + 8}
     picture = Image.open(io.BytesIO(page.page.screenshot(clip=clip))).convert("RGB")
-    picture.thumbnail((WIDEST, 2 * WIDEST), Image.Resampling.LANCZOS)
+    picture.thumbnail((MAX_WIDTH, 2 * MAX_WIDTH), Image.Resampling.LANCZOS)
     picture.save(target, quality=82, optimize=True)
 
 
@@ -119,13 +125,13 @@ def make(page: ComfyPage, steps: int) -> None:
         raise SystemExit(f"{run.status}: {run.error}")
     page.page.wait_for_timeout(3000)
     for name, keys in PICTURES.items():
-        take(page, [ids[key] for key in keys], FOLDER / f"{name}.jpg")
+        capture(page, [ids[key] for key in keys], FOLDER / f"{name}.jpg")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
-    with opened_page() as page:
+    with open_comfy_page() as page:
         make(page, parser.parse_args().steps)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dev.sample_sound import RATE, music_and_effects, resampled, room
+from dev.sample_sound import RATE, add_reverb, music_and_effects, resampled
 from latentsync_core.media.ffmpeg import QUIET, ffmpeg_executable
 from training.backdrop import backdrop
 from training.espeak import RATE as FRENCH_RATE
@@ -46,21 +46,21 @@ LINES = (  # seconds at which both languages begin
     (5.95, "Viens, reste avec moi.", "Come, stay with me."),
 )
 ENGLISH_RATE = 24000  # hibari-tts'
-PACE = 0.88  # of the English, which is shorter than the French
+SPEECH_SPEED = 0.88  # of the English, which is shorter than the French
 EVENING = Light(  # a warm lamp from the right, a cool street from the left
     direction=(0.547, -0.371, 0.750), key=(0.92, 0.78, 0.60), fill=(0.10, 0.16, 0.24), ambient=(0.20, 0.21, 0.25),
     rim=0.35, warmth=0.4,
 )  # fmt: skip
-LAMPS = 42  # the backdrop's seed
+BACKDROP_SEED = 42  # the backdrop's seed
 PORTRAIT = FIRST_TEST_SEED + 178
 PORTRAIT_SIZE = 512
 DAYLIGHT = Light(
     direction=(-0.45, -0.40, 0.80), key=(0.86, 0.80, 0.74), fill=(0.16, 0.16, 0.16), ambient=(0.24, 0.25, 0.27),
     rim=0.2, warmth=0.5,
 )  # fmt: skip
-BOOKS = 20
+PORTRAIT_BACKDROP_SEED = 20
 VOICE_LEVEL = -18.0  # dB, root mean square while somebody speaks
-QUALITY = 17  # x264's crf
+CRF = 17  # x264's crf
 
 
 def main(folder: Path) -> None:
@@ -80,18 +80,18 @@ def speak_french() -> tuple[np.ndarray, Performance]:
     waveform = np.zeros(SECONDS * SAMPLE_RATE, np.float32)
     phonemes, spoken = [], 0.0
     for start, line, _ in LINES:
-        said = speak(line, VOICE.name, VOICE.rate, VOICE.pitch, VOICE.pitch_range)
-        samples = resampled(said.samples, FRENCH_RATE)
-        lay(sound, samples, start, RATE)
-        lay(waveform, to_16k(said.samples), start, SAMPLE_RATE)
+        utterance = speak(line, VOICE.name, VOICE.rate, VOICE.pitch, VOICE.pitch_range)
+        samples = resampled(utterance.samples, FRENCH_RATE)
+        insert_line(sound, samples, start, RATE)
+        insert_line(waveform, to_16k(utterance.samples), start, SAMPLE_RATE)
         phonemes.append(Phoneme("", spoken, start))
-        phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in said.phonemes]
+        phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in utterance.phonemes]
         spoken = phonemes[-1].end
     phonemes.append(Phoneme("", spoken, SECONDS))
     mouth = MouthMotion(split_phonemes(tuple(phonemes)), Articulation(size=1.15, smile=0.25))
-    sound = np.stack([leveled(sound)] * 2)
+    sound = np.stack([normalize_level(sound)] * 2)
     performance = Performance(VOICE, tuple(line for _, line, _ in LINES), tuple(phonemes), waveform, mouth)
-    return sound + 0.14 * room(sound, 0.5, seed=2), performance
+    return sound + 0.14 * add_reverb(sound, 0.5, seed=2), performance
 
 
 def speak_english() -> np.ndarray:
@@ -101,10 +101,12 @@ def speak_english() -> np.ndarray:
     speaker = Hibari()
     sound = np.zeros(SECONDS * ENGLISH_RATE)
     for start, _, line in LINES:
-        samples = speaker(line, speed=PACE, seed=1).astype(np.float64)
+        samples = speaker(line, speed=SPEECH_SPEED, seed=1).astype(np.float64)
         loud = np.flatnonzero(np.abs(samples) > 0.004)
-        lay(sound, samples[max(loud[0] - ENGLISH_RATE // 50, 0) : loud[-1] + ENGLISH_RATE // 20], start, ENGLISH_RATE)
-    return leveled(sound)
+        insert_line(
+            sound, samples[max(loud[0] - ENGLISH_RATE // 50, 0) : loud[-1] + ENGLISH_RATE // 20], start, ENGLISH_RATE
+        )
+    return normalize_level(sound)
 
 
 def film_scene() -> tuple[Scene, np.ndarray]:
@@ -112,11 +114,11 @@ def film_scene() -> tuple[Scene, np.ndarray]:
     sound, performance = speak_french()
     track = HeadPath((0.405, 0.485), (0.43, 0.495), 0.243, 0.262)
     actor = Actor(sample_identity(PERSON, "real"), performance, HeadMotion(8, SECONDS, 0.45, (0.10, 0.0, 0.0)), track)
-    shot = Shot(round(SECONDS * FPS), (actor,), LAMPS, EVENING, grain=1.0)
+    shot = Shot(round(SECONDS * FPS), (actor,), BACKDROP_SEED, EVENING, grain=1.0)
     return Scene(*SIZE, FPS, (shot,), performance.waveform), sound
 
 
-def lay(sound: np.ndarray, samples: np.ndarray, start: float, rate: int) -> None:
+def insert_line(sound: np.ndarray, samples: np.ndarray, start: float, rate: int) -> None:
     """Puts a line into a sound (n,), where nothing else may be yet."""
     begin = round(start * rate)
     if sound[begin:].size < samples.size or sound[begin : begin + samples.size].any():
@@ -124,7 +126,7 @@ def lay(sound: np.ndarray, samples: np.ndarray, start: float, rate: int) -> None
     sound[begin : begin + samples.size] = samples
 
 
-def leveled(sound: np.ndarray) -> np.ndarray:
+def normalize_level(sound: np.ndarray) -> np.ndarray:
     """The same sound at VOICE_LEVEL."""
     speech = sound[np.abs(sound) > 0.003]
     return sound * (10 ** (VOICE_LEVEL / 20) / np.sqrt(np.mean(speech**2)))
@@ -138,7 +140,7 @@ def write_scene(path: Path, scene: Scene, sound: np.ndarray) -> None:
         write_sound(mix, sound, RATE)
         _ffmpeg(
             "-i", str(lossless), "-i", str(mix), "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "veryslow",
-            "-vf", "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709", "-crf", str(QUALITY),
+            "-vf", "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709", "-crf", str(CRF),
             "-profile:v", "high", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k",
             "-fflags", "+bitexact", "-movflags", "+faststart", str(path),
         )  # fmt: skip
@@ -147,7 +149,7 @@ def write_scene(path: Path, scene: Scene, sound: np.ndarray) -> None:
 def write_portrait(path: Path) -> None:
     """Somebody else, mouth closed, in daylight."""
     size = PORTRAIT_SIZE
-    picture = backdrop(BOOKS, size, size, DAYLIGHT.warmth)
+    picture = backdrop(PORTRAIT_BACKDROP_SEED, size, size, DAYLIGHT.warmth)
     pose = Pose(size * 0.5, size * 0.50, size * 0.265, yaw=-0.06, pitch=0.01, roll=-0.02)
     Painter(sample_identity(PORTRAIT, "real"), DAYLIGHT).paint(picture, HeadState(pose, MouthShape(smile=0.4)))
     Image.fromarray(picture).save(path, optimize=True)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from dev.make_workflows import FOLDER, RUN_SECONDS, opened_page, picture_of_graph
+from dev.make_workflows import FOLDER, RUN_SECONDS, graph_screenshot, open_comfy_page
 from latentsync_core.models.loading.demonstration import demonstration_models
 from tests.browser.page import ComfyPage
 
 MEDIA = Path(__file__).parents[1] / "media"
-WIDTH = 1800  # pixels, at most
-COLOURS = 256  # of a palette: a third of the bytes of true colour
-MOST_BYTES = 400_000
+MAX_WIDTH = 1800  # pixels, at most
+PALETTE_COLORS = 256  # of a palette: a third of the bytes of true colour
+MAX_BYTES = 400_000
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,34 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(SCREENSHOTS)}; all where none is given")
     options = parser.parse_args()
     MEDIA.mkdir(exist_ok=True)
-    with opened_page() as page:
+    with open_comfy_page() as page:
         for name in options.names or SCREENSHOTS:
-            take(page, SCREENSHOTS[name], options.steps, MEDIA / f"{name}.png")
+            capture(page, SCREENSHOTS[name], options.steps, MEDIA / f"{name}.png")
 
 
-def take(page: ComfyPage, wanted: Screenshot, steps: int | None, target: Path) -> None:
+def capture(page: ComfyPage, shot: Screenshot, steps: int | None, target: Path) -> None:
     """Runs one workflow with the most telling carried model, and writes what the page then shows."""
     page.clear()
-    (path,) = FOLDER.glob(f"{wanted.workflow} *.json")
+    (path,) = FOLDER.glob(f"{shot.workflow} *.json")
     page.load_workflow(path)
     for node in page.workflow()["nodes"]:
         if node["type"] == "LatentSyncDubLoadModel":
             page.set_widget(str(node["id"]), "model", next(iter(demonstration_models())))
         if steps and node["type"] == "LatentSyncDubSampler":
             page.set_widget(str(node["id"]), "steps", steps)
-    page.use_vue_nodes(wanted.vue)
+    page.use_vue_nodes(shot.vue)
     run = page.queue(RUN_SECONDS)
     if run.status != "success":
         raise SystemExit(f"{path.stem}: {run.status}: {run.error}")
     page.show_all()
     page.wait_for_video(source="latentsync_dub%2Fresults")
     page.page.wait_for_timeout(5000)  # until "Job completed" is gone again
-    picture = picture_of_graph(page)
-    picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS).save(target, optimize=True)
+    picture = graph_screenshot(page)
+    picture.thumbnail((MAX_WIDTH, MAX_WIDTH), Image.Resampling.LANCZOS)
+    picture.quantize(PALETTE_COLORS).save(target, optimize=True)
     size = target.stat().st_size
-    if size > MOST_BYTES:
-        raise SystemExit(f"{target.name} has {size} bytes, more than {MOST_BYTES}: lower WIDTH")
+    if size > MAX_BYTES:
+        raise SystemExit(f"{target.name} has {size} bytes, more than {MAX_BYTES}: lower WIDTH")
     print(f"{target.name}: {picture.width}x{picture.height}, {size // 1000} KB")
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dev.make_sample import EVENING, lay, leveled, write_scene, write_sound
-from dev.sample_sound import RATE, resampled, room
+from dev.make_sample import EVENING, insert_line, normalize_level, write_scene, write_sound
+from dev.sample_sound import RATE, add_reverb, resampled
 from latentsync_core.errors import AudioError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from training.espeak import RATE as FRENCH_RATE
@@ -31,7 +31,7 @@ from training.visemes import Articulation, MouthMotion, split_phonemes
 SECONDS = 7
 FPS = Fraction(25)
 SIZE = (800, 450)
-CUT = 4.9  # seconds: from both of them to her alone
+CUT_SECONDS = 4.9  # seconds: from both of them to her alone
 HER, HIM = 0, 1
 PEOPLE = (FIRST_TEST_SEED + 206, FIRST_TEST_SEED + 245)  # never trained with
 VOICES = (Voice("fr", "fr+f4", 156, 52, 62), Voice("fr", "fr+m3", 150, 34, 55))
@@ -40,10 +40,10 @@ LINES = (  # who speaks, seconds at which both languages begin
     (HIM, 1.95, "Sur le toit, à regarder l'orage.", "On the roof, watching the storm."),
     (HER, 4.95, "Et tu ne m'as rien dit.", "And you didn't say a word."),
 )
-LAMPS = 42  # the backdrop's seed
+BACKDROP_SEED = 42  # the backdrop's seed
 ENGLISH_RATE = 24000  # hibari-tts'
-LOWERED = 0.74  # of her pitch
-PACE = 0.9
+PITCH_RATIO = 0.74  # of her pitch
+SPEECH_SPEED = 0.9
 
 
 def main(folder: Path) -> None:
@@ -65,10 +65,10 @@ def two_people() -> tuple[Scene, np.ndarray]:
     close = HeadPath((0.47, 0.50), (0.49, 0.50), 0.29, 0.30)
     both = tuple(Actor(people[who], spoken[who][1], motions[who], places[who]) for who in (HER, HIM))
     alone = (Actor(people[HER], spoken[HER][1], HeadMotion(35, SECONDS, 0.4, (0.12, 0.0, 0.0)), close),)
-    first = round(CUT * FPS)
+    first = round(CUT_SECONDS * FPS)
     shots = (
-        Shot(first, both, LAMPS, EVENING, grain=1.0),
-        Shot(round(SECONDS * FPS) - first, alone, LAMPS, EVENING, grain=1.0),
+        Shot(first, both, BACKDROP_SEED, EVENING, grain=1.0),
+        Shot(round(SECONDS * FPS) - first, alone, BACKDROP_SEED, EVENING, grain=1.0),
     )
     waveform = spoken[HER][1].waveform + spoken[HIM][1].waveform
     return Scene(*SIZE, FPS, shots, waveform), spoken[HER][0] + spoken[HIM][0]
@@ -80,18 +80,18 @@ def french(who: int) -> tuple[np.ndarray, Performance]:
     sound, waveform = np.zeros(SECONDS * RATE), np.zeros(SECONDS * SAMPLE_RATE, np.float32)
     phonemes, end = [], 0.0
     for _, start, line, _ in own_lines(who):
-        said = speak(line, voice.name, voice.rate, voice.pitch, voice.pitch_range)
-        lay(sound, resampled(said.samples, FRENCH_RATE), start, RATE)
-        lay(waveform, to_16k(said.samples), start, SAMPLE_RATE)
+        utterance = speak(line, voice.name, voice.rate, voice.pitch, voice.pitch_range)
+        insert_line(sound, resampled(utterance.samples, FRENCH_RATE), start, RATE)
+        insert_line(waveform, to_16k(utterance.samples), start, SAMPLE_RATE)
         phonemes.append(Phoneme("", end, start))
-        phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in said.phonemes]
+        phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in utterance.phonemes]
         end = phonemes[-1].end
     phonemes.append(Phoneme("", end, SECONDS))
     mouth = MouthMotion(split_phonemes(tuple(phonemes)), Articulation(size=1.15, smile=0.1))
     lines = tuple(line for _, _, line, _ in own_lines(who))
     left = (0.62, 0.38)[who]
-    wide = np.stack([np.sqrt(left), np.sqrt(1 - left)])[:, None] * leveled(sound) * np.sqrt(2)
-    return wide + 0.14 * room(wide, 0.5, seed=2), Performance(voice, lines, tuple(phonemes), waveform, mouth)
+    wide = np.stack([np.sqrt(left), np.sqrt(1 - left)])[:, None] * normalize_level(sound) * np.sqrt(2)
+    return wide + 0.14 * add_reverb(wide, 0.5, seed=2), Performance(voice, lines, tuple(phonemes), waveform, mouth)
 
 
 def english(who: int) -> np.ndarray:
@@ -101,20 +101,20 @@ def english(who: int) -> np.ndarray:
     speaker = Hibari()
     sound = np.zeros(SECONDS * ENGLISH_RATE)
     for _, start, _, line in own_lines(who):
-        samples = speaker(line, speed=PACE, seed=1).astype(np.float64)
+        samples = speaker(line, speed=SPEECH_SPEED, seed=1).astype(np.float64)
         loud = np.flatnonzero(np.abs(samples) > 0.004)
         samples = samples[max(loud[0] - ENGLISH_RATE // 50, 0) : loud[-1] + ENGLISH_RATE // 20]
-        lay(sound, lowered(samples) if who == HIM else samples, start, ENGLISH_RATE)
-    return leveled(sound)
+        insert_line(sound, lower_pitch(samples) if who == HIM else samples, start, ENGLISH_RATE)
+    return normalize_level(sound)
 
 
-def lowered(samples: np.ndarray) -> np.ndarray:
+def lower_pitch(samples: np.ndarray) -> np.ndarray:
     """A woman's line in a man's voice, as long as it was."""
     with tempfile.TemporaryDirectory() as work:
         raw = ["-f", "f32le", "-ar", str(ENGLISH_RATE), "-ac", "1"]
         given, got = Path(work) / "her.raw", Path(work) / "him.raw"
         given.write_bytes(samples.astype("<f4").tobytes())
-        pitch = f"rubberband=pitch={LOWERED}:formant=shifted"
+        pitch = f"rubberband=pitch={PITCH_RATIO}:formant=shifted"
         run_ffmpeg([*raw, "-i", str(given), "-af", pitch, *raw, str(got)], error=AudioError, what="Can't lower a voice")
         return np.frombuffer(got.read_bytes(), "<f4").astype(np.float64)[: len(samples)]
 

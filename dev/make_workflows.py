@@ -28,13 +28,13 @@ from tests.comfyui.third_party.node_facts import FACTS_FOLDER
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 STAND_INS = FACTS_FOLDER / "stand_in_pack"  # other packs' nodes by their outward shape, for 06
-OURS = {"cnr_id": "comfyui-latentsync-dub", "ver": "0.1.0"}
-CORE = {"cnr_id": "comfy-core", "ver": "0.33.0"}
+PACK_PROPERTIES = {"cnr_id": "comfyui-latentsync-dub", "ver": "0.1.0"}
+CORE_PROPERTIES = {"cnr_id": "comfy-core", "ver": "0.33.0"}
 PAGE_ONLY = {"MarkdownNote"}
 WIDTH = 320  # pixels on the canvas, as all below
 TITLE = 30  # a node's title bar, which lies above its position
 GAP = 40
-UNDER = 65  # below a node: Vue nodes are some 40 higher than classic ones
+NODE_SPACING = 65  # below a node: Vue nodes are some 40 higher than classic ones
 GROUP_TITLE, GROUP_EDGE = 44, 20
 RUN_SECONDS = 3600
 LOAD_MS = 3000  # until the page's players show their first frame
@@ -120,7 +120,7 @@ def properties(kind: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
     """What a saved node says about the pack that it comes from."""
     if kind in PAGE_ONLY:
         return {}
-    pack = OURS if kind.startswith("LatentSyncDub") else others.get(kind, CORE)
+    pack = PACK_PROPERTIES if kind.startswith("LatentSyncDub") else others.get(kind, CORE_PROPERTIES)
     return {**pack, "Node name for S&R": kind}
 
 
@@ -145,20 +145,20 @@ def build(page: ComfyPage, workflow: Workflow) -> dict:
     sizes = page.page.evaluate(_BUILD, [nodes, links])
     page.page.evaluate(_PLACE, layout(workflow, sizes))
     page.page.wait_for_timeout(500)
-    return tidied(json.loads(page.page.evaluate(_SAVED)), workflow)
+    return normalize_workflow(json.loads(page.page.evaluate(_SAVED)), workflow)
 
 
 def layout(workflow: Workflow, sizes: dict[str, list[float]]) -> tuple[list, list]:
     """Boxes of nodes, by id, and of groups: groups in rows, in them columns of nodes, the note on the left."""
     places, boxes = [], []
     note = workflow.note
-    places.append([sizes[note.key][0], [0, TITLE, note.width, note.room]])
+    places.append([sizes[note.key][0], [0, TITLE, note.width, note.display_height]])
     top = 0
     for row in workflow.rows:
         left, lowest = note.width + 2 * GAP, top
         for group in row:
             right, bottom = _place_group(group, sizes, left, top, places)
-            boxes.append([group.title, group.colour, [left, top, right - left, bottom - top]])
+            boxes.append([group.title, group.color, [left, top, right - left, bottom - top]])
             left, lowest = right + GAP, max(lowest, bottom)
         for box in boxes[-len(row) :]:  # all of a row equally high
             box[2][3] = lowest - top
@@ -173,15 +173,15 @@ def _place_group(group: Group, sizes: dict[str, list[float]], left: int, top: in
         width = max(node.width or WIDTH for node in column)
         for node in column:
             ident, _, height = sizes[node.key]
-            height = round(height) + node.room
+            height = round(height) + node.display_height
             places.append([ident, [x, y, width, height]])
-            y += height + UNDER + TITLE
-        lowest = max(lowest, y - UNDER - TITLE)
+            y += height + NODE_SPACING + TITLE
+        lowest = max(lowest, y - NODE_SPACING - TITLE)
         x += width + GAP
-    return x - GAP + GROUP_EDGE, lowest + UNDER - GROUP_EDGE
+    return x - GAP + GROUP_EDGE, lowest + NODE_SPACING - GROUP_EDGE
 
 
-def tidied(saved: dict, workflow: Workflow) -> dict:
+def normalize_workflow(saved: dict, workflow: Workflow) -> dict:
     """Without what belongs to this page alone: where it looked, and its ids of itself."""
     saved["extra"] = {}
     saved["id"] = f"latentsync-dub-{workflow.name[:2]}"
@@ -191,7 +191,7 @@ def tidied(saved: dict, workflow: Workflow) -> dict:
     return saved
 
 
-def written(saved: dict) -> str:
+def workflow_json(saved: dict) -> str:
     """JSON with a line for each node, link and group, so that a change shows as what it is."""
     lines = []
     for key, value in saved.items():
@@ -205,12 +205,12 @@ def written(saved: dict) -> str:
 
 def thumbnail(page: ComfyPage, target: Path) -> None:
     """The graph as it is on the page now, as a small JPEG."""
-    picture = picture_of_graph(page)
+    picture = graph_screenshot(page)
     picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
     picture.save(target, quality=80, optimize=True)
 
 
-def picture_of_graph(page: ComfyPage) -> Image.Image:
+def graph_screenshot(page: ComfyPage) -> Image.Image:
     """All of the graph's groups, with what their nodes show on the page now."""
     page.page.set_viewport_size(SCREEN)
     for name, value in VIEW.items():
@@ -223,7 +223,7 @@ def picture_of_graph(page: ComfyPage) -> Image.Image:
 
 
 @contextmanager
-def opened_page():
+def open_comfy_page():
     """A page of a server that has the stand-ins beside this pack."""
     chat = {f"text_encoders/{CHAT_MODEL}": b""}  # or the page would warn over the picture
     with ComfyServer(packs=[STAND_INS], models=chat) as server, sync_playwright() as playwright:
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of the workflows' names; all where none is given")
     parser.add_argument("--steps", type=int, help="for the pictures alone")
     options = parser.parse_args()
-    with opened_page() as page:
+    with open_comfy_page() as page:
         for workflow in WORKFLOWS:
             if options.names and not workflow.name.startswith(tuple(options.names)):
                 continue
@@ -249,7 +249,7 @@ def main() -> None:
 def write(page: ComfyPage, workflow: Workflow, pictures: bool, steps: int | None = None) -> None:
     """One workflow's file, and its thumbnail if asked for or missing."""
     path = FOLDER / f"{workflow.name}.json"
-    path.write_text(written(build(page, workflow)), encoding="utf-8")
+    path.write_text(workflow_json(build(page, workflow)), encoding="utf-8")
     target = path.with_suffix(".jpg")
     if pictures and not workflow.needs_other_packs:
         shipped = page.page.evaluate(_STEPS, steps) if steps else None

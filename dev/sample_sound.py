@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 RATE = 48000  # samples a second
-BED_LEVEL = -26.7  # dB, root mean square of the whole track: -24.7 LUFS
+TRACK_LEVEL_DB = -26.7  # dB, root mean square of the whole track: -24.7 LUFS
 CHORDS = (  # seconds, then MIDI note numbers: B minor 9, G major 7, D with its ninth
     (0.0, (47, 54, 57, 61, 62)),
     (2.4, (43, 50, 54, 57, 59)),
@@ -28,21 +28,21 @@ def music_and_effects(seconds: float) -> np.ndarray:
     rng = np.random.default_rng(20)
     length = round(seconds * RATE)
     dry = 0.30 * _pads(length) + 0.55 * _plucks(length) + 0.10 * _cup(length, rng)
-    bed = dry + 0.5 * room(dry, 2.2, seed=1) + 0.16 * _train(length, rng) + 0.018 * _street(length, rng)
+    bed = dry + 0.5 * add_reverb(dry, 2.2, seed=1) + 0.16 * _train(length, rng) + 0.018 * _street(length, rng)
     time = np.arange(length) / RATE
     bed *= np.sin(np.pi / 2 * np.clip(np.minimum(time / FADE_IN, (seconds - time) / FADE_OUT), 0, 1)) ** 2
-    return bed * 10 ** (BED_LEVEL / 20) / np.sqrt(np.mean(bed**2))
+    return bed * 10 ** (TRACK_LEVEL_DB / 20) / np.sqrt(np.mean(bed**2))
 
 
-def room(sound: np.ndarray, seconds: float, seed: int) -> np.ndarray:
+def add_reverb(sound: np.ndarray, seconds: float, seed: int) -> np.ndarray:
     """What a room that rings for `seconds` gives back of a (2, n) sound; n samples, about as loud as the sound."""
     rng = np.random.default_rng(seed)
     length = round(seconds * RATE)
     tail = rng.standard_normal((2, length)) * np.exp(-6.9 * np.arange(length) / length)
     tail[:, : round(0.012 * RATE)] = 0
     size = 1 << int(np.ceil(np.log2(sound.shape[1] + length)))
-    dulling = 1 / (1 + (np.fft.rfftfreq(size, 1 / RATE) / 2800) ** 2)
-    wet = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(tail, size) * dulling, size)[:, : sound.shape[1]]
+    lowpass = 1 / (1 + (np.fft.rfftfreq(size, 1 / RATE) / 2800) ** 2)
+    wet = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(tail, size) * lowpass, size)[:, : sound.shape[1]]
     return wet * (sound.std() / max(wet.std(), 1e-9))
 
 

@@ -31,7 +31,7 @@ from .models.loading.weights import load_model
 from .models.model import LatentSyncModel
 from .progress import PhaseClock, PhaseProgress, Progress, share_of
 from .runs import runs_where
-from .sampling.sampler import Preview, check_room_for_patches, sample_faces
+from .sampling.sampler import Preview, check_disk_space_for_patches, sample_faces
 from .sampling.sampler_options import SamplerOptions
 from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, plan_timeline
@@ -61,7 +61,7 @@ class SyncOptions:
     marks: str = ""  # faces marked by hand, as JSON text; see faces/keyframes/marks.py
     choice: FaceChoice = field(default_factory=FaceChoice)  # who speaks with the voice
     picture: str | Path | None = None  # of that person, where the choice is by picture
-    others: tuple[Speaker, ...] = ()  # who speaks besides, each with a voice of their own
+    other_speakers: tuple[Speaker, ...] = ()  # who speaks besides, each with a voice of their own
     align: AlignOptions = field(default_factory=AlignOptions)
     limits: TouchLimits = field(default_factory=TouchLimits)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
@@ -98,7 +98,7 @@ def sync(
     options: SyncOptions,
     on_progress: PhaseProgress | None = None,
 ) -> SyncReport:
-    """Lip-syncs `video` to `audio`, and to the voices of `options.others`, and writes the result to `out`.
+    """Lip-syncs `video` to `audio`, and to the voices of `options.other_speakers`, and writes the result to `out`.
 
     Every frame without the face, and every sample outside the patch, leaves as it came. The file appears at `out` only
     when it is complete. Inputs are checked before anything slow starts.
@@ -107,58 +107,58 @@ def sync(
         LatentSyncError: one of its kinds, with a sentence for the user.
     """
     clock = PhaseClock(on_progress)
-    asked, out = Path(out), output_path(out, options.writer.codec)
+    requested, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
     remove_stale_scratch(out.parent, options.work_folder)
-    speakers = (Speaker(audio, options.choice, options.picture), *options.others)
+    speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
     clip = (video if isinstance(video, Clip) else probe(video)).trim(options.start, options.end)
     voices = [one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio) for one in speakers]
-    pictures = [None if one.picture is None else _picture(one.picture) for one in speakers]
+    pictures = [None if one.picture is None else _load_image(one.picture) for one in speakers]
     mux = load_audio(options.mux_audio) if options.mux_audio else None
-    longest = max(voice.duration for voice in voices)
-    pts = plan_timeline(clip, longest, options.length).pts
+    max_voice_seconds = max(voice.duration for voice in voices)
+    pts = plan_timeline(clip, max_voice_seconds, options.length).pts
 
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
         sound = mux.as_file(folder) if mux else mix_to_file(voices, folder)
         writer = FrameWriter(out, clip, options=options.writer, pts=pts, audio=sound)
         writer.preflight()
-        with clock.phase("model") as tell:
+        with clock.phase("model") as report_progress:
             model = (
                 options.model
                 if isinstance(options.model, LatentSyncModel)
-                else load_model(options.model, options.load, tell)
+                else load_model(options.model, options.load, report_progress)
             )
-        check_room_for_patches(model.resolution, len(pts), len(speakers), options.work_folder)
-        with clock.phase("faces") as tell:
+        check_disk_space_for_patches(model.resolution, len(pts), len(speakers), options.work_folder)
+        with clock.phase("faces") as report_progress:
             found = find_faces(
-                clip, options.faces, options.align, options.limits, options.marks, options.work_folder, tell
+                clip, options.faces, options.align, options.limits, options.marks, options.work_folder, report_progress
             )
             faces = [choose(found, one.choice, picture) for one, picture in zip(speakers, pictures, strict=True)]
             check_no_shared_faces(faces)
-        with clock.phase("voice") as tell:
-            heard = [
-                embed_audio(voice, model.whisper, share_of(tell, number, len(voices)))
+        with clock.phase("voice") as report_progress:
+            audio_embeddings = [
+                embed_audio(voice, model.whisper, share_of(report_progress, number, len(voices)))
                 for number, voice in enumerate(voices)
             ]
-        with clock.phase("sampling") as tell:
+        with clock.phase("sampling") as report_progress:
             synced = []
-            for number, (chosen, voice) in enumerate(zip(faces, heard, strict=True)):
+            for number, (chosen, voice) in enumerate(zip(faces, audio_embeddings, strict=True)):
                 synced.append(
                     sample(
-                        model, chosen, voice, options.sampler, options.length, options.work_folder, longest,
-                        on_progress=share_of(tell, number, len(faces)),
+                        model, chosen, voice, options.sampler, options.length, options.work_folder, max_voice_seconds,
+                        on_progress=share_of(report_progress, number, len(faces)),
                     )
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
-        with clock.phase("compositing") as tell:
+        with clock.phase("compositing") as report_progress:
             cleanup.enter_context(writer)
             occluded = np.zeros(len(synced[0].pts), bool)
             for index, rendered in enumerate(render(synced, options.composite)):
                 writer.write(rendered.frame)
                 occluded[index] = rendered.occluded > 0
-                tell(index + 1, len(occluded))
+                report_progress(index + 1, len(occluded))
 
     present = np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced], axis=0)
     return SyncReport(
@@ -174,11 +174,11 @@ def sync(
         notes=(
             *(
                 [f"The result is named {out.name}: {options.writer.codec.label} goes into {out.suffix} files."]
-                if out != asked
+                if out != requested
                 else []
             ),
             *dict.fromkeys(note for source in (clip, *voices, *([mux] if mux else [])) for note in source.notes),
-            *_length_notes(synced[0], longest, options.length),
+            *_length_notes(synced[0], max_voice_seconds, options.length),
             *writer.notes,
         ),
         seconds=clock.seconds,
@@ -220,7 +220,7 @@ def _input_files(
     yield "the audio to mux", options.mux_audio
 
 
-def _picture(source: str | Path) -> torch.Tensor:
+def _load_image(source: str | Path) -> torch.Tensor:
     """(1, h, w, 3) in [0, 1]: a picture file's only frame."""
     clip = probe(source)
     if clip.images is None:
@@ -232,6 +232,6 @@ def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list
     clip = synced.faces.clip
     written = float((synced.pts[-1] - synced.pts[0]) * clip.time_base + 1 / clip.fps)
     if seconds > written + float(1 / clip.fps):
-        way_out = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
-        return [f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut{way_out}"]
+        remedy = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
+        return [f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut{remedy}"]
     return []

@@ -17,12 +17,14 @@ from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.probing import clip_from_images, probe, snap_to_standard_rate
-from ._comfy import own_folder
+from ._comfy import pack_temp_folder
 
-MOMENT = 1e-6  # seconds; core's trims are sums of floats, and a frame at their very edge must fall on its right side
+TRIM_TOLERANCE_SECONDS = (
+    1e-6  # core's trims are sums of floats, and a frame at their very edge must fall on its right side
+)
 
 
-def clip_of(source: Any, fps: float) -> Clip:
+def clip_from_input(source: Any, fps: float) -> Clip:
     """The clip behind a VIDEO, or an IMAGE batch shown at `fps` (a single IMAGE is a clip of one frame).
 
     A file is streamed from where it lies, its trim being honoured; bytes are written to a file of ours once; frames in
@@ -41,20 +43,24 @@ def clip_of(source: Any, fps: float) -> Clip:
         raise VideoError(f"A {type(source).__name__} is no clip; connect a VIDEO (from Load Video) or an IMAGE batch.")
     if isinstance(source, InputImpl.VideoFromComponents):
         # Its stream would be an H.264 copy with losses; the frames themselves are at hand.
-        parts = source.get_components()
-        return clip_from_images(parts.images[..., :3].cpu(), snap_to_standard_rate(Fraction(parts.frame_rate)))
+        components = source.get_components()
+        return clip_from_images(
+            components.images[..., :3].cpu(), snap_to_standard_rate(Fraction(components.frame_rate))
+        )
     if _is_edited(source):
         # Its stream source still has the frames of before; written out, the trim is applied too.
-        return probe(_kept(_written(source)))
+        return probe(_store_by_hash(_save_to_buffer(source)))
     file = source.get_stream_source()
-    clip = probe(_kept(file) if isinstance(file, bytes_io.BytesIO) else Path(file))
+    clip = probe(_store_by_hash(file) if isinstance(file, bytes_io.BytesIO) else Path(file))
     start, seconds = getattr(source, "get_active_trim_window", lambda: (0.0, 0.0))()
     if not start and not seconds:
         return clip
-    return clip.trim(max(0.0, start - MOMENT), start + seconds - MOMENT if seconds else None)
+    return clip.trim(
+        max(0.0, start - TRIM_TOLERANCE_SECONDS), start + seconds - TRIM_TOLERANCE_SECONDS if seconds else None
+    )
 
 
-def sound_of(video: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+def audio_from_video(video: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends; and notes on it.
 
     Raises:
@@ -68,7 +74,7 @@ def sound_of(video: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
                 "the VIDEO was made of images without a sound; connect one to Create Video, or use Load Audio"
             )
         return audio, ()
-    clip = clip_of(video, fps=1.0)
+    clip = clip_from_input(video, fps=1.0)
     waveform, rate = clip_audio(clip)
     return {"waveform": waveform[None].contiguous(), "sample_rate": rate}, clip.notes
 
@@ -78,18 +84,18 @@ def _is_edited(video: Input.Video) -> bool:
     return getattr(video, "has_pending_frame_edits", lambda: False)()
 
 
-def _written(video: Input.Video) -> bytes_io.BytesIO:
+def _save_to_buffer(video: Input.Video) -> bytes_io.BytesIO:
     """The clip as core writes it, without losses where core can."""
     stream = bytes_io.BytesIO()
-    best = {"crf": 0.0} if "crf" in inspect.signature(video.save_to).parameters else {}
-    video.save_to(stream, **best)
+    lossless_options = {"crf": 0.0} if "crf" in inspect.signature(video.save_to).parameters else {}
+    video.save_to(stream, **lossless_options)
     return stream
 
 
-def _kept(stream: bytes_io.BytesIO) -> Path:
+def _store_by_hash(stream: bytes_io.BytesIO) -> Path:
     """Bytes as a file of ours, named by their content. (An MP4 whose index is at its end can't be read from a pipe.)"""
     view = stream.getbuffer()
-    path = own_folder("clips") / f"{hashlib.sha256(view).hexdigest()[:24]}.mp4"
+    path = pack_temp_folder("clips") / f"{hashlib.sha256(view).hexdigest()[:24]}.mp4"
     if not path.exists():
         with atomic_write(path) as partial:
             partial.write_bytes(view)

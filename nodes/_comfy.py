@@ -22,19 +22,21 @@ from ..latentsync_core.files.prefix import file_prefix
 from ..latentsync_core.files.scratch import remove_stale_scratch
 from ..latentsync_core.models.vae import LatentCodec
 
-OWN_FOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
+TEMP_SUBFOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"
-PREVIEW_SECONDS = 0.5  # between two previews; drawing one must not slow the work
-PREVIEW_SIDE = 512  # pixels
+PREVIEW_INTERVAL_SECONDS = 0.5  # between two previews; drawing one must not slow the work
+PREVIEW_SIZE = 512  # pixels
 
 
 # ---- schemas
 
 
-def schema(**facts: Any) -> io.Schema:
+def schema(**arguments: Any) -> io.Schema:
     """A Schema of what this ComfyUI knows: newer facts (search_aliases since 0.10) are left out where it is older."""
-    known = {field.name for field in dataclasses.fields(io.Schema)}
-    return io.Schema(category="LatentSync Dub", **{name: fact for name, fact in facts.items() if name in known})
+    supported = {field.name for field in dataclasses.fields(io.Schema)}
+    return io.Schema(
+        category="LatentSync Dub", **{name: argument for name, argument in arguments.items() if name in supported}
+    )
 
 
 # ---- progress and cancel
@@ -51,7 +53,7 @@ class Progress:
         self._bar = comfy.utils.ProgressBar(1000)
         self._phases = phases or {"all": 1.0}
         self._value = 0
-        self._shown_at = -math.inf
+        self._previewed_at = -math.inf
 
     def phase(self, name: str = "all"):
         """The callback `on_progress(done, total)` of a phase."""
@@ -60,32 +62,32 @@ class Progress:
         before = sum(self._phases[earlier] for earlier in names[: names.index(name)]) / whole
         share = self._phases[name] / whole
 
-        def tell(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
             self._value = round(1000 * (before + share * done / max(total, 1)))
             self._bar.update_absolute(self._value)
 
-        return tell
+        return update
 
     def preview(self, codec: LatentCodec):
         """The callback `on_preview(latents)`: shows the middle face of the window, now and then, while it is drawn."""
 
         def show(latents: torch.Tensor) -> None:
-            if time.monotonic() - self._shown_at < PREVIEW_SECONDS:
+            if time.monotonic() - self._previewed_at < PREVIEW_INTERVAL_SECONDS:
                 return
             face = codec.decode(latents[len(latents) // 2][None])[0] / 2 + 0.5  # (3, R, R)
-            self._bar.update_absolute(self._value, preview=("JPEG", picture(face), PREVIEW_SIDE))
-            self._shown_at = time.monotonic()
+            self._bar.update_absolute(self._value, preview=("JPEG", to_pil_image(face), PREVIEW_SIZE))
+            self._previewed_at = time.monotonic()
 
         return show
 
 
-def cancellable(_done: int, _total: int) -> None:
+def raise_if_interrupted(_done: int, _total: int) -> None:
     """A progress callback that shows nothing, for a step too short for the bar; raises ComfyUI's interrupt."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def picture(rgb: torch.Tensor):
+def to_pil_image(rgb: torch.Tensor):
     """A PIL image of (3, h, w) in [0, 1]."""
     from PIL import Image
 
@@ -106,9 +108,9 @@ def models_folders() -> list[Path]:
     return [Path(folder) for folder in folder_paths.get_folder_paths(MODELS_FOLDER)]
 
 
-def own_folder(*parts: str) -> Path:
+def pack_temp_folder(*parts: str) -> Path:
     """A folder of ours below ComfyUI's temp folder, made where it is missing; ComfyUI empties it when it starts."""
-    folder = Path(folder_paths.get_temp_directory(), OWN_FOLDER, *parts)
+    folder = Path(folder_paths.get_temp_directory(), TEMP_SUBFOLDER, *parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -134,10 +136,10 @@ def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
 
 def temporary_file(prefix: str, suffix: str, _size: tuple[int, int]) -> Path:
     """A new path in our folder below the temp folder, called as the last part of `prefix`."""
-    return own_folder("results") / f"{Path(file_prefix(prefix)).name or 'dub'}-{uuid.uuid4().hex[:12]}{suffix}"
+    return pack_temp_folder("results") / f"{Path(file_prefix(prefix)).name or 'dub'}-{uuid.uuid4().hex[:12]}{suffix}"
 
 
-def shown(path: Path) -> dict[str, str]:
+def saved_result(path: Path) -> dict[str, str]:
     """How the page asks for a file in the output or temp folder."""
     roots = {"output": folder_paths.get_output_directory(), "temp": folder_paths.get_temp_directory()}
     for kind, root in roots.items():
@@ -152,9 +154,9 @@ def shown(path: Path) -> dict[str, str]:
 
 def preview_image(rgb: torch.Tensor) -> dict[str, list[dict[str, str]]]:
     """(3, h, w) in [0, 1] as a picture on the node."""
-    path = own_folder("previews") / f"{uuid.uuid4().hex}.jpg"
-    picture(rgb).save(path, quality=90)
-    return {"images": [shown(path)]}
+    path = pack_temp_folder("previews") / f"{uuid.uuid4().hex}.jpg"
+    to_pil_image(rgb).save(path, quality=90)
+    return {"images": [saved_result(path)]}
 
 
 def audio_value(sound: AudioSource) -> dict[str, Any]:

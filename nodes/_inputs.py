@@ -1,154 +1,102 @@
-"""Checks every value that reaches a node by its schema, whether it stood in a widget or came over a link.
-
-ComfyUI checks what stands in widgets; a value that comes over a link, from a socket of any type, it doesn't, and old
-ComfyUIs don't look at lists of choices. A prompt may also hold a plain value where a socket is meant.
-"""
+"""Inputs that several nodes have in common."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 
-from ..latentsync_core.audio.features import AudioEmbedding
-from ..latentsync_core.errors import AudioError, OptionError
-from ..latentsync_core.faces.face_tracks import FaceTracks
+from ..latentsync_core.errors import OptionError
+from ..latentsync_core.models.loading.demonstration import demonstration_models
+from ..latentsync_core.models.loading.models_folder import installed_models
+from ..latentsync_core.models.loading.registry import KNOWN_MODELS
 from ..latentsync_core.sampling.sampler_options import SamplerOptions
-from ..latentsync_core.sampling.synced_faces import SyncedFaces
-from ._managed_model import ManagedModel
-from ._sockets import Audio, Faces, Held, Model, Synced, Trepa
+from ..latentsync_core.sampling.timeline import LengthRule
+from ._comfy import models_folders, upstream_classes
 
-MOST_NAMED = 8  # choices that a message lists
-MOST_SHOWN = 60  # characters of a value that a message repeats
-
-
-def checked(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutput]:
-    """Makes a node's `execute` take only what its schema describes; a LatentSyncError names the first misfit."""
-
-    @functools.wraps(execute)
-    def run(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
-        inputs = {declared.id: declared for declared in cls.define_schema().inputs}
-        return execute(cls, **{name: _checked(inputs.get(name), name, value) for name, value in values.items()})
-
-    return run
+DEFAULTS = SamplerOptions()  # one source for widget and engine defaults
+BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a batch of the clip
 
 
-def _checked(declared: io.Input | None, name: str, value: Any) -> Any:
-    """The value as the node may use it."""
-    if declared is None or (declared.optional and value is None):
-        return value
-    check = _CHECKS.get(declared.io_type)
-    return check(declared, name, value) if check else value  # a clip: clip_of looks at what it is
+def clip_input() -> io.Input:
+    """The socket for what is to be synced."""
+    return io.MultiType.Input(
+        "clip",
+        types=[io.Video, io.Image],
+        tooltip="A VIDEO (Load Video), which is streamed; or IMAGE frames, all of them in memory. A single IMAGE is a "
+        "clip of one frame: set the sampler's length to hold.",
+    )
 
 
-def _whole(declared: io.Int.Input, name: str, value: Any) -> int:
-    is_whole = isinstance(value, Integral) or (isinstance(value, Real) and value == value // 1)  # NaN never is
-    if isinstance(value, bool) or not is_whole or not declared.min <= value <= declared.max:
-        raise OptionError(f"{name} is {_shown(value)}; use a whole number from {declared.min} to {declared.max}")
-    return int(value)
+def fps_input() -> io.Float.Input:
+    return io.Float.Input(
+        "fps",
+        default=25.0,
+        min=1.0,
+        max=240.0,
+        step=0.001,
+        tooltip="Of IMAGE frames; a VIDEO knows its own. 23.976 means 24000/1001, 29.97 means 30000/1001.",
+    )
 
 
-def _number(declared: io.Float.Input, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not declared.min <= value <= declared.max:
-        raise OptionError(f"{name} is {_shown(value)}; use a number from {declared.min:g} to {declared.max:g}")
-    return float(value)
-
-
-def _truth(_declared: io.Boolean.Input, name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, Integral)) or value not in (0, 1):
-        raise OptionError(f"{name} is {_shown(value)}; use true or false")
-    return bool(value)
-
-
-def _choice(declared: io.Combo.Input, name: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in declared.options:
-        named = ", ".join(map(str, declared.options[:MOST_NAMED]))
-        more = ", ..." if len(declared.options) > MOST_NAMED else ""
-        raise OptionError(f"{name} is {_shown(value)}; choose one of {named}{more}")
-    return value
-
-
-def _text(_declared: io.String.Input, name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise OptionError(f"{name} is {_shown(value)}; write a text")
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise OptionError(f"{name} is {_shown(value)}, with characters that are no text; write it again")
-    return value
-
-
-def _sound(_declared: io.Audio.Input, name: str, value: Any) -> Mapping | None:
-    """A mapping; never a path, by which a prompt could read any file of this machine. The engine looks at the rest."""
-    if value is not None and not isinstance(value, Mapping):
-        raise AudioError(f"{name} is {_shown(value)}, not a sound; connect an AUDIO, from Load Audio")
-    return value
-
-
-def _images(_declared: io.Image.Input, name: str, value: Any) -> torch.Tensor:
-    _check_tensor(name, value, (4,), "an IMAGE")
-    if value.shape[-1] not in (3, 4):
-        raise OptionError(f"{name} has {value.shape[-1]} channels; connect an IMAGE with 3 or 4")
-    return value
-
-
-def _mask(_declared: io.Mask.Input, name: str, value: Any) -> torch.Tensor:
-    _check_tensor(name, value, (2, 3), "a MASK")
-    if not all(picture.isfinite().all() for picture in value):
-        raise OptionError(f"{name} has values that are not numbers; make the mask again")
-    return value
-
-
-def _check_tensor(name: str, value: Any, dimensions: tuple[int, ...], wanted: str) -> None:
-    if not isinstance(value, torch.Tensor):
-        raise OptionError(f"{name} is {_shown(value)}; connect {wanted}")
-    if value.ndim not in dimensions or not value.is_floating_point() or not value.numel():
+def reject_batched_clip(hidden: Any) -> None:
+    """OptionError where the clip comes in batches: a face can't be tracked, nor its motion smoothed, across runs."""
+    batching_nodes = BATCHING_NODES.intersection(upstream_classes(hidden.prompt or {}, hidden.unique_id))
+    if batching_nodes:
         raise OptionError(
-            f"{name} is {value.dtype} of shape {tuple(value.shape)}; connect {wanted} with pictures in it"
+            f"the clip comes in batches from {batching_nodes.pop()}: remove the meta batch; with core's Load Video "
+            "this pack streams clips of any length by itself"
         )
 
 
-def _vae(_declared: io.Vae.Input, name: str, value: Any) -> Any:
-    if not all(hasattr(value, part) for part in ("encode", "decode", "first_stage_model")):
-        raise OptionError(f"{name} is {_shown(value)}; connect a VAE, from Load VAE")
-    return value
+def model_input() -> io.Combo.Input:
+    """The widget that lists released models, the carried ones, and what lies in the models folders."""
+    installed = [name for folder in models_folders() for name in installed_models(folder)]
+    names = dict.fromkeys([*reversed(KNOWN_MODELS), *demonstration_models(), *installed])
+    return io.Combo.Input(
+        "model",
+        options=list(names),
+        tooltip="latentsync-1.6 draws mouths at 512 px, latentsync-1.5 at 256 px. A demonstration model comes "
+        "with the pack: small and quick, it shows how everything works. Others lie in models/latentsync.",
+    )
 
 
-def _carried(kind: type, source: str) -> Callable[[io.Input, str, Any], Any]:
-    """A check of a socket of our own: a value of that kind, or one held beside its tensors."""
+def sampling_inputs() -> list[io.Input]:
+    """seed, steps and cfg."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=DEFAULTS.seed,
+            min=0,
+            max=2**64 - 1,
+            control_after_generate=True,
+            tooltip="The same seed gives the same faces, another one other details.",
+        ),
+        io.Int.Input(
+            "steps",
+            default=DEFAULTS.steps,
+            min=1,
+            max=100,
+            tooltip="Denoising steps: 20 is usual, 40 seldom looks better. Time grows with them.",
+        ),
+        io.Float.Input(
+            "cfg",
+            default=DEFAULTS.cfg,
+            min=1.0,
+            max=5.0,
+            step=0.1,
+            tooltip="Audio guidance (guidance_scale upstream). 1.0 is none, at half the time; above 2.5 lips may "
+            "exaggerate.",
+        ),
+    ]
 
-    def check(_declared: io.Input, name: str, value: Any) -> Any:
-        inner = value.value if isinstance(value, Held) else value
-        if not isinstance(inner, kind) or isinstance(value, Held) != (kind in (FaceTracks, SyncedFaces)):
-            raise OptionError(f"{name} is {_shown(value)}; connect {source}")
-        return value
 
-    return check
-
-
-def _shown(value: Any) -> str:
-    """A value as a message may repeat it."""
-    if value is None or isinstance(value, (str, bool, int, float)):
-        text = repr(value) if not isinstance(value, int) or abs(value) < 10**MOST_SHOWN else "a number without end"
-        return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
-    return f"a {type(value).__name__}"
-
-
-_CHECKS: dict[str, Callable[[Any, str, Any], Any]] = {  # by type of the socket or widget
-    "INT": _whole,
-    "FLOAT": _number,
-    "BOOLEAN": _truth,
-    "COMBO": _choice,
-    "STRING": _text,
-    "AUDIO": _sound,
-    "IMAGE": _images,
-    "MASK": _mask,
-    "VAE": _vae,
-    Model.io_type: _carried(ManagedModel, "LatentSync Load Model"),
-    Audio.io_type: _carried(AudioEmbedding, "LatentSync Embed Audio"),
-    Faces.io_type: _carried(FaceTracks, "LatentSync Prepare Faces"),
-    Trepa.io_type: _carried(SamplerOptions, "LatentSync TREPA Settings"),
-    Synced.io_type: _carried(SyncedFaces, "LatentSync Sampler"),
-}
+def length_input() -> io.Combo.Input:
+    """What happens where clip and voice differ in length."""
+    return io.Combo.Input(
+        "length",
+        options=[rule.value for rule in LengthRule],
+        default=LengthRule.VIDEO.value,
+        tooltip="Where clip and voice differ: video keeps the clip's length; hold keeps its last frame as long as the "
+        "voice goes on, ping-pong plays it backwards and forwards; cut ends with the shorter of the two.",
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import weakref
+from pathlib import Path
 from typing import Any
 
 import comfy.model_management
@@ -11,12 +13,23 @@ import comfy.ops
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..latentsync_core.models.model import LatentSyncModel
+from ..latentsync_core.errors import ModelError
+from ..latentsync_core.models.load_options import LoadOptions
+from ..latentsync_core.models.loading.demonstration import demonstration_models
+from ..latentsync_core.models.loading.download import DownloadOptions, download
+from ..latentsync_core.models.loading.models_folder import installed_model_paths, installed_models
+from ..latentsync_core.models.loading.registry import KNOWN_MODELS
+from ..latentsync_core.models.loading.weights import load_model
+from ..latentsync_core.models.model import DTYPES, LatentSyncModel, resolve_dtype
+from ..latentsync_core.models.names import one_line
 from ..latentsync_core.models.vae import SCALING_FACTOR, LatentCodec
+from ._comfy import models_folders
 
 PIXELS_PER_LATENT = 8
 # What denoising keeps at once, in values per latent pixel and frame: SD's widest level, its attention, room to work.
-VALUES_PER_LATENT = 320 * 24
+ACTIVATIONS_PER_LATENT = 320 * 24
+# Two graphs that ask for the same model share one copy, for as long as one of them keeps it.
+_loaded: weakref.WeakValueDictionary[tuple, ManagedModel] = weakref.WeakValueDictionary()
 
 
 class Operations(comfy.ops.disable_weight_init):
@@ -57,19 +70,19 @@ class ManagedModel:
         other.patcher, other._whisper, other._vae = self.patcher, self._whisper, None
         return other
 
-    def ready_to_hear(self) -> LatentSyncModel:
+    def load_whisper(self) -> LatentSyncModel:
         """The model, Whisper being on the device."""
         comfy.model_management.load_models_gpu([self._whisper], force_full_load=True)
         return self._model
 
-    def ready_to_draw(self, frames: int, guided: bool) -> LatentSyncModel:
+    def load_unet(self, frames: int, guided: bool) -> LatentSyncModel:
         """The model, the U-Net being on the device with room for windows of so many frames.
 
         What doesn't fit stays in main memory and is fetched layer by layer. The VAE comes when it is used.
         """
         latents = frames * (2 if guided else 1) * (self._model.resolution // PIXELS_PER_LATENT) ** 2
-        room = latents * VALUES_PER_LATENT * self._model.dtype.itemsize
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=room)
+        memory_required = latents * ACTIVATIONS_PER_LATENT * self._model.dtype.itemsize
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory_required)
         return self._model
 
 
@@ -116,6 +129,46 @@ class Whisper(torch.nn.Module):
 
 class Autoencoder(Whisper):
     """The same of the image autoencoder."""
+
+
+def managed_model(name: str, precision: str, may_download: bool, on_download: Any, on_load: Any) -> ManagedModel:
+    """The model of that name in the list, loaded or, if any graph has it already, shared. ModelError for any other."""
+    device = comfy.model_management.get_torch_device()
+    dtype = resolve_dtype(precision, device)
+    folders = models_folders()
+    spec: str | Path = name
+    if name in KNOWN_MODELS:
+        installed_in = next((folder for folder in folders if installed_model_paths(name, folder)), None)
+        if installed_in is None and may_download:
+            download(name, DownloadOptions(models_folder=folders[0]), on_download)
+    elif name in demonstration_models():
+        spec, installed_in = demonstration_models()[name], None
+    else:
+        # Only what lies in a models folder, by its very name in the list: a prompt may hold any other path.
+        installed_in = next((folder for folder in folders if name in installed_models(folder)), None)
+        if installed_in is None:
+            raise ModelError(
+                f"There is no model called {one_line(repr(name))} in {folders[0]}; choose one of the list."
+            )
+        spec = installed_in / name
+    key = (str(spec), _modified_ns(spec), str(installed_in), dtype, str(device))
+    managed = _loaded.get(key)
+    if managed is None:
+        options = LoadOptions(
+            device=str(comfy.model_management.unet_offload_device()),
+            precision=next(word for word, kind in DTYPES.items() if kind is dtype),
+            models_folder=installed_in or folders[0],
+            operations=Operations,
+        )
+        managed = _loaded[key] = ManagedModel(load_model(spec, options, on_load))
+    on_load(1, 1)
+    return managed
+
+
+def _modified_ns(spec: str | Path) -> int:
+    """Changes when the files of a model do."""
+    path = Path(spec)
+    return path.stat().st_mtime_ns if isinstance(spec, Path) and path.exists() else 0
 
 
 def _patcher(network: torch.nn.Module) -> ModelPatcher:

@@ -27,12 +27,12 @@ from ..latentsync_core.video.frame import Frame
 from ..latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
-from ._comfy import cancellable, output_file, own_folder, shown, temporary_file
+from ._comfy import output_file, pack_temp_folder, raise_if_interrupted, saved_result, temporary_file
 
 PREFIX = "LatentSync/dub"
 
 
-class Patch(Enum):
+class PatchFormat(Enum):
     """How the patch with alpha is written, for compositing programs."""
 
     NONE = "none"
@@ -41,17 +41,17 @@ class Patch(Enum):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputRequest:
     """What is to be made of the new faces beside the video."""
 
     images: bool = False  # every output frame, in memory
     masks: bool = False  # the pasted patch's alpha of every output frame, in memory
     matte: bool = False  # the same as a grey video in the output folder
-    patch: Patch = Patch.NONE  # the patch with its alpha, in the output folder
+    patch: PatchFormat = PatchFormat.NONE  # the patch with its alpha, in the output folder
 
 
 @dataclass(frozen=True)
-class Result:
+class WrittenOutput:
     """What was written."""
 
     path: Path
@@ -60,42 +60,42 @@ class Result:
     masks: torch.Tensor | None = None  # (F, H, W) float32
 
 
-def write_result(
-    several: Sequence[SyncedFaces],
+def write_output(
+    synced_per_speaker: Sequence[SyncedFaces],
     sound: Path | None,
     composite: CompositeOptions | None = None,
     writer: WriterOptions | None = None,
     prefix: str = PREFIX,
-    wanted: Wanted | None = None,
+    request: OutputRequest | None = None,
     foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
-) -> Result:
+) -> WrittenOutput:
     """Composites the new faces, each person's, and writes the clip.
 
     H.264 goes into the temp folder, for Save Video to copy; anything else into the output folder, since Save Video
     can't.
     """
-    writer, wanted = writer or WriterOptions(), wanted or Wanted()
-    synced = as_matching_batch(several)[0]
+    writer, request = writer or WriterOptions(), request or OutputRequest()
+    synced = as_matching_batch(synced_per_speaker)[0]
     clip = synced.faces.clip
-    keep = writer.codec is not Codec.H264
-    path = (output_file if keep else temporary_file)(prefix, writer.codec.suffix, (clip.width, clip.height))
+    is_final = writer.codec is not Codec.H264
+    path = (output_file if is_final else temporary_file)(prefix, writer.codec.suffix, (clip.width, clip.height))
     frames = len(synced.pts)
-    images = torch.empty(frames, clip.height, clip.width, 3) if wanted.images else None
-    masks = torch.empty(frames, clip.height, clip.width) if wanted.masks else None
+    images = torch.empty(frames, clip.height, clip.width, 3) if request.images else None
+    masks = torch.empty(frames, clip.height, clip.width) if request.masks else None
     with ExitStack() as files:
         file = FrameWriter(path, clip, options=writer, pts=synced.pts, audio=sound)
-        matte = _matte_writer(synced, prefix) if wanted.matte else None
-        patch = _patch_writer(synced, prefix, wanted.patch) if wanted.patch is not Patch.NONE else None
-        beside = [other for other in (matte, patch) if other is not None]
+        matte = _matte_writer(synced, prefix) if request.matte else None
+        patch = _patch_writer(synced, prefix, request.patch) if request.patch is not PatchFormat.NONE else None
+        extra_writers = [other for other in (matte, patch) if other is not None]
         inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound))
-        check_no_overwrite((written.path for written in (file, *beside)), inputs)
-        for written in (file, *beside):
+        check_no_overwrite((written.path for written in (file, *extra_writers)), inputs)
+        for written in (file, *extra_writers):
             written.preflight()
-        for written in (file, *beside):
+        for written in (file, *extra_writers):
             files.enter_context(written)
         occluded = np.zeros(frames, bool)
-        for index, rendered in enumerate(render(several, composite, foreground)):
+        for index, rendered in enumerate(render(synced_per_speaker, composite, foreground)):
             file.write(rendered.frame)
             occluded[index] = rendered.occluded > 0
             if matte is not None:
@@ -103,38 +103,40 @@ def write_result(
             if patch is not None:
                 patch.write(rendered.layer)
             if images is not None:
-                images[index] = _values(rendered.frame, in_memory=clip.images is not None)
+                images[index] = _image_tensor(rendered.frame, in_memory=clip.images is not None)
             if masks is not None:
                 masks[index] = rendered.matte
             if on_progress:
                 on_progress(index + 1, frames)
-    notes = [note for written in (file, *beside) for note in written.notes]
+    notes = [note for written in (file, *extra_writers) for note in written.notes]
     notes += [
         f"frames {a} to {b - 1}: an object in front of a mouth was left unchanged" for a, b in runs_where(occluded)
     ]
-    saved = [written.path for written in ([file] if keep else []) + beside]
-    return Result(path, notes + [f"saved: {_below_output(kept)}" for kept in saved], images, masks)
+    saved = [written.path for written in ([file] if is_final else []) + extra_writers]
+    return WrittenOutput(path, notes + [f"saved: {_output_relative_path(kept)}" for kept in saved], images, masks)
 
 
-def try_result(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> None:
-    """Raises what `write_result` would for this clip and a voice of `seconds`: to know before faces are looked for."""
+def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> None:
+    """Raises what `write_output` would for this clip and a voice of `seconds`: to know before faces are looked for."""
     writer = WriterOptions()
     path = temporary_file(PREFIX, writer.codec.suffix, (clip.width, clip.height))
     pts = plan_timeline(clip, seconds, length).pts
     FrameWriter(path, clip, options=writer, pts=pts, audio=sound).preflight()
 
 
-def play(result: Result) -> dict[str, Any]:
+def player_ui(result: WrittenOutput) -> dict[str, Any]:
     """The page's player for a result, or for a small copy of it where the page can't play it itself."""
     path = result.path
     if not is_browser_playable(path):
         path = write_proxy(
-            path, own_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4", on_progress=cancellable
+            path,
+            pack_temp_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4",
+            on_progress=raise_if_interrupted,
         )
-    return {"images": [shown(path)], "animated": (True,), "text": result.notes}
+    return {"images": [saved_result(path)], "animated": (True,), "text": result.notes}
 
 
-def _values(frame: Frame, in_memory: bool) -> torch.Tensor:
+def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:
     """(H, W, 3) float32: [0, 1] of a file's frame; a frame that was in memory as it is, also beyond black and white."""
     if in_memory:
         return torch.from_numpy(frame.planes[0])
@@ -147,14 +149,14 @@ def _matte_writer(synced: SyncedFaces, prefix: str) -> MatteWriter:
     return MatteWriter(path, clip, pts=synced.pts)
 
 
-def _patch_writer(synced: SyncedFaces, prefix: str, kind: Patch) -> LayerWriter | PngLayerWriter:
+def _patch_writer(synced: SyncedFaces, prefix: str, kind: PatchFormat) -> LayerWriter | PngLayerWriter:
     clip = synced.faces.clip
-    path = output_file(f"{prefix}_patch", ".mov" if kind is Patch.PRORES4444 else "", (clip.width, clip.height))
-    if kind is Patch.PRORES4444:
+    path = output_file(f"{prefix}_patch", ".mov" if kind is PatchFormat.PRORES4444 else "", (clip.width, clip.height))
+    if kind is PatchFormat.PRORES4444:
         return LayerWriter(path, clip, pts=synced.pts)
     return PngLayerWriter(path, clip, frames=len(synced.pts))
 
 
-def _below_output(path: Path) -> str:
-    entry = shown(path)
+def _output_relative_path(path: Path) -> str:
+    entry = saved_result(path)
     return "/".join(part for part in ("output", entry["subfolder"], entry["filename"]) if part)

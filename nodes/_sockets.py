@@ -14,7 +14,7 @@ Trepa = io.Custom("LATENTSYNC_TREPA")  # SamplerOptions, of which the sampler ta
 Synced = io.Custom("LATENTSYNC_SYNCED")  # Held[SyncedFaces]
 
 
-class Held(NamedTuple):
+class WithTensors(NamedTuple):
     """A value beside the tensors that it keeps in memory.
 
     ComfyUI's cache weighs an entry by the tensors that it finds in tuples; inside a dataclass it sees none, and a clip

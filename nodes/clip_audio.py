@@ -7,9 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..latentsync_core.media.downmix import Channels, downmix_channels
-from ._clips import sound_of
+from ._checks import check_inputs
+from ._clips import audio_from_video
 from ._comfy import schema
-from ._inputs import checked
 
 
 class ClipAudio(io.ComfyNode):
@@ -35,8 +35,8 @@ class ClipAudio(io.ComfyNode):
         )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(cls, video: Any, channels: str) -> io.NodeOutput:
-        sound, notes = sound_of(video)
+        sound, notes = audio_from_video(video)
         audio = {**sound, "waveform": downmix_channels(sound["waveform"], Channels(channels))}
         return io.NodeOutput(audio, ui={"text": list(notes)})

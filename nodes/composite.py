@@ -14,16 +14,16 @@ from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
-from ._comfy import Progress, connected_outputs, own_folder, running_prompt, schema
-from ._inputs import checked
-from ._results import PREFIX, Patch, Wanted, play, write_result
-from ._sockets import Held, Synced
+from ._checks import check_inputs
+from ._comfy import Progress, connected_outputs, pack_temp_folder, running_prompt, schema
+from ._results import PREFIX, OutputRequest, PatchFormat, player_ui, write_output
+from ._sockets import Synced, WithTensors
 
-NODE = "LatentSyncDubComposite"
+NODE_ID = "LatentSyncDubComposite"
 OPTIONS, WRITER = CompositeOptions(), WriterOptions()
-MASK, IMAGES = 1, 2  # places of the outputs that are made only where something takes them
-VOICE, CLIP, SILENT = "driving voice", "clip's own", "none"
-OTHERS = ("synced_2", "synced_3", "synced_4")
+MASK_OUTPUT, IMAGES_OUTPUT = 1, 2  # places of the outputs that are made only where something takes them
+DRIVING_VOICE, CLIP_AUDIO, NO_AUDIO = "driving voice", "clip's own", "none"
+EXTRA_SYNCED_INPUTS = ("synced_2", "synced_3", "synced_4")
 
 
 class Composite(io.ComfyNode):
@@ -32,7 +32,7 @@ class Composite(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
-            node_id=NODE,
+            node_id=NODE_ID,
             display_name="LatentSync Composite",
             description="Pastes the new mouths into the clip. Everything outside of them stays the clip's own samples, "
             "every frame and its time included.",
@@ -42,7 +42,7 @@ class Composite(io.ComfyNode):
                 Synced.Input("synced", tooltip="From LatentSync Sampler or Replace Faces."),
                 *(
                     Synced.Input(name, optional=True, tooltip="Another speaker's, over the same clip.")
-                    for name in OTHERS
+                    for name in EXTRA_SYNCED_INPUTS
                 ),
                 io.Mask.Input(
                     "foreground",
@@ -57,8 +57,8 @@ class Composite(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "sound",
-                    options=[VOICE, CLIP, SILENT],
-                    default=VOICE,
+                    options=[DRIVING_VOICE, CLIP_AUDIO, NO_AUDIO],
+                    default=DRIVING_VOICE,
                     tooltip="The sound of the result where no mux_audio is connected. Several voices are mixed.",
                 ),
                 io.Float.Input(
@@ -98,8 +98,8 @@ class Composite(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "patch",
-                    options=[patch.value for patch in Patch],
-                    default=Patch.NONE.value,
+                    options=[patch.value for patch in PatchFormat],
+                    default=PatchFormat.NONE.value,
                     tooltip="Save the new mouths alone too, with straight alpha, to lay over the original: as ProRes "
                     "4444, or as a folder of PNG pictures.",
                 ),
@@ -135,14 +135,16 @@ class Composite(io.ComfyNode):
         """
         node = cls.hidden.unique_id
         prompt = running_prompt(node)
-        alike = [name for name, other in prompt.items() if other.get("class_type") == NODE]
-        return str([sorted(_on_demand(prompt, each)) for each in (alike if node is None else [node])])
+        composite_ids = [name for name, other in prompt.items() if other.get("class_type") == NODE_ID]
+        return str(
+            [sorted(_connected_optional_outputs(prompt, each)) for each in (composite_ids if node is None else [node])]
+        )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(
         cls,
-        synced: Held,
+        synced: WithTensors,
         sound: str,
         feather: float,
         region: str,
@@ -154,35 +156,40 @@ class Composite(io.ComfyNode):
         keep_occlusions: bool,
         foreground: torch.Tensor | None = None,
         mux_audio: Any = None,
-        **others: Held,
+        **others: WithTensors,
     ) -> io.NodeOutput:
-        several = [synced.value, *(others[name].value for name in OTHERS if others.get(name) is not None)]
-        taken = _on_demand(cls.hidden.prompt or {}, cls.hidden.unique_id)
-        result = write_result(
-            several,
-            _sound(several, sound, mux_audio),
+        synced_per_speaker = [
+            synced.value,
+            *(others[name].value for name in EXTRA_SYNCED_INPUTS if others.get(name) is not None),
+        ]
+        connected = _connected_optional_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
+        result = write_output(
+            synced_per_speaker,
+            _output_audio(synced_per_speaker, sound, mux_audio),
             CompositeOptions(feather=feather, region=Region(region), occlusion=keep_occlusions),
             WriterOptions(codec=Codec(codec), crf=crf),
             filename_prefix,
-            Wanted(images=IMAGES in taken, masks=MASK in taken, matte=matte, patch=Patch(patch)),
+            OutputRequest(
+                images=IMAGES_OUTPUT in connected, masks=MASK_OUTPUT in connected, matte=matte, patch=PatchFormat(patch)
+            ),
             foreground,
             Progress().phase(),
         )
-        if sound == CLIP and mux_audio is None:
-            result.notes[:0] = several[0].faces.clip.notes
+        if sound == CLIP_AUDIO and mux_audio is None:
+            result.notes[:0] = synced_per_speaker[0].faces.clip.notes
         video = InputImpl.VideoFromFile(str(result.path))
-        return io.NodeOutput(video, result.masks, result.images, ui=play(result))
+        return io.NodeOutput(video, result.masks, result.images, ui=player_ui(result))
 
 
-def _on_demand(prompt: Any, node_id: str) -> frozenset[int]:
-    return connected_outputs(prompt, node_id) & {MASK, IMAGES}
+def _connected_optional_outputs(prompt: Any, node_id: str) -> frozenset[int]:
+    return connected_outputs(prompt, node_id) & {MASK_OUTPUT, IMAGES_OUTPUT}
 
 
-def _sound(several: list[SyncedFaces], choice: str, mux_audio: Any) -> Path | None:
+def _output_audio(synced_per_speaker: list[SyncedFaces], choice: str, mux_audio: Any) -> Path | None:
     """The file whose sound goes beside the picture."""
-    folder = own_folder("sounds")
+    folder = pack_temp_folder("sounds")
     if mux_audio is not None:
         return load_audio(mux_audio).as_file(folder)
-    if choice == VOICE:
-        return mix_to_file([faces.audio.source for faces in several], folder)
-    return clip_audio_file(several[0].faces.clip, folder) if choice == CLIP else None
+    if choice == DRIVING_VOICE:
+        return mix_to_file([faces.audio.source for faces in synced_per_speaker], folder)
+    return clip_audio_file(synced_per_speaker[0].faces.clip, folder) if choice == CLIP_AUDIO else None

@@ -7,9 +7,9 @@ from comfy_api.latest import io
 
 from ..latentsync_core.compositing.face_crops import decode_faces
 from ..latentsync_core.errors import FaceError
+from ._checks import check_inputs
 from ._comfy import Progress, schema
-from ._inputs import checked
-from ._sockets import Held, Synced
+from ._sockets import Synced, WithTensors
 
 
 class DecodeFaces(io.ComfyNode):
@@ -30,8 +30,8 @@ class DecodeFaces(io.ComfyNode):
         )
 
     @classmethod
-    @checked
-    def execute(cls, synced: Held) -> io.NodeOutput:
+    @check_inputs
+    def execute(cls, synced: WithTensors) -> io.NodeOutput:
         crops = [crop for _, crop in decode_faces(synced.value, Progress().phase())]
         if not crops:
             raise FaceError("no frame has a face to decode; look at the preview of LatentSync Prepare Faces")

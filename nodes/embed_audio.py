@@ -8,8 +8,8 @@ from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
-from ._comfy import Progress, own_folder, schema, shown
-from ._inputs import checked
+from ._checks import check_inputs
+from ._comfy import Progress, pack_temp_folder, saved_result, schema
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Model
 
@@ -36,10 +36,10 @@ class EmbedAudio(io.ComfyNode):
         )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(cls, model: ManagedModel, audio: Any) -> io.NodeOutput:
         voice = load_audio(audio)
-        whisper = model.ready_to_hear().whisper
-        heard = embed_audio(voice, whisper, Progress().phase(), own_folder("voices"))
+        whisper = model.load_whisper().whisper
+        audio_embedding = embed_audio(voice, whisper, Progress().phase(), pack_temp_folder("voices"))
         # A key of our own: on "audio" the page wants a player that it makes for a few of core's nodes only.
-        return io.NodeOutput(heard, ui={"voice": [shown(voice.as_file(own_folder("sounds")))]})
+        return io.NodeOutput(audio_embedding, ui={"voice": [saved_result(voice.as_file(pack_temp_folder("sounds")))]})

@@ -12,13 +12,13 @@ from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.sampling.sampler_options import SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
-from ._clips import clip_of
-from ._comfy import Progress, own_folder, schema
-from ._inputs import checked
-from ._results import play, try_result, write_result
-from .load_model import managed_model, model_choice
-from .prepare_faces import clip_input, fps_input, reject_batched_clip
-from .sampler import drawing_inputs, drawn, length_input
+from ._checks import check_inputs
+from ._clips import clip_from_input
+from ._comfy import Progress, pack_temp_folder, schema
+from ._inputs import clip_input, fps_input, length_input, model_input, reject_batched_clip, sampling_inputs
+from ._managed_model import managed_model
+from ._results import player_ui, preflight_output, write_output
+from ._sampling import sample_with_preview
 
 
 class LipSync(io.ComfyNode):
@@ -36,8 +36,8 @@ class LipSync(io.ComfyNode):
             inputs=[
                 clip_input(),
                 io.Audio.Input("audio", tooltip="The voice that the mouth follows: the voice alone, without music."),
-                model_choice(),
-                *drawing_inputs(),
+                model_input(),
+                *sampling_inputs(),
                 length_input(),
                 fps_input(),
                 io.Audio.Input(
@@ -53,7 +53,7 @@ class LipSync(io.ComfyNode):
         )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(
         cls,
         clip: torch.Tensor | Any,
@@ -69,15 +69,17 @@ class LipSync(io.ComfyNode):
         reject_batched_clip(cls.hidden)
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
-        source = clip_of(clip, fps)
-        sound = mux.as_file(own_folder("sounds"))
-        try_result(source, voice.duration, LengthRule(length), sound)
+        source = clip_from_input(clip, fps)
+        sound = mux.as_file(pack_temp_folder("sounds"))
+        preflight_output(source, voice.duration, LengthRule(length), sound)
         progress = Progress(download=1, load=1, faces=20, voice=3, drawing=60, writing=15)
         managed = managed_model(model, "auto", True, progress.phase("download"), progress.phase("load"))
-        faces = find_faces(source, folder=own_folder("found"), on_progress=progress.phase("faces"))
-        heard = embed_audio(voice, managed.ready_to_hear().whisper, progress.phase("voice"), own_folder("voices"))
+        faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=progress.phase("faces"))
+        audio_embedding = embed_audio(
+            voice, managed.load_whisper().whisper, progress.phase("voice"), pack_temp_folder("voices")
+        )
         options = SamplerOptions(seed=seed, steps=steps, cfg=cfg)
-        synced = drawn(managed, faces, heard, options, length, progress, "drawing")
+        synced = sample_with_preview(managed, faces, audio_embedding, options, length, progress, "drawing")
         with synced.patches:
-            result = write_result([synced], sound, on_progress=progress.phase("writing"))
-        return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=play(result))
+            result = write_output([synced], sound, on_progress=progress.phase("writing"))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=player_ui(result))

@@ -6,7 +6,6 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..latentsync_core.errors import OptionError
 from ..latentsync_core.faces.alignment.align_options import AlignOptions
 from ..latentsync_core.faces.contact_sheets import face_sheet
 from ..latentsync_core.faces.face_options import FaceOptions
@@ -15,13 +14,13 @@ from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.faces.limits import TouchLimits
 from ..latentsync_core.faces.report import report_text
 from ..latentsync_core.video.clip import Clip
-from ._clips import clip_of
-from ._comfy import Progress, own_folder, preview_image, schema, upstream_classes
-from ._inputs import checked
-from ._sockets import Faces, Held
+from ._checks import check_inputs
+from ._clips import clip_from_input
+from ._comfy import Progress, pack_temp_folder, preview_image, schema
+from ._inputs import clip_input, fps_input, reject_batched_clip
+from ._sockets import Faces, WithTensors
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
-BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a slice of the clip
 
 
 class PrepareFaces(io.ComfyNode):
@@ -93,7 +92,7 @@ class PrepareFaces(io.ComfyNode):
         )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(
         cls,
         clip: Any,
@@ -107,50 +106,19 @@ class PrepareFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         faces = find_faces(
-            clip_of(clip, fps),
+            clip_from_input(clip, fps),
             FaceOptions(detector_score=detector_score),
             AlignOptions(scale=face_scale, shift_y=face_shift),
             TouchLimits(max_yaw=max_yaw, min_size=smallest_face),
             marks,
-            own_folder("found"),
+            pack_temp_folder("found"),
             Progress().phase(),
         )
         ui = preview_image(face_sheet(faces)) | {"text": report_text(faces).splitlines()}
         return io.NodeOutput(with_tensors(faces), ui=ui)
 
 
-def clip_input() -> io.Input:
-    """The socket for what is to be synced."""
-    return io.MultiType.Input(
-        "clip",
-        types=[io.Video, io.Image],
-        tooltip="A VIDEO (Load Video), which is streamed; or IMAGE frames, all of them in memory. A single IMAGE is a "
-        "clip of one frame: set the sampler's length to hold.",
-    )
-
-
-def fps_input() -> io.Float.Input:
-    return io.Float.Input(
-        "fps",
-        default=25.0,
-        min=1.0,
-        max=240.0,
-        step=0.001,
-        tooltip="Of IMAGE frames; a VIDEO knows its own. 23.976 means 24000/1001, 29.97 means 30000/1001.",
-    )
-
-
-def reject_batched_clip(hidden: Any) -> None:
-    """OptionError where the clip comes in batches: a face can't be tracked, nor its motion smoothed, across runs."""
-    batching_nodes = BATCHING_NODES.intersection(upstream_classes(hidden.prompt or {}, hidden.unique_id))
-    if batching_nodes:
-        raise OptionError(
-            f"the clip comes in batches from {batching_nodes.pop()}: remove the meta batch; with core's Load Video "
-            "this pack streams clips of any length by itself"
-        )
-
-
-def with_tensors(faces: FaceTracks) -> Held:
+def with_tensors(faces: FaceTracks) -> WithTensors:
     """The faces, with the frames that they keep in memory if the clip isn't a file's."""
     clip: Clip = faces.clip
-    return Held(faces, () if clip.images is None else (clip.images,))
+    return WithTensors(faces, () if clip.images is None else (clip.images,))

@@ -6,9 +6,9 @@ import torch
 from comfy_api.latest import io
 
 from ..latentsync_core.compositing.face_crops import replace_faces
-from ._comfy import Progress, own_folder, schema
-from ._inputs import checked
-from ._sockets import Held, Synced
+from ._checks import check_inputs
+from ._comfy import Progress, pack_temp_folder, schema
+from ._sockets import Synced, WithTensors
 
 
 class ReplaceFaces(io.ComfyNode):
@@ -29,7 +29,7 @@ class ReplaceFaces(io.ComfyNode):
         )
 
     @classmethod
-    @checked
-    def execute(cls, synced: Held, crops: torch.Tensor) -> io.NodeOutput:
-        replaced = replace_faces(synced.value, crops, own_folder("faces"), Progress().phase())
-        return io.NodeOutput(Held(replaced, synced.tensors))
+    @check_inputs
+    def execute(cls, synced: WithTensors, crops: torch.Tensor) -> io.NodeOutput:
+        replaced = replace_faces(synced.value, crops, pack_temp_folder("faces"), Progress().phase())
+        return io.NodeOutput(WithTensors(replaced, synced.tensors))

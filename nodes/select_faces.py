@@ -12,11 +12,11 @@ from ..latentsync_core.errors import OptionError
 from ..latentsync_core.faces.contact_sheets import people_sheet
 from ..latentsync_core.faces.report import report_data, report_text, timeline_picture
 from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, choose, read_track_list
+from ._checks import check_inputs
 from ._comfy import preview_image, schema
-from ._inputs import checked
-from ._sockets import Faces, Held
+from ._sockets import Faces, WithTensors
 
-CHOICE = FaceChoice()
+DEFAULTS = FaceChoice()
 
 
 class SelectFaces(io.ComfyNode):
@@ -37,13 +37,17 @@ class SelectFaces(io.ComfyNode):
                 io.Combo.Input(
                     "by",
                     options=[way.value for way in ChooseBy],
-                    default=CHOICE.by.value,
+                    default=DEFAULTS.by.value,
                     tooltip="largest: who takes the most room over the whole clip. most frontal: who faces the camera "
                     "longest. left-most: in every shot the one on the left. person: by the number on the sheet. "
                     "point: who is at point_x, point_y in `frame`. picture, mask: from the sockets.",
                 ),
                 io.Int.Input(
-                    "person", default=CHOICE.person, min=0, max=9999, tooltip="The number on the sheet; 0 is seen most."
+                    "person",
+                    default=DEFAULTS.person,
+                    min=0,
+                    max=9999,
+                    tooltip="The number on the sheet; 0 is seen most.",
                 ),
                 io.Float.Input(
                     "point_x", default=0.0, min=0.0, max=65535.0, step=1.0, tooltip="Pixels from the left, for point."
@@ -53,7 +57,7 @@ class SelectFaces(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "frame",
-                    default=CHOICE.frame,
+                    default=DEFAULTS.frame,
                     min=0,
                     max=2**31 - 1,
                     tooltip="The clip's frame that the point, or a mask of one picture, belongs to; 0 is the first.",
@@ -73,10 +77,10 @@ class SelectFaces(io.ComfyNode):
         )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(
         cls,
-        faces: Held,
+        faces: WithTensors,
         by: str,
         person: int,
         point_x: float,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..latentsync_core.sampling.sampler_options import MAX_WINDOW, SamplerOptions, WindowOptions
+from ..latentsync_core.sampling.sampler_options import MAX_WINDOW_FRAMES, SamplerOptions, WindowOptions
+from ._checks import check_inputs
 from ._comfy import schema
-from ._inputs import checked
 from ._sockets import Trepa
 
 DEFAULTS = SamplerOptions()
@@ -28,14 +28,14 @@ class TrepaSettings(io.ComfyNode):
                     "window",
                     default=DEFAULTS.windows.frames,
                     min=1,
-                    max=MAX_WINDOW,
+                    max=MAX_WINDOW_FRAMES,
                     tooltip="Frames drawn together. 16 is what the networks were trained with; fewer need less memory.",
                 ),
                 io.Int.Input(
                     "overlap",
                     default=DEFAULTS.windows.overlap,
                     min=0,
-                    max=MAX_WINDOW // 2,
+                    max=MAX_WINDOW_FRAMES // 2,
                     tooltip="Frames that neighbouring windows share and cross-fade, up to half of the window: hides "
                     "the seam every 16 frames. An overlap of 4 takes a third more time.",
                 ),
@@ -53,6 +53,6 @@ class TrepaSettings(io.ComfyNode):
         )
 
     @classmethod
-    @checked
+    @check_inputs
     def execute(cls, window: int, overlap: int, noise_sharing: float) -> io.NodeOutput:
         return io.NodeOutput(SamplerOptions(noise_sharing=noise_sharing, windows=WindowOptions(window, overlap)))

@@ -17,7 +17,7 @@ import torch
 
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.before_after import write_before_after
-from latentsync_core.cli.demo import SAMPLER
+from latentsync_core.cli.demo import SAMPLER_OPTIONS
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler_options import SamplerOptions
@@ -58,8 +58,8 @@ def main() -> None:
     parser.add_argument("--model", default=NANO)
     parser.add_argument("--language", choices=tuple(LANGUAGES), default="en")
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--steps", type=int, default=SAMPLER.steps)
-    parser.add_argument("--cfg", type=float, default=SAMPLER.cfg)
+    parser.add_argument("--steps", type=int, default=SAMPLER_OPTIONS.steps)
+    parser.add_argument("--cfg", type=float, default=SAMPLER_OPTIONS.cfg)
     parser.add_argument("--out", type=Path, default=loop.RUNS / "real_clip.mp4")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.cli.demo import SAMPLER
+from latentsync_core.cli.demo import SAMPLER_OPTIONS
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
@@ -64,8 +64,8 @@ logger = logging.getLogger(__name__)
 class GenerationOptions:
     """How the clips are drawn; of itself, as the demo draws."""
 
-    steps: int = SAMPLER.steps
-    cfg: float = SAMPLER.cfg
+    steps: int = SAMPLER_OPTIONS.steps
+    cfg: float = SAMPLER_OPTIONS.cfg
     windows: WindowOptions = field(default_factory=WindowOptions)
     seed: int = 1247
 

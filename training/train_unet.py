@@ -62,12 +62,8 @@ NOISE_SHARING = 0.5  # of the noise's variance is common to all frames of a wind
 AUDIO_DROPOUT = 0.1  # of the windows hear zeros
 SILENT_RECORDING_SHARE = 0.08  # of the windows show a closed mouth and hear a recording of nothing
 DUB_SHARE = 0.75  # of the windows that can be show the other take
-SPEECH_START_FRAME = (
-    18  # frames after which everybody has begun to speak: in the pause before, both mouths are closed, and agree
-)
-LOW_NOISE_SHARE = (
-    0.25  # of the windows are from the schedule's less noisy half, which shows by itself what is to be drawn
-)
+SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause before it, both mouths are closed
+LOW_NOISE_SHARE = 0.25  # of the windows are from the schedule's less noisy half, where the input shows the result
 SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
 COARSE_PATCH = 4  # latents a side, over which an error counts on the whole

@@ -34,8 +34,8 @@ TRANSLATE = (
 # A chat model may write a fence or a word around the cues, and its thoughts before them.
 CUES = r"\d+\s*\n\d{2}:\d{2}:\d{2},\d{3} --> .*?(?=\s*```|\s*$)"
 CHAT_MODEL = "gemma4_e4b_it_fp8_scaled.safetensors"
-TALL = 220  # pixels, of a node that shows text
-WIDE = 400
+TEXT_HEIGHT = 220  # pixels, of a node that shows text
+TEXT_WIDTH = 400
 
 NOTE = text(
     "Film dub with a cloned voice",
@@ -92,7 +92,7 @@ def _engine() -> Node:
         "x_vector_only_mode": True,  # from the sound alone: no transcript of the reference is needed
         "asr_use_forced_aligner": True,  # no times without it
     }
-    return Node("qwen", "Qwen3TTSEngineNode", widgets=widgets, width=WIDE)
+    return Node("qwen", "Qwen3TTSEngineNode", widgets=widgets, width=TEXT_WIDTH)
 
 
 FILM = Group(
@@ -106,7 +106,7 @@ FILM = Group(
         ]
     ],
 )
-APART = Group(
+SEPARATION = Group(
     "2  Voice and background",
     ORANGE,
     [
@@ -116,7 +116,7 @@ APART = Group(
         ]
     ],
 )
-SAID = Group(
+TRANSCRIPTION = Group(
     "3  What is said",
     BLUE,
     [
@@ -129,11 +129,11 @@ SAID = Group(
                 {"language": "Auto", "task": "transcribe", "timestamps": "word"},
             ),
             Node("srt", "TextToSRTBuilderNode", {"asr_timing_data": "asr.asr_timing_data", "text": "asr.text"}),
-            Node("french", "PreviewAny", {"source": "srt.srt"}, title="What was said", room=TALL),
+            Node("french", "PreviewAny", {"source": "srt.srt"}, title="What was said", display_height=TEXT_HEIGHT),
         ],
     ],
 )
-ENGLISH = Group(
+TRANSLATION = Group(
     "4  In English",
     VIOLET,
     [
@@ -143,14 +143,14 @@ ENGLISH = Group(
                 "StringConcatenate",
                 {"string_b": "srt.srt"},
                 {"string_a": TRANSLATE, "delimiter": ""},
-                room=TALL,
-                width=WIDE,
+                display_height=TEXT_HEIGHT,
+                width=TEXT_WIDTH,
             ),
             Node(
                 "chat",
                 "CLIPLoader",
                 widgets={"clip_name": CHAT_MODEL, "type": "stable_diffusion"},
-                width=WIDE,
+                width=TEXT_WIDTH,
             ),
         ],
         [
@@ -166,7 +166,13 @@ ENGLISH = Group(
                 {"string": "answer.generated_text"},
                 {"regex_pattern": CUES, "mode": "First Match", "multiline": False, "dotall": True},
             ),
-            Node("english", "PreviewAny", {"source": "cues.STRING"}, title="The English, to be read first", room=TALL),
+            Node(
+                "english",
+                "PreviewAny",
+                {"source": "cues.STRING"},
+                title="The English, to be read first",
+                display_height=TEXT_HEIGHT,
+            ),
         ],
     ],
 )
@@ -215,7 +221,7 @@ LIPS = Group(
         ],
     ],
 )
-TOGETHER = Group(
+MIX = Group(
     "7  Sound and film",
     RED,
     [
@@ -255,7 +261,7 @@ TOGETHER = Group(
 CLONED_VOICE = Workflow(
     "06 Film dub with a cloned voice (TTS-Audio-Suite)",
     NOTE,
-    [[FILM, APART, SAID, ENGLISH], [VOICE, LIPS, TOGETHER]],
+    [[FILM, SEPARATION, TRANSCRIPTION, TRANSLATION], [VOICE, LIPS, MIX]],
     (640, 1100),
     needs_other_packs=True,
 )

@@ -62,7 +62,7 @@ QUICK = Workflow(
                             "LatentSyncDubLipSync",
                             {"clip": "scene.scene", "audio": "scene.english_voice"},
                             {"model": MODEL, **FIXED},
-                            room=PLAYER + LINES,
+                            display_height=PLAYER + LINES,
                             width=360,
                         )
                     ]
@@ -189,7 +189,11 @@ for nods and blinks start from a clip of somebody who is silent, with *length* o
             Group("1  Picture, voice, model", GREEN, [[scene(), load_model(), embed_audio("scene.english_voice")]]),
             Group("2  The face", BLUE, [[prepare_faces("scene.portrait", fps=25.0)]]),
             Group("3  Its mouths", VIOLET, [[sampler(trepa=False, length="hold")]]),
-            Group("4  Video", RED, [[composite(room=SQUARE_PLAYER)], [save("talking picture", room=SQUARE_PLAYER)]]),
+            Group(
+                "4  Video",
+                RED,
+                [[composite(display_height=SQUARE_PLAYER)], [save("talking picture", display_height=SQUARE_PLAYER)]],
+            ),
         ]
     ],
     (460, 560),
@@ -311,7 +315,7 @@ Each voice must be as long as the film, silent while the other one speaks: the l
             Group(
                 "4  Into the clip",
                 RED,
-                [[composite("her_mouth.synced", also="his_mouth.synced")], [save("two speakers")]],
+                [[composite("her_mouth.synced", second_synced="his_mouth.synced")], [save("two speakers")]],
             ),
         ],
     ],

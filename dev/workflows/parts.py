@@ -13,7 +13,7 @@ PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = 230, 230, 340, 70, 60
 
 @dataclass(frozen=True)
 class Node:
-    """One node; `inputs` are {input: "key of another node.output"}, `room` is for what it shows, in pixels."""
+    """One node; `inputs` are {input: "key of another node.output"}, `display_height` is in pixels."""
 
     key: str
     kind: str
@@ -21,7 +21,7 @@ class Node:
     widgets: dict[str, object] = field(default_factory=dict)
     title: str = ""
     mode: int = 0
-    room: int = 0
+    display_height: int = 0
     width: int = 0
 
 
@@ -30,7 +30,7 @@ class Group:
     """A coloured frame around columns of nodes."""
 
     title: str
-    colour: str
+    color: str
     columns: list[list[Node]]
 
 
@@ -48,7 +48,9 @@ class Workflow:
     def note(self) -> Node:
         """The MarkdownNote, whose room is all of its height."""
         width, height = self.note_size
-        return Node("note", "MarkdownNote", widgets={"text": self.text}, title="Read me", width=width, room=height)
+        return Node(
+            "note", "MarkdownNote", widgets={"text": self.text}, title="Read me", width=width, display_height=height
+        )
 
     @property
     def nodes(self) -> list[Node]:
@@ -65,16 +67,16 @@ def load_model() -> Node:
 
 
 def prepare_faces(clip: str, key: str = "faces", **widgets: object) -> Node:
-    return Node(key, "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, room=PICTURE, width=440)
+    return Node(key, "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, display_height=PICTURE, width=440)
 
 
 def select_faces(key: str, title: str, faces: str = "faces", **widgets: object) -> Node:
     inputs = {"faces": f"{faces}.faces"}
-    return Node(key, "LatentSyncDubSelectFaces", inputs, widgets, title, room=PICTURE + LINES)
+    return Node(key, "LatentSyncDubSelectFaces", inputs, widgets, title, display_height=PICTURE + LINES)
 
 
 def embed_audio(voice: str, key: str = "voice") -> Node:
-    return Node(key, "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, room=SOUND)
+    return Node(key, "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, display_height=SOUND)
 
 
 def sampler(
@@ -83,18 +85,28 @@ def sampler(
     inputs = {"model": "model.model", "faces": f"{faces}.faces", "audio": f"{voice}.audio"}
     if trepa:
         inputs["trepa"] = "trepa.trepa"
-    return Node(key, "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, room=PICTURE)
+    return Node(key, "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, display_height=PICTURE)
 
 
 def composite(
-    synced: str = "sampler.synced", mix: str = "", room: int = PLAYER, also: str = "", **widgets: object
+    synced: str = "sampler.synced",
+    mix: str = "",
+    display_height: int = PLAYER,
+    second_synced: str = "",
+    **widgets: object,
 ) -> Node:
-    inputs = {"synced": synced} | ({"mux_audio": mix} if mix else {}) | ({"synced_2": also} if also else {})
-    return Node("composite", "LatentSyncDubComposite", inputs, widgets, room=room + LINES)
+    inputs = (
+        {"synced": synced}
+        | ({"mux_audio": mix} if mix else {})
+        | ({"synced_2": second_synced} if second_synced else {})
+    )
+    return Node("composite", "LatentSyncDubComposite", inputs, widgets, display_height=display_height + LINES)
 
 
-def save(name: str, source: str = "composite.video", room: int = PLAYER) -> Node:
-    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, room=room)
+def save(name: str, source: str = "composite.video", display_height: int = PLAYER) -> Node:
+    return Node(
+        "save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, display_height=display_height
+    )
 
 
 FIXED = {"seed": 1, "control_after_generate": "fixed"}

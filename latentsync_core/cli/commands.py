@@ -21,7 +21,7 @@ from .options import add_download_limit, add_face_options, add_sync_options, fac
 
 EXIT_ERROR = 2  # bad input, said in one sentence
 EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
-NOTHING = "nothing was written"
+NOTHING_WRITTEN = "nothing was written"
 
 
 def main(arguments: list[str] | None = None, network: Network | None = None) -> int:
@@ -47,9 +47,9 @@ def run() -> None:
     sys.exit(main())
 
 
-def _left_in_work_folder(options: argparse.Namespace) -> str:
+def _cancelled_job_message(options: argparse.Namespace) -> str:
     if options.work_folder is None:
-        return NOTHING
+        return NOTHING_WRITTEN
     return f"no result was written; what is finished stays in {options.work_folder}, and the same command continues"
 
 
@@ -136,11 +136,11 @@ def _download(options: argparse.Namespace) -> None:
     print(json.dumps({"folder": str(folder)}) if options.json else f"installed in {folder}")
 
 
-def _left_by_download(options: argparse.Namespace) -> str:
+def _cancelled_download_message(options: argparse.Namespace) -> str:
     from ..models.loading.download import DownloadOptions, describe_partial_download
 
     left = describe_partial_download(options.model, DownloadOptions(models_folder=options.models_folder))
-    return f"{left}; run it again to continue" if left else NOTHING
+    return f"{left}; run it again to continue" if left else NOTHING_WRITTEN
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -161,11 +161,11 @@ def _convert(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m latentsync_core", description="Lip-sync a clip to a voice.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _left_in_work_folder)
+    sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _cancelled_job_message)
     add_sync_options(sync)
 
     faces = _add_command(
-        commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _left_in_work_folder
+        commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _cancelled_job_message
     )
     faces.add_argument("video", type=media_argument)
     faces.add_argument("--out", type=local_path, help="folder for people.png, timeline.png and faces.json")
@@ -182,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
     demo.add_argument("--out", type=reject_url, default="demo/out.mp4")
 
-    download = _add_command(commands, "download", _download, "download a model and check it", _left_by_download)
+    download = _add_command(
+        commands, "download", _download, "download a model and check it", _cancelled_download_message
+    )
     download.add_argument("model", help="latentsync-1.5 (256 px) or latentsync-1.6 (512 px)")
     download.add_argument("--models-folder", type=Path, help="where models are stored (default: LATENTSYNC_MODELS)")
     download.add_argument("--endpoint", help="address of a mirror of the model hub (default: HF_ENDPOINT)")
@@ -201,7 +203,7 @@ def _add_command(
     name: str,
     command: Callable[[argparse.Namespace], None],
     text: str,
-    left: Callable[[argparse.Namespace], str] = lambda _options: NOTHING,
+    left: Callable[[argparse.Namespace], str] = lambda _options: NOTHING_WRITTEN,
 ) -> argparse.ArgumentParser:
     """Adds a command; `left` says what is there after it was cancelled."""
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

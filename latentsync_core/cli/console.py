@@ -56,10 +56,10 @@ def print_report(report, as_json: bool, fetched: list[FetchedInput] | None = Non
     print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
     for number, speaker in enumerate(report.faces, 1):
         who = f"speaker {number}: " if len(report.faces) > 1 else ""
-        for stretch in speaker["frame_ranges"]:
-            if stretch["outcome"] not in ("synced", "fading"):
-                first, stop = stretch["frames"]
-                print(f"  {who}frames {first} to {stop - 1} passed through: {stretch['outcome']}")
+        for frame_range in speaker["frame_ranges"]:
+            if frame_range["outcome"] not in ("synced", "fading"):
+                first, stop = frame_range["frames"]
+                print(f"  {who}frames {first} to {stop - 1} passed through: {frame_range['outcome']}")
     for start, stop in report.occluded:
         print(f"  frames {start} to {stop - 1}: an object in front of a mouth was left unchanged")
     for note in report.notes:

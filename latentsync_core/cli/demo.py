@@ -20,7 +20,7 @@ from ..video.writing.encoding import output_path
 from ..video.writing.writer_options import Codec
 from .before_after import write_before_after
 
-SAMPLER = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
+SAMPLER_OPTIONS = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
 
 
 def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
@@ -30,17 +30,17 @@ def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple
     check_no_overwrite((out, sheet), (("part of the carried sample", file) for file in SAMPLE.iterdir()))
     out.parent.mkdir(parents=True, exist_ok=True)
     with ScratchFolder() as folder:
-        mix = _mixed(VOICE, MUSIC_AND_EFFECTS, folder / "mix.wav")
-        options = SyncOptions(model=NANO, sampler=SAMPLER, mux_audio=mix)
+        mix = _mix_audio(VOICE, MUSIC_AND_EFFECTS, folder / "mix.wav")
+        options = SyncOptions(model=NANO, sampler=SAMPLER_OPTIONS, mux_audio=mix)
         report = sync(SCENE, VOICE, out, options, on_progress)
     write_before_after(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
     return report, sheet
 
 
-def _mixed(voice: Path, under: Path, target: Path) -> Path:
+def _mix_audio(voice: Path, background: Path, target: Path) -> Path:
     """A mono voice in the middle over a stereo track, neither made quieter."""
     graph = "[0:a]aresample=48000,pan=stereo|c0=c0|c1=c0[voice];[voice][1:a]amix=inputs=2:normalize=0:duration=first"
-    inputs = [*ffmpeg_input(voice, AudioError), *ffmpeg_input(under, AudioError)]
+    inputs = [*ffmpeg_input(voice, AudioError), *ffmpeg_input(background, AudioError)]
     arguments = [*inputs, "-filter_complex", graph, "-c:a", "pcm_s24le", ffmpeg_output(target)]
     run_ffmpeg(arguments, error=AudioError, what="Can't mix the sample's sound")
     return target

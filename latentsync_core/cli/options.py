@@ -209,7 +209,7 @@ def sync_options(options: argparse.Namespace):
             options.face.choice, on=read_track_list(options.tracks_on), off=read_track_list(options.tracks_off)
         ),
         picture=options.face.picture,
-        others=tuple(options.speaker),
+        other_speakers=tuple(options.speaker),
         limits=TouchLimits(
             max_yaw=options.max_yaw,
             max_pitch=options.max_pitch,

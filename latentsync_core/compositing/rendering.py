@@ -78,12 +78,12 @@ def render(
         OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
     """
     options = options or CompositeOptions()
-    several = as_matching_batch(synced)
-    foreground_mask = _ForegroundMask(several[0].faces.clip, foreground)
-    regions = [paste_region(one.resolution, options) for one in several]
-    for index, frame, generated in _generated_faces_of_all(several, range(len(several[0].pts))):
+    synced_per_speaker = as_matching_batch(synced)
+    foreground_mask = _ForegroundMask(synced_per_speaker[0].faces.clip, foreground)
+    regions = [paste_region(one.resolution, options) for one in synced_per_speaker]
+    for index, frame, generated in _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts))):
         layers, occluded = [], 0.0
-        for one, patch, region in zip(several, generated, regions, strict=True):
+        for one, patch, region in zip(synced_per_speaker, generated, regions, strict=True):
             if patch is None:
                 continue
             if options.occlusion:
@@ -103,11 +103,11 @@ def as_matching_batch(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[Sync
     Raises:
         OptionError: there is none, they are of different clips or lengths, or two are of the same face.
     """
-    several = (synced,) if isinstance(synced, SyncedFaces) else tuple(synced)
-    if not several:
+    synced_per_speaker = (synced,) if isinstance(synced, SyncedFaces) else tuple(synced)
+    if not synced_per_speaker:
         raise OptionError("there are no new faces to paste; give those of at least one sampling")
-    first = several[0]
-    for other in several[1:]:
+    first = synced_per_speaker[0]
+    for other in synced_per_speaker[1:]:
         first_clip, other_clip = (one.faces.clip for one in (first, other))
         same = first_clip is other_clip or (
             first_clip.images is other_clip.images and first_clip.identity == other_clip.identity
@@ -121,8 +121,8 @@ def as_matching_batch(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[Sync
                 f"one person's frames are {len(first.source_index)}, another's {len(other.source_index)}, or in "
                 f"another order: choose one length rule for both, and voices of one length unless the video decides"
             )
-    check_no_shared_faces([one.faces for one in several])
-    return several
+    check_no_shared_faces([one.faces for one in synced_per_speaker])
+    return synced_per_speaker
 
 
 def frames_with_face(synced: SyncedFaces) -> list[int]:
@@ -141,19 +141,19 @@ def generated_faces(synced: SyncedFaces, indices: Sequence[int]) -> Iterator[tup
 
 
 def _generated_faces_of_all(
-    several: tuple[SyncedFaces, ...], indices: Sequence[int]
+    synced_per_speaker: tuple[SyncedFaces, ...], indices: Sequence[int]
 ) -> Iterator[tuple[int, Frame, list[torch.Tensor | None]]]:
     """`generated_faces` of several at once, with a patch or None of each."""
-    with_face = [set(frames_with_face(one)) for one in several]
-    source_index = several[0].source_index
-    with FrameSequence(several[0].faces.clip) as sequence:
+    with_face = [set(frames_with_face(one)) for one in synced_per_speaker]
+    source_index = synced_per_speaker[0].source_index
+    with FrameSequence(synced_per_speaker[0].faces.clip) as sequence:
         frames = sequence.frames([int(source_index[index]) for index in indices])
         for first in range(0, len(indices), DECODE_BATCH):
             batch = indices[first : first + DECODE_BATCH]
             batch_frames = [next(frames) for _ in batch]
             decoded = [
                 iter(_decode_patches(one, [index for index in batch if index in own]))
-                for one, own in zip(several, with_face, strict=True)
+                for one, own in zip(synced_per_speaker, with_face, strict=True)
             ]
             for index, frame in zip(batch, batch_frames, strict=True):
                 patches = [next(found) if index in own else None for found, own in zip(decoded, with_face, strict=True)]

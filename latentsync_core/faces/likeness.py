@@ -13,9 +13,7 @@ from ..video.reading.probing import clip_from_images
 from .tracking.find_tracks import track_faces
 from .tracks import FaceTrack
 
-MAX_EMBEDDING_DISTANCE = (
-    0.63  # distance of two embeddings beyond which nobody is meant: the equal-error point on photographs
-)
+MAX_EMBEDDING_DISTANCE = 0.63  # of a match: the equal-error point on photographs
 
 
 def picture_embedding(picture: torch.Tensor) -> np.ndarray:

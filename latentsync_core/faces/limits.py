@@ -12,9 +12,7 @@ from ..errors import OptionError
 from ..runs import runs_where
 from .tracks import FaceTrack
 
-AVERAGING_RADIUS = (
-    2  # frames before and after over which all is averaged that is measured, so that a tremble crosses no limit
-)
+AVERAGING_RADIUS = 2  # frames before and after in the moving average of measurements, so that jitter toggles no limit
 # A head turned further than the mesh knows is read as turned by 16 to 50 degrees, but the mesh of its mirror image lies
 # elsewhere. On drawn films such heads were turned by 65 degrees; filmed faces that look at the camera stay under 0.02.
 MAX_RELIABLE_FLIP_ERROR, MAX_RELIABLE_YAW, PROFILE_YAW = 0.03, 20.0, 65.0  # face widths, degrees, degrees
@@ -28,9 +26,7 @@ class TouchLimits:
     max_pitch: float = 40.0  # degrees up or down
     min_size: float = 32.0  # pixels, of the face's box: the longer side
     min_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
-    fade_frames: int = (
-        4  # frames on which the new face fades, between one that is synced and one that isn't; never at a cut
-    )
+    fade_frames: int = 4  # over which the generated face fades where syncing starts or stops; never at a cut
 
     def __post_init__(self) -> None:
         limits = {"max_yaw": 180, "max_pitch": 180, "min_size": 1e5, "min_sharpness": 1, "fade_frames": 100}

@@ -66,33 +66,35 @@ def denoise_window(
     device = weight.device if device is None else torch.device(device)
     frames = len(noise)
     guided = cfg > 1.0
-    stepper = make_stepper(Scheduler(scheduler))
-    stepper.set_timesteps(steps)
+    noise_scheduler = make_scheduler(Scheduler(scheduler))
+    noise_scheduler.set_timesteps(steps)
 
     condition = torch.cat([mask.expand(frames, 1, *mask.shape), masked, reference], dim=1)  # (f, 9, h, w)
     condition = rearrange(condition, "f c h w -> 1 c f h w").to(device, torch.float32)
     audio = audio.to(device, weight.dtype)
     if guided:
         audio = torch.cat([torch.zeros_like(audio), audio])  # unconditional half first
-    latents = rearrange(noise, "f c h w -> 1 c f h w").to(device, torch.float32) * stepper.init_noise_sigma
+    latents = rearrange(noise, "f c h w -> 1 c f h w").to(device, torch.float32) * noise_scheduler.init_noise_sigma
 
-    for step, timestep in enumerate(stepper.timesteps):
+    for step, timestep in enumerate(noise_scheduler.timesteps):
         sample = torch.cat([latents, condition], dim=1)  # (1, 13, f, h, w)
         sample = sample.expand(2 if guided else 1, *sample.shape[1:])
         predicted = unet(sample.to(weight.dtype), timestep.to(device), audio).float()
         if guided:
-            silent, voiced = predicted.chunk(2)
-            predicted = silent + cfg * (voiced - silent)
+            unconditional, conditional = predicted.chunk(2)
+            predicted = unconditional + cfg * (conditional - unconditional)
         if on_step:
-            kept = float(stepper.alphas_cumprod[int(timestep)])  # the clean latents' share of the variance
-            clean = (latents - (1 - kept) ** 0.5 * predicted) / kept**0.5
-        latents = stepper.step(predicted, timestep, latents).prev_sample
+            alpha_cumprod = float(
+                noise_scheduler.alphas_cumprod[int(timestep)]
+            )  # the clean latents' share of the variance
+            clean = (latents - (1 - alpha_cumprod) ** 0.5 * predicted) / alpha_cumprod**0.5
+        latents = noise_scheduler.step(predicted, timestep, latents).prev_sample
         if on_step:
             on_step(step, *(state[0].transpose(0, 1) for state in (predicted, latents, clean)))
     return rearrange(latents, "1 c f h w -> f c h w")
 
 
-def make_stepper(scheduler: Scheduler) -> Any:
+def make_scheduler(scheduler: Scheduler) -> Any:
     """diffusers' class for it, on our schedule; every one keeps the variance, so latents mean the same to all."""
     with importing("diffusers"):
         from diffusers.schedulers.scheduling_ddim import DDIMScheduler

@@ -24,16 +24,16 @@ def frame_noise(
     Returns:
         (n, channels, height, width) float32 on the CPU: the same on every device and machine.
     """
-    common = _draw(seed, track, None, shape)
+    common = _seeded_noise(seed, track, None, shape)
     frames = [
-        math.sqrt(sharing) * common + math.sqrt(1 - sharing) * _draw(seed, track, frame, shape)
+        math.sqrt(sharing) * common + math.sqrt(1 - sharing) * _seeded_noise(seed, track, frame, shape)
         for frame in source_frames
     ]
     return torch.stack(frames)
 
 
-def _draw(seed: int, track: int, frame: int | None, shape: tuple[int, int, int]) -> torch.Tensor:
+def _seeded_noise(seed: int, track: int, frame: int | None, shape: tuple[int, int, int]) -> torch.Tensor:
     """One normal draw from a generator seeded by a hash, since neighbouring seeds must not give related noise."""
     message = struct.pack("<Qqq", seed % 2**64, track, -1 if frame is None else frame)
-    own_seed = int.from_bytes(hashlib.sha256(message).digest()[:8], "little", signed=True)
-    return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(own_seed), dtype=torch.float32)
+    derived_seed = int.from_bytes(hashlib.sha256(message).digest()[:8], "little", signed=True)
+    return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(derived_seed), dtype=torch.float32)

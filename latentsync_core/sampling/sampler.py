@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Preview = Callable[[torch.Tensor], None]
 """Called with (f, 4, h, w) float32 scaled latents: the window at hand as the step just taken foresees it."""
 
-EDITION = 1
+CACHE_VERSION = 1
 """Part of every store's key. Raise it whenever the same job comes to other latents, through cropping, masks, encoding,
 noise, denoising or the joining of windows: then no result mixes patches of two editions. Versions of PyTorch and
 diffusers are no part of the key. They differ by rounding, far below an 8-bit level, and updating one of them must not
@@ -42,16 +42,16 @@ LATENT_CHANNELS = 4
 PIXELS_PER_LATENT = 8
 
 
-def check_room_for_patches(resolution: int, frames: int, speakers: int, folder: Path | None) -> None:
+def check_disk_space_for_patches(resolution: int, frames: int, speakers: int, folder: Path | None) -> None:
     """OutputError where `folder`, or the system's temporary one, can't hold the latents of so many output frames.
 
     What earlier runs keep there counts as room, since this may be one of them resumed.
     """
-    place = Path(folder or tempfile.gettempdir())
-    side = resolution // PIXELS_PER_LATENT
-    needed = speakers * frames * LATENT_CHANNELS * side**2 * torch.float16.itemsize
-    kept = sum(map(allocated_bytes, place.glob("*.patches"))) if folder else 0
-    check_disk_space(place, needed - kept, "the finished faces")
+    store_folder = Path(folder or tempfile.gettempdir())
+    latent_size = resolution // PIXELS_PER_LATENT
+    needed = speakers * frames * LATENT_CHANNELS * latent_size**2 * torch.float16.itemsize
+    existing_bytes = sum(map(allocated_bytes, store_folder.glob("*.patches"))) if folder else 0
+    check_disk_space(store_folder, needed - existing_bytes, "the finished faces")
 
 
 @torch.inference_mode()
@@ -85,36 +85,38 @@ def sample_faces(
     path = faces.path
     present = np.isfinite(transforms).all(axis=(1, 2))
     windows = plan_windows(present, options.windows, path.track[timeline.source_index])
-    side = model.resolution // PIXELS_PER_LATENT
+    latent_size = model.resolution // PIXELS_PER_LATENT
     # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.
     key = _content_key(model, faces, transforms, timeline, audio, options) if folder else "this-run"
     store = PatchStore(
         key,
         frames=len(timeline.source_index),
-        shape=(LATENT_CHANNELS, side, side),
+        shape=(LATENT_CHANNELS, latent_size, latent_size),
         dtype=torch.float32 if options.reference else torch.float16,
         folder=folder,
     )
-    draws = (_reference_draws if options.reference else _keyed_draws)(options, faces, timeline, windows, side)
+    noise_per_window = (_reference_window_noise if options.reference else _seeded_window_noise)(
+        options, faces, timeline, windows, latent_size
+    )
     next_starts = [window.start for window in windows[1:]] + [store.frames]
     mask = mouth_mask(model.resolution)
-    small_mask = latent_mask(model.resolution).float()
-    tell = _StepCounter(on_progress, on_preview, total=len(windows) * options.steps)
-    joiner = _Joiner(store)
+    downsampled_mask = latent_mask(model.resolution).float()
+    step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
+    blender = _WindowBlender(store)
 
     try:
         with _CropStream(faces.clip, model.resolution) as crops:
-            for window, next_start, draw in zip(windows, next_starts, draws, strict=True):
+            for window, next_start, window_noise in zip(windows, next_starts, noise_per_window, strict=True):
                 if not options.reference and store.finished[window.start : window.stop].all():
-                    tell.skip(options.steps)
+                    step_progress.skip(options.steps)
                     continue
-                pixels = crops.of(window, timeline, transforms) * 2 - 1  # (f, 3, R, R) in [-1, 1]
-                masked = model.codec.encode((pixels * mask).float(), draw.masked)
-                reference = model.codec.encode(pixels, draw.reference)
+                pixels = crops.for_window(window, timeline, transforms) * 2 - 1  # (f, 3, R, R) in [-1, 1]
+                masked = model.codec.encode((pixels * mask).float(), window_noise.masked)
+                reference = model.codec.encode(pixels, window_noise.reference)
                 latents = denoise_window(
                     model.unet,
-                    draw.start,
-                    small_mask,
+                    window_noise.start,
+                    downsampled_mask,
                     masked.cpu(),
                     reference.cpu(),
                     audio.window(timeline.times[window.start : window.stop]),
@@ -122,9 +124,9 @@ def sample_faces(
                     options.cfg,
                     options.scheduler,
                     model.device,
-                    on_step=tell.step,
+                    on_step=step_progress.step,
                 )
-                joiner.add(window, latents.cpu(), next_start)
+                blender.add(window, latents.cpu(), next_start)
     except BaseException:
         store.close()
         raise
@@ -141,7 +143,7 @@ def sample_faces(
     )
 
 
-class _Draw(NamedTuple):
+class _WindowNoise(NamedTuple):
     """The random numbers of one window."""
 
     start: torch.Tensor  # (f, 4, h, w): where denoising starts
@@ -149,28 +151,28 @@ class _Draw(NamedTuple):
     reference: torch.Tensor | None
 
 
-def _keyed_draws(
-    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], side: int
-) -> Iterator[_Draw]:
-    shape = (LATENT_CHANNELS, side, side)
+def _seeded_window_noise(
+    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], latent_size: int
+) -> Iterator[_WindowNoise]:
+    shape = (LATENT_CHANNELS, latent_size, latent_size)
     for window in windows:
-        shown = timeline.source_index[window.start : window.stop]
-        source_frames = (faces.clip.first_frame + shown).tolist()
-        person = int(faces.path.person[shown[0]])
+        source_indices = timeline.source_index[window.start : window.stop]
+        source_frames = (faces.clip.first_frame + source_indices).tolist()
+        person = int(faces.path.person[source_indices[0]])
         start = frame_noise(options.seed, person, source_frames, shape, options.noise_sharing)
-        yield _Draw(start, None, None)
+        yield _WindowNoise(start, None, None)
 
 
-def _reference_draws(
-    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], side: int
-) -> Iterator[_Draw]:
+def _reference_window_noise(
+    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], latent_size: int
+) -> Iterator[_WindowNoise]:
     """Upstream's order: one noise for all frames, then the encoder's, masked before reference, window by window."""
     generator = torch.Generator("cpu").manual_seed(options.seed)
-    noise = torch.randn(1, LATENT_CHANNELS, 1, side, side, generator=generator)[:, :, 0]
+    noise = torch.randn(1, LATENT_CHANNELS, 1, latent_size, latent_size, generator=generator)[:, :, 0]
     for window in windows:
-        shape = (len(window.frames), LATENT_CHANNELS, side, side)
+        shape = (len(window.frames), LATENT_CHANNELS, latent_size, latent_size)
         masked = torch.randn(shape, generator=generator)
-        yield _Draw(noise.expand(shape), masked, torch.randn(shape, generator=generator))
+        yield _WindowNoise(noise.expand(shape), masked, torch.randn(shape, generator=generator))
 
 
 class _CropStream:
@@ -181,7 +183,7 @@ class _CropStream:
         self._resolution = resolution
         self._crops: dict[int, torch.Tensor] = {}
 
-    def of(self, window: Window, timeline: Timeline, transforms: np.ndarray) -> torch.Tensor:
+    def for_window(self, window: Window, timeline: Timeline, transforms: np.ndarray) -> torch.Tensor:
         """(f, 3, R, R) float32 in [0, 1]."""
         transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in window.frames}
         self._crops = {index: crop for index, crop in self._crops.items() if index in transform_of}
@@ -197,28 +199,28 @@ class _CropStream:
         self._sequence.close()
 
 
-class _Joiner:
+class _WindowBlender:
     """Cross-fades the frames that neighbouring windows share; stores a frame once no later window draws it."""
 
     def __init__(self, store: PatchStore) -> None:
         self._store = store
-        self._open: dict[int, torch.Tensor] = {}
+        self._pending: dict[int, torch.Tensor] = {}
 
     def add(self, window: Window, latents: torch.Tensor, next_start: int) -> None:
-        drawn = dict(zip(window.frames, latents, strict=True))
-        shared = [frame for frame in window.frames if frame in self._open]
+        latents_by_frame = dict(zip(window.frames, latents, strict=True))
+        shared = [frame for frame in window.frames if frame in self._pending]
         if shared:
-            earlier = torch.stack([self._open[frame] for frame in shared])
-            later = torch.stack([drawn[frame] for frame in shared])
-            drawn.update(zip(shared, cross_fade(earlier, later), strict=True))
+            earlier = torch.stack([self._pending[frame] for frame in shared])
+            later = torch.stack([latents_by_frame[frame] for frame in shared])
+            latents_by_frame.update(zip(shared, cross_fade(earlier, later), strict=True))
         for frame in window.frames:
             # What an interrupted run has finished was blended with a neighbour that this one may not draw again.
             if frame < next_start and not self._store.finished[frame]:
-                self._store.put(frame, drawn[frame])
-        self._open = {frame: drawn[frame] for frame in window.frames if frame >= next_start}
+                self._store.put(frame, latents_by_frame[frame])
+        self._pending = {frame: latents_by_frame[frame] for frame in window.frames if frame >= next_start}
 
 
-class _StepCounter:
+class _StepProgress:
     """Counts denoising steps for the caller, and shows what they come to."""
 
     def __init__(self, on_progress: Progress | None, on_preview: Preview | None, total: int) -> None:
@@ -248,7 +250,7 @@ def _content_key(
 ) -> str:
     """A digest of all that the patches are made from, so that a store never serves another run's."""
     clip = faces.clip
-    digest = hashlib.sha256(f"edition {EDITION} ".encode())
+    digest = hashlib.sha256(f"edition {CACHE_VERSION} ".encode())
     if clip.identity:
         digest.update(f"{clip.identity.digest} {clip.identity.mtime_ns}".encode())
     else:

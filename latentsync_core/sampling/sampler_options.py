@@ -7,7 +7,7 @@ from enum import Enum
 
 from ..errors import OptionError
 
-MAX_WINDOW = 24  # frames: the length of the motion modules' position table
+MAX_WINDOW_FRAMES = 24  # frames: the length of the motion modules' position table
 
 
 class Scheduler(str, Enum):
@@ -27,8 +27,8 @@ class WindowOptions:
     full_last: bool = True  # shift a run's last window back to full length, instead of leaving a short rest
 
     def __post_init__(self) -> None:
-        if not 1 <= self.frames <= MAX_WINDOW:
-            raise OptionError(f"window is {self.frames} frames; the networks take 1 to {MAX_WINDOW}, best 16")
+        if not 1 <= self.frames <= MAX_WINDOW_FRAMES:
+            raise OptionError(f"window is {self.frames} frames; the networks take 1 to {MAX_WINDOW_FRAMES}, best 16")
         if not 0 <= self.overlap <= self.frames // 2:
             raise OptionError(
                 f"window overlap is {self.overlap} frames; use 0 to {self.frames // 2}, half of the window at most"
@@ -58,6 +58,6 @@ class SamplerOptions:
             raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")
 
     @classmethod
-    def like_reference(cls, **changes: object) -> SamplerOptions:
+    def reference_preset(cls, **changes: object) -> SamplerOptions:
         """The preset that reproduces upstream's numbers: draws, windows and all."""
         return cls(reference=True, windows=WindowOptions(full_last=False), **changes)

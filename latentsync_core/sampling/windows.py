@@ -23,19 +23,19 @@ class Window:
         return range(self.start, self.stop)
 
 
-def plan_windows(present: np.ndarray, options: WindowOptions, of: np.ndarray | None = None) -> list[Window]:
+def plan_windows(present: np.ndarray, options: WindowOptions, track_ids: np.ndarray | None = None) -> list[Window]:
     """Cuts every unbroken run of frames with a face into windows; none spans a gap, nor a change of faces or shots.
 
     Args:
         present: (F,) bool, whether an output frame has a face to draw.
-        of: (F,) whole numbers: a window's frames all have the same one, a track's, so that it spans no cut.
+        track_ids: (F,) whole numbers: all frames of a window have the same one, so that it spans no cut.
 
     Returns:
         Windows in order. Neighbours in a run share `overlap` frames, the last pair more where `full_last` shifts the
         last one back. A run shorter than a window is one short window.
     """
     windows = []
-    for start, stop in runs_where(present, *([] if of is None else [of])):
+    for start, stop in runs_where(present, *([] if track_ids is None else [track_ids])):
         at = start
         while True:
             end = min(at + options.frames, stop)

@@ -23,7 +23,7 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sample_scene import PORTRAIT, SCENE, VOICE
 from latentsync_core.sampling.patch_store import PatchStore
-from latentsync_core.sampling.sampler import check_room_for_patches
+from latentsync_core.sampling.sampler import check_disk_space_for_patches
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.audio_plan import plan_audio
@@ -252,9 +252,9 @@ def test_room_is_asked_of_the_folder_or_the_one_that_it_will_lie_in(tmp_path):
     with pytest.raises(OutputError, match=r"needs 1000000\.0 GB or more"):
         check_disk_space(tmp_path / "new" / "folder", 1e15, "it")
     for folder in (tmp_path, tmp_path / "new", None):
-        check_room_for_patches(512, 100, 2, folder)
+        check_disk_space_for_patches(512, 100, 2, folder)
         with pytest.raises(OutputError, match="no room for the finished faces"):
-            check_room_for_patches(512, 10**10, 2, folder)
+            check_disk_space_for_patches(512, 10**10, 2, folder)
     with pytest.raises(OutputError, match="no room for the finished faces"):
         PatchStore("key", frames=10**9, shape=(4, 512, 512), folder=tmp_path)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.installations import PACK, Environment, plain_lines, run
+from benchmarks.installations import PACK, Environment, requirement_lines, run
 from latentsync_core.required_packages import PACKAGES, Package
 
 SCRIPT = PACK / "install.py"
@@ -36,7 +36,7 @@ DiffusersCodec.from_config(SD_VAE_CONFIG)
 def year_old(tmp_path_factory) -> Environment:
     """An environment with a ComfyUI's packages of a year ago, without diffusers and imageio-ffmpeg."""
     made = Environment.create(tmp_path_factory.mktemp("year_old") / "venv", ["--no-deps", *YEAR_AGO], SHARED)
-    made.take("accelerate")
+    made.link_package("accelerate")
     return made
 
 
@@ -44,7 +44,7 @@ def test_installing_into_a_year_old_environment_moves_nothing_and_works(year_old
     before, unmet = year_old.versions(), year_old.unmet()
     assert (before["transformers"], before["huggingface-hub"], before["safetensors"]) == ("4.57.3", "0.36.2", "0.6.2")
 
-    for line in plain_lines():
+    for line in requirement_lines():
         run([year_old.python, "-m", "pip", "install", "--quiet", line])
         assert year_old.imports("transformers")
     refused = run([year_old.python, "-c", BUILD_AUTOENCODER], check=False, cwd=PACK)
@@ -63,7 +63,7 @@ def test_installing_into_a_year_old_environment_moves_nothing_and_works(year_old
 
 
 def test_plain_lines_name_packages_that_need_no_other_and_take_any_version():
-    for line in plain_lines():
+    for line in requirement_lines():
         assert re.fullmatch(r"[a-z-]+", line), "a bound would move an older version"
         assert not [need for need in importlib.metadata.requires(line) or () if "extra ==" not in need]
 
@@ -89,11 +89,11 @@ from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 from latentsync_core.video.reading.probing import probe
-from latentsync_core.sampling.denoise import Scheduler, denoise_window, make_stepper
+from latentsync_core.sampling.denoise import Scheduler, denoise_window, make_scheduler
 
 for use in (
     lambda: DiffusersCodec.from_config(SD_VAE_CONFIG),
-    lambda: make_stepper(Scheduler.UNIPC),
+    lambda: make_scheduler(Scheduler.UNIPC),
     lambda: WhisperEncoder.from_openai({"dims": {}, "model_state_dict": {}}),
     lambda: offload(torch.nn.Linear(1, 1), torch.device("cpu")),
     lambda: denoise_window(torch.nn.Linear(1, 1), *[torch.zeros(1)] * 5, steps=1, cfg=1.0),

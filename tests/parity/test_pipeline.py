@@ -99,7 +99,7 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     transforms = align_track(landmarks, visible, 128, faces.align)
     model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu")
     timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)
-    options = SamplerOptions.like_reference(seed=SEED, steps=steps, cfg=cfg)
+    options = SamplerOptions.reference_preset(seed=SEED, steps=steps, cfg=cfg)
     return sample_faces(model, faces, transforms, timeline, RecordedVoice(chunks), options)
 
 

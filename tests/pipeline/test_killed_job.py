@@ -37,7 +37,7 @@ def set_back(path: Path, seconds: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> bytes:
+def unaugmented(tmp_path_factory) -> bytes:
     folders = Folders.below(tmp_path_factory.mktemp("undisturbed"))
     assert run_job(folders) == 0
     assert not folders.leftovers()
@@ -46,14 +46,14 @@ def undisturbed(tmp_path_factory) -> bytes:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("moments", [FEW, pytest.param(TWENTY, marks=pytest.mark.slow)], ids=["few", "twenty"])
-def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(undisturbed, tmp_path, moments):
+def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(unaugmented, tmp_path, moments):
     folders = Folders.below(tmp_path)
     finished = []
     for moment in moments:
         code = run_job(folders, kill_at=moment)
         finished.append(drawn(folders))
         assert code == -signal.SIGKILL or moment == MUXING, moment
-        assert not folders.result.exists() or folders.result.read_bytes() == undisturbed, "half a file is none"
+        assert not folders.result.exists() or folders.result.read_bytes() == unaugmented, "half a file is none"
     assert finished == sorted(finished), "nothing that was finished is lost"
     assert len(set(finished)) > 2, "some kills hit between the first face that was finished and the last"
 
@@ -61,11 +61,11 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(
     print(f"{len(moments)} kills left {len(left)} folders")
     assert len(left) >= sum(phase == "compositing" for phase, _ in moments[:-1])
     assert run_job(folders) == 0
-    assert folders.result.read_bytes() == undisturbed
+    assert folders.result.read_bytes() == unaugmented
     assert set(folders.leftovers()) == set(left), "what is a few minutes old may still be in use"
 
     for path in left:
         set_back(path, TWO_DAYS)
     assert run_job(folders) == 0
-    assert folders.result.read_bytes() == undisturbed
+    assert folders.result.read_bytes() == unaugmented
     assert not folders.leftovers()

@@ -35,7 +35,7 @@ def options(model):
         sampler=SamplerOptions(steps=1, cfg=1.0),
         writer=WriterOptions(codec=Codec.FFV1),
         choice=FaceChoice(ChooseBy.INDEX, person=0),
-        others=(Speaker(HIS_VOICE, FaceChoice(ChooseBy.POINT, point=(590, 200))),),
+        other_speakers=(Speaker(HIS_VOICE, FaceChoice(ChooseBy.POINT, point=(590, 200))),),
         start=START,
         end=END,
     )
@@ -82,7 +82,7 @@ def test_the_sound_is_both_voices(dubbed, tmp_path):
 
 
 def test_two_voices_for_one_person_are_refused_before_anything_is_drawn(options, tmp_path):
-    same = dataclasses.replace(options, others=(Speaker(HIS_VOICE, FaceChoice()),))
+    same = dataclasses.replace(options, other_speakers=(Speaker(HIS_VOICE, FaceChoice()),))
     with pytest.raises(OptionError, match="two voices drive the same face"):
         sync(TWO_PEOPLE, HER_VOICE, tmp_path / "out.mkv", same)
     assert list(tmp_path.iterdir()) == []

@@ -46,7 +46,7 @@ def test_the_same_job_resumes_and_another_one_does_not(job, tmp_path):
 
 def test_another_edition_resumes_nothing_and_keeps_what_is_there(job, tmp_path, monkeypatch):
     assert sampled_windows(job, tmp_path) == 1
-    monkeypatch.setattr("latentsync_core.sampling.sampler.EDITION", "another")
+    monkeypatch.setattr("latentsync_core.sampling.sampler.CACHE_VERSION", "another")
     assert sampled_windows(job, tmp_path) == 1
     assert sampled_windows(job, tmp_path) == 0
     monkeypatch.undo()

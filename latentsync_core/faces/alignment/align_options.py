@@ -13,7 +13,7 @@ class AlignOptions:
 
     smoothing_strength: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
     reference_smoothing: bool = (
-        False  # the reference's own state, carried through the clip: moves the crop by under a pixel
+        False  # the reference's recursive filter, carried through the clip: moves the crop by under a pixel
     )
     round_landmarks: bool = False  # to whole pixels, as the reference does
     scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's

@@ -33,14 +33,10 @@ WINDOWS = (
 # What talking does to a mesh's points, as standard deviations: place x and y (brow distances), log size, angle (rad).
 SPEECH_NOISE = np.array([0.004, 0.004, 0.019, 0.009])
 SPEECH_NOISE_SECONDS = 0.12  # seconds after which that is another
-MIN_SPEECH_NOISE_RATIO = (
-    1.0  # it is at least so many times the noise from frame to frame, which is large on small faces
-)
+MIN_SPEECH_NOISE_RATIO = 1.0  # at least so many times the noise from frame to frame, which is large on small faces
 MAX_FRAME_NOISE = 0.01  # brow distances or radians, from frame to frame: more is movement
 CONFIDENCE_DEVIATIONS = 2.5  # standard deviations by which two windows may differ and still agree
-WIDTH_SMOOTHING_SECONDS = (
-    0.13  # seconds: the least width within them counts, and the mean of those, so that widths change without steps
-)
+WIDTH_SMOOTHING_SECONDS = 0.13  # the least width within them counts, then the mean of those: no steps
 MAX_GLITCH_FRAMES = 3  # frames in a row, at most, that are thought wrong where the points jump and come back
 MIN_GLITCH_JUMP = 0.04  # brow distances or radians, at least
 MIN_GLITCH_RATIO = 3.0  # times what the points move before, after and across it

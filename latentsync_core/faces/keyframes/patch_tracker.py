@@ -21,13 +21,9 @@ SEARCH_RADIUS = 1.0  # patch sides around the last place that are searched when 
 OUTLIER_DEVIATIONS = 2.5  # deviations at which a sample counts a quarter: a mouth that opens, a hand that passes
 MIN_CORRELATION = 0.5  # correlation under which the patch isn't there
 SEARCH_CORRELATION = 0.8  # above it nothing else needs to be looked at
-TEMPLATE_UPDATE_CORRELATION = (
-    0.92  # the recent look is taken anew once its correlation falls under this: seldom, as each renewal may drift
-)
+TEMPLATE_UPDATE_CORRELATION = 0.92  # below it the recent template is renewed: seldom, as each renewal may drift
 ANCHOR_CORRELATION_RANGE = (0.55, 0.8)  # correlation with the anchor between which its say grows from none to all
-MAX_ANCHOR_OFFSET = (
-    0.12  # patch sides by which anchor and recent look may disagree; beyond it the anchor isn't believed
-)
+MAX_ANCHOR_OFFSET = 0.12  # patch sides between anchor and recent template; beyond it the anchor is ignored
 MAX_ROTATION = 0.35  # radians a frame
 MAX_SCALE_CHANGE = 1.25  # times a frame
 MIN_VISIBLE_FRACTION = 0.5  # of the patch must lie inside the picture

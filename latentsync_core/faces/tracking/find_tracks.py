@@ -44,9 +44,7 @@ from .unplaced import suggest_mark
 
 MAX_BUFFERED_BYTES = 256 * 2**20  # of past frames, and half of it of those to come: of very large ones fewer are held
 MIN_BUFFERED_FRAMES = 4  # frames, whatever their size
-MAX_FRAMES_AHEAD = (
-    10  # frames read before they are looked at: a search of a 4K frame lasts as long as following in eight
-)
+MAX_FRAMES_AHEAD = 10  # read before they are processed: detection in a 4K frame takes as long as tracking in eight
 ROTATED_SEARCH_INTERVAL = 3  # searches in which no face was found, for one that also looks for lying ones
 ROTATED_QUARTER_TURNS = (1, 2, 3)  # quarter turns
 MIN_TRACK_FRAMES = 5  # frames: what is seen for less is no face but a dissolve's ghost, unless its shot is as short

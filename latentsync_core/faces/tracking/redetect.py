@@ -15,9 +15,7 @@ from ..detection.region import REGION_SCALE, FaceRegion, crop_region
 from ..face_options import FaceOptions
 
 MIN_REGION_SIDE = 8.0  # pixels of a mesh's region; anything less is noise
-MAX_REGION_CHANGE = (
-    0.06  # region sides that a region may move or grow by when the mesh in it is its own: costs 0.4 % of a side
-)
+MAX_REGION_CHANGE = 0.06  # region sides that a converged region may move or grow by: costs 0.4 % of a side
 MAX_MESH_ITERATIONS = 6  # at a face before it counts as not settling
 QUARTER_TURNS = tuple(np.pi / 2 * np.arange(4))  # radians
 SEARCH_SCALE = 2.0  # sides of its region: the square in which a known face is looked for
@@ -27,9 +25,7 @@ TRACKED_PRESENCE_FACTOR = 0.4  # of the usual presence is enough for a known fac
 TRACKED_SCORE_FACTOR = 0.6  # of the usual score is enough to find a known face again
 MIN_MESH_IOU = 0.4  # intersection over union of a mesh's box with a detection of the same face
 KEYPOINT_VERTICES = ((33, 133, 159, 145), (362, 263, 386, 374), (4,))  # mesh vertices where the detector has its points
-MAX_KEYPOINT_DISTANCE = (
-    0.10  # of a face that mesh and detector may be apart there: 0.02 from the front, 0.2 to 0.4 if wrong
-)
+MAX_KEYPOINT_DISTANCE = 0.10  # face sizes between mesh and detector points: 0.02 from the front, 0.2 to 0.4 if wrong
 EXPECTED_BOX = np.array([0.5, 0.5, 0.5, 0.5]) + np.array([-0.5, -0.5, 0.5, 0.5]) / (
     SEARCH_SCALE * REGION_SCALE
 )  # its box there

@@ -31,23 +31,13 @@ LAG = 3  # frames by which a cut or a fade is told late: what follows says wheth
 SIDE = 32  # pixels of the reduced picture, both ways; blocks of a quarter of that
 BLOCK = 8  # pixels
 MAX_BLOCK_MOTION = 4  # pixels that a block may have moved by: an eighth of the picture from frame to frame
-MIN_CONTRAST = (
-    4.0  # levels of 255: contrast under which a picture isn't stretched further, so that noise isn't compared
-)
+MIN_CONTRAST = 4.0  # levels of 255: a picture of less contrast isn't normalised further, so that noise isn't compared
 COLOR_WEIGHT = 0.5  # how much a difference in colour adds to one in brightness
 
-MAX_BLANK_DEVIATION = (
-    1.0  # levels: standard deviation of block means under which a frame shows nothing; grain averages out in them
-)
-MAX_REPEAT_DIFFERENCE = (
-    0.01  # of difference, under which a frame repeats the one before: that says nothing of how much moves
-)
-BASE_DIFFERENCE = (
-    0.1  # of difference that any two frames may have; a cut between a person and the same wall without has 0.4
-)
-JUMP_CUT_RATIO = (
-    4.0  # times the plain differences of the frames around it that a leap's is: true ones had 8, other steps 2.4
-)
+MAX_BLANK_DEVIATION = 1.0  # levels: standard deviation of block means of a blank frame; grain averages out in them
+MAX_REPEAT_DIFFERENCE = 0.01  # a frame with less repeats the one before, which says nothing about motion
+BASE_DIFFERENCE = 0.1  # that any two frames may have; a cut from a person to the same wall without has 0.4
+JUMP_CUT_RATIO = 4.0  # times the plain differences around it: true jump cuts had 8, other steps 2.4
 MIN_JUMP_CUT_DIFFERENCE, JUMP_CUT_OFFSET = (
     0.15,
     0.02,
@@ -64,13 +54,9 @@ DISSOLVE_HALF_LENGTHS = (
     18,
     27,
 )  # frames from a dissolve's middle to frames that it hasn't reached; 27 is two seconds
-MAX_END_CORRELATION = (
-    0.7  # correlation, of either sign, above which two frames are no dissolve's ends: a nodding close-up has 0.79
-)
+MAX_END_CORRELATION = 0.7  # of either sign, between a dissolve's ends: a nodding close-up has 0.79
 MIN_MIDDLE_SHARE = 0.2  # of each end, at least, in a dissolve's middle
-MAX_RESIDUAL_VARIANCE = (
-    0.35  # of a frame's variance that mixtures may leave, for each unit of difference of the ends above UNLIKE
-)
+MAX_RESIDUAL_VARIANCE = 0.35  # of a frame's variance, per unit of difference of the ends above MIN_END_DIFFERENCE
 MAX_OVERSHOOT = 0.2  # of one end that shows in a frame beyond the other, at most: then the dissolve is over
 CUT_THRESHOLD = 1.75  # of the usual difference: less finds more cuts, and false ones
 MIN_END_DIFFERENCE = 0.2  # difference of a dissolve's ends under which no dissolve is seen
