@@ -90,7 +90,8 @@ def report(name: str, faces: FaceTracks, truth: figures.Truth, seconds: float) -
         "least precision": min(row["precision"] for row in rows),
         "least recall": min(row["recall"] for row in rows),
         "found": figures.recall_by_cause(seen, truth)["must be found"], "persons": who["found"],
-        "purity": who["purity"], "completeness": who["completeness"], "error": errors.get("mean", np.nan), "error 95": errors.get("p95", np.nan),
+        "purity": who["purity"], "completeness": who["completeness"],
+        "error": errors.get("mean", np.nan), "error 95": errors.get("p95", np.nan),
         "astray": sum(len(row["astray"]) for row in rows[1:]), "steady error": errors.get("steady mean", np.nan),
         "crossing": crossing[0],
     }  # fmt: skip

@@ -14,7 +14,7 @@ from .audio.features import AudioEmbedding, embed_audio
 from .audio.mix import mix_to_file
 from .audio.source import AudioSource, load_audio
 from .compositing.composite_options import CompositeOptions
-from .compositing.rendering import render
+from .compositing.write import write_rendered
 from .errors import VideoError
 from .faces.alignment.align_options import AlignOptions
 from .faces.crop_path import path_transforms
@@ -154,11 +154,8 @@ def sync(
                 cleanup.enter_context(synced[-1].patches)
         with clock.phase("compositing") as report_progress:
             cleanup.enter_context(writer)
-            occluded = np.zeros(len(synced[0].pts), bool)
-            for index, rendered in enumerate(render(synced, options.composite)):
-                writer.write(rendered.frame)
-                occluded[index] = rendered.occluded > 0
-                report_progress(index + 1, len(occluded))
+            sinks = [lambda _, rendered: writer.write(rendered.frame)]
+            occluded = write_rendered(synced, sinks, options.composite, on_progress=report_progress)
 
     present = np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced], axis=0)
     return SyncReport(
@@ -218,6 +215,8 @@ def _input_files(
         yield f"the voice{of}", one.audio.path if isinstance(one.audio, AudioSource) else one.audio
         yield f"the picture{of}", one.picture
     yield "the audio to mux", options.mux_audio
+    yield "the VAE", options.load.vae
+    yield "Whisper's weights", options.load.whisper
 
 
 def _load_image(source: str | Path) -> torch.Tensor:

@@ -19,9 +19,7 @@ from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.probing import clip_from_images, probe, snap_to_standard_rate
 from ._comfy import pack_temp_folder
 
-TRIM_TOLERANCE_SECONDS = (
-    1e-6  # core's trims are sums of floats, and a frame at their very edge must fall on its right side
-)
+TRIM_TOLERANCE_SECONDS = 1e-6  # core's trims are sums of floats: a frame at their edge must fall on its right side
 
 
 def clip_from_input(source: Any, fps: float) -> Clip:

@@ -10,13 +10,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..latentsync_core.compositing.composite_options import CompositeOptions
 from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
-from ..latentsync_core.compositing.rendering import as_matching_batch, render
+from ..latentsync_core.compositing.rendering import as_matching_batch
+from ..latentsync_core.compositing.write import write_rendered
 from ..latentsync_core.files.output_checks import check_no_overwrite
 from ..latentsync_core.progress import Progress
 from ..latentsync_core.runs import runs_where
@@ -80,7 +80,7 @@ def write_output(
     clip = synced.faces.clip
     is_final = writer.codec is not Codec.H264
     path = (output_file if is_final else temporary_file)(prefix, writer.codec.suffix, (clip.width, clip.height))
-    frames = len(synced.pts)
+    frames, in_memory = len(synced.pts), clip.images is not None
     images = torch.empty(frames, clip.height, clip.width, 3) if request.images else None
     masks = torch.empty(frames, clip.height, clip.width) if request.masks else None
     with ExitStack() as files:
@@ -94,26 +94,23 @@ def write_output(
             written.preflight()
         for written in (file, *extra_writers):
             files.enter_context(written)
-        occluded = np.zeros(frames, bool)
-        for index, rendered in enumerate(render(synced_per_speaker, composite, foreground)):
-            file.write(rendered.frame)
-            occluded[index] = rendered.occluded > 0
-            if matte is not None:
-                matte.write(rendered.matte)
-            if patch is not None:
-                patch.write(rendered.layer)
-            if images is not None:
-                images[index] = _image_tensor(rendered.frame, in_memory=clip.images is not None)
-            if masks is not None:
-                masks[index] = rendered.matte
-            if on_progress:
-                on_progress(index + 1, frames)
+        sinks = [lambda _, rendered: file.write(rendered.frame)]
+        if matte is not None:
+            sinks.append(lambda _, rendered: matte.write(rendered.matte))
+        if patch is not None:
+            sinks.append(lambda _, rendered: patch.write(rendered.layer))
+        if images is not None:
+            sinks.append(lambda index, rendered: images[index].copy_(_image_tensor(rendered.frame, in_memory)))
+        if masks is not None:
+            sinks.append(lambda index, rendered: masks[index].copy_(rendered.matte))
+        occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress)
     notes = [note for written in (file, *extra_writers) for note in written.notes]
     notes += [
         f"frames {a} to {b - 1}: an object in front of a mouth was left unchanged" for a, b in runs_where(occluded)
     ]
     saved = [written.path for written in ([file] if is_final else []) + extra_writers]
-    return WrittenOutput(path, notes + [f"saved: {_output_relative_path(kept)}" for kept in saved], images, masks)
+    notes += [f"saved: {_output_relative_path(written)}" for written in saved]
+    return WrittenOutput(path, notes, images, masks)
 
 
 def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> None:

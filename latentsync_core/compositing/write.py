@@ -1,0 +1,42 @@
+"""The write loop: every rendered frame handed to whatever keeps it, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from ..progress import Progress
+from ..sampling.synced_faces import SyncedFaces
+from .composite_options import CompositeOptions
+from .rendering import RenderedFrame, render
+
+Sink = Callable[[int, RenderedFrame], None]
+"""Takes each output frame's index and the frame itself; the index counts from 0."""
+
+
+def write_rendered(
+    synced: SyncedFaces | Sequence[SyncedFaces],
+    sinks: Sequence[Sink],
+    options: CompositeOptions | None = None,
+    foreground: torch.Tensor | None = None,
+    on_progress: Progress | None = None,
+) -> np.ndarray:
+    """Renders all F output frames in order and hands each to every one of `sinks`, one frame in memory at a time.
+
+    Returns:
+        (F,) bool: whether an object in front of a mouth was left unchanged in that frame.
+
+    Raises:
+        OptionError: see `render`; and whatever a sink raises.
+    """
+    frames = len((synced if isinstance(synced, SyncedFaces) else synced[0]).pts)
+    occluded = np.zeros(frames, bool)
+    for index, rendered in enumerate(render(synced, options, foreground)):
+        for sink in sinks:
+            sink(index, rendered)
+        occluded[index] = rendered.occluded > 0
+        if on_progress:
+            on_progress(index + 1, frames)
+    return occluded
