@@ -39,8 +39,10 @@ def check_inputs(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.Node
 
 def _check_input(declared: io.Input | None, name: str, value: Any) -> Any:
     """The value as the node may use it."""
-    if declared is None or (declared.optional and value is None):
+    if declared is None:
         return value
+    if declared.optional and value is None:
+        return getattr(declared, "default", None)  # a socket has none
     check = _CHECKS.get(declared.io_type)
     return check(declared, name, value) if check else value  # a clip: clip_of looks at what it is
 

@@ -21,6 +21,7 @@ from ._inputs import clip_input, fps_input, reject_batched_clip
 from ._sockets import Faces, WithTensors
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
+ADVANCED = {"advanced": True}  # as a fact of the widget's own, since old ComfyUIs (0.3.64) know no such parameter
 
 
 class PrepareFaces(io.ComfyNode):
@@ -85,6 +86,55 @@ class PrepareFaces(io.ComfyNode):
                     tooltip="Faces that the detector can't find, marked by hand on key frames and followed in between: "
                     '[{"frame": 0, "box": [x0, y0, x1, y1]}], or "points" for both brows and the nose. See the help.',
                 ),
+                io.Float.Input(
+                    "max_pitch",
+                    default=LIMITS.max_pitch,
+                    min=0.0,
+                    max=90.0,
+                    step=1.0,
+                    optional=True,
+                    extra_dict=ADVANCED,
+                    tooltip="Degrees that a face may look up or down. Beyond, it is left unchanged.",
+                ),
+                io.Float.Input(
+                    "min_sharpness",
+                    default=LIMITS.min_sharpness,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    extra_dict=ADVANCED,
+                    tooltip="Blurrier faces are left unchanged; about 0.1 excludes motion blur, 0 none.",
+                ),
+                io.Int.Input(
+                    "fade_frames",
+                    default=LIMITS.fade_frames,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    extra_dict=ADVANCED,
+                    tooltip="Frames over which the result fades in and out where a face stops being synced.",
+                ),
+                io.Float.Input(
+                    "smoothing",
+                    default=ALIGN.smoothing_strength,
+                    min=0.0,
+                    max=3.0,
+                    step=0.1,
+                    optional=True,
+                    extra_dict=ADVANCED,
+                    tooltip="Temporal smoothing of the landmarks: 0 is none; more is steadier and follows less.",
+                ),
+                io.Float.Input(
+                    "shot_threshold",
+                    default=FACES.shot_threshold,
+                    min=1.0,
+                    max=10.0,
+                    step=0.05,
+                    optional=True,
+                    extra_dict=ADVANCED,
+                    tooltip="How easily a cut is detected: less finds more cuts, and false ones.",
+                ),
             ],
             is_output_node=True,  # so that it can run by itself, to look at the faces before anything is drawn
             outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Sampler.")],
@@ -103,13 +153,18 @@ class PrepareFaces(io.ComfyNode):
         max_yaw: float,
         smallest_face: float,
         marks: str,
+        max_pitch: float = LIMITS.max_pitch,
+        min_sharpness: float = LIMITS.min_sharpness,
+        fade_frames: int = LIMITS.fade_frames,
+        smoothing: float = ALIGN.smoothing_strength,
+        shot_threshold: float = FACES.shot_threshold,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         faces = find_faces(
             clip_from_input(clip, fps),
-            FaceOptions(detector_score=detector_score),
-            AlignOptions(scale=face_scale, shift_y=face_shift),
-            TouchLimits(max_yaw=max_yaw, min_size=smallest_face),
+            FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
+            AlignOptions(smoothing_strength=smoothing, scale=face_scale, shift_y=face_shift),
+            TouchLimits(max_yaw, max_pitch, smallest_face, min_sharpness, fade_frames),
             marks,
             pack_temp_folder("found"),
             Progress().phase(),
