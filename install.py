@@ -130,7 +130,7 @@ class Pip:
 
     def plan(self, requirements: Sequence[str], limits: Sequence[str]) -> dict[str, str] | None:
         """What would be installed for `requirements` under the constraints `limits`, as names and versions; None where
-        this pip has no dry run. Raises NothingFits."""
+        this pip has no dry run. Raises NoCompatibleRelease."""
         if self.version < MIN_PIP_FOR_DRY_RUN:
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +224,7 @@ def _install_optional(
 def _install(
     requirements: list[str], installed: Mapping[str, str], upgradable: Collection[str], installer: Pip | Uv
 ) -> None:
-    """Installs `requirements` and what they need in turn, moving nothing but `upgradable`. Raises NothingFits."""
+    """Installs `requirements` and what they need in turn, moving nothing but `upgradable`. Raises NoCompatibleRelease."""
     limits = constraints(installed, upgradable)
     plan = installer.plan(requirements, limits)
     if plan is None:

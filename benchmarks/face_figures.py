@@ -22,7 +22,7 @@ MIN_SWITCH_FRAMES = 2  # unambiguous frames on a second person that make a switc
 MIN_VISIBLE_SHARE, MAX_YAW, MIN_FACE_SIZE, MIN_SHOT_SHARE = 0.6, 55.0, 40.0, 0.7  # a face that must be found
 YAW_BANDS = ((0, 20), (20, 40), (40, 55))  # degrees of yaw, by which landmark errors are told apart
 FRONTAL_YAW = 40.0  # degrees of yaw within which nothing should be left alone for being turned
-YAW_MARGIN = 10.0  # degrees of yaw beyond MOST_YAW at which nothing should be synced any more
+YAW_MARGIN = 10.0  # degrees of yaw beyond MAX_YAW at which nothing should be synced any more
 RESOLUTION = 256  # of the crops whose transforms are compared
 
 
@@ -53,7 +53,7 @@ class Truth:
 class TrackMatches:
     """A clip's tracks laid over the truth."""
 
-    on: list[np.ndarray]  # per track: (n,) the true person of each of its frames, NOBODY, UNSEEN or OTHER_SHOT
+    on: list[np.ndarray]  # per track: (n,) the true person of each of its frames, NOBODY, NOT_VISIBLE or OTHER_SHOT
     match_distance: list[np.ndarray]  # per track: (n,) distance of its points from that person's, eye distances
     errors: np.ndarray  # (M, 3) of every found countable face: left brow, right brow, nose in eye distances
     who: np.ndarray  # (M, 2): frame and true person of each of these
@@ -92,7 +92,7 @@ def place(faces: FaceTracks, truth: Truth) -> TrackMatches:
 
 
 def cuts(faces: FaceTracks, truth: Truth) -> dict:
-    """Boundaries found within NEARBY frames, each once."""
+    """Boundaries found within CUT_TOLERANCE_FRAMES frames, each once."""
     true, found = [int(a) for a in truth.shots[1:, 0]], [start for start, _ in faces.shots[1:]]
     free, missed = set(found), []
     for number, boundary in enumerate(true):

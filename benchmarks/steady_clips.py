@@ -83,9 +83,8 @@ TAKES = (
     Take("walk cartoon", "walk", 29, "cartoon"),
 )
 
-HELD_OUT_TAKES = tuple(
-    replace(take, seed=take.seed + 500, size=(640, 360)) for take in TAKES
-)  # other people moving alike
+# Other people moving alike.
+HELD_OUT_TAKES = tuple(replace(take, seed=take.seed + 500, size=(640, 360)) for take in TAKES)
 
 
 def scene_of(take: Take) -> Scene:

@@ -84,9 +84,8 @@ def convert(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     shape = (reader.read_int(), reader.read_int())
     if shape != (EMBEDDING_SIZE, channels):
         raise SystemExit(f"the last layer is {shape}")
-    tensors["out.weight"] = np.ascontiguousarray(
-        reader.tensor().reshape(channels, EMBEDDING_SIZE).T
-    )  # (in, out) → torch's
+    # (in, out) → torch's.
+    tensors["out.weight"] = np.ascontiguousarray(reader.tensor().reshape(channels, EMBEDDING_SIZE).T)
     metadata = {
         "size": str(size[0]),
         "means": ",".join(f"{mean:.4f}" for mean in means),  # levels of 255: red, green, blue

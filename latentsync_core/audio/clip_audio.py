@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     import av
 
 PREROLL = Fraction(1)  # seconds decoded ahead of the clip, more than any codec needs to find its feet
-MIN_GAP_SECONDS = Fraction(
-    1, 100
-)  # seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time
+# Seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time.
+MIN_GAP_SECONDS = Fraction(1, 100)
 BLOCK_SAMPLES = 1 << 18  # per channel, of silence at a time
 MAX_AUDIO_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo
 # A stamp that lies makes a clip of days out of a few bytes, nearly all of it silence: a sound may take this many times

@@ -30,9 +30,8 @@ def resampler(rate: int) -> Callable[[Iterable[torch.Tensor]], Iterator[torch.Te
         return iter
     divisor = math.gcd(rate, TARGET_RATE)
     old, new = rate // divisor, TARGET_RATE // divisor
-    half_width = math.ceil(
-        ZERO_CROSSINGS * old / (min(old, new) * ROLLOFF)
-    )  # input samples that one output sample sees
+    # Input samples that one output sample sees.
+    half_width = math.ceil(ZERO_CROSSINGS * old / (min(old, new) * ROLLOFF))
     if new * (2 * half_width + old) > MAX_KERNEL_VALUES:
         return None
     resample = _torchaudio_resample()

@@ -209,7 +209,6 @@ def sync_loss(video_embeddings: torch.Tensor, audio_embeddings: torch.Tensor, in
         video_embeddings, audio_embeddings: (b, channels) unit vectors.
         in_sync: (b,) 1 where they belong together, 0 where not; all 1 to train another network by a finished SyncNet.
     """
-    probability = sync_similarity(video_embeddings, audio_embeddings).clamp(
-        0, 1
-    )  # rounding can bring a cosine just above 1
+    # Rounding can bring a cosine just above 1.
+    probability = sync_similarity(video_embeddings, audio_embeddings).clamp(0, 1)
     return F.binary_cross_entropy(probability, in_sync.to(probability))

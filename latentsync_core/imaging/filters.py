@@ -45,14 +45,12 @@ def gaussian_blur(image: Tensor, radius: int) -> Tensor:
     for column in range(block):
         band[column : column + len(kernel), column] = kernel
     height, width = image.shape
-    columns = image.index_select(1, _reflected_indices(width, radius, block)).unfold(
-        1, len(band), block
-    )  # (h, blocks, taken)
+    # (h, blocks, taken).
+    columns = image.index_select(1, _reflected_indices(width, radius, block)).unfold(1, len(band), block)
     image = torch.bmm(columns.permute(1, 0, 2), band.expand(columns.shape[1], -1, -1))  # (blocks, h, block)
     image = image.permute(1, 0, 2).reshape(height, -1)[:, :width]
-    rows = image.index_select(0, _reflected_indices(height, radius, block)).unfold(
-        0, len(band), block
-    )  # (blocks, w, taken)
+    # (blocks, w, taken).
+    rows = image.index_select(0, _reflected_indices(height, radius, block)).unfold(0, len(band), block)
     return torch.bmm(band.T.expand(len(rows), -1, -1), rows.transpose(1, 2)).reshape(-1, width)[:height]
 
 

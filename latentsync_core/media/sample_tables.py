@@ -12,10 +12,8 @@ from typing import BinaryIO
 
 MAX_SAMPLES_PER_BYTE = 8  # of samples; ADPCM has two in a byte
 PER_SAMPLE_FLAGS = 0xF00  # of a fragment's flags: each sample has a field of its own, of four bytes
-MEDIA_BOXES = (
-    b"mdat",
-    b"skip",
-)  # boxes in which FFmpeg looks for no others; in a "free" one it may find a movie's header
+# Boxes in which FFmpeg looks for no others; in a "free" one it may find a movie's header.
+MEDIA_BOXES = (b"mdat", b"skip")
 OTHER_MAGIC = (  # what files of other containers begin with: nothing is searched for in these
     b"\x1a\x45\xdf\xa3", b"RIFF", b"RF64", b"FORM", b"OggS", b"fLaC", b"ID3", b"FLV", b"\x30\x26\xb2\x75",
     b"\x06\x0e\x2b\x34", b"\x00\x00\x01\xba",

@@ -70,9 +70,8 @@ class DiffusersCodec:
                 f"The VAE's config is of {config.get('_class_name')!r} with {config.get('latent_channels', 4)} latent "
                 "channels; LatentSync works with sd-vae-ft-mse, an 'AutoencoderKL' with 4."
             )
-        known = inspect.signature(
-            AutoencoderKL.__init__
-        ).parameters  # older diffusers lack settings that newer ones write
+        # Older diffusers lack settings that newer ones write.
+        known = inspect.signature(AutoencoderKL.__init__).parameters
         settings = {key: value for key, value in config.items() if key in known}
         with torch.device(device or "cpu"):
             return cls(AutoencoderKL(**settings))

@@ -18,15 +18,8 @@ from .store import SUFFIX_BY_MEDIA_TYPE, SUFFIXES, CachedFile, DownloadMetadata,
 from .url import Url
 
 BLOCK = 1 << 20  # bytes read at once, at most
-UNAVAILABLE_STATUSES = {
-    401,
-    403,
-    404,
-    408,
-    410,
-    425,
-    429,
-}  # and 5xx: statuses that say nothing against a copy kept earlier
+# And 5xx: statuses that say nothing against a copy kept earlier.
+UNAVAILABLE_STATUSES = {401, 403, 404, 408, 410, 425, 429}
 RESUME_HINT = "run the command again; with a --work-folder, the next run goes on where one was cut off"
 
 Progress = Callable[[int, int], None]  # bytes that came and bytes in all, 0 where the server doesn't say; may cancel

@@ -84,9 +84,8 @@ def denoise_window(
             unconditional, conditional = predicted.chunk(2)
             predicted = unconditional + cfg * (conditional - unconditional)
         if on_step:
-            alpha_cumprod = float(
-                noise_scheduler.alphas_cumprod[int(timestep)]
-            )  # the clean latents' share of the variance
+            # The clean latents' share of the variance.
+            alpha_cumprod = float(noise_scheduler.alphas_cumprod[int(timestep)])
             clean = (latents - (1 - alpha_cumprod) ** 0.5 * predicted) / alpha_cumprod**0.5
         latents = noise_scheduler.step(predicted, timestep, latents).prev_sample
         if on_step:

@@ -60,9 +60,8 @@ def outcomes(tmp_path_factory) -> dict[str, str]:
     if sys.platform == "win32":
         pytest.skip("Windows can't fork")
     command = [sys.executable, "-c", textwrap.dedent(WORKS), str(tmp_path_factory.mktemp("left") / "pid")]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300
-    )  # "-c" finds modules in its own folder
+    # "-c" finds modules in its own folder.
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -36,9 +36,8 @@ def save_network(module: torch.nn.Module, config: Mapping[str, Any], path: str |
 
 def read_config(path: Path) -> dict[str, Any] | None:
     """The config that a file of weights carries; None where it carries none. Raises ModelError for one that is none."""
-    text = read_metadata(path).get(
-        CONFIG_KEY
-    )  # a .pt file, a damaged one or none has nothing: reading its tensors will tell
+    # A .pt file, a damaged one or none has nothing: reading its tensors will tell.
+    text = read_metadata(path).get(CONFIG_KEY)
     if text is None:
         return None
     try:

@@ -41,15 +41,8 @@ STANDARD_RATES = tuple(
     for thousand, divisor in ((1, 1), (1000, 1001))
 )
 RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
-FORMATS_WITHOUT_PTS = {
-    "avi",
-    "h264",
-    "hevc",
-    "m4v",
-    "mpegvideo",
-    "av1",
-    "vc1",
-}  # formats whose packets don't tell all times
+# Formats whose packets don't tell all times.
+FORMATS_WITHOUT_PTS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}
 
 # ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
 MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}

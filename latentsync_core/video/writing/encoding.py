@@ -21,20 +21,8 @@ from .writer_options import Codec, WriterOptions
 
 # Suffixes of media that Python's own table lacks on some systems.
 MEDIA_SUFFIXES = {
-    ".mp4",
-    ".mov",
-    ".mkv",
-    ".avi",
-    ".webm",
-    ".m4v",
-    ".mxf",
-    ".gif",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".wmv",
-    ".flv",
-}
+    ".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".gif", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
+}  # fmt: skip
 MIN_SLICED_SIDE = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
 LAYER_PIXEL_FORMAT = "yuva444p10le"
@@ -240,9 +228,8 @@ def _video_plan(
     aspect = clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect
     filters = ([f"setparams={':'.join(known)}"] if known else []) + list(extra_filters)
     filters.append(f"setsar={Fraction(aspect).numerator}/{Fraction(aspect).denominator}")
-    tag_args = (
-        [] if extra_filters or not tags.range else ["-color_range", tags.range]
-    )  # else full range is converted unasked
+    # Else full range is converted unasked.
+    tag_args = [] if extra_filters or not tags.range else ["-color_range", tags.range]
     tag_args += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
     return VideoPlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *tag_args), tuple(notes))
 

@@ -213,10 +213,8 @@ class FrameWriter:
         args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
         if self._codec is Codec.FFV1:
-            args += [
-                "-avoid_negative_ts",
-                "disabled",
-            ]  # sound that begins early (AAC's lead-in) must not move the picture
+            # Sound that begins early (AAC's lead-in) must not move the picture.
+            args += ["-avoid_negative_ts", "disabled"]
             # Else Matroska's ids would be drawn at random. MP4 and MOV, the same every time, would lose their metadata.
             args += ["-fflags", "+bitexact"]
         else:
