@@ -224,7 +224,7 @@ def _install_optional(
 def _install(
     requirements: list[str], installed: Mapping[str, str], upgradable: Collection[str], installer: Pip | Uv
 ) -> None:
-    """Installs `requirements` and what they need in turn, moving nothing but `upgradable`. Raises NoCompatibleRelease."""
+    """Installs `requirements` and their dependencies, changing nothing but `upgradable`. Raises NoCompatibleRelease."""
     limits = constraints(installed, upgradable)
     plan = installer.plan(requirements, limits)
     if plan is None:

@@ -22,10 +22,9 @@ from ..latentsync_core.models.loading.registry import KNOWN_MODELS
 from ..latentsync_core.models.loading.weights import load_model
 from ..latentsync_core.models.model import DTYPES, LatentSyncModel, resolve_dtype
 from ..latentsync_core.models.names import one_line
-from ..latentsync_core.models.vae import SCALING_FACTOR, LatentCodec
+from ..latentsync_core.models.vae import PIXELS_PER_LATENT, SCALING_FACTOR, LatentCodec
 from ._comfy import models_folders
 
-PIXELS_PER_LATENT = 8
 # What denoising keeps at once, in values per latent pixel and frame: SD's widest level, its attention, room to work.
 ACTIVATIONS_PER_LATENT = 320 * 24
 # Two graphs that ask for the same model share one copy, for as long as one of them keeps it.

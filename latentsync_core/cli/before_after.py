@@ -25,13 +25,8 @@ TILE_SIZE = 176  # pixels of a face
 FACE_MARGIN = 0.30  # of the face's size, added on every side
 MARGIN = 64  # pixels at the left, for the rows' names
 WAVEFORM_HEIGHT = 96  # pixels
-# RGB.
-BACKGROUND_COLOR, TEXT_COLOR, WAVEFORM_COLOR, MARKER_COLOR = (
-    (255, 255, 255),
-    (60, 60, 60),
-    (90, 110, 150),
-    (210, 60, 40),
-)
+BACKGROUND_COLOR, TEXT_COLOR = (255, 255, 255), (60, 60, 60)  # RGB
+WAVEFORM_COLOR, MARKER_COLOR = (90, 110, 150), (210, 60, 40)  # RGB
 
 
 def write_before_after(before: Clip, after: Clip, voice: AudioSource, path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 SCALING_FACTOR = 0.18215  # latents are the autoencoder's values times this, whatever its own config says
+PIXELS_PER_LATENT = 8  # a side
 SD_VAE_CONFIG = {  # of sd-vae-ft-mse, as diffusers names its sizes
     "_class_name": "AutoencoderKL",
     "act_fn": "silu",

@@ -15,6 +15,7 @@ from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
 from ..files.output_checks import check_disk_space
+from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
@@ -39,7 +40,6 @@ noise, denoising or the joining of windows: then no result mixes patches of two 
 diffusers are no part of the key. They differ by rounding, far below an 8-bit level, and updating one of them must not
 discard hours of sampling; a result that has to be the same in every byte needs the same versions anyway."""
 LATENT_CHANNELS = 4
-PIXELS_PER_LATENT = 8
 
 
 def check_disk_space_for_patches(resolution: int, frames: int, speakers: int, folder: Path | None) -> None:
