@@ -502,10 +502,10 @@ FETCH_AND_TELL = """
 import sys
 from pathlib import Path
 from latentsync_core.remote.fetch import DownloadLimits, download_url
-from tests.https_server import FilmServer
+from tests.https_server import HttpsServer
 from tests.remote.test_fetch import FILM
 
-server, folder = FilmServer(int(sys.argv[1])), Path(sys.argv[2])
+server, folder = HttpsServer(int(sys.argv[1])), Path(sys.argv[2])
 tell = lambda done, total: print("waiting", flush=True)
 print(download_url(FILM, folder, DownloadLimits(network=server.network()), tell).outcome.value, flush=True)
 """
