@@ -30,7 +30,7 @@ from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from training.scenes import render, talking_head
+from training.synthetic.scenes.scene import render, talking_head
 
 STYLES = ("real", "cartoon", "anime")
 SIZE = (320, 240)

@@ -16,8 +16,8 @@ import torch
 
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.video.reading.probing import probe
-from training.film import DISSOLVE_FRAMES
-from training.film_file import FilmGroundTruth, film_file
+from training.synthetic.scenes.film import DISSOLVE_FRAMES
+from training.synthetic.scenes.film_file import FilmGroundTruth, film_file
 
 from . import face_figures as figures
 from .face_pictures import overlays

@@ -30,13 +30,13 @@ from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from tests.astronaut import frame_of
-from training.backdrop import backdrop
-from training.identity import STYLES
-from training.light import sample_light
-from training.motion import HeadMotion
-from training.motion import Path as HeadPath
-from training.painter import Painter
-from training.scenes import FIRST_TEST_SEED, Shot, head_state_at, talking_head
+from training.synthetic.backdrop import backdrop
+from training.synthetic.head.identity import STYLES
+from training.synthetic.head.light import sample_light
+from training.synthetic.head.motion import HeadMotion
+from training.synthetic.head.motion import Path as HeadPath
+from training.synthetic.head.painter import Painter
+from training.synthetic.scenes.scene import FIRST_TEST_SEED, Shot, head_state_at, talking_head
 
 SIZE = 320  # pixels of the rendered frames
 SECONDS = 2.0

@@ -39,9 +39,9 @@ from latentsync_core.imaging import affine
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from training.crops import aligned_crop, engine_frame
-from training.occluders import HAND_GESTURES, KINDS, paint_occluder_at, sample_occluder
-from training.scenes import render, talking_head
+from training.synthetic.crops import aligned_crop, engine_frame
+from training.synthetic.occluders.objects import HAND_GESTURES, KINDS, paint_occluder_at, sample_occluder
+from training.synthetic.scenes.scene import render, talking_head
 
 RESOLUTION = 256
 PORTRAIT = 128

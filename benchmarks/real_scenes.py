@@ -30,7 +30,7 @@ from PIL import Image
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from training.scenes import write_frames
+from training.synthetic.scenes.clip_file import write_frames
 
 from . import face_figures as figures
 from .face_pictures import overlays

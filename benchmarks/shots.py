@@ -32,8 +32,8 @@ from latentsync_core.video.frame import Frame
 from latentsync_core.video.pixel_format import Layout
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
-from training.backdrop import backdrop
-from training.scenes import Scene, Shot, leaving, render, side_by_side, talking_head
+from training.synthetic.backdrop import backdrop
+from training.synthetic.scenes.scene import Scene, Shot, leaving, render, side_by_side, talking_head
 
 WIDTH, HEIGHT = 320, 180
 SHOT_FRAMES = 36  # of a rendered shot, at most

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.motion import HeadMotion
-from training.motion import Path as HeadPath
-from training.scenes import Actor, Scene, talking_head, write_clip
+from training.synthetic.head.motion import HeadMotion
+from training.synthetic.head.motion import Path as HeadPath
+from training.synthetic.scenes.clip_file import write_clip
+from training.synthetic.scenes.scene import Actor, Scene, talking_head
 
 SECONDS = 4.0
 FPS = Fraction(25)

@@ -21,19 +21,20 @@ from PIL import Image
 
 from dev.sample_sound import RATE, add_reverb, music_and_effects, resampled
 from latentsync_core.media.ffmpeg import QUIET, ffmpeg_executable
-from training.backdrop import backdrop
-from training.espeak import RATE as FRENCH_RATE
-from training.espeak import Phoneme, speak
-from training.head import Pose
-from training.identity import sample_identity
-from training.light import Light
-from training.motion import HeadMotion
-from training.motion import Path as HeadPath
-from training.mouth import MouthShape
-from training.painter import HeadState, Painter
-from training.scenes import FIRST_TEST_SEED, Actor, Scene, Shot, write_clip
-from training.speech import SAMPLE_RATE, Performance, Voice, to_16k
-from training.visemes import Articulation, MouthMotion, split_phonemes
+from training.synthetic.backdrop import backdrop
+from training.synthetic.head.identity import sample_identity
+from training.synthetic.head.light import Light
+from training.synthetic.head.motion import HeadMotion
+from training.synthetic.head.motion import Path as HeadPath
+from training.synthetic.head.mouth import MouthShape
+from training.synthetic.head.painter import HeadState, Painter
+from training.synthetic.head.surface import Pose
+from training.synthetic.scenes.clip_file import write_clip
+from training.synthetic.scenes.scene import FIRST_TEST_SEED, Actor, Scene, Shot
+from training.synthetic.speech.espeak import RATE as FRENCH_RATE
+from training.synthetic.speech.espeak import Phoneme, speak
+from training.synthetic.speech.performance import SAMPLE_RATE, Performance, Voice, to_16k
+from training.synthetic.speech.visemes import Articulation, MouthMotion, split_phonemes
 
 SECONDS = 8
 FPS = Fraction(25)
@@ -110,7 +111,7 @@ def speak_english() -> np.ndarray:
 
 
 def film_scene() -> tuple[Scene, np.ndarray]:
-    """The shot, a slow push in, whose frames training.scenes.render gives with their truth; and its voice, (2, n)."""
+    """The shot, a slow push in, whose frames `render` yields with their ground truth; and its voice, (2, n)."""
     sound, performance = speak_french()
     track = HeadPath((0.405, 0.485), (0.43, 0.495), 0.243, 0.262)
     actor = Actor(sample_identity(PERSON, "real"), performance, HeadMotion(8, SECONDS, 0.45, (0.10, 0.0, 0.0)), track)

@@ -19,14 +19,14 @@ from dev.make_sample import EVENING, insert_line, normalize_level, write_scene, 
 from dev.sample_sound import RATE, add_reverb, resampled
 from latentsync_core.errors import AudioError
 from latentsync_core.media.ffmpeg import run_ffmpeg
-from training.espeak import RATE as FRENCH_RATE
-from training.espeak import Phoneme, speak
-from training.identity import sample_identity
-from training.motion import HeadMotion
-from training.motion import Path as HeadPath
-from training.scenes import FIRST_TEST_SEED, Actor, Scene, Shot
-from training.speech import SAMPLE_RATE, Performance, Voice, to_16k
-from training.visemes import Articulation, MouthMotion, split_phonemes
+from training.synthetic.head.identity import sample_identity
+from training.synthetic.head.motion import HeadMotion
+from training.synthetic.head.motion import Path as HeadPath
+from training.synthetic.scenes.scene import FIRST_TEST_SEED, Actor, Scene, Shot
+from training.synthetic.speech.espeak import RATE as FRENCH_RATE
+from training.synthetic.speech.espeak import Phoneme, speak
+from training.synthetic.speech.performance import SAMPLE_RATE, Performance, Voice, to_16k
+from training.synthetic.speech.visemes import Articulation, MouthMotion, split_phonemes
 
 SECONDS = 7
 FPS = Fraction(25)
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
 
 
 def two_people() -> tuple[Scene, np.ndarray]:
-    """Both in one picture, then her alone; frames with their truth by training.scenes.render. And the sound, (2, n)."""
+    """Both in one picture, then her alone: `render` yields the frames with ground truth; and the audio, (2, n)."""
     spoken = [french(who) for who in (HER, HIM)]
     people = [sample_identity(person, "real") for person in PEOPLE]
     facing = ((0.22, 0.0, 0.0), (-0.24, 0.02, 0.0))

@@ -14,19 +14,19 @@ from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_poin
 from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 
-from .backdrop import backdrop
-from .crops import aligned_crop, engine_frame
-from .disturb import blur, jpeg, tint
-from .head import Pose
-from .identity import STYLES, sample_identity
-from .light import sample_light
-from .motion import HeadMotion
-from .mouth import MouthShape
-from .mouth_meter import MeshMeter, measure_openings
-from .painter import HeadState, Painter
-from .scenes import FIRST_TEST_SEED, render, talking_head
-from .speech import LANGUAGES, perform, sample_articulation, sample_voice
-from .train_meter import random_articulation, random_mouth_shape
+from .meter.network import MeshMeter, measure_openings
+from .meter.train import random_articulation, random_mouth_shape
+from .synthetic.backdrop import backdrop
+from .synthetic.crops import aligned_crop, engine_frame
+from .synthetic.degrade import blur, jpeg, tint
+from .synthetic.head.identity import STYLES, sample_identity
+from .synthetic.head.light import sample_light
+from .synthetic.head.motion import HeadMotion
+from .synthetic.head.mouth import MouthShape
+from .synthetic.head.painter import HeadState, Painter
+from .synthetic.head.surface import Pose
+from .synthetic.scenes.scene import FIRST_TEST_SEED, render, talking_head
+from .synthetic.speech.performance import LANGUAGES, perform, sample_articulation, sample_voice
 
 CONDITIONS = {
     "as rendered": lambda crops: crops,

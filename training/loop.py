@@ -22,8 +22,6 @@ from torch import Tensor, nn
 from latentsync_core.errors import OptionError
 from latentsync_core.models.checkpoints.weights_file import read_content
 
-RUNS = Path(__file__).parent / "runs"
-WEIGHTS = Path(__file__).parent / "weights"
 WARMUP_STEPS = 100  # steps in which the learning rate rises
 MIN_LR_FACTOR = 0.01  # of the learning rate, at the end
 MAX_GRAD_NORM = 10.0  # gradients are clipped to this norm

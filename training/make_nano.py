@@ -1,6 +1,6 @@
 """Puts the trained parts together: ``python -m training.make_nano`` writes the bundle that the pack carries.
 
-All in half precision, labelled a demonstration, with the model card of `nano_card.md` and Whisper's licence beside it.
+All in half precision, labelled a demonstration, with the model card of `nano/card.md` and Whisper's licence beside it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.demonstration import NANO, NANO_FOLDER
 from latentsync_core.models.model import LatentSyncModel
 
-from .crops import RESOLUTION
-from .train_unet import WEIGHTS as UNET_WEIGHTS
-from .train_unet import load as load_unet
-from .train_vae import WEIGHTS as VAE_WEIGHTS
-from .train_vae import load as load_vae
-from .whisper_tiny import load_whisper_tiny
+from .synthetic.crops import RESOLUTION
+from .unet.train import WEIGHTS as UNET_WEIGHTS
+from .unet.train import load as load_unet
+from .unet.whisper_tiny import load_whisper_tiny
+from .vae.train import WEIGHTS as VAE_WEIGHTS
+from .vae.train import load as load_vae
 
-CARD = Path(__file__).parent / "nano_card.md"
-WHISPER_LICENSE = Path(__file__).parent / "nano_license_whisper"
+CARD = Path(__file__).parent / "nano" / "card.md"
+WHISPER_LICENSE = Path(__file__).parent / "nano" / "license_whisper"
 MAX_BUNDLE_BYTES = 32_000_000  # of the whole bundle
 
 

@@ -25,7 +25,7 @@ from .patch_store import PatchStore, allocated_bytes
 from .sampler_options import SamplerOptions
 from .synced_faces import SyncedFaces
 from .timeline import Timeline
-from .windows import Window, cross_fade, plan_windows
+from .windows import Window, WindowBlender, next_starts, plan_windows
 
 if TYPE_CHECKING:
     from ..audio.features import AudioEmbedding
@@ -98,15 +98,14 @@ def sample_faces(
     noise_per_window = (_reference_window_noise if options.reference else _seeded_window_noise)(
         options, faces, timeline, windows, latent_size
     )
-    next_starts = [window.start for window in windows[1:]] + [store.frames]
     mask = mouth_mask(model.resolution)
     downsampled_mask = latent_mask(model.resolution).float()
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
-    blender = _WindowBlender(store)
+    blender = WindowBlender()
 
     try:
         with _CropStream(faces.clip, model.resolution) as crops:
-            for window, next_start, window_noise in zip(windows, next_starts, noise_per_window, strict=True):
+            for window, next_start, window_noise in zip(windows, next_starts(windows), noise_per_window, strict=True):
                 if not options.reference and store.finished[window.start : window.stop].all():
                     step_progress.skip(options.steps)
                     continue
@@ -126,7 +125,10 @@ def sample_faces(
                     model.device,
                     on_step=step_progress.step,
                 )
-                blender.add(window, latents.cpu(), next_start)
+                for frame, blended in blender.add(window, latents.cpu(), next_start):
+                    # What an interrupted run finished was blended with a neighbour that this run may not sample again.
+                    if not store.finished[frame]:
+                        store.put(frame, blended)
     except BaseException:
         store.close()
         raise
@@ -197,27 +199,6 @@ class _CropStream:
 
     def __exit__(self, *exc_info: object) -> None:
         self._sequence.close()
-
-
-class _WindowBlender:
-    """Cross-fades the frames that neighbouring windows share; stores a frame once no later window draws it."""
-
-    def __init__(self, store: PatchStore) -> None:
-        self._store = store
-        self._pending: dict[int, torch.Tensor] = {}
-
-    def add(self, window: Window, latents: torch.Tensor, next_start: int) -> None:
-        latents_by_frame = dict(zip(window.frames, latents, strict=True))
-        shared = [frame for frame in window.frames if frame in self._pending]
-        if shared:
-            earlier = torch.stack([self._pending[frame] for frame in shared])
-            later = torch.stack([latents_by_frame[frame] for frame in shared])
-            latents_by_frame.update(zip(shared, cross_fade(earlier, later), strict=True))
-        for frame in window.frames:
-            # What an interrupted run has finished was blended with a neighbour that this one may not draw again.
-            if frame < next_start and not self._store.finished[frame]:
-                self._store.put(frame, latents_by_frame[frame])
-        self._pending = {frame: latents_by_frame[frame] for frame in window.frames if frame >= next_start}
 
 
 class _StepProgress:

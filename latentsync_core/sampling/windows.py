@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,3 +54,26 @@ def cross_fade(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
     n = len(earlier)
     weight = torch.arange(1, n + 1, dtype=earlier.dtype, device=earlier.device) / (n + 1)
     return torch.lerp(earlier, later, weight.view(n, *[1] * (earlier.ndim - 1)))
+
+
+def next_starts(windows: Sequence[Window]) -> list[int]:
+    """Of each window the first frame of the next one, of the last its own end: frames before that are finished."""
+    return [window.start for window in windows[1:]] + [window.stop for window in windows[-1:]]
+
+
+class WindowBlender:
+    """Cross-fades the frames that neighbouring windows share, window by window in order."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, torch.Tensor] = {}
+
+    def add(self, window: Window, latents: torch.Tensor, next_start: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Takes a window's (f, ...) latents; returns those of the frames before `next_start`, shared by no later one."""
+        by_frame = dict(zip(window.frames, latents, strict=True))
+        shared = [frame for frame in window.frames if frame in self._pending]
+        if shared:
+            earlier = torch.stack([self._pending[frame] for frame in shared])
+            later = torch.stack([by_frame[frame] for frame in shared])
+            by_frame.update(zip(shared, cross_fade(earlier, later), strict=True))
+        self._pending = {frame: by_frame[frame] for frame in window.frames if frame >= next_start}
+        return iter([(frame, by_frame[frame]) for frame in window.frames if frame < next_start])

@@ -33,7 +33,7 @@ from latentsync_core.sample_scene import (
 )
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from training.espeak import is_available
+from training.synthetic.speech.espeak import is_available
 
 LARGEST_SAMPLE = 2_200_000  # bytes
 
@@ -72,7 +72,7 @@ def test_the_scene_of_two_people_shows_both_and_then_her_in_every_frame():
 @pytest.mark.skipif(not is_available(), reason="espeak-ng is not installed: pip install -r training/requirements.txt")
 def test_the_scene_is_what_the_renderer_draws_so_its_mouth_is_known():
     from dev.make_sample import film_scene
-    from training.scenes import render
+    from training.synthetic.scenes.scene import render
 
     scene, _ = film_scene()
     drawn, truth = next(render(scene))

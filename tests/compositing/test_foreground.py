@@ -14,9 +14,9 @@ from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.sampling.synced_faces import SyncedFaces
 from tests import astronaut
 from tests.synced_faces import RESOLUTION, SIDE, PixelCodec
-from training.occluders import paint_occluder_at, sample_occluder
-from training.scenes import render as drawn
-from training.scenes import talking_head
+from training.synthetic.occluders.objects import paint_occluder_at, sample_occluder
+from training.synthetic.scenes.scene import render as drawn
+from training.synthetic.scenes.scene import talking_head
 
 HAND = range(6, 10)  # of twelve frames
 

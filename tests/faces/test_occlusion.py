@@ -15,9 +15,9 @@ from latentsync_core.faces.alignment.align import align_track, crop_face, crop_s
 from latentsync_core.faces.occlusion import WEIGHTS, load_occlusion, occlusion_mask
 from latentsync_core.imaging import affine
 from tests import astronaut
-from training.crops import aligned_crop, engine_frame
-from training.occluders import paint_occluder_at, sample_occluder
-from training.scenes import render, talking_head
+from training.synthetic.crops import aligned_crop, engine_frame
+from training.synthetic.occluders.objects import paint_occluder_at, sample_occluder
+from training.synthetic.scenes.scene import render, talking_head
 
 RESOLUTION = 256
 BROWS_AND_NOSE = np.array([[196.0, 86.0], [252.0, 86.0], [225.0, 115.0]], np.float32)  # what one sees of the astronaut

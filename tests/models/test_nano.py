@@ -11,10 +11,11 @@ from latentsync_core.models.loading.weights import load_model
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
-from training.crops import aligned_crop
-from training.mouth_meter import measure_openings
-from training.scenes import talking_head, write_clip, write_wave
-from training.speech import SAMPLE_RATE
+from training.meter.network import measure_openings
+from training.synthetic.crops import aligned_crop
+from training.synthetic.scenes.clip_file import write_clip, write_wave
+from training.synthetic.scenes.scene import talking_head
+from training.synthetic.speech.performance import SAMPLE_RATE
 
 PERSON, SOMEBODY_ELSE = 41, 77
 SECONDS, BROKEN_OFF = 2.0, 1.0

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.head import Pose
-from training.identity import sample_identity
-from training.light import sample_light
-from training.painter import HeadState, Painter
+from training.synthetic.head.identity import sample_identity
+from training.synthetic.head.light import sample_light
+from training.synthetic.head.painter import HeadState, Painter
+from training.synthetic.head.surface import Pose
 
 TESTS = Path(__file__).resolve().parents[1]
 SIZE = 150

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from latentsync_core.video.reading.probing import probe
-from training.film import BLACK_FRAMES, FADE_FRAMES, PEOPLE, choose_cast, film
-from training.film_file import film_file
-from training.film_frames import render_film
-from training.film_staging import MAX_YAW
-from training.head import Pose
-from training.light import sample_light
-from training.painter import HeadState, Painter
-from training.scenes import render, talking_head
-from training.speech import silent_performance
+from training.synthetic.head.light import sample_light
+from training.synthetic.head.painter import HeadState, Painter
+from training.synthetic.head.surface import Pose
+from training.synthetic.scenes.film import BLACK_FRAMES, FADE_FRAMES, PEOPLE, choose_cast, film
+from training.synthetic.scenes.film_file import film_file
+from training.synthetic.scenes.film_frames import render_film
+from training.synthetic.scenes.film_staging import MAX_YAW
+from training.synthetic.scenes.scene import render, talking_head
+from training.synthetic.speech.performance import silent_performance
 
 SIZE = (320, 180)
 FPS = Fraction(25)
@@ -181,7 +181,7 @@ def test_scenes_that_there_were_before_films_are_drawn_as_ever():
         picture = np.full((96, 96, 3), 128, np.uint8)
         painter = Painter(choose_cast(1)[0], sample_light(1))
         if not profile:
-            import training.painter as painting
+            import training.synthetic.head.painter as painting
 
             kept, painting.MIN_PROFILE_YAW = painting.MIN_PROFILE_YAW, np.pi
             painter.paint(picture, turned)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from latentsync_core.errors import OptionError
-from training.disturb import blur, jpeg, tint
 from training.figures import render_random_speech
-from training.mouth_meter import MeshMeter, MouthMeter, measure_openings
+from training.meter.network import MeshMeter, MouthMeter, measure_openings
+from training.synthetic.degrade import blur, jpeg, tint
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from training.crops import aligned_crop
-from training.occluders import HAND_GESTURES, KINDS, paint_occluder, paint_occluder_at, sample_occluder
-from training.occlusion_data import make_batch, occluder_bank
-from training.scenes import render, talking_head
+from training.occlusion.data import make_batch, occluder_bank
+from training.synthetic.crops import aligned_crop
+from training.synthetic.occluders.objects import (
+    HAND_GESTURES,
+    KINDS,
+    paint_occluder,
+    paint_occluder_at,
+    sample_occluder,
+)
+from training.synthetic.scenes.scene import render, talking_head
 
 SIZE = 160  # pixels a side
 

@@ -8,16 +8,16 @@ import pytest
 from latentsync_core.faces.detection.landmarks import LandmarkScheme, three_points
 from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.tracking.redetect import SingleFaceTracker
-from training.backdrop import backdrop
-from training.crops import engine_frame
-from training.head import Pose
-from training.identity import sample_identity
-from training.light import sample_light
-from training.motion import MAX_ANGLE, HeadMotion
-from training.mouth import MouthShape
-from training.painter import HeadState, Painter
-from training.scenes import HeadPath, head_state_at, render, talking_head
-from training.speech import silent_performance
+from training.synthetic.backdrop import backdrop
+from training.synthetic.crops import engine_frame
+from training.synthetic.head.identity import sample_identity
+from training.synthetic.head.light import sample_light
+from training.synthetic.head.motion import MAX_ANGLE, HeadMotion
+from training.synthetic.head.mouth import MouthShape
+from training.synthetic.head.painter import HeadState, Painter
+from training.synthetic.head.surface import Pose
+from training.synthetic.scenes.scene import HeadPath, head_state_at, render, talking_head
+from training.synthetic.speech.performance import silent_performance
 
 GREY = 128
 

@@ -6,9 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from training.espeak import Phoneme, is_available, speak
-from training.scenes import cuts, leaving, render, side_by_side, with_gap, write_clip
-from training.speech import (
+from training.synthetic.scenes.clip_file import write_clip
+from training.synthetic.scenes.scene import cuts, leaving, render, side_by_side, with_gap
+from training.synthetic.speech.espeak import Phoneme, is_available, speak
+from training.synthetic.speech.performance import (
     LANGUAGES,
     TEST_VOICES,
     TRAIN_VOICES,
@@ -18,7 +19,7 @@ from training.speech import (
     sentences,
     to_16k,
 )
-from training.visemes import (
+from training.synthetic.speech.visemes import (
     IGNORED_SYMBOLS,
     LANGUAGE_CHANGE,
     PHONE_ALIASES,

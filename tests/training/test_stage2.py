@@ -8,26 +8,20 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig
-from training import train_syncnet, train_vae
-from training.features import WHISPER_ROWS, Features
 from training.loop import Budget
-from training.measure_gradients import gradient_norms
-from training.measure_stage2 import ClipEvaluator, TrueClips, comparison, figures, flicker, generate_clips
-from training.measure_unet import GenerationOptions
-from training.mouth_meter import measure_openings
+from training.meter.network import measure_openings
 from training.perceptual import PerceptualDistance
-from training.sequences import FRAMES, SAMPLES, Takes
-from training.stage2_data import Stage2Clips
-from training.train_stage2 import (
-    TRAINED_PARTS,
-    LossNetworks,
-    LossWeights,
-    clean_estimate,
-    compute_losses,
-    freeze_except_trained,
-    train,
-)
-from training.train_unet import WINDOW, alphas_cumprod, build, save
+from training.stage2.data import Stage2Clips
+from training.stage2.measure import ClipEvaluator, TrueClips, comparison, figures, flicker, generate_clips
+from training.stage2.measure_gradients import gradient_norms
+from training.stage2.train import TRAINED_PARTS, LossNetworks, LossWeights, compute_losses, freeze_except_trained, train
+from training.syncnet import train as train_syncnet
+from training.takes import FRAMES, SAMPLES, Takes
+from training.unet.diffusion import alphas_cumprod, clean_estimate
+from training.unet.features import WHISPER_ROWS, Features
+from training.unet.measure import GenerationOptions
+from training.unet.train import WINDOW, build, save
+from training.vae import train as train_vae
 
 from ..one_thread import one_thread  # noqa: F401
 
@@ -269,7 +263,7 @@ def test_a_clip_is_drawn_once_and_then_kept(tmp_path, monkeypatch):
     files = (tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
     clips = TrueClips(np.full((1, 4, 3, 128, 128), 90, np.uint8), np.zeros((1, 4)), np.zeros((1, 2560)))
     once = generate_clips(*files, clips, [torch.zeros(4, 50, 384)], GenerationOptions(steps=1), tmp_path / "kept")
-    monkeypatch.setattr("training.measure_stage2.load", None)
+    monkeypatch.setattr("training.stage2.measure.load", None)
     again = generate_clips(*files, clips, [torch.zeros(4, 50, 384)], GenerationOptions(steps=1), tmp_path / "kept")
     assert np.array_equal(once, again)
     assert (once[0, :, :, :40] == 90).all()

@@ -8,9 +8,9 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.evaluation.syncnet import load_syncnet
 from training.loop import Budget
-from training.measure_syncnet import figures
-from training.sync_data import sync_clips
-from training.train_syncnet import (
+from training.syncnet.data import sync_clips
+from training.syncnet.measure import figures
+from training.syncnet.train import (
     MIN_SHIFT_FRAMES,
     WEIGHTS,
     WINDOWS_PER_CLIP,
@@ -107,6 +107,6 @@ def test_saved_weights_are_a_syncnet_of_the_engine(tmp_path):
     assert net.config.face_size == (64, 64)
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.train_syncnet")
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.syncnet.train")
 def test_the_carried_weights_fit():
     assert load_syncnet(WEIGHTS).config.face_size == (64, 64)

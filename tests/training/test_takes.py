@@ -9,9 +9,10 @@ import torch
 pytest.importorskip("espeakng_loader", reason="speech needs espeak-ng: pip install -r training/requirements.txt")
 
 from latentsync_core.errors import OptionError
-from training import gates, sequences
-from training.mouth_meter import measure_openings
-from training.sequences import load_takes, other_take, render_take, render_takes
+from training import stages
+from training import takes as sequences
+from training.meter.network import measure_openings
+from training.takes import load_takes, other_take, render_take, render_takes
 
 
 def test_drawing_goes_on_where_it_stopped_and_may_be_made_longer(tmp_path, monkeypatch):
@@ -55,13 +56,13 @@ def test_a_clip_is_the_same_every_time_and_only_the_mouth_moves_in_another_way_i
 
 
 def test_an_empty_folder_says_what_draws(tmp_path):
-    with pytest.raises(OptionError, match=r"training\.sequences"):
+    with pytest.raises(OptionError, match=r"training\.takes"):
         load_takes(1, tmp_path)
 
 
 @pytest.fixture
 def modules(monkeypatch, tmp_path):
-    """What the gates run, recorded; the autoencoder's correlation is the first value, SyncNet's accuracy the second."""
+    """What the stages run, recorded; the VAE's correlation is the first value, SyncNet's accuracy the second."""
     ran, shown = [], {"correlation": 0.969, "accuracy": 0.8}
 
     def module(name, arguments, read=False):
@@ -69,16 +70,16 @@ def modules(monkeypatch, tmp_path):
         vae = {"opening, decoded": {"pooled": shown["correlation"]}}
         return json.dumps(vae | {"own before shifted by 5 to 15 frames": [shown["accuracy"]]}) if read else ""
 
-    monkeypatch.setattr(gates, "_run_module", module)
-    monkeypatch.setattr(gates, "FIGURES_FOLDER", tmp_path / "figures")
-    monkeypatch.setattr(gates, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(stages, "_run_module", module)
+    monkeypatch.setattr(stages, "FIGURES_FOLDER", tmp_path / "figures")
+    monkeypatch.setattr(stages, "WEIGHTS", tmp_path)
     return ran, shown
 
 
-def test_a_gate_that_is_not_passed_stops_what_follows(modules, tmp_path):
+def test_a_stage_that_fails_its_criteria_stops_what_follows(modules, tmp_path):
     ran, _ = modules
-    assert gates.run_stages("cpu") == ["vae: decoded openings correlate 0.97"]
-    assert ran == [("sequences", False), ("train_vae", False), ("measure_vae", False)]
+    assert stages.run_stages("cpu") == ["vae: decoded openings correlate 0.97"]
+    assert ran == [("takes", False), ("vae.train", False), ("vae.measure", False)]
     assert (tmp_path / "figures" / "vae.json").exists()
 
 
@@ -87,12 +88,12 @@ def test_weights_that_pass_are_not_trained_again_and_others_are_gone_on_from(mod
     shown["correlation"] = 0.98
     for name in ("vae", "syncnet"):
         (tmp_path / f"{name}.safetensors").touch()
-    assert gates.run_stages("gpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
+    assert stages.run_stages("gpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
     assert [name for name, _ in ran] == [
-        "sequences",
-        "measure_vae",
-        "measure_syncnet",
-        "train_syncnet",
-        "measure_syncnet",
+        "takes",
+        "vae.measure",
+        "syncnet.measure",
+        "syncnet.train",
+        "syncnet.measure",
     ]
-    assert ran[3] == ("train_syncnet", True)
+    assert ran[3] == ("syncnet.train", True)

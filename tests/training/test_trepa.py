@@ -10,9 +10,9 @@ from latentsync_core.evaluation.scores import temporal_distance
 from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig, load_video_encoder, save_video_encoder
 from training.loop import Budget
-from training.measure_trepa_encoder import DEGRADATION_LEVELS, measure_encoder, windows
-from training.spoil import shuffle_mouths
-from training.train_trepa import (
+from training.trepa.degradations import shuffle_mouths
+from training.trepa.measure import DEGRADATION_LEVELS, measure_encoder, windows
+from training.trepa.train import (
     CONFIGS,
     MASK_RATIO,
     WEIGHTS,
@@ -30,7 +30,7 @@ SMALL = VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("training.train_trepa.STANDARDIZATION_WINDOWS", 16)
+    monkeypatch.setattr("training.trepa.train.STANDARDIZATION_WINDOWS", 16)
 
 
 @pytest.fixture(scope="module")

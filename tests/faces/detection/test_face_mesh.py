@@ -9,7 +9,7 @@ from latentsync_core.faces.detection.head_pose import LEVEL_VERTEX_PAIRS
 from latentsync_core.faces.detection.layer_list import load_network
 from latentsync_core.faces.detection.region import FaceRegion, crop_region
 from tests import astronaut
-from training.crops import engine_frame
+from training.synthetic.crops import engine_frame
 
 CENTRE, SIDE = (222.0, 110.0), 200.0  # of the astronaut's face
 

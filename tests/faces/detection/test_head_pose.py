@@ -14,13 +14,13 @@ from latentsync_core.faces.face_options import FaceOptions
 from latentsync_core.faces.limits import MAX_RELIABLE_FLIP_ERROR
 from latentsync_core.faces.tracking.redetect import converged_meshes, meshes_of_detections
 from tests import astronaut
-from training.crops import engine_frame
-from training.head import Pose
-from training.identity import sample_identity
-from training.light import sample_light
-from training.mouth import MouthShape
-from training.painter import HeadState, Painter
-from training.scenes import FIRST_TEST_SEED
+from training.synthetic.crops import engine_frame
+from training.synthetic.head.identity import sample_identity
+from training.synthetic.head.light import sample_light
+from training.synthetic.head.mouth import MouthShape
+from training.synthetic.head.painter import HeadState, Painter
+from training.synthetic.head.surface import Pose
+from training.synthetic.scenes.scene import FIRST_TEST_SEED
 
 SIZE = 160
 

@@ -18,10 +18,10 @@ from latentsync_core.faces.identity.embedding import (
 )
 from tests import astronaut
 from tests.parity.make_identity_data import TESTS, golden_chips
-from training.head import Pose
-from training.identity import sample_identity
-from training.light import sample_light
-from training.painter import HeadState, Painter
+from training.synthetic.head.identity import sample_identity
+from training.synthetic.head.light import sample_light
+from training.synthetic.head.painter import HeadState, Painter
+from training.synthetic.head.surface import Pose
 
 HALF_PRECISION = 0.01  # what weights of half precision may cost; measured: 0.0003, and 0.003 on a flat chip
 SIZE = 200

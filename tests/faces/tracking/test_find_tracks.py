@@ -18,8 +18,8 @@ from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 from latentsync_core.faces.tracking.shots import ShotDetector
 from latentsync_core.video.reading.read_ahead import prefetch_frames
 from tests import astronaut
-from training.motion import Path as HeadPath
-from training.scenes import cuts, render, side_by_side
+from training.synthetic.head.motion import Path as HeadPath
+from training.synthetic.scenes.scene import cuts, render, side_by_side
 
 WIDTH, HEIGHT = 320, 240
 FACE = astronaut.resized(astronaut.picture()[40:200, 140:310], 102, 96)  # the face is some 60 wide

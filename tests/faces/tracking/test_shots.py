@@ -16,8 +16,8 @@ from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from tests import astronaut
 from tests.video.test_frame import clip_of, frame_of
-from training.backdrop import backdrop
-from training.scenes import cuts, render, side_by_side
+from training.synthetic.backdrop import backdrop
+from training.synthetic.scenes.scene import cuts, render, side_by_side
 
 SAMPLE = astronaut.PATH.parents[2] / "latentsync_core" / "assets" / "sample" / "scene.mp4"
 WIDTH, HEIGHT = 160, 90

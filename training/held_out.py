@@ -1,0 +1,53 @@
+"""Clips of the test split, which nothing was trained with: crops, openings and voices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .paths import CACHE
+from .synthetic.crops import aligned_crop
+from .synthetic.scenes.scene import render, talking_head
+from .synthetic.speech.performance import LANGUAGES
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Clips of people, voices and sentences of the test split: crops (clips, n, 3, 128, 128) uint8, openings (clips, n)
+    in head units."""
+
+    crops: np.ndarray
+    openings: np.ndarray
+
+
+def held_out(clips: int, seconds: float, size: int = 256, folder: Path | None = CACHE) -> HeldOut:
+    """The clips that the meter's own figures are of, in turn in the five languages; kept in `folder` once drawn."""
+    path = folder / f"test-{clips}x{seconds:g}s-{size}.npz" if folder else None
+    if path and path.exists():
+        kept = np.load(path)
+        return HeldOut(kept["crops"], kept["openings"])
+    languages = list(LANGUAGES)
+    crops, openings = [], []
+    for number in range(clips):
+        scene = talking_head(number, languages[number % len(languages)], seconds, size=(size, size), split="test")
+        frames = [(aligned_crop(picture, truth.faces[0].three_points), truth.faces[0].opening)
+                  for picture, truth in render(scene)]  # fmt: skip
+        crops.append((torch.stack([crop for crop, _ in frames]) * 255).round().byte().numpy())
+        openings.append([opening for _, opening in frames])
+    found = HeldOut(np.stack(crops), np.array(openings))
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, crops=found.crops, openings=found.openings)
+    return found
+
+
+def held_out_voices(clips: int, seconds: float) -> list[np.ndarray]:
+    """The waveforms of `held_out`'s clips, which are rendered from the same seeds."""
+    languages = list(LANGUAGES)
+    return [
+        talking_head(number, languages[number % len(languages)], seconds, size=(256, 256), split="test").waveform
+        for number in range(clips)
+    ]

@@ -1,0 +1,1 @@
+"""The mouth meter: the opening read off pixels."""

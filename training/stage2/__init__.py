@@ -1,0 +1,1 @@
+"""The second training stage, with and without TREPA."""

@@ -1,0 +1,82 @@
+"""What the U-Net's second stage learns from: windows as in the first, with their true pictures and their sound."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
+
+from ..takes import Takes
+from ..unet.diffusion import alphas_cumprod
+from ..unet.features import LATENT_SIZE, Features
+from ..unet.train import AUDIO_DROPOUT, NOISE_SHARING, WINDOW, WindowBatch, make_condition, measure_channel_rms
+
+
+@dataclass(frozen=True, eq=False)
+class Stage2Batch:
+    """b windows of 16 frames as the network sees them, and what its drawings are held against."""
+
+    windows: WindowBatch
+    pictures: Tensor  # (b, 3, 16, 128, 128) in [-1, 1], the true ones
+    mels: Tensor  # (b, 1, 80, 52), as SyncNet hears them
+    heard: Tensor  # (b,) bool, false where the network hears nothing
+
+    def to(self, device: torch.device) -> Stage2Batch:
+        return Stage2Batch(
+            self.windows.to(device), *(part.to(device) for part in (self.pictures, self.mels, self.heard))
+        )
+
+
+class Stage2Clips:
+    """Rendered clips and their features, of the same clips; the hidden states are divided by `channel_rms` (384,)."""
+
+    def __init__(self, seen: Features, drawn: Takes) -> None:
+        self.channel_rms = measure_channel_rms(seen)
+        self._seen, self._drawn = seen, drawn
+        self._mel = functools.cache(self._mel_of)
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def batch(self, step: int, seed: int, count: int) -> Stage2Batch:
+        """The windows of this step, of `count` clips, drawn like the first stage's (`train_unet.sample_windows`).
+
+        Nothing but step, seed and count decides which they are, how noisy, and what is heard.
+        """
+        rng = np.random.default_rng((15487583, seed, step))
+        draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        clean, condition, audio, pictures, mels, heard = [], [], [], [], [], []
+        for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
+            at = int(rng.integers(0, self._seen.whole.shape[1] - WINDOW + 1))
+            clean.append(_part(self._seen.whole, clip, at))
+            condition.append(make_condition(self._seen, rng, clip, at))
+            heard.append(rng.random() >= AUDIO_DROPOUT)
+            audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.channel_rms * heard[-1])
+            pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)
+            mels.append(mel_windows(self._mel(clip), [at]))
+        common, own = (
+            torch.randn((count, 4, frames, LATENT_SIZE, LATENT_SIZE), generator=draw) for frames in (1, WINDOW)
+        )
+        places = (rng.permutation(count) + rng.random(count)) / count
+        windows = WindowBatch(
+            torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
+            torch.stack(condition).transpose(1, 2),
+            torch.stack(audio),
+            math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
+            torch.from_numpy((places * len(alphas_cumprod())).astype(np.int64)),
+        )
+        return Stage2Batch(windows, torch.stack(pictures).transpose(1, 2), torch.cat(mels), torch.tensor(heard))
+
+    def _mel_of(self, clip: int) -> Tensor:
+        return sync_mel(torch.from_numpy(np.array(self._drawn.waveforms[clip], np.float32)) / 32767)
+
+
+def _part(values: np.ndarray, clip: int, at: int) -> Tensor:
+    """A window's frames (16, ...) float32."""
+    return torch.from_numpy(np.array(values[clip, at : at + WINDOW])).float()

@@ -1,0 +1,201 @@
+"""Trains the small U-Net's second stage: ``python -m training.stage2.train --minutes 60`` writes its weights.
+
+The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, sections 3.2 and 3.3): beside the noise's
+error, the clean latents that the predicted noise leads to in one step are decoded, and the pictures are held against
+the true ones: by how they look in the lower half, by SyncNet, and by TREPA. The weights of the losses, and which parts
+learn (motion modules and attention), are those of the reference's second stage; all diffusion steps count, as there.
+
+Three things are other than there. The look is judged by the autoencoder's own features, not VGG's. SyncNet isn't asked
+about windows that hear nothing. The learning rate is ten times higher at first and falls, as the way is much shorter.
+``--trepa 0`` leaves TREPA out; the windows, their noise and all else stay the same for the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentsync_core.evaluation.syncnet import SyncNet, load_syncnet, lower_halves, sync_loss
+from latentsync_core.models.vae import SCALING_FACTOR, DiffusersCodec
+from latentsync_core.trepa.loss import trepa_loss
+from latentsync_core.trepa.video_encoder import VideoEncoder, load_video_encoder
+
+from .. import loop, paths
+from ..paths import CACHE
+from ..perceptual import PerceptualDistance, lower_half
+from ..syncnet import train as train_syncnet
+from ..syncnet.data import FACE_SIZE
+from ..takes import load_takes
+from ..trepa import train as train_trepa
+from ..unet.diffusion import clean_estimate
+from ..unet.features import features
+from ..unet.train import WEIGHTS as STAGE_ONE
+from ..unet.train import build, compute_loss, fold_channel_rms, load, save
+from ..vae.train import WEIGHTS as VAE_WEIGHTS
+from ..vae.train import load as load_vae
+from .data import Stage2Batch, Stage2Clips
+
+WEIGHTS = paths.WEIGHTS / "stage2.safetensors"
+RUN = paths.RUNS / "stage2"
+TRAINED_PARTS = ("motion_modules.", "attentions.")  # in the names of the weights that learn
+LEARNING_RATE = 1e-4
+AVERAGING = 0.99
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each loss weighs beside the noise's error; nothing is computed for one that weighs nothing."""
+
+    perceptual: float = 0.1
+    sync: float = 0.05
+    trepa: float = 10.0
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        """As `compute_losses` names them; the noise's error weighs 1."""
+        return {"noise": 1.0, "perceptual": self.perceptual, "sync": self.sync, "trepa": self.trepa}
+
+
+class LossNetworks:
+    """The fixed networks that the drawn pictures are held against, and the decoder that they are drawn by."""
+
+    def __init__(self, codec: DiffusersCodec, syncnet: SyncNet, encoder: VideoEncoder) -> None:
+        self.vae = codec.vae.to(memory_format=torch.channels_last)  # a third less time on a CPU
+        self.perceptual_distance = PerceptualDistance(self.vae)
+        self.syncnet = syncnet.eval().requires_grad_(False)
+        self.encoder = encoder.eval().requires_grad_(False)
+
+    @classmethod
+    def of_files(
+        cls, vae: Path = VAE_WEIGHTS, syncnet: Path = train_syncnet.WEIGHTS, encoder: Path = train_trepa.WEIGHTS["loss"]
+    ) -> LossNetworks:
+        """Loads them, in float32. Raises ModelError for a file of another kind."""
+        return cls(load_vae(vae), load_syncnet(syncnet), load_video_encoder(encoder))
+
+    def to(self, device: torch.device) -> LossNetworks:
+        for network in (self.vae, self.syncnet, self.encoder):
+            network.to(device)
+        return self
+
+    def losses(self, clean: Tensor, batch: Stage2Batch, weights: LossWeights) -> dict[str, Tensor]:
+        """The losses that weigh anything, of foreseen clean latents (b, 4, 16, 16, 16); gradients flow to these."""
+        latents = clean.transpose(1, 2).flatten(0, 1)  # b c f h w -> (b f) c h w
+        seen = self.vae.decode((latents / SCALING_FACTOR).contiguous(memory_format=torch.channels_last)).sample
+        true = batch.pictures.transpose(1, 2).flatten(0, 1)
+        found = {}
+        if weights.perceptual:
+            found["perceptual"] = self.perceptual_distance(lower_half(seen), lower_half(true)).mean()
+        clips = seen.unflatten(0, (len(clean), clean.shape[2]))  # (b f) c h w -> b f c h w
+        if weights.sync:
+            found["sync"] = self._sync(clips, batch)
+        if weights.trepa:
+            found["trepa"] = trepa_loss(self.encoder, clips.transpose(1, 2), batch.pictures)
+        return found
+
+    def _sync(self, clips: Tensor, batch: Stage2Batch) -> Tensor:
+        """Of the windows that hear something; 0 where none does."""
+        heard = batch.heard
+        if not heard.any():
+            return clips.new_zeros(())
+        small = F.interpolate(clips[heard].flatten(0, 1), (FACE_SIZE, FACE_SIZE), mode="area")
+        seen, said = self.syncnet(lower_halves(small.unflatten(0, (-1, clips.shape[1]))), batch.mels[heard])
+        return sync_loss(seen, said, torch.ones(len(seen)))
+
+
+def compute_losses(
+    unet: nn.Module, loss_networks: LossNetworks, batch: Stage2Batch, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Every loss of these windows by itself; the noise's is the first stage's, whose parts weigh as there."""
+    captured = {}
+
+    def recording_unet(sample: Tensor, steps: Tensor, audio: Tensor) -> Tensor:
+        # torch's CPU kernels crash in the backward pass where neither the input nor the first weights have a gradient.
+        sample = sample.detach().requires_grad_()
+        predicted = unet(sample, steps, audio).float()
+        captured["clean"] = clean_estimate(sample[:, :4].detach(), predicted, steps)
+        return predicted
+
+    noise, _ = compute_loss(recording_unet, batch.windows)
+    return {"noise": noise, **loss_networks.losses(captured["clean"], batch, weights)}
+
+
+def freeze_except_trained(unet: nn.Module) -> nn.Module:
+    """The same network, of which only the parts that the second stage trains have gradients."""
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(any(part in name for part in TRAINED_PARTS))
+    return unet
+
+
+def initial_unet(start: Mapping[str, Tensor], channel_rms: Tensor, seed: int = 0) -> nn.Module:
+    """The network with the first stage's weights, for states divided by `channel_rms`, as the second begins with it."""
+    unet = build(seed)
+    unet.load_state_dict(fold_channel_rms(start, 1 / channel_rms))
+    return freeze_except_trained(unet)
+
+
+def train(
+    clips: Stage2Clips,
+    loss_networks: LossNetworks,
+    start: Mapping[str, Tensor],
+    budget: loop.Budget,
+    weights: LossWeights = LossWeights(),
+    run: Path | None = None,
+    count: int = 1,
+    stop_after: int | None = None,
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> dict[str, Tensor]:
+    """Trains the first stage's weights `start` on `count` windows a step; returns the averaged ones.
+
+    Both read Whisper's states as they are; see `train_unet.fold_channel_rms`. The rest is `loop.fit`'s.
+    """
+
+    def loss_at(
+        unet: nn.Module, step: int, fraction_done: float, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        found = compute_losses(
+            unet, loss_networks.to(device), clips.batch(step, budget.seed, count).to(device), weights
+        )
+        weighed = sum(weights.by_name[name] * loss for name, loss in found.items())
+        return weighed, {name: loss.item() for name, loss in found.items()}
+
+    unet = initial_unet(start, clips.channel_rms, budget.seed)
+    return fold_channel_rms(loop.fit(unet, loss_at, budget, run, None, stop_after, on_progress), clips.channel_rms)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    loop.add_arguments(parser, RUN, minutes=60, learning_rate=LEARNING_RATE)
+    parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--syncnet", type=Path, default=train_syncnet.WEIGHTS)
+    parser.add_argument("--encoder", type=Path, default=train_trepa.WEIGHTS["loss"], help="of TREPA")
+    parser.add_argument(
+        "--perceptual", type=float, default=LossWeights.perceptual, help="weight of the loss; so the next"
+    )
+    parser.add_argument("--sync", type=float, default=LossWeights.sync)
+    parser.add_argument("--trepa", type=float, default=LossWeights.trepa)
+    parser.add_argument("--batch", type=int, default=1, help="windows of a step; more on a GPU")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.set_defaults(start=STAGE_ONE)
+    options = parser.parse_args()
+    budget = loop.budget_from(options, AVERAGING)
+    clips = Stage2Clips(features(options.clips, options.cache, options.vae), load_takes(options.clips, options.cache))
+    loop.logger.info("%d clips", len(clips))
+    loss_networks = LossNetworks.of_files(options.vae, options.syncnet, options.encoder)
+    weights = LossWeights(options.perceptual, options.sync, options.trepa)
+    start = load(options.start).state_dict()
+    save(
+        train(clips, loss_networks, start, budget, weights, options.run, options.batch, on_progress=loop.reporter()),
+        options.out,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Rendered talking heads with known mouths: heads, speech, occluders and scenes."""

@@ -1,0 +1,1 @@
+"""One head: its shape, surface, light and motion, painted into a frame."""

@@ -1,0 +1,1 @@
+"""Hands and objects that occlude a face, with their masks."""

@@ -1,0 +1,1 @@
+"""Clips and films of several heads, with ground truth."""

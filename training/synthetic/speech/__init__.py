@@ -1,0 +1,1 @@
+"""Synthesised speech and the mouth shapes that go with it."""

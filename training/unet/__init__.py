@@ -1,0 +1,1 @@
+"""The small U-Net's first training stage."""

@@ -1,0 +1,198 @@
+"""Latents of talking clips, whole and with the mouth masked, and Whisper features of their audio.
+
+``python -m training.unet.features`` makes them from the rendered clips and the autoencoder's weights. Audio is encoded
+as the engine does: Whisper's states of recordings of up to 30 s. A recording here holds several clips, at any place
+in it and after any other, since a clip's features depend on where in a recording it is and what came before. Whisper's
+features of a silent recording differ from those of a pause in speech, so there are silent recordings too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentsync_core.audio.features import ROWS_AFTER, ROWS_BEFORE, frame_windows
+from latentsync_core.errors import OptionError
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.models.whisper.encoder import WhisperEncoder
+
+from ..paths import CACHE
+from ..synthetic.crops import RESOLUTION
+from ..synthetic.speech.performance import SAMPLE_RATE
+from ..takes import FPS, FRAMES, SECONDS, load_takes
+from ..vae.train import WEIGHTS as VAE_WEIGHTS
+from ..vae.train import load
+from .whisper_tiny import load_whisper_tiny
+
+WHISPER_ROWS = ROWS_BEFORE + SECONDS * 50 + ROWS_AFTER  # of Whisper's states kept of each clip
+MAX_CLIPS_PER_RECORDING = 8  # clips of one recording
+PAUSE_SECONDS = (0.1, 0.6)  # seconds of silence between them
+TAIL_SILENCE_SECONDS = 1.0  # seconds, as the engine adds them
+LATENT_SIZE = RESOLUTION // 8
+SILENT_RECORDINGS = 24
+MAX_SILENCE_SECONDS = 30.0  # seconds
+NOISE_FLOOR_DB = (-90, -55)  # dB: how loud the noise in half of them is; the others hold zeros
+MAX_CLOSED_OPENING = 0.005  # head units: a mouth that is open by less is closed, 0.3 pixels of a crop
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Clips as the U-Net sees and hears them, read from disk as they are used.
+
+    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. heard: (n, 160, 5, 384) float16, 50
+    rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units. quiet: (m, 160, 5, 384), as
+    `audio_features`, of recordings in which nobody speaks.
+    """
+
+    whole: np.ndarray
+    masked: np.ndarray
+    audio_features: np.ndarray
+    openings: np.ndarray
+    silence_features: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def audio(self, clip: int, frames: range) -> Tensor:
+        """The tokens (len(frames), 50, 384) float32 that are heard at these frames."""
+        return _tokens(self.audio_features[clip], frames)
+
+    def silence(self, recording: int, frames: range) -> Tensor:
+        """The same in a recording of nothing."""
+        return _tokens(self.silence_features[recording], frames)
+
+    def closed_mouth_windows(self, frames: int) -> np.ndarray:
+        """(n, 2) clip and first frame of every so many frames with a closed mouth throughout."""
+        group = np.lib.stride_tricks.sliding_window_view(self.openings < MAX_CLOSED_OPENING, frames, axis=1)
+        return np.argwhere(group.all(-1))
+
+
+def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Features:
+    """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
+    drawn = load_takes(clips, folder)
+    codec = load(vae)
+    seen = [folder / f"takes-{part}-{len(drawn)}-{encoder_digest(codec)}.npy" for part in ("whole", "masked")]
+    if not all(path.exists() for path in seen):
+        for path, values in zip(seen, latents(codec, drawn.crops), strict=True):
+            _write(path, values)
+    audio_features, silence_features = folder / f"takes-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
+    if not audio_features.exists():
+        _write(audio_features, encode_clips(load_whisper_tiny(), drawn.waveforms))
+    if not silence_features.exists():
+        _write(silence_features, encode_silence(load_whisper_tiny()))
+    whole, masked, audio_features, silence_features = (
+        np.load(path, mmap_mode="r") for path in (*seen, audio_features, silence_features)
+    )
+    return Features(whole, masked, audio_features, np.array(drawn.openings), silence_features)
+
+
+def encoder_digest(codec: DiffusersCodec) -> str:
+    """The same as long as the encoder is, which alone decides what the latents are."""
+    digest = hashlib.sha256()
+    for part in (codec.vae.encoder, codec.vae.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _tokens(audio_features: np.ndarray, frames: range) -> Tensor:
+    rows = 2 * np.asarray(frames)[:, None] + np.arange(ROWS_BEFORE + ROWS_AFTER)
+    return torch.from_numpy(np.array(audio_features[rows])).float().flatten(1, 2)
+
+
+def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled latents (n, frames, 4, 16, 16) float16 of (frames, 3, 128, 128) uint8 crops: whole, and masked."""
+    keep = mouth_mask(RESOLUTION)
+    whole, masked = [], []
+    for number, clip in enumerate(crops):
+        pictures = (torch.from_numpy(np.array(clip)).float() / 127.5 - 1).to(codec.device)
+        both = codec.encode(torch.cat([pictures, pictures * keep.to(codec.device)])).half().cpu().numpy()
+        whole.append(both[: len(clip)])
+        masked.append(both[len(clip) :])
+        if number % 100 == 99:
+            logger.info("%d of %d clips encoded", number + 1, len(crops))
+    return np.stack(whole), np.stack(masked)
+
+
+def encode_clips(encoder: WhisperEncoder, waveforms: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(n, 160, levels, width) float16 of (n, samples) int16: a clip's rows and those just before and after.
+
+    A third of the recordings holds one clip alone, as a short voice would be.
+    """
+    rng = np.random.default_rng((15487541, seed))
+    order = rng.permutation(len(waveforms))
+    out = np.empty((len(waveforms), WHISPER_ROWS, encoder.levels, encoder.width), np.float16)
+    at = 0
+    while at < len(order):
+        group = order[at : at + (1 if rng.random() < 1 / 3 else int(rng.integers(2, MAX_CLIPS_PER_RECORDING + 1)))]
+        pieces, places, length = [], [], 0
+        for clip in group:
+            wait = 320 * round(rng.uniform(*PAUSE_SECONDS) * 50) if pieces else 0  # whole rows
+            pieces += [np.zeros(wait, np.float32), waveforms[clip].astype(np.float32) / 32767]
+            places.append((length + wait) // 320)
+            length += wait + len(waveforms[clip])
+        pieces.append(np.zeros(round(TAIL_SILENCE_SECONDS * SAMPLE_RATE), np.float32))
+        states = encoder.features(torch.from_numpy(np.concatenate(pieces))).cpu()
+        for clip, place in zip(group, places, strict=True):
+            rows = np.clip(np.arange(place - ROWS_BEFORE, place - ROWS_BEFORE + WHISPER_ROWS), 0, len(states) - 1)
+            out[clip] = states[torch.from_numpy(rows)].half().numpy()
+        at += len(group)
+    return out
+
+
+def encode_silence(encoder: WhisperEncoder, recordings: int = SILENT_RECORDINGS, seed: int = 0) -> np.ndarray:
+    """(recordings, 160, levels, width) float16: rows of recordings of 1 to 30 s, silent or with a faint noise."""
+    rng = np.random.default_rng((15487543, seed))
+    out = np.empty((recordings, WHISPER_ROWS, encoder.levels, encoder.width), np.float16)
+    for number in range(recordings):
+        samples = round(rng.uniform(1, MAX_SILENCE_SECONDS) * SAMPLE_RATE)
+        loudness = 10 ** (rng.uniform(*NOISE_FLOOR_DB) / 20) if number % 2 else 0
+        states = encoder.features(torch.from_numpy((loudness * rng.standard_normal(samples)).astype(np.float32))).cpu()
+        place = int(rng.integers(-ROWS_BEFORE, max(len(states) - WHISPER_ROWS, 0) + 1))
+        rows = np.clip(np.arange(place, place + WHISPER_ROWS), 0, len(states) - 1)
+        out[number] = states[torch.from_numpy(rows)].half().numpy()
+    return out
+
+
+def encode_recording(encoder: WhisperEncoder, waveform: np.ndarray, frames: int, fps: float = FPS) -> Tensor:
+    """The tokens (frames, 50, 384) of a whole recording by itself, float32 at 16 kHz, as the engine hears it."""
+    silence = np.zeros(round(TAIL_SILENCE_SECONDS * SAMPLE_RATE), np.float32)
+    states = encoder.features(torch.from_numpy(np.concatenate([waveform.astype(np.float32), silence])))
+    return frame_windows(states.cpu().half(), fps, frames).float()
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    partial = path.with_suffix(".new")
+    with partial.open("wb") as file:
+        np.save(file, values)
+    partial.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and of what this makes")
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    found = features(options.clips, options.cache, options.vae)
+    if found.whole.shape[1] != FRAMES:
+        raise OptionError(f"The clips have {found.whole.shape[1]} frames, not {FRAMES}.")
+    logger.info("%d clips ready", len(found))
+
+
+if __name__ == "__main__":
+    main()

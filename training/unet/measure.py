@@ -1,0 +1,256 @@
+"""Measures the small model as it is used: ``python -m training.unet.measure``, test people, voices and sentences only.
+
+Every clip is drawn anew by the engine's denoiser, window by window, the reference being the frame itself, and decoded;
+the meter reads the openings. Thrice: with the clip's own voice, with another language's (a dub), and with silence.
+Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons are made a second time
+without the frames in which somebody's voice hasn't begun yet. Drawn for its own voice a clip can be held against what
+is true: PSNR within the mask, and how unlike it looks; the autoencoder's own loss stands beside both. ``--sheet`` draws
+training/media/nano.png instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentsync_core.cli.demo import SAMPLER_OPTIONS
+from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
+from latentsync_core.models.unet.unet import UNet
+from latentsync_core.models.vae import DiffusersCodec
+from latentsync_core.sampling.denoise import denoise_window
+from latentsync_core.sampling.noise import frame_noise
+from latentsync_core.sampling.sampler_options import WindowOptions
+from latentsync_core.sampling.windows import WindowBlender, next_starts, plan_windows
+
+from ..held_out import held_out, held_out_voices
+from ..meter.network import measure_openings
+from ..opening_statistics import best_lag, bootstrap, correlation_per_clip, rounded
+from ..paths import CACHE, MEDIA
+from ..perceptual import PerceptualDistance, lower_half
+from ..pictures import grid, save
+from ..synthetic.crops import RESOLUTION
+from ..synthetic.speech.performance import LANGUAGES, SAMPLE_RATE
+from ..vae.measure import decoded
+from ..vae.train import WEIGHTS as VAE_WEIGHTS
+from ..vae.train import load as load_vae
+from .features import LATENT_SIZE, MAX_CLOSED_OPENING, encode_recording
+from .train import NOISE_SHARING, WEIGHTS, load
+from .whisper_tiny import load_whisper_tiny
+
+DUB_CLIP_OFFSET = 1  # clips further on: the next language's voice
+BASELINE_CLIP_OFFSET = 7  # clips further on: whose openings the baseline compares with
+SHEET_CLIPS, SHEET_FRAMES, SHEET_STRIDE = (
+    (0, 8, 11, 17),
+    slice(18, 50),
+    4,
+)  # clips, and frames of each, on the contact sheet
+SHEET_CELL_SIZE = 112  # pixels of each
+MAX_CLOSED_SHARE = 0.15  # of a speaker's range: a mouth that counts as closed
+MIN_PAUSE_FRAMES = 6  # frames, at least, of a closed mouth
+SPEECH_PERCENTILE = 95  # percentile of a speaker's true openings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How the clips are drawn; of itself, as the demo draws."""
+
+    steps: int = SAMPLER_OPTIONS.steps
+    cfg: float = SAMPLER_OPTIONS.cfg
+    windows: WindowOptions = field(default_factory=WindowOptions)
+    seed: int = 1247
+
+
+@torch.no_grad()
+def generate_clip(
+    unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor, options: GenerationOptions
+) -> Tensor:
+    """The clip (n, 3, 128, 128) uint8 with its mouth generated for `audio` (n, 50, 384): (n, 3, 128, 128) in [0, 1].
+
+    Pixels outside the mask are the clip's own.
+    """
+    plain, keep = to_float_images(crops), mouth_mask(RESOLUTION)
+    whole, masked = codec.encode(plain * 2 - 1).cpu(), codec.encode((plain * 2 - 1) * keep).cpu()
+    noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, LATENT_SIZE, LATENT_SIZE), NOISE_SHARING)
+    generated, blender = torch.zeros_like(whole), WindowBlender()
+    windows = plan_windows(np.ones(len(plain), bool), options.windows)
+    for window, next_start in zip(windows, next_starts(windows), strict=True):
+        part = slice(window.start, window.stop)
+        latents = denoise_window(
+            unet, noise[part], latent_mask(RESOLUTION), masked[part], whole[part], audio[part], options.steps,
+            options.cfg,
+        ).cpu()  # fmt: skip
+        for frame, blended in blender.add(window, latents, next_start):
+            generated[frame] = blended
+    again = (codec.decode(generated).cpu() / 2 + 0.5).clamp(0, 1)
+    return again * (1 - keep) + plain * keep
+
+
+@torch.no_grad()
+def image_quality(perceptual_distance: PerceptualDistance, seen: Tensor, crops: np.ndarray) -> tuple[float, float]:
+    """PSNR in dB within the mask and perceptual distance of the lower half, of (n, 3, 128, 128) in [0, 1] to the clip
+    (n, 3, 128, 128) uint8."""
+    true = to_float_images(crops)
+    inside = mouth_mask(RESOLUTION) == 0
+    psnr = -10 * (seen - true).square()[inside.expand_as(true)].mean().log10()
+    return psnr.item(), perceptual_distance(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean().item()
+
+
+@torch.no_grad()
+def reconstruct(codec: DiffusersCodec, crops: np.ndarray) -> Tensor:
+    """The clip (n, 3, 128, 128) uint8 as the autoencoder gives it back within the mask, in [0, 1]: the most that any
+    drawing can be like it."""
+    plain, keep = to_float_images(crops), mouth_mask(RESOLUTION)
+    return decoded(codec, plain)[0] * (1 - keep) + plain * keep
+
+
+def to_float_images(crops: np.ndarray) -> Tensor:
+    """uint8 levels as float32 in [0, 1]."""
+    return torch.from_numpy(np.array(crops)).float() / 255
+
+
+def sheet(
+    unet: UNet,
+    codec: DiffusersCodec,
+    crops: Sequence[np.ndarray],
+    audio_features: Sequence[Tensor],
+    generation: GenerationOptions,
+) -> np.ndarray:
+    """Some people's frames as rendered, each row above the same drawn for the next clip's voice."""
+    rows = []
+    for number in (number for number in SHEET_CLIPS if number < len(crops)):
+        clip, voice = (
+            crops[number][SHEET_FRAMES],
+            audio_features[(number + DUB_CLIP_OFFSET) % len(audio_features)][SHEET_FRAMES],
+        )
+        rows += [
+            to_float_images(clip)[::SHEET_STRIDE],
+            generate_clip(unet, codec, clip, voice, generation)[::SHEET_STRIDE],
+        ]
+    return grid(rows, SHEET_CELL_SIZE)
+
+
+def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
+    """From true openings (clips, n) and those read off the three drawings; intervals are a bootstrap's over clips."""
+    clips = len(openings)
+    follows, languages = (
+        correlation_per_clip(openings, own),
+        np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)]),
+    )
+    limit = MAX_CLOSED_SHARE * np.percentile(openings, SPEECH_PERCENTILE, axis=1, keepdims=True)
+    pauses = np.array([pause_mask(true) for true in openings])
+    lags = np.array([best_lag(true, seen) for true, seen in zip(openings, own, strict=True)])
+    return {
+        "clips": clips, "frames": int(openings.size),
+        "own voice": {
+            "clips whose best lag is within a frame": rounded((np.abs(lags) <= 1).mean()),
+            "by language": {name: rounded(np.median(follows[languages == name])) for name in np.unique(languages)},
+            "slope": rounded(np.polyfit(openings.ravel(), own.ravel(), 1)[0]),
+        },
+        "whole clips": opening_correlations(openings, own, dubbed),
+        "once all have begun": opening_correlations(
+            *(part[:, first_speech_frame(openings) :] for part in (openings, own, dubbed))
+        ),
+        "pauses of the own voice": {
+            "frames": int(pauses.sum()), "closed": rounded((own < limit)[pauses].mean()) if pauses.any() else None,
+        },
+        "silence": {"frames closed": rounded((silent < limit).mean()), "median opening": rounded(np.median(silent))},
+    }  # fmt: skip
+
+
+def opening_correlations(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray) -> dict:
+    """How the drawings' openings correlate with the voices' true ones, and what those do among themselves."""
+    dub, other = np.roll(openings, -DUB_CLIP_OFFSET, axis=0), np.roll(openings, -BASELINE_CLIP_OFFSET, axis=0)
+    new_weight, old_weight = mixing_weights(dubbed, dub, openings).T
+    return {
+        "own voice": bootstrap(correlation_per_clip(openings, own)),
+        "shuffled baseline": bootstrap(correlation_per_clip(other, own)),
+        "both clips' true mouths": bootstrap(correlation_per_clip(other, openings)),
+        "dubbed: new voice": bootstrap(correlation_per_clip(dub, dubbed)),
+        "dubbed: old mouth": bootstrap(correlation_per_clip(openings, dubbed)),
+        "both voices' true mouths": bootstrap(correlation_per_clip(openings, dub)),
+        "dubbed: weight of the new mouth": bootstrap(new_weight),
+        "dubbed: weight of the old mouth": bootstrap(old_weight),
+    }
+
+
+def first_speech_frame(openings: np.ndarray) -> int:
+    """The first frame by which every clip's mouth has opened; 0 where one never does."""
+    opened = openings > MAX_CLOSED_OPENING
+    return int(opened.argmax(1).max()) if opened.any(1).all() else 0
+
+
+def pause_mask(true: np.ndarray) -> np.ndarray:
+    """(n,) bool: frames within pauses, where the mouth is shut for PAUSE frames or more, not those at their ends."""
+    found = np.zeros(len(true), bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (true < MAX_CLOSED_OPENING).astype(int), [0]])))
+    for start, stop in edges.reshape(-1, 2):
+        if stop - start >= MIN_PAUSE_FRAMES:
+            found[start + 1 : stop - 1] = True
+    return found
+
+
+def mixing_weights(dubbed: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """(clips, 2): how much of the new mouth and of the old one is in each drawn one, all (clips, n), by least squares.
+
+    Other than two correlations, these tell apart what of an old mouth is seen and what both voices' mouths share.
+    """
+    found = [
+        np.linalg.lstsq(np.column_stack([*mouths, np.ones(len(seen))]), seen, rcond=None)[0][:2]
+        for seen, *mouths in zip(dubbed, new, old, strict=True)
+    ]
+    return np.array(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--clips", type=int, default=40, help="of the forty that are drawn, the first so many")
+    parser.add_argument("--steps", type=int, default=GenerationOptions.steps)
+    parser.add_argument("--cfg", type=float, default=GenerationOptions.cfg)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sheet", action="store_true", help="draw the contact sheet, measure nothing")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    clips, voices = held_out(40, 3.0, folder=options.cache), held_out_voices(40, 3.0)[: options.clips]
+    crops, openings = clips.crops[: options.clips], clips.openings[: options.clips]
+    unet, codec = load(options.weights).to(options.device), load_vae(options.vae)
+    codec.vae.to(options.device)
+    frames = openings.shape[1]
+    audio_features = [encode_recording(load_whisper_tiny(), voice, frames) for voice in voices]
+    quiet = encode_recording(load_whisper_tiny(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
+    generation = GenerationOptions(options.steps, options.cfg)
+    if options.sheet:
+        save(sheet(unet, codec, crops, audio_features, generation), MEDIA / "nano.png")
+        return
+    perceptual_distance = PerceptualDistance(codec.vae)
+    read, close, floor = [], [], []
+    for number, clip in enumerate(crops):
+        audios = (audio_features[number], audio_features[(number + DUB_CLIP_OFFSET) % len(crops)], quiet)
+        drawn = [generate_clip(unet, codec, clip, audio, generation) for audio in audios]
+        read.append([measure_openings(pictures) for pictures in drawn])
+        close.append(image_quality(perceptual_distance, drawn[0], clip))
+        floor.append(image_quality(perceptual_distance, reconstruct(codec, clip), clip))
+        logger.info("%d of %d clips", number + 1, len(crops))
+    found = figures(openings, *np.array(read).transpose(1, 0, 2))
+    for name, values in (("drawn", close), ("autoencoder", floor)):
+        psnr, unlike = np.array(values).T
+        found[name] = {"PSNR within the mask, dB": bootstrap(psnr), "perceptual distance": bootstrap(unlike)}
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

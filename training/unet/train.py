@@ -1,0 +1,253 @@
+"""Trains the small U-Net's first stage: ``python -m training.unet.train --minutes 90`` writes its weights.
+
+The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.1): the network predicts the noise
+in a window of 16 frames' latents, seeing them with the mouth grey, other frames of the same clip whole, and hearing
+Whisper's states; half of the noise's variance is common to all frames. The reference frames never overlap the window:
+with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works;
+one in twelve has a closed mouth and hears a recording in which nobody speaks.
+
+Drawn people have two takes of everything, so three windows in four are dubs, once both texts have begun: what is seen
+is the other take, the same frames whole among it. Jaw and cheeks beside the grey mouth tell what was said before the
+dub; a network that only ever saw them agree with the voice would draw a share of the old mouth.
+
+Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
+trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
+
+Three things are weighted. Noise at the mouth counts more. A step counts by how far off the clean latents are that its
+noise leads to: once for what is all noise, more by what is seen already (Salimans and Ho 2022, "SNR+1",
+https://arxiv.org/abs/2202.00512), up to a cap (Hang et al. 2023, "Min-SNR", https://arxiv.org/abs/2303.09556); in the
+noise's own error the noisiest steps, where the voice decides what is drawn, would count next to nothing. And errors
+count once more as they are on the whole, over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple diffusion",
+https://arxiv.org/abs/2301.11093): those of a patch's colour, which the eye sees first and single latents' noise drowns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentsync_core.faces.alignment.mouth_mask import latent_mask
+from latentsync_core.models.checkpoints.network_file import read_config, save_network
+from latentsync_core.models.unet.config import MotionConfig, UNetConfig
+from latentsync_core.models.unet.unet import UNet
+
+from .. import loop, paths
+from ..paths import CACHE
+from ..synthetic.crops import RESOLUTION
+from ..takes import other_take
+from ..vae.data import mouth_weights
+from ..vae.train import WEIGHTS as VAE_WEIGHTS
+from .diffusion import add_noise, alphas_cumprod
+from .features import LATENT_SIZE, Features, features
+
+WEIGHTS = paths.network_weights("unet")
+OUTPUT = paths.WEIGHTS / "unet.safetensors"
+RUN = paths.RUNS / "unet"
+# 5.3 M parameters. Two heads, not eight: with four channels a head, attention takes half of a step's time on a CPU.
+# Norms over four channels and more: over single ones they take away a patch's colour and what step it is.
+CONFIG = UNetConfig(
+    block_channels=(32, 64, 64, 64), audio_width=384, heads=2, norm_groups=8, motion=MotionConfig(heads=2)
+)
+LEARNING_RATE = 6e-4
+AVERAGING = 0.998
+WINDOW = 16  # frames
+NOISE_SHARING = 0.5  # of the noise's variance is common to all frames of a window
+AUDIO_DROPOUT = 0.1  # of the windows hear zeros
+SILENT_RECORDING_SHARE = 0.08  # of the windows show a closed mouth and hear a recording of nothing
+DUB_SHARE = 0.75  # of the windows that can be show the other take
+SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause before it, both mouths are closed
+LOW_NOISE_SHARE = 0.25  # of the windows are from the schedule's less noisy half, where the input shows the result
+SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
+SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
+COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
+COARSE_WEIGHT = 4.0  # what that weighs
+AUDIO_PROJECTIONS = (
+    ".attn2.to_k.weight",
+    ".attn2.to_v.weight",
+)  # endings of the names of the weights that read its states
+
+
+@dataclass(frozen=True, eq=False)
+class WindowBatch:
+    """What a step learns from; b windows of f frames."""
+
+    clean: Tensor  # (b, 4, f, 16, 16)
+    condition: Tensor  # (b, 9, f, 16, 16): mask, masked latents, reference latents
+    audio: Tensor  # (b, f, 50, 384)
+    noise: Tensor  # as `clean`
+    steps: Tensor  # (b,) of the diffusion
+
+    def to(self, device: torch.device) -> WindowBatch:
+        return WindowBatch(*(getattr(self, part).to(device) for part in self.__dataclass_fields__))
+
+
+def build(seed: int = 0) -> UNet:
+    """An untrained U-Net, the same for the same seed: it predicts nothing and frames don't mix, until it learns to."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet.from_config(CONFIG)
+    for name, module in unet.named_modules():
+        if name == "conv_out" or name.endswith("temporal_transformer.proj_out"):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return unet.train()
+
+
+def measure_channel_rms(data: Features) -> Tensor:
+    """(384,) root mean squares of what is heard in the first clips."""
+    return torch.from_numpy(np.array(data.audio_features[:SCALE_CLIPS], np.float32)).square().mean((0, 1, 2)).sqrt()
+
+
+def fold_channel_rms(state: Mapping[str, Tensor], channel_rms: Tensor) -> dict[str, Tensor]:
+    """The weights of a network that was trained on states divided by `channel_rms`, for the states as they are.
+
+    With the sizes' reciprocals it goes the other way.
+    """
+    return {
+        key: value / channel_rms.to(value) if key.endswith(AUDIO_PROJECTIONS) else value for key, value in state.items()
+    }
+
+
+def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms: Tensor) -> WindowBatch:
+    """The windows of this step: of `count` clips, at any time. What is heard comes divided by `channel_rms`.
+
+    Diffusion steps are spread over the schedule, three of four in its noisier half.
+    """
+    rng = np.random.default_rng((15487549, seed, step))
+    draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    clean, condition, audio = [], [], []
+    for clip in rng.choice(len(data), count, replace=len(data) < count):
+        at = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
+        closed_mouth_windows = data.closed_mouth_windows(WINDOW) if rng.random() < SILENT_RECORDING_SHARE else ()
+        if len(closed_mouth_windows):
+            clip, at = (int(v) for v in rng.choice(closed_mouth_windows))
+            begin = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
+            audio_features = data.silence(
+                int(rng.integers(0, len(data.silence_features))), range(begin, begin + WINDOW)
+            )
+        else:
+            audio_features = data.audio(int(clip), range(at, at + WINDOW))
+        clean.append(_latents(data.whole, clip, at))
+        condition.append(make_condition(data, rng, clip, at))
+        audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
+    places = (rng.permutation(count) + rng.random(count)) / count
+    places = np.interp(places, (0, LOW_NOISE_SHARE, 1), (0, 0.5, 1))
+    shape = (count, 4, WINDOW, LATENT_SIZE, LATENT_SIZE)
+    common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
+    return WindowBatch(
+        torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
+        torch.stack(condition).transpose(1, 2),
+        torch.stack(audio),
+        math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
+        torch.from_numpy((places * len(alphas_cumprod())).astype(np.int64)),
+    )
+
+
+def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int) -> Tensor:
+    """(16, 9, 16, 16): mask, masked and reference latents of a window, of a dub or with a reference apart from it."""
+    starts = np.arange(data.whole.shape[1] - WINDOW + 1)
+    other = int(rng.choice(starts[abs(starts - at) >= WINDOW]))
+    if rng.random() < DUB_SHARE and at >= SPEECH_START_FRAME:
+        seen = _latents(data.masked, other_take(clip), at), _latents(data.whole, other_take(clip), at)
+    else:
+        seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
+    return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE), *seen], dim=1)
+
+
+def compute_loss(unet: nn.Module, windows: WindowBatch) -> tuple[Tensor, dict[str, float]]:
+    """The weighted error of the predicted noise, and what the plain one is, at all pixels and at the mouth."""
+    sample = add_noise(windows.clean, windows.noise, windows.steps)
+    predicted = unet(torch.cat([sample, windows.condition], dim=1), windows.steps, windows.audio).float()
+    residual = predicted - windows.noise
+    error = residual.square()
+    share = alphas_cumprod().to(residual)[windows.steps].view(-1, 1, 1, 1, 1)
+    ratio = share / (1 - share)
+    step_weight = (1 + ratio).clamp(max=SNR_CAP) / ratio
+    mouth_weight = _mouth_weights().to(error)
+    weighted = error * mouth_weight
+    fine = (weighted * step_weight).mean()
+    coarse_error = F.avg_pool3d(residual, (WINDOW, COARSE_PATCH, COARSE_PATCH)).square()
+    coarse = (coarse_error * step_weight).mean()
+    parts = {"loss": fine, "on the whole": coarse, "noise": error.mean(), "at the mouth": weighted.mean()}
+    return fine + COARSE_WEIGHT * coarse, {name: value.item() for name, value in parts.items()}
+
+
+def train(
+    data: Features,
+    budget: loop.Budget,
+    run: Path | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    count: int = 2,
+    stop_after: int | None = None,
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> dict[str, Tensor]:
+    """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
+
+    `start` and what is returned read Whisper's states as they are; those of a checkpoint don't, see `fold_channel_rms`.
+    """
+    channel_rms = measure_channel_rms(data)
+
+    def loss_at(
+        unet: nn.Module, step: int, fraction_done: float, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        return compute_loss(unet, sample_windows(data, step, budget.seed, count, channel_rms).to(device))
+
+    start = fold_channel_rms(start, 1 / channel_rms) if start else None
+    return fold_channel_rms(
+        loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress), channel_rms
+    )
+
+
+def save(state: Mapping[str, Tensor], path: Path) -> None:
+    """Writes the weights in half precision, with the config that builds their network."""
+    unet = UNet.from_config(CONFIG)
+    unet.load_state_dict(state)
+    save_network(unet.half(), CONFIG.to_dict(), path)
+
+
+def load(path: Path = WEIGHTS) -> UNet:
+    """The U-Net of a file that `save` wrote, or of a bundle's, by its config, in float32."""
+    from safetensors.torch import load_file
+
+    unet = UNet.from_config(UNetConfig.from_dict(read_config(path) or paths.bundle_config(path, "unet")))
+    unet.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    return unet.eval().requires_grad_(False)
+
+
+@functools.cache
+def _mouth_weights() -> Tensor:
+    weights = mouth_weights(LATENT_SIZE)
+    return weights / weights.mean()
+
+
+def _latents(values: np.ndarray, clip: int, at: int) -> Tensor:
+    return torch.from_numpy(np.array(values[clip, at : at + WINDOW])).float()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    loop.add_arguments(parser, RUN, minutes=90, learning_rate=LEARNING_RATE)
+    parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
+    parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--batch", type=int, default=2, help="windows of a step; more on a GPU")
+    parser.add_argument("--out", type=Path, default=OUTPUT)
+    options = parser.parse_args()
+    budget = loop.budget_from(options, AVERAGING)
+    data = features(options.clips, options.cache, options.vae)
+    loop.logger.info("%d clips", len(data))
+    start = load(options.start).state_dict() if options.start else None
+    save(train(data, budget, options.run, start, options.batch, on_progress=loop.reporter()), options.out)
+
+
+if __name__ == "__main__":
+    main()
