@@ -68,7 +68,7 @@ class WindowBlender:
         self._pending: dict[int, torch.Tensor] = {}
 
     def add(self, window: Window, latents: torch.Tensor, next_start: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Takes a window's (f, ...) latents; returns those of the frames before `next_start`, shared by no later one."""
+        """Takes a window's (f, ...) latents; returns those of frames before `next_start`, which no later one shares."""
         by_frame = dict(zip(window.frames, latents, strict=True))
         shared = [frame for frame in window.frames if frame in self._pending]
         if shared:
