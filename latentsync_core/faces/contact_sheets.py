@@ -37,10 +37,10 @@ def face_sheet(faces: FaceTracks) -> torch.Tensor:
     columns = []
     with FrameSequence(clip) as sequence:
         for index, frame in zip(chosen, sequence.frames(chosen), strict=True):
-            whole = _reduced(frame, float(clip.sample_aspect))
+            whole = _reduced(frame)
             crop = torch.full((3, WIDTH, WIDTH), EMPTY_LEVEL)
             if path.visible[index]:
-                _outline(whole, path.boxes[index] * WIDTH / clip.width, float(clip.sample_aspect))
+                _outline(whole, path.boxes[index] * WIDTH / clip.width, frame.sample_aspect)
             if path.blend[index] > 0:
                 crop = crop_face(frame, transforms[index], WIDTH, eight_bit=False)
             columns.append(torch.cat([whole, crop], dim=1))
@@ -80,8 +80,8 @@ def _span(faces: FaceTracks, track: FaceTrack) -> str:
     return f"{first:.1f} to {last:.1f} s"
 
 
-def _reduced(frame: Frame, aspect: float) -> torch.Tensor:
-    height = max(1, round(WIDTH * frame.height / (frame.width * aspect)))
+def _reduced(frame: Frame) -> torch.Tensor:
+    height = max(1, round(WIDTH * frame.height / (frame.width * frame.sample_aspect)))
     return frame.rgb(size=(WIDTH, height)).clone()
 
 

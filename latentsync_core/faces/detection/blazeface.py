@@ -60,36 +60,33 @@ SHORT_RANGE = Detector("blazeface_short", ((8, 2), (16, 6)))  # cheaper; faces o
 FULL_RANGE = Detector("blazeface_full", ((4, 1),))  # faces of some 16 to 160 input pixels
 
 
-def detection_passes(
-    frame: Frame, score: float, aspect: float = 1.0, min_size: float = 40.0
-) -> Iterator[list[Detection]]:
+def detection_passes(frame: Frame, score: float, min_size: float = 40.0) -> Iterator[list[Detection]]:
     """Looks for faces at finer and finer scales; a caller stops at the first pass that satisfies it.
 
     Each pass yields its faces, the largest first, and costs only once it is asked for.
 
     Args:
         score: the least score of a detection, 0 to 1.
-        aspect: a sample's width divided by its height.
         min_size: square pixels of the smallest face that the last pass should find.
     """
-    for scale in reversed(pyramid_scales(frame, aspect, min_size)):
-        picture = _scaled_rgb(frame, scale, aspect)
+    for scale in reversed(pyramid_scales(frame, min_size)):
+        picture = _scaled_rgb(frame, scale)
         for detector in (SHORT_RANGE, FULL_RANGE):
             yield _largest_first(_weighted_nms(_detect(detector, picture, frame, score)))
 
 
 def detect_faces(
-    frame: Frame, score: float, aspect: float, min_size: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
+    frame: Frame, score: float, min_size: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
 ) -> list[Detection]:
     """All faces of a frame at all scales (only the coarsest if `coarse`), one detection each, the largest first.
 
     Args:
         turns: quarter turns clockwise by which the picture is turned before it is looked at; upright faces are 0.
     """
-    chosen = pyramid_scales(frame, aspect, min_size)
+    chosen = pyramid_scales(frame, min_size)
     found: list[Detection] = []
     for scale in chosen[-1:] if coarse else chosen:
-        picture = _scaled_rgb(frame, scale, aspect)
+        picture = _scaled_rgb(frame, scale)
         detectors = [SHORT_RANGE] if coarse or scale != chosen[0] else [FULL_RANGE]
         if len(chosen) == 1:
             detectors = [SHORT_RANGE, FULL_RANGE]
@@ -99,10 +96,10 @@ def detect_faces(
     return _largest_first(_weighted_nms(found))
 
 
-def pyramid_scales(frame: Frame, aspect: float, min_size: float) -> list[float]:
+def pyramid_scales(frame: Frame, min_size: float) -> list[float]:
     """Input pixels per square pixel of the frame at which faces of `min_size` pixels and more are looked for, finest
     first."""
-    longer = max(frame.width * aspect, frame.height)
+    longer = max(frame.width * frame.sample_aspect, frame.height)
     scale = min(max(MIN_FACE_INPUT_PIXELS / min_size, MIN_INPUT_SIDE / longer), MAX_SCALE)
     found = [scale]
     while longer * scale > MIN_PYRAMID_SIDE:
@@ -128,9 +125,9 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def _scaled_rgb(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
+def _scaled_rgb(frame: Frame, scale: float) -> torch.Tensor:
     """The whole frame in square pixels at `scale`: (3, h, w) in [0, 1]."""
-    width = max(round(frame.width * aspect * scale), 1)
+    width = max(round(frame.width * frame.sample_aspect * scale), 1)
     height = max(round(frame.height * scale), 1)
     while frame.width >= 2 * width and frame.height >= 2 * height:
         frame = halved(frame)

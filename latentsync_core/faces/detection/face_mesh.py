@@ -32,19 +32,19 @@ class MeshDetection:
     flip_error: float  # face widths that its points and those of the mirror image lie apart, on average
 
 
-def face_mesh(frame: Frame, region: FaceRegion, aspect: float = 1.0) -> tuple[np.ndarray, float]:
+def face_mesh(frame: Frame, region: FaceRegion) -> tuple[np.ndarray, float]:
     """Finds the mesh in `region`: (468, 3) float64 points, and how surely there is a face, 0 to 1.
 
     x and y are displayed pixels, z (depth) geometrically square ones: 0 at the head's middle, smaller being nearer.
     """
-    mesh = face_meshes(frame, [region], aspect)[0]
+    mesh = face_meshes(frame, [region])[0]
     return mesh.points, mesh.presence
 
 
-def face_meshes(frame: Frame, regions: Sequence[FaceRegion], aspect: float = 1.0) -> list[MeshDetection]:
+def face_meshes(frame: Frame, regions: Sequence[FaceRegion]) -> list[MeshDetection]:
     """The meshes in several regions of a frame, seen in one go; NaN and 0 for a region outside the frame."""
     network = load_network("mesh468")
-    pictures = [crop_region(frame, region, network.size, aspect) for region in regions]
+    pictures = [crop_region(frame, region, network.size) for region in regions]
     meshes = [MeshDetection(np.full((468, 3), np.nan), 0.0, None, np.nan) for _ in regions]
     there = [number for number, picture in enumerate(pictures) if picture is not None]
     if not there:
@@ -61,7 +61,7 @@ def face_meshes(frame: Frame, regions: Sequence[FaceRegion], aspect: float = 1.0
     for number, places, sure, flip_error in zip(there, means, presence, flip_errors.tolist(), strict=True):
         region = regions[number]
         offsets = (places[:, :2] - 0.5) * region.side
-        flat = (region.centre + offsets @ rotation(region.angle).T) / (aspect, 1.0)
+        flat = (region.centre + offsets @ rotation(region.angle).T) / (frame.sample_aspect, 1.0)
         meshes[number] = MeshDetection(
             np.column_stack([flat, places[:, 2] * region.side]), sure, pictures[number], flip_error
         )

@@ -74,9 +74,7 @@ def rotation(angle: float) -> np.ndarray:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def crop_region(
-    frame: Frame, region: FaceRegion, size: int, aspect: float = 1.0, padding: str = "border"
-) -> torch.Tensor | None:
+def crop_region(frame: Frame, region: FaceRegion, size: int, padding: str = "border") -> torch.Tensor | None:
     """The region as a level (3, size, size) picture in [0, 1]; None if it lies outside the frame.
 
     Beyond the frame's edge that edge is repeated, or it is black with the padding "zeros".
@@ -86,11 +84,11 @@ def crop_region(
     pitch = region.side / size  # square pixels per input pixel
     linear = rotation(region.angle) * pitch
     to_frame = np.column_stack([linear, region.centre - linear @ np.full(2, (size - 1) / 2)])
-    to_frame[0] /= aspect
+    to_frame[0] /= frame.sample_aspect
     roi = affine.bounds(to_frame, (0, 0, size - 1, size - 1), (frame.width, frame.height), margin=2)
     if roi is None:
         return None
-    halvings = max(int(math.log2(pitch / max(aspect, 1.0))), 0)  # leaves one to two pixels per input pixel
+    halvings = max(int(math.log2(pitch / max(frame.sample_aspect, 1.0))), 0)  # leaves one to two pixels per input pixel
     reduced, (left, top) = reduced_part(frame, roi, halvings)
     columns, rows = affine.positions(to_frame, Roi(0, 0, size, size))
     columns = (columns - left + 0.5) / 2**halvings - 0.5

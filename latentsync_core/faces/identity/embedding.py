@@ -27,15 +27,15 @@ MARGIN = 0.25  # all around, of the face
 MIN_CHIP_SIDE = 1e-3  # pixels of the frame
 
 
-def face_chip(frame: Frame, mesh: np.ndarray, aspect: float = 1.0) -> Tensor | None:
+def face_chip(frame: Frame, mesh: np.ndarray) -> Tensor | None:
     """The face as the network wants it: (3, CHIP, CHIP) float32 RGB in [0, 1]; None if it lies outside the frame.
 
     Levelled and scaled by the eyes' corners and the nose's base, the frame's edge repeated beyond it. `mesh` is
-    (468, 2 or more) in displayed pixels, `aspect` a sample's width divided by its height.
+    (468, 2 or more) in displayed pixels.
     """
-    points = np.asarray(mesh, np.float64)[list(LANDMARK_VERTICES), :2] * (aspect, 1.0)
+    points = np.asarray(mesh, np.float64)[list(LANDMARK_VERTICES), :2] * (frame.sample_aspect, 1.0)
     region = _chip_region(points)
-    return None if region is None else crop_region(frame, region, CHIP_SIZE, aspect)
+    return None if region is None else crop_region(frame, region, CHIP_SIZE)
 
 
 @torch.inference_mode()

@@ -208,14 +208,14 @@ class _Pass:
         """Yields how many frames are done."""
         if not self.count:
             return
-        trackers = [_DirectionalTracker(path, self._forwards, self._aspect) for path in self._marked_tracks]
+        trackers = [_DirectionalTracker(path, self._forwards) for path in self._marked_tracks]
         for done, (index, luma, frame) in enumerate(self._frames(), 1):
             picture = Pyramid.of(luma, self._downsampling, self._aspect)
             for tracker in trackers:
                 tracker.update(index, picture)
                 path = tracker.path
                 if frame is not None and path.portrait is None and index in path.marks:
-                    path.portrait = _portrait(frame, path.marks[index], self._clip)
+                    path.portrait = _portrait(frame, path.marks[index])
             yield done
             if all(tracker.ended(index) for tracker in trackers):
                 break
@@ -241,9 +241,9 @@ class _Pass:
 class _DirectionalTracker:
     """Follows one path's face in one direction, begun anew at every mark."""
 
-    def __init__(self, path: _MarkedTrack, forwards: bool, aspect: float) -> None:
+    def __init__(self, path: _MarkedTrack, forwards: bool) -> None:
         self.path = path
-        self._forwards, self._aspect = forwards, aspect
+        self._forwards = forwards
         self._last_mark = max(path.marks) if forwards else min(path.marks)
         self._end = path.stop - 1 if forwards else path.first
         self._tracker: PatchTracker | None = None
@@ -255,10 +255,10 @@ class _DirectionalTracker:
         path, place = self.path, index - self.path.first
         if not path.first <= index < path.stop:
             return
-        mark = path.marks.get(index)
+        mark, aspect = path.marks.get(index), picture.aspect
         if mark is not None:
-            box, points = mark.placed(self._aspect)
-            self._place = (box * (self._aspect, 1, self._aspect, 1), points * (self._aspect, 1))
+            box, points = mark.placed(aspect)
+            self._place = (box * (aspect, 1, aspect, 1), points * (aspect, 1))
             self._tracker, self._missed = PatchTracker(picture, _tracked_box(self._place[0])), 0
         elif self._tracker is None:
             return
@@ -272,8 +272,8 @@ class _DirectionalTracker:
         scale = np.sqrt(abs(np.linalg.det(total_motion[:, :2])))
         centre, half = affine.map_points(total_motion, (box[:2] + box[2:]) / 2), (box[2:] - box[:2]) / 2 * scale
         seen = path.seen[self._forwards]
-        seen.points[place] = affine.map_points(total_motion, points) / (self._aspect, 1)
-        seen.boxes[place] = np.concatenate([centre - half, centre + half]) / (self._aspect, 1, self._aspect, 1)
+        seen.points[place] = affine.map_points(total_motion, points) / (aspect, 1)
+        seen.boxes[place] = np.concatenate([centre - half, centre + half]) / (aspect, 1, aspect, 1)
 
     def ended(self, index: int) -> bool:
         """Whether no later frame can show more of this face."""
@@ -300,8 +300,8 @@ def _tracked_box(box: np.ndarray) -> np.ndarray:
     return np.tile(box[:2], 2) + np.array(TRACKED_PART) * size
 
 
-def _portrait(frame: Frame, mark: Mark, clip: Clip) -> np.ndarray:
-    points = mark.placed(float(clip.sample_aspect))[1].astype(np.float32)
-    transform = align_track(points[None], np.ones(1, bool), PORTRAIT_SIZE, sample_aspect=clip.sample_aspect)[0]
+def _portrait(frame: Frame, mark: Mark) -> np.ndarray:
+    points = mark.placed(frame.sample_aspect)[1].astype(np.float32)
+    transform = align_track(points[None], np.ones(1, bool), PORTRAIT_SIZE, sample_aspect=frame.layout.sample_aspect)[0]
     crop = crop_face(frame, transform, PORTRAIT_SIZE)
     return (crop * 255).round().byte().permute(1, 2, 0).numpy()  # 3HW -> HW3

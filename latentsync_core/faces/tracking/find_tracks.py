@@ -145,7 +145,6 @@ class _ClipTracker:
     def __init__(self, clip: Clip, options: FaceOptions, starts: set[int], pool: ThreadPoolExecutor) -> None:
         self._options, self._starts, self._pool = options, starts, pool
         self._last = clip.frame_count - 1
-        self._aspect = float(clip.sample_aspect)
         held = MAX_BUFFERED_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
         self._search_interval = min(options.search_interval, max(held, MIN_BUFFERED_FRAMES))
         self.ahead = max(
@@ -153,7 +152,7 @@ class _ClipTracker:
         )  # at least until a shot's last frame is known as such
         self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
         self._failed_searches = 0  # searches since a face was seen
-        self.tracker = Tracker(options, self._aspect, self._search_interval - 1)
+        self.tracker = Tracker(options, self._search_interval - 1)
 
     def schedule_searches(self, waiting: Iterable[Frame]) -> None:
         """Begins the searches in those of the frames to come that are known to need one."""
@@ -191,7 +190,7 @@ class _ClipTracker:
     @torch.inference_mode()
     def _detect(self, frame: Frame, coarse: bool, turns: Sequence[int] = (0,)) -> list[Detection]:
         options = self._options
-        return detect_faces(frame, options.detector_score, self._aspect, options.min_size, coarse=coarse, turns=turns)
+        return detect_faces(frame, options.detector_score, options.min_size, coarse=coarse, turns=turns)
 
 
 def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
@@ -227,15 +226,14 @@ class _ShotTrack:
     def sample_clearest_frame(self, clip: Clip, options: FaceOptions) -> None:
         """Reads its clearest frame once more: split off at a cut that was told late, nobody looked at it in time."""
         best = max(np.flatnonzero(self.seen), key=lambda place: face_quality(self.rows[place]))
-        row, index, aspect = self.rows[best], self.start + int(best), float(clip.sample_aspect)
+        row, index = self.rows[best], self.start + int(best)
         with FrameReader(clip, index, index + 1) as frames:
             frame = next(iter(frames))
         if self.portrait is None:
             self.portrait = cut_portrait(frame, row)
-        look = converged_meshes(frame, [FaceRegion.from_box(row[BOX], row[POSE][2], aspect)], options.presence, aspect)[
-            0
-        ]
-        embedding = None if look is None else embed_meshes(frame, [look], aspect)[0]
+        region = FaceRegion.from_box(row[BOX], row[POSE][2], frame.sample_aspect)
+        mesh = converged_meshes(frame, [region], options.presence)[0]
+        embedding = None if mesh is None else embed_meshes(frame, [mesh])[0]
         if embedding is not None:
             self.samples.append((index, face_quality(row), embedding))
 

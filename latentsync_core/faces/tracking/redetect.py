@@ -32,21 +32,19 @@ EXPECTED_BOX = np.array([0.5, 0.5, 0.5, 0.5]) + np.array([-0.5, -0.5, 0.5, 0.5])
 MIN_EXPECTED_IOU = 0.2  # the same, of a detection with the box where the face is expected
 
 
-def converged_meshes(
-    frame: Frame, regions: Sequence[FaceRegion], presence: float, aspect: float = 1.0
-) -> list[MeshDetection | None]:
+def converged_meshes(frame: Frame, regions: Sequence[FaceRegion], presence: float) -> list[MeshDetection | None]:
     """The meshes that stay where they are when looked for again in their own regions; None where there is none."""
     results: list[MeshDetection | None] = [None] * len(regions)
     pending = dict(enumerate(regions))
     for _ in range(MAX_MESH_ITERATIONS):
         if not pending:
             break
-        meshes = face_meshes(frame, list(pending.values()), aspect)
+        meshes = face_meshes(frame, list(pending.values()))
         for (number, before), mesh in zip(list(pending.items()), meshes, strict=True):
             del pending[number]
             if not mesh.presence >= presence:  # NaN too
                 continue
-            region = FaceRegion.from_mesh(mesh.points, aspect)
+            region = FaceRegion.from_mesh(mesh.points, frame.sample_aspect)
             if region.side < MIN_REGION_SIDE:
                 continue
             moved = max(abs(region.centre - before.centre).max(), abs(region.side - before.side)) / region.side
@@ -57,9 +55,7 @@ def converged_meshes(
     return results
 
 
-def meshes_of_detections(
-    frame: Frame, faces: Sequence[Detection], options: FaceOptions, aspect: float = 1.0
-) -> list[MeshDetection | None]:
+def meshes_of_detections(frame: Frame, faces: Sequence[Detection], options: FaceOptions) -> list[MeshDetection | None]:
     """The settled mesh of each detected face; None where there is none, or it settles on something else.
 
     A detector takes a face that lies on its side for an upright one, and so does the mesh. Each face is therefore
@@ -69,11 +65,11 @@ def meshes_of_detections(
     results: list[MeshDetection | None] = [None] * len(faces)
     squares: list[tuple[int, FaceRegion]] = []
     for number, face in enumerate(faces):
-        square = FaceRegion.from_detection(face, aspect).scaled(SEARCH_SCALE)
+        square = FaceRegion.from_detection(face, frame.sample_aspect).scaled(SEARCH_SCALE)
         squares += [(number, FaceRegion(square.centre, square.side, square.angle + turn)) for turn in QUARTER_TURNS]
     best: dict[int, tuple[Detection, FaceRegion]] = {}
     for (number, square), seen in zip(
-        squares, _detect_near(frame, [square for _, square in squares], options, aspect), strict=True
+        squares, _detect_near(frame, [square for _, square in squares], options), strict=True
     ):
         for face in seen:
             roll = square.region_of(face).angle
@@ -82,18 +78,14 @@ def meshes_of_detections(
                 continue
             if number not in best or face.score > best[number][0].score:
                 best[number] = face, square
-    meshes = converged_meshes(
-        frame, [square.region_of(face) for face, square in best.values()], options.presence, aspect
-    )
+    meshes = converged_meshes(frame, [square.region_of(face) for face, square in best.values()], options.presence)
     for (number, (face, square)), mesh in zip(best.items(), meshes, strict=True):
-        if _matches_detection(mesh, square, [face], aspect):
+        if _matches_detection(mesh, square, [face], frame.sample_aspect):
             results[number] = mesh
     return results
 
 
-def redetect_faces(
-    frame: Frame, regions: Sequence[FaceRegion], options: FaceOptions, aspect: float = 1.0
-) -> list[MeshDetection | None]:
+def redetect_faces(frame: Frame, regions: Sequence[FaceRegion], options: FaceOptions) -> list[MeshDetection | None]:
     """Known faces in a frame in which each is expected in its region; None where it isn't found.
 
     The mesh network sees what its region suggests, so a mesh counts only once its own region has settled around it and
@@ -101,24 +93,22 @@ def redetect_faces(
     """
     results: list[MeshDetection | None] = [None] * len(regions)
     squares = [region.scaled(SEARCH_SCALE) for region in regions]
-    faces = _detect_near(frame, squares, options, aspect)
+    faces = _detect_near(frame, squares, options)
     retries: list[tuple[int, Detection, FaceRegion]] = []
     with_detections = [number for number, seen in enumerate(faces) if seen]
     meshes = converged_meshes(
-        frame, [regions[number] for number in with_detections], options.presence * TRACKED_PRESENCE_FACTOR, aspect
+        frame, [regions[number] for number in with_detections], options.presence * TRACKED_PRESENCE_FACTOR
     )
     for number, mesh in zip(with_detections, meshes, strict=True):
-        if _matches_detection(mesh, squares[number], faces[number], aspect):
+        if _matches_detection(mesh, squares[number], faces[number], frame.sample_aspect):
             results[number] = mesh
             continue
         face = max(faces[number], key=lambda face: iou(face.box, EXPECTED_BOX))
         if iou(face.box, EXPECTED_BOX) >= MIN_EXPECTED_IOU:
             retries.append((number, face, squares[number].region_of(face)))
-    meshes = converged_meshes(
-        frame, [region for _, _, region in retries], options.presence * TRACKED_PRESENCE_FACTOR, aspect
-    )
+    meshes = converged_meshes(frame, [region for _, _, region in retries], options.presence * TRACKED_PRESENCE_FACTOR)
     for (number, face, _), mesh in zip(retries, meshes, strict=True):
-        if _matches_detection(mesh, squares[number], [face], aspect):
+        if _matches_detection(mesh, squares[number], [face], frame.sample_aspect):
             results[number] = mesh
     return results
 
@@ -130,9 +120,8 @@ class SingleFaceTracker:
     largest face. For all faces of a clip there is `latentsync_core.faces.tracking.find_tracks.prepare_faces`.
     """
 
-    def __init__(self, options: FaceOptions, aspect: float = 1.0) -> None:
+    def __init__(self, options: FaceOptions) -> None:
         self._options = options
-        self._aspect = aspect
         self._region: FaceRegion | None = None  # of the frame before; None when the face is lost
         self._last_box: np.ndarray | None = None  # where it was last seen
 
@@ -140,21 +129,21 @@ class SingleFaceTracker:
         """The face's (468, 2) mesh points in displayed pixels, or None where there is no face."""
         mesh = None
         if self._region is not None:
-            mesh = redetect_faces(frame, [self._region], self._options, self._aspect)[0]
+            mesh = redetect_faces(frame, [self._region], self._options)[0]
         if mesh is None:
             mesh = self._search(frame)
         if mesh is None:
             self._region = None
             return None
-        self._region = FaceRegion.from_mesh(mesh.points, self._aspect)
+        self._region = FaceRegion.from_mesh(mesh.points, frame.sample_aspect)
         self._last_box = bounding_box(mesh.points)
         return mesh.points[:, :2]
 
     def _search(self, frame: Frame) -> MeshDetection | None:
         options = self._options
-        for faces in detection_passes(frame, options.detector_score, self._aspect, options.min_size):
+        for faces in detection_passes(frame, options.detector_score, options.min_size):
             for face in sorted(faces, key=self._is_same, reverse=True):
-                mesh = meshes_of_detections(frame, [face], options, self._aspect)[0]
+                mesh = meshes_of_detections(frame, [face], options)[0]
                 if mesh is not None:
                     return mesh
         return None
@@ -168,12 +157,10 @@ def bounding_box(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points[:, :2].min(0), points[:, :2].max(0)])
 
 
-def _detect_near(
-    frame: Frame, squares: Sequence[FaceRegion], options: FaceOptions, aspect: float
-) -> list[list[Detection]]:
+def _detect_near(frame: Frame, squares: Sequence[FaceRegion], options: FaceOptions) -> list[list[Detection]]:
     """What the detector sees in each square, in fractions of it."""
     size = load_network("blazeface_short").size
-    pictures = [crop_region(frame, square, size, aspect, padding="zeros") for square in squares]
+    pictures = [crop_region(frame, square, size, padding="zeros") for square in squares]
     there = [number for number, picture in enumerate(pictures) if picture is not None]
     faces: list[list[Detection]] = [[] for _ in squares]
     if there:

@@ -32,9 +32,8 @@ class Tracker:
     ones and the others'. If the identity is uncertain, the track ends and a new one starts; clustering rejoins them.
     """
 
-    def __init__(self, options: FaceOptions, aspect: float, history: int) -> None:
+    def __init__(self, options: FaceOptions, history: int) -> None:
         self._options = options
-        self._aspect = aspect
         self._history: deque[tuple[int, Frame]] = deque(maxlen=history)  # of this shot
         self._active: list[Tracklet] = []
         self._finished: list[Tracklet] = []
@@ -58,7 +57,7 @@ class Tracker:
     def step(self, index: int, frame: Frame) -> None:
         """Follows the known faces into the clip's frame `index`."""
         known = self._active
-        meshes = redetect_faces(frame, [face.predicted() for face in known], self._options, self._aspect)
+        meshes = redetect_faces(frame, [face.predicted() for face in known], self._options)
         own = self._verify_identities(index, frame, known, meshes)
         self._active = []
         for face, mesh, is_own in zip(known, meshes, own, strict=True):
@@ -75,7 +74,7 @@ class Tracker:
         """Takes up the faces detected in frame `index` that aren't known, after `step` with the same frame."""
         boxes = [face.box for face in self._active if not face.missed_frames]
         new = [face for face in found if all(iou(face.box, box) < KNOWN_FACE_IOU for box in boxes)]
-        meshes = meshes_of_detections(frame, new, self._options, self._aspect)
+        meshes = meshes_of_detections(frame, new, self._options)
         for mesh in meshes:
             if mesh is None:
                 continue
@@ -87,8 +86,7 @@ class Tracker:
             if face is not None:
                 face.add(index, frame, mesh)
                 continue
-            face = Tracklet(self._aspect)
-            face.add(index, frame, mesh)
+            face = Tracklet(index, frame, mesh)
             self._follow_back(face)
             self._active.append(face)
 
@@ -100,7 +98,7 @@ class Tracker:
         region, step = face.region, np.zeros(2)
         for index, frame in reversed(self._history):
             predicted = type(region)(region.centre + step, region.side, region.angle)
-            mesh = redetect_faces(frame, [predicted], self._options, self._aspect)[0]
+            mesh = redetect_faces(frame, [predicted], self._options)[0]
             if mesh is None:
                 return
             box = bounding_box(mesh.points)
@@ -109,7 +107,7 @@ class Tracker:
                 return
             before = region
             face.add(index, frame, mesh)
-            region = type(region).from_mesh(mesh.points, self._aspect)
+            region = type(region).from_mesh(mesh.points, frame.sample_aspect)
             step = region.centre - before.centre
             if np.abs(step).max() > MAX_JUMP * region.side:
                 return
@@ -135,7 +133,7 @@ class Tracker:
         ]
         if not likely:
             return None
-        seen = embed_meshes(frame, [mesh], self._aspect)[0]
+        seen = embed_meshes(frame, [mesh])[0]
         nearest = min(likely, key=lambda face: _nan_to_inf(face.distance(seen)))
         return nearest if nearest.distance(seen) <= MAX_EMBEDDING_DISTANCE else None
 
@@ -154,9 +152,7 @@ class Tracker:
         suspects = {number: suspicion for number, suspicion in suspects.items() if suspicion}
         if not suspects:
             return own
-        seen = dict(
-            zip(suspects, embed_meshes(frame, [meshes[number] for number in suspects], self._aspect), strict=True)
-        )
+        seen = dict(zip(suspects, embed_meshes(frame, [meshes[number] for number in suspects]), strict=True))
         away = {number: known[number].distance(seen[number]) for number in suspects}
         for number, suspicion in suspects.items():
             others = [

@@ -31,8 +31,9 @@ VELOCITY_DECAY = 0.7  # of the last step is expected as the next
 class Tracklet:
     """A face in one shot so far. Frames come in any order, but each only once."""
 
-    def __init__(self, aspect: float) -> None:
-        self._aspect = aspect
+    def __init__(self, index: int, frame: Frame, mesh: MeshDetection) -> None:
+        """Begins with the face as seen in the clip's frame `index`."""
+        self._aspect = frame.sample_aspect
         self.frames: list[int] = []  # rising
         self.rows: list[np.ndarray] = []  # (COLUMNS,) float32 each
         self.samples: list[tuple[int, float, np.ndarray]] = []  # frame, clearness, embedding (128,)
@@ -42,6 +43,7 @@ class Tracklet:
         self.region: FaceRegion | None = None  # in its last frame
         self._velocity = np.zeros(2)  # square pixels from the last frame but one to the last
         self.missed_frames = 0  # frames since then
+        self.add(index, frame, mesh)
 
     @property
     def first(self) -> int:
@@ -97,7 +99,7 @@ class Tracklet:
 
     def add_sample(self, index: int, frame: Frame, mesh: MeshDetection, quality: float) -> None:
         """Takes a sample of what the face looks like; keeps the clearest ones."""
-        found = embed_meshes(frame, [mesh], self._aspect)[0]
+        found = embed_meshes(frame, [mesh])[0]
         if found is None:
             return
         self.samples.append((index, quality, found))
@@ -129,9 +131,9 @@ def face_quality(row: np.ndarray) -> float:
     return float(size * facing * (0.1 + row[SHARPNESS]))
 
 
-def embed_meshes(frame: Frame, meshes: list[MeshDetection], aspect: float) -> list[np.ndarray | None]:
+def embed_meshes(frame: Frame, meshes: list[MeshDetection]) -> list[np.ndarray | None]:
     """What tells each face from others, (128,) each; None where it can't be cut out."""
-    chips = [face_chip(frame, mesh.points, aspect) for mesh in meshes]
+    chips = [face_chip(frame, mesh.points) for mesh in meshes]
     there = [number for number, chip in enumerate(chips) if chip is not None]
     found: list[np.ndarray | None] = [None] * len(meshes)
     if there:

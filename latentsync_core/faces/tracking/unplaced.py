@@ -22,7 +22,7 @@ def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
     best = None
     with FrameSequence(clip) as sequence:
         for index, frame in zip(frames, sequence.frames(frames), strict=True):
-            for face in detect_faces(frame, options.detector_score, float(clip.sample_aspect), options.min_size):
+            for face in detect_faces(frame, options.detector_score, options.min_size):
                 if best is None or face.score > best[0]:
                     best = face.score, index, face.box
     if best is None:
