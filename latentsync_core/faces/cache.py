@@ -17,12 +17,13 @@ from ..models.checkpoints.weights_file import READ_ERRORS
 from ..video.clip import Clip
 from .alignment.align_options import AlignOptions
 from .face_tracks import FaceTracks
+from .identity.embedding import EMBEDDING_SIZE
 from .limits import TouchLimits
-from .tracks import PER_FRAME, FaceTrack
+from .tracks import PER_FRAME, PORTRAIT_SIZE, FaceTrack
 
 CACHE_VERSION = 3  # raised whenever the same clip's faces would be found differently
 SUFFIX = ".faces.npz"
-PER_TRACK = {"portrait": (128, 128, 3), "embedding": (128,)}  # shapes
+PER_TRACK = {"portrait": (PORTRAIT_SIZE, PORTRAIT_SIZE, 3), "embedding": (EMBEDDING_SIZE,)}  # shapes
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
 SAVED_NAMES = {"flip_error": "doubt"}  # of arrays whose name in files is older than the field's
 
@@ -67,7 +68,7 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     """
     tracks = faces.tracks
     columns = {name: [getattr(track, name) for track in tracks] for name in (*PER_FRAME, "portrait")}
-    columns["embedding"] = [np.full(128, np.nan) if t.embedding is None else t.embedding for t in tracks]
+    columns["embedding"] = [np.full(EMBEDDING_SIZE, np.nan) if t.embedding is None else t.embedding for t in tracks]
     table = [(track.start, track.stop, track.person, track.by_hand) for track in tracks]
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}

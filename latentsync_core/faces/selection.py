@@ -15,7 +15,7 @@ from ..errors import FaceError, OptionError
 from .face_tracks import FaceTracks
 from .tracks import FaceTrack
 
-FRONTAL = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
+MAX_FRONTAL_ANGLES = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
 MAX_POINT_DISTANCE = 1.0  # boxes: how far beside a face a point may lie that still means it
 MAX_TRACKS = 100_000  # that a list may name
 MAX_LIST_CHARACTERS = 10_000  # characters
@@ -142,7 +142,7 @@ def _largest(faces: FaceTracks, _: FaceChoice) -> list[int]:
 def _frontal(faces: FaceTracks, _: FaceChoice) -> list[int]:
     def frames(track: FaceTrack) -> float:
         yaw, pitch = np.abs(track.pose[track.visible, :2]).T
-        return float(((yaw <= FRONTAL[0]) & (pitch <= FRONTAL[1])).sum()) + 1e-9 * _area(track)
+        return float(((yaw <= MAX_FRONTAL_ANGLES[0]) & (pitch <= MAX_FRONTAL_ANGLES[1])).sum()) + 1e-9 * _area(track)
 
     return _tracks_of_person(faces, _best_person(faces.tracks, frames))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PORTRAIT_SIZE = 128  # pixels: the side of a track's portrait
 PER_FRAME = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "flip_error": ()}
 """The columns of a FaceTrack, which have a row for each of its frames, and the shape of one row."""
 
@@ -31,7 +32,9 @@ class FaceTrack:
         np.ndarray
     )  # (n,) float32: how much fine detail the face shows, 0 to about 1; see faces/detection/sharpness.py
     flip_error: np.ndarray  # (n,) float32 face widths: how far the mesh is from that of the mirror image, 0.01 mostly
-    portrait: np.ndarray  # (128, 128, 3) uint8 RGB: the aligned crop of its best frame, sharp and from the front
+    portrait: (
+        np.ndarray
+    )  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8 RGB: the aligned crop of its best frame, sharp and from the front
     embedding: np.ndarray | None = None  # (128,) float32: its appearance, see identity/embedding.py; None where unknown
     person: int = 0  # tracks of one number are taken for the same person; 0 is the one seen most
     by_hand: bool = False  # follows marks that the user set: never thought turned away, small or blurred

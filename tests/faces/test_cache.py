@@ -58,7 +58,7 @@ def test_a_second_run_looks_for_nothing(faces, clip, tmp_path):
     assert len(calls) == 1
     assert len(found.tracks) == 2
     cached_faces(clip, "other options", tmp_path, ALIGN, LIMITS, prepare)
-    cached_faces(clip.part(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
+    cached_faces(clip.subclip(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
     assert len(calls) == 3
     cached_faces(clip, "options", None, ALIGN, LIMITS, prepare)
     cached_faces(empty_clip(30), "options", tmp_path, ALIGN, LIMITS, prepare)

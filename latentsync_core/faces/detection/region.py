@@ -60,7 +60,7 @@ class FaceRegion:
         centre = self.centre + rotation(self.angle) @ (region.centre - 0.5) * self.side
         return FaceRegion(centre, region.side * self.side, region.angle + self.angle)
 
-    def level(self, points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
+    def to_square(self, points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
         """(n, 2 or more) displayed pixels → (n, 2) in this square: 0 to 1 from its left and top edge."""
         return (points[:, :2] * (aspect, 1.0) - self.centre) @ rotation(self.angle) / self.side + 0.5
 

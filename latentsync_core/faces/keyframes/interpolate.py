@@ -20,7 +20,7 @@ from ...video.clip import Clip
 from ...video.frame import Frame
 from ...video.reading.reader import FrameReader
 from ..alignment.align import align_track, crop_face
-from ..tracks import FaceTrack
+from ..tracks import PORTRAIT_SIZE, FaceTrack
 from .marks import Mark
 from .patch_tracker import GRID, PatchTracker, Pyramid, downsampled_luma
 
@@ -31,7 +31,6 @@ MAX_BUFFERED_BYTES = 64 * 2**20  # bytes of brightness held while following back
 BYTES_PER_SAMPLE = 2  # of a held sample
 MAX_SAMPLES = 2_000_000  # of a frame's reduced brightness: very small faces in very large frames are followed coarser
 MAX_MISSED_FRAMES = 8  # frames for which a face that isn't seen is looked for where it was
-PORTRAIT_SIZE = 128  # pixels
 
 
 @torch.inference_mode()
@@ -91,7 +90,7 @@ class _MarkedTrack:
     first: int
     stop: int
     marks: dict[int, Mark]  # by frame; at least one
-    portrait: np.ndarray | None = None  # (PORTRAIT, PORTRAIT, 3) uint8
+    portrait: np.ndarray | None = None  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
     seen: dict[bool, _Observations] = field(default_factory=dict)  # by whether it was followed forwards
 
     def __post_init__(self) -> None:
@@ -126,7 +125,7 @@ class _MarkedTrack:
         for low, high in pairwise(keys):
             joined[low:high] = _crossfade(after[low:high], before[low + 1 : high + 1])
         for key in keys:
-            box, points = self.marks[key + self.first].placed(aspect)
+            box, points = self.marks[key + self.first].box_and_points(aspect)
             joined[key] = np.concatenate([points.ravel(), box])
         return _interpolate_gaps(joined)
 
@@ -257,7 +256,7 @@ class _DirectionalTracker:
             return
         mark, aspect = path.marks.get(index), picture.aspect
         if mark is not None:
-            box, points = mark.placed(aspect)
+            box, points = mark.box_and_points(aspect)
             self._place = (box * (aspect, 1, aspect, 1), points * (aspect, 1))
             self._tracker, self._missed = PatchTracker(picture, _tracked_box(self._place[0])), 0
         elif self._tracker is None:
@@ -287,7 +286,7 @@ class _DirectionalTracker:
 
 def _downsampling(clip: Clip, paths: list[_MarkedTrack], aspect: float) -> int:
     """How many samples along either side are averaged into one: as many as the smallest face allows."""
-    boxes = (_tracked_box(mark.placed(aspect)[0]) for path in paths for mark in path.marks.values())
+    boxes = (_tracked_box(mark.box_and_points(aspect)[0]) for path in paths for mark in path.marks.values())
     smallest = min(float(max((box[2] - box[0]) * aspect, box[3] - box[1])) for box in boxes)
     step = max(1, int(smallest / GRID))
     while -(-clip.width // step) * -(-clip.height // step) > MAX_SAMPLES:
@@ -301,7 +300,7 @@ def _tracked_box(box: np.ndarray) -> np.ndarray:
 
 
 def _portrait(frame: Frame, mark: Mark) -> np.ndarray:
-    points = mark.placed(frame.sample_aspect)[1].astype(np.float32)
+    points = mark.box_and_points(frame.sample_aspect)[1].astype(np.float32)
     transform = align_track(points[None], np.ones(1, bool), PORTRAIT_SIZE, sample_aspect=frame.layout.sample_aspect)[0]
     crop = crop_face(frame, transform, PORTRAIT_SIZE)
     return (crop * 255).round().byte().permute(1, 2, 0).numpy()  # 3HW -> HW3

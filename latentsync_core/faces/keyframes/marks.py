@@ -52,7 +52,7 @@ class Mark:
     def gone(self) -> bool:
         return self.box is None and self.points is None
 
-    def placed(self, aspect: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    def box_and_points(self, aspect: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Its box (4,) and three points (3, 2), float64 displayed pixels; what isn't given is derived from the other.
 
         `aspect` is a sample's width by its height. Not for a mark that says gone.

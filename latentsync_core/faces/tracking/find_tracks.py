@@ -40,7 +40,7 @@ from .tracklet import (
     embed_meshes,
     face_quality,
 )
-from .unplaced import suggest_mark
+from .unconverged import suggest_mark
 
 MAX_BUFFERED_BYTES = 256 * 2**20  # of past frames, and half of it of those to come: of very large ones fewer are held
 MIN_BUFFERED_FRAMES = 4  # frames, whatever their size
@@ -128,11 +128,11 @@ def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) 
                 waiting.append(frame)
                 clip_tracker.schedule_searches(waiting)
                 if len(waiting) > clip_tracker.ahead:
-                    clip_tracker.look(waiting.popleft(), on_progress)
+                    clip_tracker.process(waiting.popleft(), on_progress)
             starts.update(detector.finish())
             while waiting:
                 clip_tracker.schedule_searches(waiting)
-                clip_tracker.look(waiting.popleft(), on_progress)
+                clip_tracker.process(waiting.popleft(), on_progress)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             read.close()
@@ -161,7 +161,7 @@ class _ClipTracker:
             if how and self._searches.get(frame.index, ("", None))[0] not in (how, FINE):
                 self._searches[frame.index] = how, self._pool.submit(self._detect, frame, how == COARSE)
 
-    def look(self, frame: Frame, on_progress: Progress | None) -> None:
+    def process(self, frame: Frame, on_progress: Progress | None) -> None:
         """Takes the next frame in."""
         index = frame.index
         if index in self._starts:

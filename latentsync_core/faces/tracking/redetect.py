@@ -181,7 +181,7 @@ def _matches_detection(
     """
     if mesh is None:
         return False
-    points = square.level(mesh.points, aspect)
+    points = square.to_square(mesh.points, aspect)
     box = bounding_box(points)
     places = np.array([points[list(vertices)].mean(0) for vertices in KEYPOINT_VERTICES])
     max_distance = MAX_KEYPOINT_DISTANCE * (box[2:] - box[:2]).max()

@@ -16,9 +16,9 @@ from ..detection.landmarks import LandmarkScheme, three_points
 from ..detection.region import FaceRegion
 from ..detection.sharpness import face_sharpness
 from ..identity.embedding import embed_faces, face_chip
+from ..tracks import PORTRAIT_SIZE
 from .redetect import bounding_box
 
-PORTRAIT_SIZE = 128  # pixels
 # Columns of a frame's numbers.
 BOX, POINTS, POSE, SHARPNESS, FLIP_ERROR, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15
 FULL_QUALITY_SIZE = 80.0  # pixels of a face; larger ones look no better
@@ -37,7 +37,7 @@ class Tracklet:
         self.frames: list[int] = []  # rising
         self.rows: list[np.ndarray] = []  # (COLUMNS,) float32 each
         self.samples: list[tuple[int, float, np.ndarray]] = []  # frame, clearness, embedding (128,)
-        self.portrait: np.ndarray | None = None  # (PORTRAIT, PORTRAIT, 3) uint8
+        self.portrait: np.ndarray | None = None  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
         self.portrait_frame = -1
         self._portrait_quality = 0.0
         self.region: FaceRegion | None = None  # in its last frame
@@ -144,7 +144,7 @@ def embed_meshes(frame: Frame, meshes: list[MeshDetection]) -> list[np.ndarray |
 
 
 def cut_portrait(frame: Frame, row: np.ndarray) -> np.ndarray:
-    """(PORTRAIT, PORTRAIT, 3) uint8: the aligned crop of a face."""
+    """(PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8: the aligned crop of a face."""
     points = row[POINTS].reshape(1, 3, 2).astype(np.float64)
     side = float((row[2:4] - row[0:2]).max())
     while side > 4 * PORTRAIT_SIZE:

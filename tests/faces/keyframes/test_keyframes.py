@@ -117,7 +117,7 @@ def test_any_text_gives_marks_that_fit_the_clip_or_an_option_error(text):
     for mark in marks:
         assert 0 <= mark.frame < FRAMES
         if not mark.gone:
-            box, points = mark.placed()
+            box, points = mark.box_and_points()
             assert (box[2:] > box[:2]).all()
             assert np.isfinite(points).all()
 
