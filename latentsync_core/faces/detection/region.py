@@ -1,4 +1,4 @@
-"""A rotated square around a face, and the level picture that it cuts out of a frame for a network."""
+"""A rotated square around a face, and its upright crop for a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...video.frame import Frame
 from ...video.reading.halving import reduced_part
 from .blazeface import Detection
 
-REGION_SCALE = 1.5  # side of the square, in the face box's longer sides
+REGION_SCALE = 1.5  # side of the square by the longer side of the face's box
 OUTER_EYE_CORNERS = (33, 263)  # mesh vertices on the picture's left and right
 
 
@@ -28,14 +28,14 @@ class FaceRegion:
 
     @classmethod
     def from_detection(cls, face: Detection, aspect: float = 1.0) -> FaceRegion:
-        """The square around a detected box, turned so that the eyes are level."""
+        """The square around a detected box, rotated so that the eyes are level."""
         stretch = np.array([aspect, 1.0])
         low, high = face.box[:2] * stretch, face.box[2:] * stretch
         return cls._enclosing((low + high) / 2, high - low, (face.eyes[1] - face.eyes[0]) * stretch)
 
     @classmethod
     def from_box(cls, box: np.ndarray, roll: float, aspect: float = 1.0) -> FaceRegion:
-        """About the square around a (4,) box of a mesh that is turned by `roll` degrees."""
+        """Approximately the square around a mesh, from its (4,) box and roll in degrees."""
         low, high = box[:2].astype(np.float64) * (aspect, 1.0), box[2:].astype(np.float64) * (aspect, 1.0)
         return cls((low + high) / 2, REGION_SCALE * float((high - low).max()), float(np.radians(roll)))
 
@@ -45,7 +45,7 @@ class FaceRegion:
         points = points[:, :2] * (aspect, 1.0)
         across = points[OUTER_EYE_CORNERS[1]] - points[OUTER_EYE_CORNERS[0]]
         angle = float(np.arctan2(across[1], across[0]))
-        level = points @ rotation(angle)  # turned back by the angle
+        level = points @ rotation(angle)  # rotated back by the angle
         low, high = level.min(0), level.max(0)
         return cls(rotation(angle) @ ((low + high) / 2), REGION_SCALE * float((high - low).max()), angle)
 
@@ -69,15 +69,15 @@ class FaceRegion:
 
 
 def rotation(angle: float) -> np.ndarray:
-    """(2, 2): turns points, as columns, clockwise in the picture."""
+    """(2, 2): rotates column vectors clockwise in the picture by `angle` radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def crop_region(frame: Frame, region: FaceRegion, size: int, padding: str = "border") -> torch.Tensor | None:
-    """The region as a level (3, size, size) picture in [0, 1]; None if it lies outside the frame.
+    """The region as an upright (3, size, size) picture in [0, 1]; None if it lies outside the frame.
 
-    Beyond the frame's edge that edge is repeated, or it is black with the padding "zeros".
+    Beyond the frame the padding "border" repeats its edge, "zeros" is black.
     """
     if not (np.isfinite(region.centre).all() and 0 < region.side < 2**30):
         return None
