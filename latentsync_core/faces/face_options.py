@@ -16,7 +16,7 @@ class FaceOptions:
     min_size: float = 40.0  # pixels, the longer side of a face's box: smaller faces may be missed
     max_gap: int = 5  # frames without the face that are bridged; a longer gap starts a new track
     search_interval: int = 10  # frames between detections of new faces, which are then tracked back to their first
-    shot_threshold: float = 1.75  # a cut's difference by the usual one, 1 to 10: lower finds more cuts, some false
+    shot_threshold: float = 1.75  # a cut's difference over the usual one, 1 to 10: lower finds more cuts, some false
 
     def __post_init__(self) -> None:
         for name in ("detector_score", "presence"):

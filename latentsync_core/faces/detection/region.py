@@ -14,7 +14,7 @@ from ...video.frame import Frame
 from ...video.reading.halving import reduced_part
 from .blazeface import Detection
 
-REGION_SCALE = 1.5  # side of the square by the longer side of the face's box
+REGION_SCALE = 1.5  # side of the square, relative to the longer side of the face's box
 OUTER_EYE_CORNERS = (33, 263)  # mesh vertices on the picture's left and right
 
 

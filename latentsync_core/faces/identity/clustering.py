@@ -26,7 +26,7 @@ class TrackSummary:
     stop: int
     embeddings: np.ndarray  # (k, 128) float32 from `embed_faces`, of some of its frames; k may be 0
     weights: np.ndarray  # (k,) float32: confidence in each (larger for large, sharp, frontal faces); not negative
-    weight: float  # prominence: box area by frame area, summed over its frames
+    weight: float  # prominence: box area / frame area, summed over its frames
 
     def __post_init__(self) -> None:
         if self.embeddings.shape != (len(self.weights), EMBEDDING_SIZE):

@@ -23,7 +23,7 @@ BATCH = 16  # chips per forward pass
 # vertices there. The eye on the picture's left comes first.
 CHIP_LANDMARKS = ((0.12058, 0.21373), (0.33409, 0.22906), (0.64606, 0.22897), (0.85957, 0.21350), (0.49011, 0.62780))
 LANDMARK_VERTICES = (33, 133, 362, 263, 2)
-MARGIN = 0.25  # on every side, by the face's size
+MARGIN = 0.25  # on every side, relative to the face's size
 MIN_CHIP_SIDE = 1e-3  # pixels of the frame
 
 
