@@ -107,7 +107,7 @@ def meshes(picture: Image.Image) -> list[MeshDetection]:
     frame = Frame((image[0].numpy(),), 0, 0, Layout.of(clip_from_images(image, 25)))
     options = FaceOptions()
     for turns in ((0,), (1, 2, 3)):
-        faces = detect_faces(frame, options.detector_score, 1.0, options.min_size, turns=turns)
+        faces = detect_faces(frame, options.detector_score, options.min_size, turns=turns)
         detections = [detection for detection in meshes_of_detections(frame, faces, options) if detection is not None]
         if detections:
             break

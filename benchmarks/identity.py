@@ -179,8 +179,8 @@ def real_clip(path: Path) -> None:
                 continue
             mesh = _mesh(frame)
             if mesh is not None:
-                vectors.append(embed_faces(face_chip(frame, mesh, float(clip.sample_aspect))[None])[0])
-                yaws.append(head_pose(mesh, float(clip.sample_aspect))[0])
+                vectors.append(embed_faces(face_chip(frame, mesh)[None])[0])
+                yaws.append(head_pose(mesh, frame.sample_aspect)[0])
     vectors, yaws = np.array(vectors), np.array(yaws)
     distances = _distances(vectors, vectors)[np.triu_indices(len(vectors), 1)]
     print(
@@ -254,12 +254,12 @@ def _mesh(frame: Frame) -> np.ndarray | None:
     """The largest face's mesh."""
     for faces in detection_passes(frame, SCORE, min_size=20.0):
         for face in faces:
-            region = FaceRegion.from_detection(face)
+            region = FaceRegion.from_detection(face, frame.sample_aspect)
             for _ in range(MESH_ITERATIONS):
                 mesh, presence = face_mesh(frame, region)
                 if presence < 0.5:
                     break
-                region = FaceRegion.from_mesh(mesh)
+                region = FaceRegion.from_mesh(mesh, frame.sample_aspect)
             else:
                 return mesh
     return None

@@ -81,7 +81,7 @@ def run_job(path: Path, threads: int | None) -> None:
         if done * MEMORY_SAMPLES // total > (done - 1) * MEMORY_SAMPLES // total:
             memory.append(process.memory_info().rss / 1e6)
 
-    track_faces(clip.part(0, min(5, clip.frame_count)))  # networks are loaded once a process
+    track_faces(clip.subclip(0, min(5, clip.frame_count)))  # networks are loaded once a process
     started, cpu_seconds = time.perf_counter(), time.process_time()
     track_faces(clip, on_progress=on_progress)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_seconds

@@ -61,7 +61,7 @@ def load_or_track(folder: Path, clips: list[Path], takes: Sequence[Take]):
             path = source if isinstance(source, Path) else folder / f"{name}.mp4"
             truth = None if isinstance(source, Path) else write_take(source, path)
             clip = probe(path)
-            clip = clip.part(0, min(clip.frame_count, MAX_FRAMES))
+            clip = clip.subclip(0, min(clip.frame_count, MAX_FRAMES))
             points = track_faces(clip).path.landmarks
             np.savez(
                 cache_path,

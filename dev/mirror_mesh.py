@@ -31,7 +31,7 @@ def main() -> None:
     for path in sys.argv[1:]:
         with FrameReader(probe(path)) as frames:
             for frame in itertools.islice(frames, 0, None, FRAME_STEP):
-                faces = detect_faces(frame, SCORE, 1.0, MIN_FACE_SIZE)
+                faces = detect_faces(frame, SCORE, MIN_FACE_SIZE)
                 crops += [crop_region(frame, FaceRegion.from_detection(face), network.size) for face in faces]
     squared_distances = np.zeros((468, 468))
     for picture in crops:

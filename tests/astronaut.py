@@ -49,6 +49,6 @@ def clip_of(images: torch.Tensor, sample_aspect: Fraction = Fraction(1)) -> Clip
     )
 
 
-def frame_of(image: torch.Tensor) -> Frame:
+def frame_of(image: torch.Tensor, sample_aspect: Fraction = Fraction(1)) -> Frame:
     """(H, W, 3) float as a frame of an in-memory clip."""
-    return Frame((image.numpy().copy(),), 0, 0, Layout.of(clip_of(image[None])))
+    return Frame((image.numpy().copy(),), 0, 0, Layout.of(clip_of(image[None], sample_aspect)))

@@ -68,7 +68,7 @@ def _frames(clip: Clip, moments: list[int]) -> list[Frame]:
 @torch.inference_mode()
 def _face_crop(clip: Clip, frames: list[Frame]) -> tuple[Roi | None, tuple[int, int]]:
     """The square around the face in all of these frames (None: the whole frame), and the size to show it at."""
-    follower = SingleFaceTracker(FaceOptions(), float(clip.sample_aspect))
+    follower = SingleFaceTracker(FaceOptions())
     meshes = [mesh for mesh in map(follower.find, frames) if mesh is not None]
     if not meshes:
         return None, (TILE_SIZE, max(round(TILE_SIZE * clip.height / (clip.width * clip.sample_aspect)), 1))

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ..faces.alignment.align import crop_face
 from ..faces.occlusion import occlusion_mask
+from ..faces.tracks import PORTRAIT_SIZE
 from ..sampling.synced_faces import SyncedFaces
 from ..video.frame import Frame
 
-OCCLUSION_CROP_SIZE = 128  # pixels: the crop in which something is looked for, as large as a track's portrait
+OCCLUSION_CROP_SIZE = PORTRAIT_SIZE  # pixels: the portrait is what the crop is compared with
 
 
 def subtract_occlusion(

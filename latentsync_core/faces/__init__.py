@@ -1,1 +1,1 @@
-"""Face geometry: find, follow, align, cut out and put back."""
+"""Faces: detection, tracking, identity, selection and alignment."""

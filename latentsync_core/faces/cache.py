@@ -1,4 +1,4 @@
-"""A clip's faces on disk, named by the clip's content and what was asked for: a second run finds them at once."""
+"""Caches a clip's faces on disk, keyed by the clip's content and the request."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from ..models.checkpoints.weights_file import READ_ERRORS
 from ..video.clip import Clip
 from .alignment.align_options import AlignOptions
 from .face_tracks import FaceTracks
+from .identity.embedding import EMBEDDING_SIZE
 from .limits import TouchLimits
-from .tracks import PER_FRAME, FaceTrack
+from .tracks import PER_FRAME, PORTRAIT_SIZE, FaceTrack
 
-CACHE_VERSION = 3  # raised whenever the same clip's faces would be found differently
+CACHE_VERSION = 3  # raised whenever detection or tracking gives other results
 SUFFIX = ".faces.npz"
-PER_TRACK = {"portrait": (128, 128, 3), "embedding": (128,)}  # shapes
+PER_TRACK = {"portrait": (PORTRAIT_SIZE, PORTRAIT_SIZE, 3), "embedding": (EMBEDDING_SIZE,)}  # shapes
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
-SAVED_NAMES = {"flip_error": "doubt"}  # of arrays whose name in files is older than the field's
+SAVED_NAMES = {"flip_error": "doubt"}  # a field's name in files, where it differs: older files stay readable
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +38,14 @@ def cached_faces(
     limits: TouchLimits,
     prepare: Callable[[], FaceTracks],
 ) -> FaceTracks:
-    """The clip's faces out of `folder`, or else what `prepare` finds, which is kept there.
+    """The clip's faces from `folder`, or else those that `prepare` finds, which are saved there.
 
-    Only a file's faces are kept, never those of frames in memory. How crops are cut and what is left alone may differ
-    from the first run's: neither changes what is found.
+    In-memory clips are never cached. `align` and `limits` may differ from those of the first run: neither changes what
+    is found.
 
     Args:
         request: everything that `prepare` depends on, as text.
-        folder: None: nothing is kept.
+        folder: of the cache; None disables it.
 
     Raises:
         OutputError: `folder` can't be written to.
@@ -60,14 +61,14 @@ def cached_faces(
 
 
 def write_faces(faces: FaceTracks, path: Path) -> None:
-    """Writes tracks and shots into one file, whole or not at all.
+    """Writes tracks and shots into one file, atomically.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     tracks = faces.tracks
     columns = {name: [getattr(track, name) for track in tracks] for name in (*PER_FRAME, "portrait")}
-    columns["embedding"] = [np.full(128, np.nan) if t.embedding is None else t.embedding for t in tracks]
+    columns["embedding"] = [np.full(EMBEDDING_SIZE, np.nan) if t.embedding is None else t.embedding for t in tracks]
     table = [(track.start, track.stop, track.person, track.by_hand) for track in tracks]
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
@@ -78,13 +79,13 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
             np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **named)
     except OSError as problem:
         raise OutputError(
-            f"can't keep the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
-            f"another folder, or make room"
+            f"can't save the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
+            f"another folder or free disk space"
         ) from None
 
 
 def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks | None:
-    """What `write_faces` wrote for this clip; None where there is nothing, or nothing that fits it."""
+    """Reads what `write_faces` wrote; None if there is no file, or it doesn't fit this clip."""
     try:
         _check_array_sizes(path)
         with np.load(path, allow_pickle=False) as file:
@@ -93,12 +94,12 @@ def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits)
     except FileNotFoundError:
         return None
     except READ_ERRORS as problem:
-        log.warning("%s can't be used (%s): the faces are looked for again", path, problem)
+        log.warning("%s can't be used (%s): the faces are detected again", path, problem)
         return None
 
 
 def _check_array_sizes(path: Path) -> None:
-    """ValueError where an array claims to be larger than the whole file, which a few hostile bytes can say."""
+    """Raises ValueError where an array's header claims more bytes than the file has: the header is untrusted."""
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -112,10 +113,10 @@ def _check_array_sizes(path: Path) -> None:
 
 
 def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks:
-    """The values of a file, which may hold anything. ValueError where they are no faces of this clip."""
+    """Builds the faces from a file's untrusted arrays. ValueError: they don't describe faces of this clip."""
     table, shots = arrays["tracks"], arrays["shots"]
     if table.ndim != 2 or table.shape[1] != 4 or not len(table) or shots.ndim != 2 or shots.shape[1] != 2:
-        raise ValueError("its tables have other shapes")
+        raise ValueError("its tables have unexpected shapes")
     lengths = table[:, 1] - table[:, 0]
     edges = np.concatenate([shots[:1, 0], shots[:, 1]]) if len(shots) else np.zeros(0)
     if (
@@ -127,7 +128,7 @@ def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limit
     for name, shape in {**PER_FRAME, **PER_TRACK}.items():
         rows = lengths.sum() if name in PER_FRAME else len(table)
         if arrays[name].shape != (rows, *shape) or arrays[name].dtype != TYPES.get(name, np.float32):
-            raise ValueError(f"{name} has another shape")
+            raise ValueError(f"{name} has an unexpected shape or type")
     ends = np.cumsum(lengths)
     tracks = []
     for number, (start, _, person, by_hand) in enumerate(table.tolist()):
@@ -147,7 +148,7 @@ def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limit
         )
         seen = tracks[-1].visible
         if not (np.isfinite(own["boxes"][seen]).all() and np.isfinite(own["landmarks"][seen]).all()):
-            raise ValueError("a visible face has no place")
+            raise ValueError("a visible face has no finite position")
     return FaceTracks(clip, tuple(tracks), tuple((int(a), int(b)) for a, b in shots), align, limits)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what was found: frames of a clip with the face framed above its crops, and everybody by number."""
+"""Contact sheets: frames with the chosen face outlined above its crops, and a numbered card for every track."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ COLUMNS = 6  # frames shown, evenly spaced over the clip
 WIDTH = 256  # pixels of a column
 FRAME_COLOUR = (0.2, 0.9, 0.4)  # RGB of the line around a face
 LINE = 3  # pixels
-EMPTY_LEVEL = 0.15  # grey where a frame has no face to cut
+EMPTY_LEVEL = 0.15  # grey in place of a crop where a frame has none
 CARD, CARDS_PER_ROW, CAPTION = 144, 8, 34  # pixels: a track's card, its line of text
 MAX_CARDS = 96  # tracks shown; the longest, where there are more
-DIMMED_BRIGHTNESS = 0.35  # of the light that a card of a track has that isn't synced
+DIMMED_BRIGHTNESS = 0.35  # factor on the brightness of cards whose track isn't synced
 
 
 @torch.inference_mode()
 def face_sheet(faces: FaceTracks) -> torch.Tensor:
-    """(3, h, w) float32 in [0, 1]: above, frames with the chosen face's box; below, its crops, grey where none is cut.
+    """(3, h, w) float32 in [0, 1]: frames with the chosen face's box above its crops, grey where there is none.
 
     Raises:
-        ClipChangedError: the clip's file is another one by now.
+        ClipChangedError: the clip's file has changed since it was probed.
     """
     clip, path = faces.clip, faces.path
     count = min(COLUMNS, clip.frame_count)
@@ -37,10 +37,10 @@ def face_sheet(faces: FaceTracks) -> torch.Tensor:
     columns = []
     with FrameSequence(clip) as sequence:
         for index, frame in zip(chosen, sequence.frames(chosen), strict=True):
-            whole = _reduced(frame, float(clip.sample_aspect))
+            whole = _thumbnail(frame)
             crop = torch.full((3, WIDTH, WIDTH), EMPTY_LEVEL)
             if path.visible[index]:
-                _outline(whole, path.boxes[index] * WIDTH / clip.width, float(clip.sample_aspect))
+                _outline(whole, path.boxes[index] * WIDTH / clip.width, frame.sample_aspect)
             if path.blend[index] > 0:
                 crop = crop_face(frame, transforms[index], WIDTH, eight_bit=False)
             columns.append(torch.cat([whole, crop], dim=1))
@@ -48,9 +48,9 @@ def face_sheet(faces: FaceTracks) -> torch.Tensor:
 
 
 def people_sheet(faces: FaceTracks) -> torch.Tensor:
-    """(3, h, w) float32 in [0, 1]: a card for every track, person by person: its best picture, numbers and frames.
+    """(3, h, w) float32 in [0, 1]: a card for every track, grouped by person: its portrait, numbers and time range.
 
-    The cards of tracks that are synced are framed and bright, the others dim.
+    The cards of synced tracks are outlined and bright, the others dimmed.
     """
     from PIL import Image, ImageDraw
 
@@ -80,18 +80,21 @@ def _span(faces: FaceTracks, track: FaceTrack) -> str:
     return f"{first:.1f} to {last:.1f} s"
 
 
-def _reduced(frame: Frame, aspect: float) -> torch.Tensor:
-    height = max(1, round(WIDTH * frame.height / (frame.width * aspect)))
+def _thumbnail(frame: Frame) -> torch.Tensor:
+    height = max(1, round(WIDTH * frame.height / (frame.width * frame.sample_aspect)))
     return frame.rgb(size=(WIDTH, height)).clone()
 
 
 def _outline(picture: torch.Tensor, box: np.ndarray, aspect: float) -> None:
-    """Draws `box` (x0 y0 x1 y1, in columns' pixels), in place; parts beyond the picture aren't seen."""
+    """Draws the outline of `box` in place, clipped to the picture.
+
+    `box` is x0 y0 x1 y1 in the column's pixels before `aspect`, a sample's width by its height, corrects their height.
+    """
     height, width = picture.shape[-2:]
     x0, y0, x1, y1 = (round(float(value)) for value in box / (1, aspect, 1, aspect))
     inside = torch.zeros(height, width)
     inside[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 1
-    # The line lies inside: what is left of the box is worn off on every side.
+    # The line lies inside the box: the box less its erosion.
     core = -F.max_pool2d(-F.pad(inside[None, None], (LINE,) * 4), 2 * LINE + 1, stride=1)[0, 0]
     line = (inside - core).bool()
     picture[:, line] = torch.tensor(FRAME_COLOUR)[:, None]

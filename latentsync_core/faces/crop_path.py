@@ -1,4 +1,4 @@
-"""The way of the chosen faces' crops: one transform a frame from steadied landmarks, none where nothing is drawn."""
+"""The crop transforms of the chosen faces, one per frame, from temporally smoothed landmarks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .face_tracks import FaceTracks
 
 
 def path_transforms(faces: FaceTracks, resolution: int) -> np.ndarray:
-    """(N, 2, 3) float32 of every frame of the clip, source pixel → pixel of a crop of `resolution`.
+    """(N, 2, 3) float32: of every frame of the clip, source pixels → pixels of a crop of `resolution`.
 
-    NaN where no chosen face is, and where it is left as it is (`FacePath.blend` 0). Steadying sees those frames too,
-    but nothing beyond the ends of a track.
+    NaN where there is no chosen face and where it is left unchanged (`FacePath.blend` 0). Smoothing uses those frames
+    too, but never reaches across the ends of a track.
     """
     path, clip = faces.path, faces.clip
     transforms = align_track(

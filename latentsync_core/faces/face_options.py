@@ -1,4 +1,4 @@
-"""What a user may set of finding faces."""
+"""The options of face detection and tracking."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..errors import OptionError
 
 @dataclass(frozen=True)
 class FaceOptions:
-    """What counts as a face, and how often new ones are looked for."""
+    """What counts as a face, and how often the detector runs."""
 
-    detector_score: float = 0.5  # least score of a detection, 0 to 1; drawn faces may need 0.3
-    presence: float = 0.5  # least certainty of the mesh that it lies on a face, 0 to 1
-    min_size: float = 40.0  # pixels, the longer side of a face's box: smaller ones may be missed
-    max_gap: int = 5  # frames without the face that are bridged; after more it is a new track
-    search_interval: int = 10  # frames between two searches for new faces; faces are followed back to where they appear
-    shot_threshold: float = 1.75  # a cut's difference in usual ones, 1 to 10: less finds more cuts, and false ones
+    detector_score: float = 0.5  # minimum score of a detection, 0 to 1; drawn faces may need 0.3
+    presence: float = 0.5  # minimum confidence of the mesh network that it sees a face, 0 to 1
+    min_size: float = 40.0  # pixels, the longer side of a face's box: smaller faces may be missed
+    max_gap: int = 5  # frames without the face that are bridged; a longer gap starts a new track
+    search_interval: int = 10  # frames between detections of new faces, which are then tracked back to their first
+    shot_threshold: float = 1.75  # a cut's difference over the usual one, 1 to 10: lower finds more cuts, some false
 
     def __post_init__(self) -> None:
         for name in ("detector_score", "presence"):

@@ -1,4 +1,4 @@
-"""Every face of a clip, and which of them are to be synced."""
+"""Every face of a clip, and which of them are synced."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .tracks import FaceTrack
 
 @dataclass(frozen=True, eq=False)
 class FaceTracks:
-    """Every face found in a clip, and those to be synced."""
+    """Every face found in a clip, and those that are synced."""
 
     clip: Clip
     tracks: tuple[FaceTrack, ...]
     shots: tuple[tuple[int, int], ...]  # half-open ranges of frames between cuts, in order; together the whole clip
     align: AlignOptions  # how crops are cut
-    limits: TouchLimits  # beyond which a face is left as it is
+    limits: TouchLimits  # beyond which a face is left unchanged
     chosen: tuple[int, ...] = (0,)  # track ids; where two share a frame the earlier in this list is synced
 
     @cached_property

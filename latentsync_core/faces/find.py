@@ -1,4 +1,4 @@
-"""All faces of a clip, detected or marked by the user, as one list of tracks."""
+"""Finds all faces of a clip, detected or marked by the user, as one list of tracks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .selection import choose
 from .tracking.find_tracks import track_faces
 from .tracks import FaceTrack
 
-OLD_NAMES = {"min_size": "smallest", "max_gap": "longest_gap", "search_interval": "search_every"}
-MARKED_FACE_IOU = 0.3  # intersection over union from which on a found face is the marked one
-DETECTION_SHARE = 0.8  # of the progress, where there are marks to follow afterwards
+OLD_NAMES = {"min_size": "smallest", "max_gap": "longest_gap", "search_interval": "search_every"}  # in cache keys
+MARKED_FACE_IOU = 0.3  # intersection over union above which a detected face is the marked one
+DETECTION_SHARE = 0.8  # of the progress, where marked faces are tracked afterwards
 
 
 def find_faces(
@@ -36,33 +36,33 @@ def find_faces(
     folder: Path | None = None,
     on_progress: Progress | None = None,
 ) -> FaceTracks:
-    """Every face of the clip, those marked by hand included; the person seen most is chosen.
+    """Finds every face of the clip, including marked ones, and chooses the most prominent person.
 
     Args:
         marks: JSON text (`keyframes.marks.read_marks`).
-        folder: keeps what was found, so that the same clip's faces are there at once the next time; None keeps nothing.
+        folder: of the cache, from which an unchanged clip's faces are read the next time; None disables it.
 
     Raises:
         FaceError, OptionError, VideoError, OutputError.
     """
     options, align, limits = options or FaceOptions(), align or AlignOptions(), limits or TouchLimits()
-    by_hand = read_marks(marks, clip)
+    user_marks = read_marks(marks, clip)
     faces = cached_faces(
         clip,
-        cache_request(options, by_hand),
+        cache_request(options, user_marks),
         folder,
         align,
         limits,
-        lambda: find_all_faces(clip, options, align, limits, by_hand, on_progress),
+        lambda: find_all_faces(clip, options, align, limits, user_marks, on_progress),
     )
     return choose(faces)
 
 
 def cache_request(options: FaceOptions, marks: Sequence[Mark]) -> str:
-    """What was asked for, as the cache's key holds it: kept faces stay valid though some fields have new names now."""
+    """The request as text for the cache key; renamed fields keep their old names there, so older files stay valid."""
     values = dataclasses.asdict(options)
     if values["shot_threshold"] == FaceOptions.shot_threshold:
-        del values["shot_threshold"]  # a field that came later
+        del values["shot_threshold"]  # added later: keys made before it have no such field
     values = ", ".join(f"{OLD_NAMES.get(key, key)}={value!r}" for key, value in values.items())
     return f"(FaceOptions({values}), {marks!r})"
 
@@ -75,13 +75,13 @@ def find_all_faces(
     marks: Sequence[Mark] = (),
     on_progress: Progress | None = None,
 ) -> FaceTracks:
-    """All faces of the clip, the most seen person chosen; marked people come first, so they are chosen by themselves.
+    """Finds all faces of the clip and chooses person 0: the first marked one, or else the most prominent.
 
-    Where a found face and a marked one are the same, the mark counts, and the person's other tracks are taken for the
-    marked person's too.
+    Where a detected face coincides with a marked one, the mark takes precedence, and the detected person's other tracks
+    are assigned to the marked person.
 
     Raises:
-        FaceError: there is no face, found or marked.
+        FaceError: no face was detected or marked.
         VideoError: the clip can't be read, or has changed.
     """
     if not marks:
@@ -93,17 +93,17 @@ def find_all_faces(
 
 
 def merge_tracks(marked: Sequence[FaceTrack], found: Sequence[FaceTrack]) -> tuple[FaceTrack, ...]:
-    """Both as one list, in the order of their frames, persons numbered anew from 0, the marked ones first."""
-    faces = sorted({track.person for track in marked})
-    numbers = {("marked", face): number for number, face in enumerate(faces)}
+    """Merges both into one list ordered by first frame; persons are renumbered from 0, the marked ones first."""
+    marked_people = sorted({track.person for track in marked})
+    numbers = {("marked", person): number for number, person in enumerate(marked_people)}
     remaining: list[FaceTrack] = []
     for track in found:
-        same = _matching_mark(track, marked)
-        for face in np.unique(same[same >= 0]):
-            numbers.setdefault(("found", track.person), numbers["marked", int(face)])
-        rest = track.visible & (same < 0)
-        if rest.any():
-            remaining.append(track if rest.all() else _keep_frames(track, rest))
+        matches = _matching_mark(track, marked)
+        for person in np.unique(matches[matches >= 0]):
+            numbers.setdefault(("found", track.person), numbers["marked", int(person)])
+        keep = track.visible & (matches < 0)
+        if keep.any():
+            remaining.append(track if keep.all() else _keep_frames(track, keep))
     for track in remaining:
         numbers.setdefault(("found", track.person), max(numbers.values(), default=-1) + 1)
     numbered = [(numbers["marked", track.person], track) for track in marked]
@@ -115,18 +115,18 @@ def merge_tracks(marked: Sequence[FaceTrack], found: Sequence[FaceTrack]) -> tup
 
 
 def _matching_mark(track: FaceTrack, marked: Sequence[FaceTrack]) -> np.ndarray:
-    """(n,) which marked person a found track is in each of its frames; -1 where none."""
-    same = np.full(len(track.visible), -1)
+    """(n,) the marked person that a detected track coincides with in each of its frames; -1 where none."""
+    matches = np.full(len(track.visible), -1)
     for other in marked:
         for frame in range(max(track.start, other.start), min(track.stop, other.stop)):
             row, other_row = frame - track.start, frame - other.start
             both = track.visible[row] and other.visible[other_row]
             if both and iou(track.boxes[row].astype(float), other.boxes[other_row].astype(float)) > MARKED_FACE_IOU:
-                same[row] = other.person
-    return same
+                matches[row] = other.person
+    return matches
 
 
-def _keep_frames(track: FaceTrack, rest: np.ndarray) -> FaceTrack:
-    """The track where `rest` (n,) is True, not visible elsewhere, its ends cut to what is left."""
-    first, last = np.flatnonzero(rest)[[0, -1]].tolist()
-    return track.part(track.start + first, track.start + last + 1, rest[first : last + 1])
+def _keep_frames(track: FaceTrack, keep: np.ndarray) -> FaceTrack:
+    """The track, trimmed to the frames where `keep` (n,) is True and invisible in the others between them."""
+    first, last = np.flatnonzero(keep)[[0, -1]].tolist()
+    return track.part(track.start + first, track.start + last + 1, keep[first : last + 1])

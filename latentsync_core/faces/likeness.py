@@ -1,4 +1,4 @@
-"""Which person of a clip looks like the one in a picture."""
+"""Finds the person of a clip who looks like the one in a reference picture."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ..video.reading.probing import clip_from_images
 from .tracking.find_tracks import track_faces
 from .tracks import FaceTrack
 
-MAX_EMBEDDING_DISTANCE = 0.63  # of a match: the equal-error point on photographs
+MAX_EMBEDDING_DISTANCE = 0.63  # up to which two embeddings match: the equal-error point on photographs
 
 
 def picture_embedding(picture: torch.Tensor) -> np.ndarray:
     """The embedding (128,) of the largest face in a picture, (h, w, 3) or (1, h, w, 3) float RGB in [0, 1].
 
     Raises:
-        OptionError: another shape.
-        FaceError: it shows no face, or none clearly enough.
+        OptionError: the picture has another shape.
+        FaceError: it shows no face, or none that is clear enough to identify.
     """
     picture = picture[None] if picture.ndim == 3 else picture
     if picture.ndim != 4 or len(picture) != 1 or picture.shape[-1] < 3:
-        raise OptionError(f"the picture of the person has shape {tuple(picture.shape)}; give one picture, (h, w, 3)")
+        raise OptionError(f"the picture of the person has shape {tuple(picture.shape)}; use one picture, (h, w, 3)")
     faces = track_faces(clip_from_images(picture[..., :3].float().cpu().contiguous(), Fraction(25)))
-    known = [track for track in faces.tracks if track.embedding is not None]
-    if not known:
-        raise FaceError("the face in the picture of the person can't be told from others; give a clearer picture")
-    return max(known, key=lambda track: float(np.prod(track.boxes[0, 2:] - track.boxes[0, :2]))).embedding
+    embedded = [track for track in faces.tracks if track.embedding is not None]
+    if not embedded:
+        raise FaceError("the face in the picture of the person is not clear enough to identify; use a clearer picture")
+    return max(embedded, key=lambda track: float(np.prod(track.boxes[0, 2:] - track.boxes[0, :2]))).embedding
 
 
 def closest_person(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
-    """The person whose nearest track lies nearest to `embedding`.
+    """The person who has the track nearest to `embedding`.
 
     Raises:
-        FaceError: nobody looks like that.
+        FaceError: no track has an embedding, or none is near enough.
     """
     distances = {
         track.track_id: float(np.linalg.norm(track.embedding - embedding))
@@ -45,11 +45,11 @@ def closest_person(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
         if track.embedding is not None
     }
     if not distances:
-        raise FaceError("no face of the clip is clear enough to be told by a picture; choose by point or by number")
+        raise FaceError("no face of the clip is clear enough to compare with a picture; choose by point or by number")
     nearest = min(distances, key=distances.get)
     if distances[nearest] > MAX_EMBEDDING_DISTANCE:
         raise FaceError(
-            f"nobody in the clip looks like the picture: the nearest face, track {nearest}, is "
-            f"{distances[nearest]:.2f} away, where {MAX_EMBEDDING_DISTANCE} is the most; choose by point or by number"
+            f"nobody in the clip looks like the picture: the nearest face, track {nearest}, is at distance "
+            f"{distances[nearest]:.2f}, above the limit of {MAX_EMBEDDING_DISTANCE}; choose by point or by number"
         )
     return tracks[nearest].person

@@ -1,4 +1,4 @@
-"""When not to touch a face: turned too far, too small or blurred. The new face fades out before that."""
+"""When a face is left unchanged: turned too far, too small or too blurred. The generated face fades out before that."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..runs import runs_where
 from .tracks import FaceTrack
 
 AVERAGING_RADIUS = 2  # frames before and after in the moving average of measurements, so that jitter toggles no limit
-# A head turned further than the mesh knows is read as turned by 16 to 50 degrees, but the mesh of its mirror image lies
-# elsewhere. On drawn films such heads were turned by 65 degrees; filmed faces that look at the camera stay under 0.02.
+# Beyond the mesh network's range of yaw it reports 16 to 50 degrees, but the flip error rises: filmed faces that look
+# at the camera stay under 0.02 face widths. In animated films such heads were actually turned by about 65 degrees.
 MAX_RELIABLE_FLIP_ERROR, MAX_RELIABLE_YAW, PROFILE_YAW = 0.03, 20.0, 65.0  # face widths, degrees, degrees
 
 
@@ -22,11 +22,11 @@ MAX_RELIABLE_FLIP_ERROR, MAX_RELIABLE_YAW, PROFILE_YAW = 0.03, 20.0, 65.0  # fac
 class TouchLimits:
     """A face beyond any of these limits is left unchanged."""
 
-    max_yaw: float = 50.0  # degrees to either side as measured: up to 10 too little beyond 50; 65 where unreliable
+    max_yaw: float = 50.0  # degrees to either side as measured: beyond 50 up to 10 too low; PROFILE_YAW if unreliable
     max_pitch: float = 40.0  # degrees up or down
-    min_size: float = 32.0  # pixels, of the face's box: the longer side
-    min_sharpness: float = 0.0  # 0 touches blurred faces too; about 0.1 leaves motion blur alone
-    fade_frames: int = 4  # over which the generated face fades where syncing starts or stops; never at a cut
+    min_size: float = 32.0  # pixels, the longer side of the face's box
+    min_sharpness: float = 0.0  # 0 syncs blurred faces too; about 0.1 leaves motion-blurred ones unchanged
+    fade_frames: int = 4  # over which the generated face fades in and out; never at a cut
 
     def __post_init__(self) -> None:
         limits = {"max_yaw": 180, "max_pitch": 180, "min_size": 1e5, "min_sharpness": 1, "fade_frames": 100}
@@ -39,7 +39,7 @@ class Outcome(IntEnum):
     """What becomes of a frame, and why."""
 
     SYNCED = 0
-    FADED = 1  # synced in part, on the way to or from one of those below
+    FADED = 1  # partly synced, next to frames with one of the outcomes below
     NO_FACE = 2
     NOT_CHOSEN = 3  # there are faces, none of them chosen
     TURNED_AWAY = 4
@@ -49,14 +49,14 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class FacePath:
-    """The face to be synced in each of the clip's N frames; rest values where there is none: NaN, -1, 0."""
+    """The face that is synced in each of the clip's N frames; NaN, -1 or 0 where there is none."""
 
     boxes: np.ndarray  # (N, 4) float32, as of FaceTrack
     landmarks: np.ndarray  # (N, 3, 2) float32
     visible: np.ndarray  # (N,) bool
-    track: np.ndarray  # (N,) int32: whose landmarks these are, its track_id
+    track: np.ndarray  # (N,) int32: the track_id of the face
     person: np.ndarray  # (N,) int32
-    blend: np.ndarray  # (N,) float32, 0 to 1: how much of the new face shows; 0 where the frame passes through
+    blend: np.ndarray  # (N,) float32, 0 to 1: opacity of the generated face; 0 where the frame is left unchanged
     outcome: np.ndarray  # (N,) uint8: the `Outcome` of each frame
 
 
@@ -67,11 +67,11 @@ def chosen_path(
     limits: TouchLimits,
     frame_count: int,
 ) -> FacePath:
-    """The chosen face of every frame of the clip, and how much of the new one may show there.
+    """The chosen face of every frame of the clip, and how far the generated one is blended in.
 
     Args:
-        tracks: all of the clip; a track's id is its place here.
-        shots: half-open ranges of frames between cuts, across which nothing fades.
+        tracks: all of the clip; a track's id is its index here.
+        shots: half-open ranges of frames between cuts; nothing fades across a cut.
         chosen: track ids; where two share a frame the earlier in this list is synced.
 
     Raises:
@@ -92,18 +92,18 @@ def chosen_path(
         if not 0 <= number < len(tracks):
             raise OptionError(f"track {number} is chosen, but the clip has tracks 0 to {len(tracks) - 1}")
         _write_track(path, tracks[number], limits)
-    firsts = {first for first, _ in shots}
+    shot_starts = {first for first, _ in shots}
     for first, stop in runs_where(path.track >= 0, path.track):
         part = slice(first, stop)
         path.blend[part] *= _fade_weights(
-            path.blend[part] > 0, limits.fade_frames, first in firsts, stop in firsts | {frame_count}
+            path.blend[part] > 0, limits.fade_frames, first in shot_starts, stop in shot_starts | {frame_count}
         )
     path.outcome[(path.blend > 0) & (path.blend < 1)] = Outcome.FADED
     return path
 
 
 def _write_track(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
-    """Enters a track where no earlier one is."""
+    """Writes a track into the frames that no earlier one occupies."""
     frames = np.flatnonzero(track.visible & (path.track[track.start : track.stop] < 0))
     at = frames + track.start
     outcome = _outcomes(track, limits)[frames]
@@ -114,7 +114,7 @@ def _write_track(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
 
 
 def _outcomes(track: FaceTrack, limits: TouchLimits) -> np.ndarray:
-    """(n,) `Outcome` of each frame of a track, were it chosen; fading is not in it."""
+    """(n,) `Outcome` of each frame of a track if it is chosen, before fading."""
     outcome = np.full(len(track.visible), Outcome.SYNCED, np.uint8)
     if track.by_hand:
         return outcome
@@ -129,7 +129,7 @@ def _outcomes(track: FaceTrack, limits: TouchLimits) -> np.ndarray:
 
 
 def _moving_average(values: np.ndarray) -> np.ndarray:
-    """The mean of each value's neighbourhood, of what there is."""
+    """The mean of the finite values in each value's neighbourhood."""
     around = np.lib.stride_tricks.sliding_window_view(
         np.pad(values, AVERAGING_RADIUS, constant_values=np.nan), 2 * AVERAGING_RADIUS + 1
     )
@@ -138,7 +138,7 @@ def _moving_average(values: np.ndarray) -> np.ndarray:
 
 
 def _fade_weights(shown: np.ndarray, fade_frames: int, from_cut: bool, to_cut: bool) -> np.ndarray:
-    """(n,) weights that rise within `fade_frames` of each place where the face isn't shown; a cut is no such place."""
+    """(n,) weights that rise over `fade_frames` from each frame where the face isn't `shown`, but not from a cut."""
     if not fade_frames:
         return shown.astype(np.float32)
     away = np.full(len(shown), fade_frames + 1)

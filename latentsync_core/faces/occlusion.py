@@ -1,4 +1,4 @@
-"""What lies before a face, a hand or a microphone: a mask for its crop, by a small network that knows the bare face."""
+"""Masks a hand or object in front of a face in its crop: a small network compares it with an unoccluded portrait."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .detection.layer_list import ASSETS
 
 WEIGHTS = ASSETS / "occlusion.safetensors"
 REMEDY = "install LatentSync Dub again"
-INPUT_SIZE = 64  # pixels a side that crops are brought to
-SKIPPED_ROWS = 16  # of them, the rows above: nothing is drawn up there
+INPUT_SIZE = 64  # pixels: the side that crops are resized to
+SKIPPED_ROWS = 16  # of them, at the top: nothing is generated there
 WIDTHS = (16, 40, 64, 64)  # channels at 1/2, 1/4, 1/8 and 1/16 of the input
-SURROUND_SIZE = 5  # pairs of pixels, the neighbourhood whose mean brightness the cues are free of
+SURROUND_SIZE = 5  # pairs of pixels: side of the neighbourhood whose mean is subtracted from the brightness cues
 CUE_CHANNELS = 11
-MAX_PORTRAIT_PROBABILITY = 0.5  # where the bare portrait itself looks more occluded than that, it belongs to the face
-# Thresholds with hysteresis, of the network's probability, and areas as shares of the crop.
+MAX_PORTRAIT_PROBABILITY = 0.5  # where the portrait itself exceeds it, a beard or the like belongs to the face
+# Hysteresis thresholds on the network's probability, and areas as fractions of the crop.
 HIGH_THRESHOLD = 0.93  # an occluder must reach it somewhere in the generated region
-LOW_THRESHOLD = 0.35  # what is connected with such a seed and reaches this is part of the occluder
+LOW_THRESHOLD = 0.35  # what is connected to such a seed and reaches this is part of the occluder
 MIN_SEED_AREA = 0.0025
 MIN_AREA = 0.004  # of the whole occluder: anything smaller is ignored
 # In crop sides.
-DILATION = 0.02  # beyond what the network found
-CLOSING = 0.04  # gaps of up to twice that are closed
-FEATHER = 0.0125  # standard deviation of the soft edge outside of that
+DILATION = 0.02  # of the detected region
+CLOSING = 0.04  # radius: gaps of up to twice that are closed
+FEATHER = 0.0125  # standard deviation of the soft edge outside the dilated region
 
 
 class OcclusionNet(nn.Module):
-    """Cues (n, 11, 48, 64) of `cues` to logits (n, 48, 64): how surely something lies before the face there.
+    """Maps the (n, 11, 48, 64) of `cues` to (n, 48, 64) logits of an occluder in front of the face.
 
-    A U-Net (Ronneberger et al. 2015) that begins at half size: every 2x2 pixels are one place with four times the
-    channels, in and out.
+    A U-Net (Ronneberger et al. 2015) at half the resolution: 2x2 pixels are folded into four times the channels at the
+    input, and unfolded at the output.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS):
@@ -73,10 +73,10 @@ class OcclusionNet(nn.Module):
 
 
 def cues(crops: Tensor, portraits: Tensor) -> Tensor:
-    """What the network sees: (n, 11, 48, 64) from two (n, 3, 48, 64) in [0, 1].
+    """The network's input channels: (n, 11, 48, 64) from two (n, 3, 48, 64) in [0, 1].
 
-    Both pictures, in the spread of the portrait's colours; how they differ in brightness apart from that of their
-    surroundings, and in colour; and the place.
+    Both pictures, normalised by the mean and spread of the portrait's colours; their difference in locally normalised
+    brightness; their difference in smoothed brightness-free colour; and the coordinates.
     """
     mean = portraits.mean((2, 3), keepdim=True)
     spread = (portraits - mean).square().mean((1, 2, 3), keepdim=True).sqrt() + 0.03
@@ -94,7 +94,7 @@ def cues(crops: Tensor, portraits: Tensor) -> Tensor:
 
 
 def network_input(crop: Tensor) -> Tensor:
-    """(n, 3, R, R) crops as the network takes them: (n, 3, 48, 64)."""
+    """(n, 3, R, R) crops → (n, 3, 48, 64): resized, without the skipped rows."""
     size = (INPUT_SIZE, INPUT_SIZE)
     if crop.shape[-2:] != size:
         crop = F.interpolate(crop, size, mode="bilinear", antialias=True, align_corners=False)
@@ -105,12 +105,12 @@ def network_input(crop: Tensor) -> Tensor:
 def occlusion_mask(crop: Tensor, portrait: Tensor) -> Tensor:
     """Where a hand or object is in front of the face: (R, R) float32 in [0, 1], 1 = keep the source; all 0 if nowhere.
 
-    Each frame by itself, in some milliseconds on one core. The portrait is assumed unoccluded: an object visible in
-    both is usually missed.
+    Frames are independent; each takes some milliseconds on one core. The portrait is assumed unoccluded: an object
+    visible in both is usually missed.
 
     Args:
         crop: (3, R, R) float32 RGB in [0, 1], the frame's aligned crop as the source shows it.
-        portrait: (3, P, P) float32 RGB in [0, 1], an aligned crop of the same face in the same shot, nothing before it.
+        portrait: (3, P, P) float32 RGB in [0, 1], an unoccluded aligned crop of the same face in the same shot.
 
     Raises:
         OptionError: the pictures aren't square crops of three colours.
@@ -130,8 +130,8 @@ def occlusion_mask(crop: Tensor, portrait: Tensor) -> Tensor:
 
 @functools.cache
 def load_occlusion(path: Path = WEIGHTS) -> OcclusionNet:
-    """The carried network, read once per process. ModelError: the file is missing or damaged."""
-    with torch.device("meta"):  # random first weights would move the caller's global random state
+    """The bundled network, read once per process. Raises ModelError: the file is missing or damaged."""
+    with torch.device("meta"):  # random initial weights would advance the caller's global random state
         network = OcclusionNet()
     read = functools.partial(read_tensors, path, REMEDY)
     fill(network, read, "The occlusion network", torch.device("cpu"), torch.float32, remedy=REMEDY)
@@ -139,25 +139,26 @@ def load_occlusion(path: Path = WEIGHTS) -> OcclusionNet:
 
 
 def _local_mean(picture: Tensor) -> Tensor:
-    """Each pixel's mean over about ten pixels' square, (n, c, h, w); in steps of two, which is enough and fast."""
+    """Each pixel's mean over about 10x10 pixels, (n, c, h, w); computed at half size, for speed."""
     small = F.avg_pool2d(F.avg_pool2d(picture, 2), SURROUND_SIZE, 1, SURROUND_SIZE // 2, count_include_pad=False)
     return F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 @functools.lru_cache(maxsize=8)
-def _portrait_probability(view: bytes) -> Tensor:
-    """(48, 64): what the network takes for something before the face in the portrait itself, by its looks alone.
+def _portrait_probability(portrait: bytes) -> Tensor:
+    """(48, 64): the network's probability of an occluder in the portrait itself.
 
-    A collar, a scar or a beard, since the portrait counts as bare; made once for each, given as its view's bytes.
+    The portrait counts as unoccluded, so these are false positives: a collar, a scar, a beard. Cached by the bytes of
+    the portrait's network input.
     """
-    bare = torch.frombuffer(bytearray(view), dtype=torch.float32).view(1, 3, INPUT_SIZE - SKIPPED_ROWS, INPUT_SIZE)
+    bare = torch.frombuffer(bytearray(portrait), dtype=torch.float32).view(1, 3, INPUT_SIZE - SKIPPED_ROWS, INPUT_SIZE)
     probability = load_occlusion()(cues(bare, bare)).sigmoid()[None]
     return F.max_pool2d(probability, 5, 1, 2)[0, 0]
 
 
 @functools.cache
 def _generated_region() -> Tensor:
-    """(48, 64) bool: where mouths are drawn."""
+    """(48, 64) bool: where the mouth region is generated."""
     return 1 - mouth_mask(INPUT_SIZE)[SKIPPED_ROWS:] > 0.05
 
 
@@ -165,26 +166,26 @@ def _layer(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(4, after), nn.SiLU())
 
 
-def _hysteresis(probability: Tensor, counts: Tensor) -> Tensor | None:
-    """(48, 64) of 0 and 1: all that is seen and touches something sure where that `counts`; None where too little is.
+def _hysteresis(probability: Tensor, seed_region: Tensor) -> Tensor | None:
+    """(48, 64) of 0 and 1: pixels above the low threshold that connect to seeds above the high one; None: too few.
 
-    Thresholds with hysteresis, as Canny (1986) follows edges.
+    Seeds must lie in `seed_region`, (48, 64) bool. Hysteresis thresholding as in Canny (1986).
     """
-    seen = (probability >= LOW_THRESHOLD).float()[None, None]
-    reached = ((probability >= HIGH_THRESHOLD) & counts).float()[None, None]
+    candidates = (probability >= LOW_THRESHOLD).float()[None, None]
+    reached = ((probability >= HIGH_THRESHOLD) & seed_region).float()[None, None]
     area = float(reached.sum())
     if area < max(MIN_SEED_AREA * INPUT_SIZE * INPUT_SIZE, 1):
         return None
     before = 0.0
-    while area > before:  # from the sure places outwards, two pixels a round
+    while area > before:  # grows from the seeds, two pixels a round
         for _ in range(2):
-            reached = torch.minimum(F.max_pool2d(reached, 3, 1, 1), seen)
+            reached = torch.minimum(F.max_pool2d(reached, 3, 1, 1), candidates)
         before, area = area, float(reached.sum())
     return reached[0, 0] if area >= MIN_AREA * INPUT_SIZE * INPUT_SIZE else None
 
 
 def _dilated(found: Tensor, resolution: int) -> Tensor:
-    """(R, R) of (48, 64): at the crop's resolution, grown, with a soft edge."""
+    """(48, 64) → (R, R): closed, dilated, feathered and resized to the crop."""
     whole = F.pad(found[None, None], (0, 0, SKIPPED_ROWS, 0))
     reach, fill = (DILATION + 2 * FEATHER) * INPUT_SIZE, CLOSING * INPUT_SIZE
     grown = 1 - _disc_maximum(1 - _disc_maximum(whole, reach + fill), fill)
@@ -198,9 +199,9 @@ def _dilated(found: Tensor, resolution: int) -> Tensor:
 
 
 def _disc_maximum(picture: Tensor, radius: float) -> Tensor:
-    """The maximum within `radius` pixels, roughly round."""
+    """The maximum within about `radius` pixels (dilation)."""
     for number in range(round(radius)):
-        if number % 2:  # squares and crosses in turn make an octagon
+        if number % 2:  # alternating squares and crosses approximate a disc
             picture = F.max_pool2d(picture, 3, 1, 1)
         else:
             across = F.max_pool2d(picture, (1, 3), 1, (0, 1))

@@ -1,4 +1,4 @@
-"""What was done with each frame and why: as text, as data for machines, and as a picture of the clip's time."""
+"""Reports each frame's outcome and its reason: as text, as JSON data and as a timeline picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .face_tracks import FaceTracks
 from .limits import Outcome
 from .tracks import FaceTrack
 
-MAX_LINES = 40  # of the text; the data has all
+MAX_LINES = 40  # of the text; the data lists every range
 OUTCOME_LABELS = {
     Outcome.SYNCED: "synced",
     Outcome.FADED: "fading",
@@ -24,7 +24,7 @@ OUTCOME_LABELS = {
     Outcome.TOO_SMALL: "too small",
     Outcome.BLURRED: "too blurred",
 }
-# Of the picture, in pixels.
+# Of the timeline picture, in pixels.
 WIDTH, ROW, GAP, LEFT = 1200, 22, 6, 120
 OUTCOME_COLOURS = {
     Outcome.SYNCED: (70, 190, 110),
@@ -41,16 +41,16 @@ BACKGROUND, CUT, TEXT = (32, 32, 36), (235, 235, 235), (225, 225, 225)
 
 @dataclass(frozen=True)
 class OutcomeRun:
-    """Frames first..stop-1 of the clip, all of one fate."""
+    """Frames first..stop-1 of the clip, which have one outcome and one track."""
 
     first: int
     stop: int
     outcome: Outcome
-    track: int  # -1 where no chosen face is there
+    track: int  # track_id; -1 where there is no chosen face
 
 
 def outcome_runs(faces: FaceTracks) -> list[OutcomeRun]:
-    """The whole clip as stretches of frames of one outcome and one track, in order."""
+    """The whole clip as runs of frames that have one outcome and one track, in order."""
     path = faces.path
     return [
         OutcomeRun(first, stop, Outcome(int(path.outcome[first])), int(path.track[first]))
@@ -59,7 +59,7 @@ def outcome_runs(faces: FaceTracks) -> list[OutcomeRun]:
 
 
 def report_data(faces: FaceTracks) -> dict:
-    """Everything for machines, JSON's own types only; frames are half-open ranges, sizes pixels, angles degrees."""
+    """The whole report in JSON types; frames are half-open ranges, sizes in pixels, angles in degrees."""
     counts = Counter(OUTCOME_LABELS[Outcome(int(value))] for value in faces.path.outcome)
     return {
         "clip": faces.clip.name,
@@ -77,7 +77,7 @@ def report_data(faces: FaceTracks) -> dict:
 
 
 def report_text(faces: FaceTracks) -> str:
-    """What a user reads: how many frames are synced, and where and why the others aren't."""
+    """The report for users: how many frames are synced, and which are not and why."""
     path, times = faces.path, faces.clip.times
     count = faces.clip.frame_count
     people = 1 + max((track.person for track in faces.tracks), default=-1)
@@ -90,15 +90,14 @@ def report_text(faces: FaceTracks) -> str:
         what = f"frames {one.first} to {one.stop - 1}" if one.stop - one.first > 1 else f"frame {one.first}"
         lines.append(f"{what} ({times[one.first]:.2f} s) pass through: {OUTCOME_LABELS[one.outcome]}")
     if len(unsynced) > MAX_LINES:
-        lines.append(f"and {len(unsynced) - MAX_LINES} more stretches")
+        lines.append(f"and {len(unsynced) - MAX_LINES} more ranges")
     return "\n".join(lines)
 
 
 def timeline_picture(selections: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor:
-    """(3, h, w) float32 in [0, 1]: a row for each person's tracks, and for each choice what becomes of its frames.
+    """(3, h, w) float32 in [0, 1]: a row for each person's tracks, and one for each selection's outcomes.
 
-    Time runs to the right; white lines are cuts. Several choices over one clip, one for each voice, lie one below the
-    other.
+    Time runs to the right; white lines are cuts. Several selections over one clip, one per voice, are stacked.
     """
     from PIL import Image, ImageDraw
 
@@ -163,7 +162,7 @@ def _track_data(faces: FaceTracks, track: FaceTrack) -> dict:
 
 
 def _min_median_max(values: np.ndarray) -> list[float]:
-    """The least, the median and the largest."""
+    """Minimum, median and maximum, rounded; empty where there are no values."""
     return [round(float(value), 3) for value in (values.min(), np.median(values), values.max())] if len(values) else []
 
 

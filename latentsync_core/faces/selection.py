@@ -1,4 +1,4 @@
-"""Which faces are synced: the largest, one pointed at, one like a picture, and single tracks switched on or off."""
+"""Selects the faces to sync: by size, pose, position, number, picture or mask; single tracks go on or off."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from ..errors import FaceError, OptionError
 from .face_tracks import FaceTracks
 from .tracks import FaceTrack
 
-FRONTAL = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as seen from the front
-MAX_POINT_DISTANCE = 1.0  # boxes: how far beside a face a point may lie that still means it
-MAX_TRACKS = 100_000  # that a list may name
-MAX_LIST_CHARACTERS = 10_000  # characters
+MAX_FRONTAL_ANGLES = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as frontal
+MAX_POINT_DISTANCE = 1.0  # box sizes: how far outside a face's box a point may lie and still select it
+MAX_TRACKS = 100_000  # in a list that a user types
+MAX_LIST_CHARACTERS = 10_000
 
 
 class ChooseBy(str, Enum):
-    """How the face to be synced is told from others."""
+    """How the face to sync is chosen."""
 
-    LARGEST = "largest"  # person 0: who takes the most room, seconds counting as much as size; a marked face before all
-    FRONTAL = "most frontal"  # the person who faces the camera longest
-    LEFT = "left-most"  # in every shot the person farthest to the left
-    INDEX = "person"  # by number; the contact sheet shows them
-    POINT = "point"  # the person at a place of one frame
+    LARGEST = "largest"  # person 0: the largest area summed over time; marked faces take precedence
+    FRONTAL = "most frontal"  # the person who faces the camera in most frames
+    LEFT = "left-most"  # the left-most person of every shot
+    INDEX = "person"  # by number, as on the contact sheet
+    POINT = "point"  # the person at a point of one frame
     PICTURE = "picture"  # the person who looks like the one in a picture
     MASK = "mask"  # the person under a mask
 
 
 @dataclass(frozen=True)
 class FaceChoice:
-    """Which faces are synced. A person's tracks are synced in every shot; `on` and `off` have the last word."""
+    """Which faces are synced. A person's tracks are synced in every shot; `on` and `off` override that."""
 
     by: ChooseBy = ChooseBy.LARGEST
     person: int = 0  # for INDEX
     point: tuple[float, float] = (0.0, 0.0)  # for POINT: x y in displayed pixels
-    frame: int = 0  # of the clip, for POINT, and where a MASK is a single picture
-    on: tuple[int, ...] = ()  # tracks that are synced too
-    off: tuple[int, ...] = ()  # tracks that never are
+    frame: int = 0  # of the clip, for POINT, and for a MASK that is a single picture
+    on: tuple[int, ...] = ()  # tracks that are synced in addition
+    off: tuple[int, ...] = ()  # tracks that are never synced
 
     def __post_init__(self) -> None:
         both = set(self.on) & set(self.off)
@@ -64,8 +64,8 @@ def choose(
             frame.
 
     Raises:
-        OptionError: a number, point or mask that doesn't fit the clip, or something needed is missing.
-        FaceError: nobody there is meant by it.
+        OptionError: a number, point or mask doesn't fit the clip, or a needed picture or mask is missing.
+        FaceError: no face matches the choice.
     """
     choice = choice or FaceChoice()
     by = ChooseBy(choice.by)
@@ -83,10 +83,10 @@ def choose(
 
 
 def check_no_shared_faces(selections: Sequence[FaceTracks]) -> None:
-    """Sees to it that no two voices drive the same face.
+    """Checks that no two voices drive the same face.
 
     Raises:
-        OptionError: two choices over one clip mean the same track in some frame.
+        OptionError: two selections over one clip sync the same track in some frame.
     """
     for number, one in enumerate(selections):
         for other in selections[:number]:
@@ -100,35 +100,37 @@ def check_no_shared_faces(selections: Sequence[FaceTracks]) -> None:
 
 
 def read_track_list(text: str) -> tuple[int, ...]:
-    """Track numbers as a user types them: "3, 5-7" is 3, 5, 6, 7.
+    """Parses track numbers and ranges: "3, 5-7" gives 3, 5, 6, 7.
 
     Raises:
-        OptionError: anything else.
+        OptionError: the text is no such list, or it is too long.
     """
     if len(text) > MAX_LIST_CHARACTERS:
-        raise OptionError(f"the list of tracks has {len(text)} characters; write at most {MAX_LIST_CHARACTERS}")
+        raise OptionError(f"the list of tracks has {len(text)} characters; use at most {MAX_LIST_CHARACTERS}")
     numbers: list[int] = []
     for part in filter(None, re.split(r"[\s,;]+", text.strip())):
         span = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
         if not span:
-            raise OptionError(f"{part[:40]!r} is no track number; write numbers and ranges such as 3, 5-7")
+            raise OptionError(f"{part[:40]!r} is not a track number; write numbers and ranges such as 3, 5-7")
         first, last = int(span[1]), int(span[2] or span[1])
         if last < first:
-            raise OptionError(f"{part!r} is no range of tracks; write the smaller number first")
+            raise OptionError(f"{part!r} is not a valid range of tracks; write the smaller number first")
         if len(numbers) + last - first >= MAX_TRACKS:
-            raise OptionError(f"{part!r} makes more than {MAX_TRACKS} tracks; write those that the sheet shows")
+            raise OptionError(
+                f"{part!r} makes the list longer than {MAX_TRACKS} tracks; list only tracks of the contact sheet"
+            )
         numbers += range(first, last + 1)
     return tuple(dict.fromkeys(numbers))
 
 
 def _tracks_of_person(faces: FaceTracks, person: int) -> list[int]:
-    """The tracks of a person, longest first: where two share a frame, the longer one is synced."""
+    """A person's tracks, longest first: where two share a frame, the longer one is synced."""
     own = [track for track in faces.tracks if track.person == person]
     return [track.track_id for track in sorted(own, key=lambda track: (-int(track.visible.sum()), track.start))]
 
 
 def _best_person(tracks: Iterable[FaceTrack], score: Callable[[FaceTrack], float]) -> int:
-    """The person whose tracks are worth most together; the lower number where two are equal."""
+    """The person with the highest total score; the lower number of two with equal scores."""
     sums: dict[int, float] = {}
     for track in tracks:
         sums[track.person] = sums.get(track.person, 0.0) + score(track)
@@ -136,13 +138,13 @@ def _best_person(tracks: Iterable[FaceTrack], score: Callable[[FaceTrack], float
 
 
 def _largest(faces: FaceTracks, _: FaceChoice) -> list[int]:
-    return _tracks_of_person(faces, 0)  # persons are numbered by the room they take, after those marked by hand
+    return _tracks_of_person(faces, 0)  # persons are numbered by prominence, the marked ones first
 
 
 def _frontal(faces: FaceTracks, _: FaceChoice) -> list[int]:
     def frames(track: FaceTrack) -> float:
         yaw, pitch = np.abs(track.pose[track.visible, :2]).T
-        return float(((yaw <= FRONTAL[0]) & (pitch <= FRONTAL[1])).sum()) + 1e-9 * _area(track)
+        return float(((yaw <= MAX_FRONTAL_ANGLES[0]) & (pitch <= MAX_FRONTAL_ANGLES[1])).sum()) + 1e-9 * _area(track)
 
     return _tracks_of_person(faces, _best_person(faces.tracks, frames))
 
@@ -202,7 +204,7 @@ def _person_under_mask(faces: FaceTracks, mask: torch.Tensor | None, frame: int)
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or len(mask) not in (1, faces.clip.frame_count):
         raise OptionError(
-            f"the mask has shape {tuple(mask.shape)}; give one picture, or one for each of the "
+            f"the mask has shape {tuple(mask.shape)}; use one picture, or one for each of the "
             f"{faces.clip.frame_count} frames"
         )
     _check_frame(faces, frame)
@@ -230,13 +232,13 @@ def _check_frame(faces: FaceTracks, frame: int) -> None:
 
 
 def _describe_nearby_faces(faces: FaceTracks, frame: int) -> str:
-    """What there is, for a message."""
+    """Where the frame's faces are, or the nearest frames that have one: the end of an error message."""
     seen = _tracks_visible_at(faces, frame)
     if seen:
         centres = ("{:.0f}, {:.0f}".format(*t.boxes[frame - t.start].reshape(2, 2).mean(0)) for t in seen)
         return f"that frame has faces around {'; '.join(centres)}"
     nearest = min(faces.tracks, key=lambda t: max(t.start - frame, frame - t.stop + 1))
-    return f"that frame has none; the nearest one is seen in frames {nearest.start} to {nearest.stop - 1}"
+    return f"that frame has no face; the nearest track covers frames {nearest.start} to {nearest.stop - 1}"
 
 
 def _area(track: FaceTrack) -> float:

@@ -7,34 +7,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PORTRAIT_SIZE = 128  # pixels: the side of a track's portrait
 PER_FRAME = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "flip_error": ()}
-"""The columns of a FaceTrack, which have a row for each of its frames, and the shape of one row."""
+"""The columns of a FaceTrack, which hold one row per frame, and the shape of a row."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
-    """One face through one stretch of one shot: the clip's frames start..stop-1, n of them.
+    """One face in consecutive frames of one shot: the clip's frames start..stop-1, n of them.
 
     Where `visible` is False (a gap that isn't bridged) the other columns are NaN.
 
     Raises:
-        ValueError: a column isn't n rows of its shape; only a mistake in the program makes such a track.
+        ValueError: a column doesn't have n rows of its shape, which is a programming error.
     """
 
     track_id: int  # its place in FaceTracks.tracks
-    start: int  # the clip's frame of index 0
+    start: int  # the clip's frame that row 0 belongs to
     boxes: np.ndarray  # (n, 4) float32, x0 y0 x1 y1 in displayed pixels
     landmarks: np.ndarray  # (n, 3, 2) float32, x y in displayed pixels: the image's left and right brow, the nose
     visible: np.ndarray  # (n,) bool
     pose: np.ndarray  # (n, 3) float32 degrees: yaw > 0 looks to the picture's right, pitch > 0 down, roll > 0 clockwise
-    sharpness: (
-        np.ndarray
-    )  # (n,) float32: how much fine detail the face shows, 0 to about 1; see faces/detection/sharpness.py
-    flip_error: np.ndarray  # (n,) float32 face widths: how far the mesh is from that of the mirror image, 0.01 mostly
-    portrait: np.ndarray  # (128, 128, 3) uint8 RGB: the aligned crop of its best frame, sharp and from the front
-    embedding: np.ndarray | None = None  # (128,) float32: its appearance, see identity/embedding.py; None where unknown
-    person: int = 0  # tracks of one number are taken for the same person; 0 is the one seen most
-    by_hand: bool = False  # follows marks that the user set: never thought turned away, small or blurred
+    sharpness: np.ndarray  # (n,) float32, 0 to about 1: how much fine detail the face shows; see detection/sharpness.py
+    flip_error: np.ndarray  # (n,) float32 face widths between the mesh and the mirror image's, typically 0.01
+    portrait: np.ndarray  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8 RGB: the aligned crop of its sharpest frontal frame
+    embedding: np.ndarray | None = None  # (EMBEDDING_SIZE,) float32, see identity/embedding.py; None where unknown
+    person: int = 0  # tracks with the same number are one person; 0 is the most prominent
+    by_hand: bool = False  # made from the user's marks: exempt from the limits of pose, size and sharpness
 
     def __post_init__(self) -> None:
         for name, shape in PER_FRAME.items():

@@ -90,9 +90,9 @@ class Clip:
                 f"no frame of {self.name} lies between {start} s and {end or self.duration:.3f} s; "
                 f"it lasts {self.duration:.3f} s"
             )
-        return self if last - first == self.frame_count else self.part(int(first), int(last))
+        return self if last - first == self.frame_count else self.subclip(int(first), int(last))
 
-    def part(self, start: int, stop: int) -> Clip:
+    def subclip(self, start: int, stop: int) -> Clip:
         """The frames start..stop-1 as a clip of their own."""
         images = None if self.images is None else self.images[start:stop]
         return dataclasses.replace(

@@ -39,6 +39,11 @@ class Frame:
         """Displayed pixels down."""
         return self.layout.height if self.layout.rotation % 180 == 0 else self.layout.width
 
+    @property
+    def sample_aspect(self) -> float:
+        """A displayed pixel's width divided by its height."""
+        return float(self.layout.sample_aspect)
+
     @classmethod
     def blank(cls, layout: Layout) -> Frame:
         """A black frame."""

@@ -53,7 +53,7 @@ def test_a_whole_clips_sound_is_every_sample_of_it(tmp_path, name, channels):
 @pytest.mark.parametrize(("start", "stop"), [(1, 30), (70, 99), (80, 100)])
 def test_a_trimmed_clips_sound_is_exactly_its_part(tmp_path, name, start, stop):
     clip, expected = clip_with_ramp(tmp_path / name)
-    waveform, _ = clip_audio(clip.part(start, stop))
+    waveform, _ = clip_audio(clip.subclip(start, stop))
     first, count = start * RATE // 25, (stop - start) * RATE // 25
     assert torch.equal(waveform, expected[:, first : first + count])
 
@@ -61,7 +61,7 @@ def test_a_trimmed_clips_sound_is_exactly_its_part(tmp_path, name, start, stop):
 def test_after_a_seek_a_lossy_sound_is_the_same_as_without(tmp_path):
     clip, _ = clip_with_ramp(tmp_path / "a.mp4", "-c:a", "aac")
     whole, _ = clip_audio(clip)
-    part, _ = clip_audio(clip.part(75, 100))
+    part, _ = clip_audio(clip.subclip(75, 100))
     torch.testing.assert_close(part, whole[:, 3 * RATE :], rtol=0, atol=1e-5)
     assert whole.shape == (2, 4 * RATE)
 
@@ -73,7 +73,7 @@ def test_silence_stands_where_the_sound_begins_later_or_ends_earlier(tmp_path):
     assert not waveform[:, : RATE // 2].any()
     assert torch.equal(waveform[:, RATE // 2 : RATE * 3 // 2], expected)
     assert not waveform[:, RATE * 3 // 2 :].any()
-    before, _ = clip_audio(clip.part(0, 5))
+    before, _ = clip_audio(clip.subclip(0, 5))
     assert not before.any()
     assert before.shape == (2, RATE // 5)
 
@@ -104,7 +104,7 @@ def test_the_mux_copies_a_whole_clips_sound(tmp_path):
 @pytest.mark.parametrize("late", [0.0, 0.3])
 def test_the_mux_takes_a_trimmed_clips_part(tmp_path, late):
     clip, _ = clip_with_ramp(tmp_path / "a.mp4", late=late, seconds=3.5)
-    part = clip.part(10, 60)
+    part = clip.subclip(10, 60)
     sound = clip_audio_file(part, tmp_path / "sounds")
     assert sound == clip_audio_file(part, tmp_path / "sounds")
     waveform, rate = clip_audio(part)

@@ -89,14 +89,14 @@ def test_the_scene_is_what_the_renderer_draws_so_its_mouth_is_known():
 def test_a_sheet_shows_the_changed_mouths_above_the_voice(tmp_path):
     """The scene's first and second half stand for before and after."""
     scene = probe(SCENE)
-    write_before_after(scene.part(0, 100), scene.part(100, 200), load_audio(VOICE), tmp_path / "sheet.png")
+    write_before_after(scene.subclip(0, 100), scene.subclip(100, 200), load_audio(VOICE), tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png")).astype(int)
     face = (sheet.shape[0] - WAVEFORM_HEIGHT) // 2
     assert sheet.shape[1] == MARGIN + COLUMNS * TILE_SIZE
     columns = [slice(MARGIN + index * TILE_SIZE, MARGIN + (index + 1) * TILE_SIZE) for index in range(COLUMNS)]
     assert all(np.abs(sheet[:face, part] - sheet[face : 2 * face, part]).mean() > 1 for part in columns)
 
-    write_before_after(scene.part(0, 100), scene.part(0, 100), load_audio(VOICE), tmp_path / "same.png")
+    write_before_after(scene.subclip(0, 100), scene.subclip(0, 100), load_audio(VOICE), tmp_path / "same.png")
     same = np.asarray(Image.open(tmp_path / "same.png")).astype(int)
     assert (same[:face, MARGIN:] == same[face : 2 * face, MARGIN:]).all()
     inked = (same[2 * face :, MARGIN:] == WAVEFORM_COLOR).all(2).sum(0)  # of four seconds: a line, a pause, half a line

@@ -58,7 +58,7 @@ def test_a_second_run_looks_for_nothing(faces, clip, tmp_path):
     assert len(calls) == 1
     assert len(found.tracks) == 2
     cached_faces(clip, "other options", tmp_path, ALIGN, LIMITS, prepare)
-    cached_faces(clip.part(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
+    cached_faces(clip.subclip(0, 20), "options", tmp_path, ALIGN, LIMITS, lambda: prepare())
     assert len(calls) == 3
     cached_faces(clip, "options", None, ALIGN, LIMITS, prepare)
     cached_faces(empty_clip(30), "options", tmp_path, ALIGN, LIMITS, prepare)
@@ -87,12 +87,12 @@ def test_a_spoilt_file_is_not_trusted(faces, clip, tmp_path, damage, caplog):
         with path.open("wb") as file:
             np.savez(file, **arrays)
     assert read_faces(path, clip, ALIGN, LIMITS) is None
-    assert "are looked for again" in caplog.text
+    assert "are detected again" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_to_is_said(faces, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="can't keep the faces"):
+    with pytest.raises(OutputError, match="can't save the faces"):
         write_faces(faces, tmp_path / "file" / "x.npz")
 
 

@@ -63,7 +63,7 @@ def test_the_text_says_where_and_why_frames_pass_through(faces):
 def test_a_long_report_is_cut_short_with_the_number_of_the_rest():
     tracks = [make_track(n, 4 * n, 4 * n + 2) for n in range(60)]
     text = report_text(made_faces(empty_clip(240), tracks, chosen=tuple(range(60))))
-    assert text.splitlines()[-1] == "and 20 more stretches"
+    assert text.splitlines()[-1] == "and 20 more ranges"
 
 
 def test_the_picture_shows_each_outcome_at_its_time(faces):

@@ -24,7 +24,7 @@ FRAMES = 3
 @pytest.fixture(scope="module")
 def job() -> tuple[LatentSyncModel, FaceTracks, AudioEmbedding]:
     model = untrained_model(resolution=64)
-    clip = probe(SCENE).part(0, FRAMES)
+    clip = probe(SCENE).subclip(0, FRAMES)
     faces = made_faces(clip, [make_track(0, 0, FRAMES, box=(400, 100, 560, 280))])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 

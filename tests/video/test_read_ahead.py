@@ -48,7 +48,7 @@ def test_closing_early_ends_the_thread_and_lets_go_of_the_file(clip, taken):
 
 
 def test_a_damaged_file_is_told_after_its_last_good_frame(clip):
-    short = clip.part(0, 12)
+    short = clip.subclip(0, 12)
     object.__setattr__(short, "frame_count", 14)
     object.__setattr__(short, "pts", np.append(clip.pts, clip.pts[-1] + [512, 1024]))
     frames = prefetch_frames(short)

@@ -124,7 +124,7 @@ def test_an_edit_list_hides_frames_as_players_do(tmp_path):
 @given(start=st.integers(0, 70), length=st.integers(0, 5), cut=st.integers(0, 30))
 def test_reading_may_start_anywhere(coded_clip, start, length, cut):
     clip, raw = coded_clip
-    part = clip.part(min(cut, start), 70)
+    part = clip.subclip(min(cut, start), 70)
     first = start - part.first_frame
     stop = min(first + length, part.frame_count)
     frames = read(part, first, stop)
@@ -444,7 +444,7 @@ def test_a_sound_that_begins_late_in_its_file_is_heard_late(tmp_path, codec):
 
 
 def test_a_trimmed_clip_begins_at_zero(tmp_path):
-    clip = probe(make_clip(tmp_path / "in.mp4", frames=30, rate=Fraction(24000, 1001))).part(12, 20)
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=30, rate=Fraction(24000, 1001))).subclip(12, 20)
     out = rewrite(clip, tmp_path / "out", FAST)
     assert times(probe(out.path)) == [time - times(clip)[0] for time in times(clip)]
 
@@ -541,7 +541,7 @@ def test_an_ffmpeg_older_than_7_is_refused(text, recent):
 @needs_shared
 @pytest.mark.slow
 def test_a_real_clip_leaves_ffv1_as_it_came(tmp_path):
-    clip = probe(SHARED / "media" / "demo1_video.mp4").part(0, 60)
+    clip = probe(SHARED / "media" / "demo1_video.mp4").subclip(0, 60)
     assert (clip.fps, clip.width, clip.height) == (25, 1080, 1920)
     out = rewrite(clip, tmp_path / "out")
     assert same_planes(read(clip), raw_planes(out.path, "yuv420p", 1080, 1920))

@@ -1,1 +1,1 @@
-"""From landmarks to the square crop that the networks take, and its mouth mask."""
+"""Alignment: from landmarks to the networks' square crop, and its mouth mask."""

@@ -19,18 +19,18 @@ from .smoothing import smooth_landmarks
 TEMPLATE_SIZE = (75, 100)  # the crop's width and height in the template's own units
 TEMPLATE = ((17.0, 20.0), (58.0, 20.0), (37.5, 40.0))  # left brow, right brow, nose in the same units
 PIXELS_PER_UNIT_AT_256 = 2.8  # crop pixels per unit at resolution 256
-EMA_DECAY = 0.2  # how much of its previous value the reference's state keeps
-BORDER_LEVEL = 127.0  # of 255: what a crop shows beyond the frame
+EMA_DECAY = 0.2  # weight of the previous state in the reference's moving average
+BORDER_LEVEL = 127.0  # of 255: the crop's grey beyond the frame
 
 
 def crop_size(resolution: int) -> tuple[int, int]:
-    """Width and height in pixels of the crop before it is squeezed to a square of `resolution` (truncated)."""
+    """Width and height in pixels, truncated, of the crop before it is resized to a square of `resolution`."""
     ratio = resolution / 256 * PIXELS_PER_UNIT_AT_256
     return int(TEMPLATE_SIZE[0] * ratio), int(TEMPLATE_SIZE[1] * ratio)
 
 
 def template(resolution: int) -> np.ndarray:
-    """Where the three points should lie in the crop: (3, 2) float64, crop pixels."""
+    """The three points' target positions: (3, 2) float64, crop pixels."""
     return np.array(TEMPLATE) * (resolution / 256 * PIXELS_PER_UNIT_AT_256)
 
 
@@ -46,12 +46,12 @@ def align_track(
     """Transforms of a whole track: (N, 2, 3) float32, displayed source pixels → crop pixels; NaN where not visible.
 
     `landmarks` (N, 3, 2) in displayed pixels. The fit is made in geometrically square pixels, `sample_aspect` being a
-    source sample's width by its height. Landmarks are steadied only if their `times` (N,), seconds, are given, and then
-    inside each of `segments`, half-open ranges of frames that show one face without a cut; without these, inside each
-    run of visible frames.
+    source sample's width by its height. Landmarks are temporally smoothed only if their `times` (N,), in seconds, are
+    given, separately in each of `segments`, half-open ranges of frames that show one face without a cut; without
+    segments, in each run of visible frames.
 
     Raises:
-        OptionError: three visible points fall together or aren't finite.
+        OptionError: three visible points coincide or aren't finite.
     """
     options = options or AlignOptions()
     aspect = float(sample_aspect)
@@ -77,14 +77,14 @@ def align_track(
 
 
 def crop_face(frame: Frame, transform: np.ndarray, resolution: int, *, eight_bit: bool = True) -> Tensor:
-    """Cuts the aligned face out of a frame: (3, R, R) float32 RGB in [0, 1]. Converts only the part that it needs.
+    """Cuts the aligned face out of a frame: (3, R, R) float32 RGB in [0, 1]. Converts only the needed part.
 
     The reference's steps: 8-bit RGB, bilinear warp to `crop_size` with grey beyond the frame, truncated to whole
     levels, 8-bit Lanczos resize to the square. Truncating darkens by half a level on average; with `eight_bit` false
-    nothing is rounded, which is what belongs back into a frame.
+    nothing is rounded, as needed for pixels that are pasted back into a frame.
 
     Raises:
-        OptionError: the transform is not finite (the frame has no face), or squeezes everything into a line.
+        OptionError: the transform is not finite (the frame has no face) or not invertible.
     """
     width, height = crop_size(resolution)
     inverse = affine.invert(transform)
@@ -115,13 +115,13 @@ def _corrected_template(resolution: int, options: AlignOptions) -> np.ndarray:
 def _reference_smoothed(
     transform: np.ndarray, offset: np.ndarray, state: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Adds the running mean of the nose's distance. Normalised units are added to pixels: the reference's own quirk."""
+    """Adds the moving average of the nose's offset. As in the reference, normalised units are added to pixels."""
     state = offset if state is None else EMA_DECAY * state + (1 - EMA_DECAY) * offset
     return np.column_stack([transform[:, :2], transform[:, 2] + state]), state
 
 
 def _fit(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares similarity (2, 3) of (3, 2) points to the target, and by how much it misses the nose, normalised.
+    """Least-squares similarity (2, 3) of (3, 2) points to the target, and the nose's residual (2,) in normalised units.
 
     The reference computes in float32, which costs its translations 1e-3 of a pixel; float64 costs nothing here.
     """
@@ -130,7 +130,9 @@ def _fit(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray
     normal, target_normal = points - centre, target - target_centre
     spread, target_spread = normal.std(ddof=1), target_normal.std(ddof=1)  # of all six numbers
     if not spread > 0:  # NaN too
-        raise OptionError(f"the three face points {points.tolist()} fall together; mark such a frame as not visible")
+        raise OptionError(
+            f"the three face points {points.tolist()} coincide or aren't finite; mark such a frame as not visible"
+        )
     normal, target_normal = normal / spread, target_normal / target_spread
     left, _, right = np.linalg.svd(normal.T @ target_normal)
     if np.linalg.det(right.T @ left.T) < 0:

@@ -1,4 +1,4 @@
-"""What a user may set of the alignment."""
+"""The options of the alignment."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from ...errors import OptionError
 
 @dataclass(frozen=True)
 class AlignOptions:
-    """How landmarks become transforms. The defaults steady them over time, as far as the head's movements allow."""
+    """How landmarks become transforms. The defaults smooth them over time as far as the head's movements allow."""
 
-    smoothing_strength: float = 1.0  # 0 takes every frame's landmarks as they are; more follows small movements less
-    reference_smoothing: bool = (
-        False  # the reference's recursive filter, carried through the clip: moves the crop by under a pixel
-    )
+    smoothing_strength: float = 1.0  # 0 leaves landmarks unchanged; higher values follow small movements less
+    reference_smoothing: bool = False  # the reference's recursive filter: moves the crop by less than a pixel
     round_landmarks: bool = False  # to whole pixels, as the reference does
-    scale: float = 1.0  # of the face in the crop: a correction for other landmarks than the training's
-    shift_y: float = 0.0  # of the face in the crop, in crop heights, down: the same
+    scale: float = 1.0  # of the face in the crop: corrects for landmarks unlike the training's
+    shift_y: float = 0.0  # of the face in the crop, downwards, in crop heights: the same
 
     @classmethod
     def reference(cls) -> AlignOptions:
-        """What the reference does."""
+        """The reference's alignment."""
         return cls(smoothing_strength=0.0, reference_smoothing=True, round_landmarks=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing_strength <= 3:
-            raise OptionError(f"the alignment's steadiness is {self.smoothing_strength}; use 0 (none) to 3")
+            raise OptionError(f"the alignment's smoothing_strength is {self.smoothing_strength}; use 0 (none) to 3")
         if not 0.25 <= self.scale <= 4:
             raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
         if not -0.5 <= self.shift_y <= 0.5:

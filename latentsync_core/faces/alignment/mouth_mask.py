@@ -1,4 +1,4 @@
-"""The reference's mask of the mouth region, from numbers: which pixels of the crop are kept, which drawn anew."""
+"""The reference's mouth mask, built from row spans: which pixels of the crop are kept and which are generated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...imaging.lanczos import lanczos4_levels
 
 NATIVE_SIZE = 256  # pixels; the rows and columns below are those of a 256x256 crop
 LATENT_FACTOR = 8  # pixels per latent sample
-CHEEKS = (95, 128, (9, 78), (178, 247))  # rows 95..127: two strips beside the nose, whose own columns are kept
+CHEEKS = (95, 128, (9, 78), (178, 247))  # rows 95..127: a strip on either side of the nose; the nose is kept
 # The lower face with its rounded chin: (first row, first column, column after the last), each until the next entry.
 # fmt: off
 LOWER_FACE = (
@@ -33,7 +33,7 @@ LOWER_FACE_END = 243  # the row after the last
 
 
 def mouth_mask(resolution: int) -> Tensor:
-    """The mask of a crop, (R, R) float32: 1 = keep, 0 = to be drawn; between at the rim where R is not 256.
+    """The mask of a crop, (R, R) float32: 1 = keep, 0 = generate; between these at the edge if R is not 256.
 
     The reference resizes its 256x256 picture with OpenCV's 8-bit Lanczos filter, so every value is k / 255.
     """

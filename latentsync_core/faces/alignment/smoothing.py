@@ -1,10 +1,10 @@
-"""Steadying: the three face points smoothed over time without lag, so that crops don't tremble and yet follow the head.
+"""Temporal smoothing of the three face points without lag: crops don't jitter and still follow the head.
 
-Talking moves a mesh's brows and nose by a hundredth of the face, for a tenth of a second or two. Averaging over a few
-seconds takes that out, but would cut the corners of a nod. So each frame gets the widest window whose estimate agrees
-with those of all narrower ones, as far as such noise lets one tell: the intersection of confidence intervals
-(Goldenshluger and Nemirovski 1997) with local polynomials. Not coordinates are smoothed but place, size, angle and
-shape of the triangle that the points make, since talking disturbs its size most.
+Speech moves a mesh's brows and nose by a hundredth of the face for one or two tenths of a second. Averaging over a few
+seconds removes that, but would flatten a nod. Each frame therefore gets the widest window whose estimate agrees with
+those of all narrower ones within the noise: the intersection of confidence intervals (Goldenshluger and Nemirovski
+1997) with local polynomials. Smoothing applies to the position, size, angle and shape of the points' triangle rather
+than to coordinates, since speech disturbs the size most.
 """
 
 from __future__ import annotations
@@ -17,47 +17,49 @@ import numpy as np
 
 
 class PolynomialWindow(NamedTuple):
-    """A local polynomial: how far it looks to either side, its degree, and how much it holds its slope back."""
+    """A local polynomial: its window, its degree and the ridge penalty on its slope."""
 
     half_width: float  # seconds
     degree: int
     slope_ridge: float = 0.0
 
 
-# From the narrowest to the widest. Curves are followed while the head moves; seconds need no slope but where they end.
+# From the narrowest to the widest: curves for a moving head, constants for a still one.
 WINDOWS = (
     *(PolynomialWindow(half_width, 2) for half_width in (0.16, 0.24, 0.36, 0.52)),
     *(PolynomialWindow(half_width, 1, 0.5) for half_width in (0.52, 0.8, 1.28, 2.0, 3.0)),
     PolynomialWindow(4.4, 0),
 )
-# What talking does to a mesh's points, as standard deviations: place x and y (brow distances), log size, angle (rad).
+# Standard deviations of a mesh's points caused by speech: position x and y (brow distances), log size, angle (radians).
 SPEECH_NOISE = np.array([0.004, 0.004, 0.019, 0.009])
-SPEECH_NOISE_SECONDS = 0.12  # seconds after which that is another
-MIN_SPEECH_NOISE_RATIO = 1.0  # at least so many times the noise from frame to frame, which is large on small faces
-MAX_FRAME_NOISE = 0.01  # brow distances or radians, from frame to frame: more is movement
-CONFIDENCE_DEVIATIONS = 2.5  # standard deviations by which two windows may differ and still agree
-WIDTH_SMOOTHING_SECONDS = 0.13  # the least width within them counts, then the mean of those: no steps
-MAX_GLITCH_FRAMES = 3  # frames in a row, at most, that are thought wrong where the points jump and come back
+SPEECH_NOISE_SECONDS = 0.12  # seconds: its correlation time
+MIN_SPEECH_NOISE_RATIO = 1.0  # the lowest ratio of it to the noise from frame to frame, which is large on small faces
+MAX_FRAME_NOISE = 0.01  # brow distances or radians between frames: more is movement
+CONFIDENCE_DEVIATIONS = 2.5  # standard deviations within which two windows agree
+WIDTH_SMOOTHING_SECONDS = 0.13  # the window width is the minimum over these, then the mean: no steps
+MAX_GLITCH_FRAMES = 3  # consecutive frames of a glitch, at most: the points jump away and back
 MIN_GLITCH_JUMP = 0.04  # brow distances or radians, at least
-MIN_GLITCH_RATIO = 3.0  # times what the points move before, after and across it
-MIN_TRIANGLE_SIZE = 1e-6  # pixels: points nearer to one another fall together
-BLOCK = 20000  # frames that are worked on at a time
+MIN_GLITCH_RATIO = 3.0  # to the points' movement before, after and across it
+MIN_TRIANGLE_SIZE = 1e-6  # pixels: smaller ones are degenerate
+BLOCK = 20000  # frames that are smoothed together
 
-# The triangle of brows and nose whose turned and scaled copies are told from changes of shape; any like it would do.
+# The reference triangle of brows and nose, whose similarity transforms are separated from changes of shape.
 _FACE = np.array([-20.5 - 20j / 3, 20.5 - 20j / 3, 40j / 3])
 _FACE = _FACE / np.linalg.norm(_FACE)
-_OTHER = np.conj(np.cross(np.ones(3), _FACE)) / np.sqrt(3)  # completes it: every triangle is a sum of these two
-_BROWS = abs(_FACE[1] - _FACE[0])  # the distance of the brows in a triangle of size 1
+_OTHER = np.conj(np.cross(np.ones(3), _FACE)) / np.sqrt(
+    3
+)  # completes the basis: every centred triangle is a sum of the two
+_BROWS = abs(_FACE[1] - _FACE[0])  # distance between the brows in a triangle of size 1
 
 
 def smooth_landmarks(
     landmarks: np.ndarray, segments: Sequence[tuple[int, int]], times: np.ndarray, strength: float = 1.0
 ) -> np.ndarray:
-    """Three points per frame (N, 3, 2), square pixels, steadied inside each stretch: (N, 3, 2) float64.
+    """Smooths three points per frame (N, 3, 2), in square pixels, within each segment: (N, 3, 2) float64.
 
-    Stretches are half-open ranges of frames, in order and apart; nothing crosses their ends. Frames outside them stay
-    as they are, and so do those whose points aren't finite or fall together. `times` (N,) are the frames' seconds,
-    strictly rising. `strength` scales the noise that is expected: 0 changes nothing, more makes crops steadier and
+    Segments are half-open ranges of frames, ascending and disjoint; smoothing doesn't cross their ends. Frames outside
+    of them are unchanged, and so are those whose points aren't finite or coincide. `times` (N,) are in seconds and
+    strictly ascending. `strength` scales the expected noise: 0 changes nothing; higher values make crops steadier, but
     slower to follow small movements.
     """
     smoothed = np.array(landmarks, np.float64)
@@ -81,16 +83,15 @@ def _decompose(points: np.ndarray) -> np.ndarray:
     places = points[..., 0] + 1j * points[..., 1]
     centre = places.mean(1)
     turned, odd = (places - centre[:, None]) @ _FACE.conj(), (places - centre[:, None]) @ _OTHER.conj()
-    turned = np.where(
-        np.abs(turned) > MIN_TRIANGLE_SIZE * np.abs(odd), turned, MIN_TRIANGLE_SIZE
-    )  # a mirror image has no angle
+    # A mirror image has no angle.
+    turned = np.where(np.abs(turned) > MIN_TRIANGLE_SIZE * np.abs(odd), turned, MIN_TRIANGLE_SIZE)
     size = np.log(np.hypot(np.abs(turned), np.abs(odd)))
     shape = odd / turned
     return np.stack([centre.real, centre.imag, size, np.unwrap(np.angle(turned)), shape.real, shape.imag])
 
 
 def _compose(numbers: np.ndarray) -> np.ndarray:
-    """The points that `_decompose` made (6, n) numbers of."""
+    """The inverse of `_decompose`: (6, n) numbers → (n, 3, 2) points."""
     x, y, size, angle, *shape = numbers
     odd = shape[0] + 1j * shape[1]
     turned = np.exp(size + 1j * angle) / np.hypot(1, np.abs(odd))
@@ -99,14 +100,14 @@ def _compose(numbers: np.ndarray) -> np.ndarray:
 
 
 def _smooth(raw: np.ndarray, ends: np.ndarray, times: np.ndarray, strength: float) -> np.ndarray:
-    """(6, n) numbers smoothed; `ends` (stretches + 1,) are the indices between which the stretches lie."""
+    """Smooths (6, n) numbers; segment i is ends[i]..ends[i + 1]-1."""
     times, rate = _separate_segments(times, ends)
     brows = np.exp(raw[2]) * _BROWS
     unit = np.stack([brows, brows, *np.ones((2, raw.shape[1]))])  # of place, size and angle
     raw = _remove_glitches(raw, unit, ends)
     noise = _noise(raw[:4], unit, ends)
     speech_noise = np.maximum(SPEECH_NOISE[:, None] * unit, MIN_SPEECH_NOISE_RATIO * noise)
-    correlated_frames = 1 + 2 * SPEECH_NOISE_SECONDS * rate  # frames on which the wander is the same, so to speak
+    correlated_frames = 1 + 2 * SPEECH_NOISE_SECONDS * rate  # frames over which speech noise is correlated
 
     estimates = np.empty((1 + len(WINDOWS), *raw.shape))
     low, high = np.full_like(unit, -np.inf), np.full_like(unit, np.inf)
@@ -121,7 +122,7 @@ def _smooth(raw: np.ndarray, ends: np.ndarray, times: np.ndarray, strength: floa
         )
         margin = CONFIDENCE_DEVIATIONS * strength * spread
         low, high = np.maximum(low, estimates[index][:4] - margin), np.minimum(high, estimates[index][:4] + margin)
-        agreed &= (low <= high).all(0)  # one window for all: what moves the head moves more than one number
+        agreed &= (low <= high).all(0)  # one window for all numbers: a moving head changes several
         level += agreed
 
     level = _windowed(level, times, WIDTH_SMOOTHING_SECONDS, np.minimum)
@@ -135,7 +136,7 @@ def _smooth(raw: np.ndarray, ends: np.ndarray, times: np.ndarray, strength: floa
 
 
 def _separate_segments(times: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times with the stretches moved so far apart that no window reaches from one to the next; frames a second."""
+    """Times with the segments shifted so that no window spans two of them; and (n,) frames per second."""
     firsts, lasts = times[ends[:-1]], times[ends[1:] - 1]
     lengths = np.diff(ends)
     starts = np.cumsum([0, *(lasts - firsts + 2 * WINDOWS[-1].half_width)[:-1]])
@@ -146,9 +147,9 @@ def _separate_segments(times: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray,
 def _fit_local_polynomials(
     values: np.ndarray, times: np.ndarray, window: PolynomialWindow
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each frame's local polynomial at that frame, of (C, n) values; and (n,) the share of white noise that it leaves.
+    """The local polynomial of (C, n) values at each frame, and (n,) the remaining fraction of white noise's variance.
 
-    Weights are (1 - u²)² of the distance in reaches. The restraint is a ridge on all but the constant.
+    Weights are (1 - u²)² of the distance in half widths. The ridge penalty applies to all terms except the constant.
     """
     count, terms = len(times), window.degree + 1
     weights, squares = np.zeros((2 * terms - 1, count)), np.zeros((2 * terms - 1, count))
@@ -188,36 +189,35 @@ def _windowed(values: np.ndarray, times: np.ndarray, half_width: float, combine:
 
 
 def _offsets(times: np.ndarray, half_width: float) -> range:
-    """How many frames away those within `half_width` seconds can be."""
+    """The frame offsets that frames within `half_width` seconds can have."""
     most = int((np.searchsorted(times, times + half_width, "right") - np.arange(len(times))).max()) - 1
     return range(-most, most + 1)
 
 
 def _pair(offset: int, count: int) -> tuple[slice, slice]:
-    """Frames that have one `offset` frames away, and those."""
+    """Slices of the frames that have a neighbour `offset` frames away, and of those neighbours."""
     return slice(max(0, -offset), count - max(0, offset)), slice(max(0, offset), count - max(0, -offset))
 
 
 def _noise(values: np.ndarray, unit: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(4, n) standard deviation of each stretch's noise from frame to frame, by its fourth differences' median."""
+    """(4, n) standard deviation of each segment's noise between frames, by the median of its fourth differences."""
     noise = np.zeros_like(unit)
     for first, stop in itertools.pairwise(ends):
         if stop - first > 8:
-            fourth = (
-                np.abs(np.diff(values[:, first:stop], n=4)) / unit[:, first + 2 : stop - 2]
-            )  # nods hardly show here
-            usual = np.median(fourth, 1, keepdims=True) / 0.6745 / np.sqrt(70)  # as of normal noise
+            # Nods hardly contribute to fourth differences.
+            fourth = np.abs(np.diff(values[:, first:stop], n=4)) / unit[:, first + 2 : stop - 2]
+            usual = np.median(fourth, 1, keepdims=True) / 0.6745 / np.sqrt(70)  # of normal noise
             noise[:, first:stop] = np.minimum(usual, MAX_FRAME_NOISE) * unit[:, first:stop]
     return noise
 
 
 def _remove_glitches(values: np.ndarray, unit: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(6, n) values, with straight lines across a few frames on which the points jump away and back."""
+    """(6, n) values, linearly interpolated across a few frames in which the points jump away and back."""
     values = values.copy()
     count = values.shape[1]
     segment = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     for length in range(1, MAX_GLITCH_FRAMES + 1):
-        last = np.arange(1, count - length - 2)  # before such frames
+        last = np.arange(1, count - length - 2)  # the frame before a glitch
         last = last[segment[last - 1] == segment[last + length + 2]]
         left, right = values[:, last], values[:, last + length + 1]
         jump = np.full((4, len(last)), np.inf)

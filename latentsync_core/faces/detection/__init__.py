@@ -1,1 +1,1 @@
-"""One frame's faces: boxes, meshes, landmarks, head pose and sharpness."""
+"""Face detection in a single frame: boxes, meshes, landmarks, head pose and sharpness."""

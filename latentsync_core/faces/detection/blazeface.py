@@ -1,4 +1,4 @@
-"""Face detection with BlazeFace, over whole pictures at several sizes, and again in a square around a known face."""
+"""Face detection with BlazeFace: in whole frames at several scales, and in a square around a known face."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...video.reading.halving import halved
 from .layer_list import STRIDE, load_network
 
 MERGE_IOU = 0.3  # intersection over union above which two boxes are of one face
-LOGIT_LIMIT = 100.0  # beyond it a score is certain
+LOGIT_LIMIT = 100.0  # logits are clamped to this, to either side
 MIN_FACE_INPUT_PIXELS = 18.0  # input pixels of a face that the full-range network finds (measured: 14 to 24)
-SCALE_STEP = 0.25  # of a scale is the next coarser one; both see faces of up to 160 input pixels
-MIN_PYRAMID_SIDE = 448  # input pixels of the longer side below which no coarser picture is looked at
-MIN_INPUT_SIDE = 128  # input pixels to which the longer side of a small picture is enlarged
-MAX_SCALE = 4.0  # input pixels per pixel; anything larger shows nothing new
+SCALE_STEP = 0.25  # factor to the next coarser scale; at each scale the networks find faces of up to 160 input pixels
+MIN_PYRAMID_SIDE = 448  # input pixels: a picture whose longer side is shorter gets no coarser scale
+MIN_INPUT_SIDE = 128  # input pixels to which a small picture's longer side is enlarged
+MAX_SCALE = 4.0  # input pixels per pixel; enlarging more adds no detail
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Detection:
     """One detected face, in displayed pixels, whole numbers being pixel centres."""
 
     box: np.ndarray  # (4,) float64: x0, y0, x1, y1
-    points: np.ndarray  # (3, 2) float64: x y of the eye on an upright picture's left, of that on its right, of the nose
+    points: np.ndarray  # (3, 2) float64: x y of the eye on the left of an upright picture, the other eye, the nose
     score: float  # 0 to 1
 
     @property
@@ -42,7 +42,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Detector:
-    """A network, and the grids of anchors that its outputs are offsets to. It looks at pictures of any size."""
+    """A network, and the grids of anchors that its outputs are relative to. It takes pictures of any size."""
 
     network: str
     grids: tuple[tuple[int, int], ...]  # input pixels per cell, anchors per cell
@@ -60,38 +60,38 @@ SHORT_RANGE = Detector("blazeface_short", ((8, 2), (16, 6)))  # cheaper; faces o
 FULL_RANGE = Detector("blazeface_full", ((4, 1),))  # faces of some 16 to 160 input pixels
 
 
-def detection_passes(
-    frame: Frame, score: float, aspect: float = 1.0, min_size: float = 40.0
-) -> Iterator[list[Detection]]:
-    """Looks for faces at finer and finer scales; a caller stops at the first pass that satisfies it.
+def detection_passes(frame: Frame, score: float, min_size: float = 40.0) -> Iterator[list[Detection]]:
+    """Detects faces lazily from the coarsest scale to the finest, so that a caller can stop at the first success.
 
-    Each pass yields its faces, the largest first, and costs only once it is asked for.
+    Yields each pass's faces, the largest first.
 
     Args:
-        score: the least score of a detection, 0 to 1.
-        aspect: a sample's width divided by its height.
+        score: the minimum score of a detection, 0 to 1.
         min_size: square pixels of the smallest face that the last pass should find.
     """
-    for scale in reversed(pyramid_scales(frame, aspect, min_size)):
-        picture = _scaled_rgb(frame, scale, aspect)
+    for scale in reversed(pyramid_scales(frame, min_size)):
+        picture = _scaled_rgb(frame, scale)
         for detector in (SHORT_RANGE, FULL_RANGE):
             yield _largest_first(_weighted_nms(_detect(detector, picture, frame, score)))
 
 
 def detect_faces(
-    frame: Frame, score: float, aspect: float, min_size: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
+    frame: Frame, score: float, min_size: float, *, coarse: bool = False, turns: Sequence[int] = (0,)
 ) -> list[Detection]:
-    """All faces of a frame at all scales (only the coarsest if `coarse`), one detection each, the largest first.
+    """Detects all faces of a frame, the largest first.
 
     Args:
-        turns: quarter turns clockwise by which the picture is turned before it is looked at; upright faces are 0.
+        score: the minimum score of a detection, 0 to 1.
+        min_size: square pixels of the smallest face that should be found.
+        coarse: only at the coarsest scale.
+        turns: quarter turns clockwise by which the picture is turned before detection; 0 finds upright faces.
     """
-    chosen = pyramid_scales(frame, aspect, min_size)
+    scales = pyramid_scales(frame, min_size)
     found: list[Detection] = []
-    for scale in chosen[-1:] if coarse else chosen:
-        picture = _scaled_rgb(frame, scale, aspect)
-        detectors = [SHORT_RANGE] if coarse or scale != chosen[0] else [FULL_RANGE]
-        if len(chosen) == 1:
+    for scale in scales[-1:] if coarse else scales:
+        picture = _scaled_rgb(frame, scale)
+        detectors = [SHORT_RANGE] if coarse or scale != scales[0] else [FULL_RANGE]
+        if len(scales) == 1:
             detectors = [SHORT_RANGE, FULL_RANGE]
         for turn in turns:
             for detector in detectors:
@@ -99,20 +99,22 @@ def detect_faces(
     return _largest_first(_weighted_nms(found))
 
 
-def pyramid_scales(frame: Frame, aspect: float, min_size: float) -> list[float]:
-    """Input pixels per square pixel of the frame at which faces of `min_size` pixels and more are looked for, finest
-    first."""
-    longer = max(frame.width * aspect, frame.height)
+def pyramid_scales(frame: Frame, min_size: float) -> list[float]:
+    """The scales at which faces of `min_size` square pixels and more are found, the finest first.
+
+    In network input pixels per square pixel of the frame.
+    """
+    longer = max(frame.width * frame.sample_aspect, frame.height)
     scale = min(max(MIN_FACE_INPUT_PIXELS / min_size, MIN_INPUT_SIDE / longer), MAX_SCALE)
-    found = [scale]
+    scales = [scale]
     while longer * scale > MIN_PYRAMID_SIDE:
         scale *= SCALE_STEP
-        found.append(scale)
-    return found
+        scales.append(scale)
+    return scales
 
 
 def detect_in_squares(pictures: torch.Tensor, score: float) -> list[list[Detection]]:
-    """What the short-range network sees in (n, 3, 128, 128) pictures in [0, 1]: boxes and points in fractions."""
+    """Short-range detections in each of (n, 3, 128, 128) pictures in [0, 1], as fractions of the picture's side."""
     size = pictures.shape[-1]
     return [
         [Detection((face.box + 0.5) / size, (face.points + 0.5) / size, face.score) for face in _weighted_nms(faces)]
@@ -128,9 +130,9 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def _scaled_rgb(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
+def _scaled_rgb(frame: Frame, scale: float) -> torch.Tensor:
     """The whole frame in square pixels at `scale`: (3, h, w) in [0, 1]."""
-    width = max(round(frame.width * aspect * scale), 1)
+    width = max(round(frame.width * frame.sample_aspect * scale), 1)
     height = max(round(frame.height * scale), 1)
     while frame.width >= 2 * width and frame.height >= 2 * height:
         frame = halved(frame)
@@ -142,7 +144,7 @@ def _scaled_rgb(frame: Frame, scale: float, aspect: float) -> torch.Tensor:
 
 
 def _detect(detector: Detector, picture: torch.Tensor, frame: Frame, score: float, turn: int = 0) -> list[Detection]:
-    """The faces of a picture of the whole frame, in the frame's displayed pixels."""
+    """Detections in `picture`, which shows the whole frame, in the frame's displayed pixels."""
     turned = torch.rot90(picture, -turn, dims=(1, 2)) if turn % 4 else picture
     height, width = turned.shape[1:]
     least = load_network(detector.network).size
@@ -153,7 +155,7 @@ def _detect(detector: Detector, picture: torch.Tensor, frame: Frame, score: floa
     for face in _raw_detections(detector, padded[None], score)[0]:
         height, width = turned.shape[1:]
         points = np.concatenate([face.box.reshape(2, 2), face.points]) + 0.5  # edges
-        for _ in range(turn % 4):  # back, counterclockwise, by a quarter
+        for _ in range(turn % 4):  # a quarter turn back, counterclockwise
             points = np.column_stack([points[:, 1], width - points[:, 0]])
             width, height = height, width
         points = points * stretch - 0.5
@@ -164,7 +166,7 @@ def _detect(detector: Detector, picture: torch.Tensor, frame: Frame, score: floa
 
 
 def _raw_detections(detector: Detector, pictures: torch.Tensor, score: float) -> list[list[Detection]]:
-    """The likely output rows of each of (n, 3, h, w) pictures in [0, 1], in input pixels; many are of one face."""
+    """Each picture's detections of at least `score` before suppression, in input pixels; (n, 3, h, w) in [0, 1]."""
     regressors, logits = load_network(detector.network)((pictures * 2).sub_(1))
     scores = logits[..., 0].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).sigmoid().numpy()
     anchors = detector.anchors(pictures.shape[-1], pictures.shape[-2])
@@ -181,16 +183,16 @@ def _raw_detections(detector: Detector, pictures: torch.Tensor, score: float) ->
 
 
 def _weighted_nms(faces: list[Detection]) -> list[Detection]:
-    """One detection per face: the average of those that overlap the best one, weighted by score."""
+    """Weighted non-maximum suppression: the score-weighted mean of the detections that overlap the best one."""
     merged = []
     rest = sorted(faces, key=lambda face: face.score, reverse=True)
     while rest:
-        same = [face for face in rest if iou(rest[0].box, face.box) > MERGE_IOU or face is rest[0]]
-        weights = np.array([face.score for face in same])
-        box = np.average([face.box for face in same], axis=0, weights=weights)
-        points = np.average([face.points for face in same], axis=0, weights=weights)
-        merged.append(Detection(box, points, same[0].score))
-        rest = [face for face in rest if not any(face is other for other in same)]
+        overlapping = [face for face in rest if iou(rest[0].box, face.box) > MERGE_IOU or face is rest[0]]
+        weights = np.array([face.score for face in overlapping])
+        box = np.average([face.box for face in overlapping], axis=0, weights=weights)
+        points = np.average([face.points for face in overlapping], axis=0, weights=weights)
+        merged.append(Detection(box, points, overlapping[0].score))
+        rest = [face for face in rest if not any(face is other for other in overlapping)]
     return merged
 
 

@@ -1,4 +1,4 @@
-"""The three points that align a face (brow centres and nose), from whichever landmarks there are."""
+"""The three points that align a face (brow centres and nose), from any supported landmark scheme."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...errors import OptionError
 class ThreePoints(NamedTuple):
     """Which landmarks are averaged into each point; left and right as seen in the picture."""
 
-    count: int  # landmarks of the scheme
+    count: int  # landmarks in the scheme
     left_brow: tuple[int, ...]
     right_brow: tuple[int, ...]
     nose: tuple[int, ...]
@@ -30,7 +30,7 @@ class LandmarkScheme(Enum):
 def three_points(landmarks: np.ndarray, scheme: LandmarkScheme) -> np.ndarray:
     """Left brow, right brow and nose of (..., K, 2 or more) landmarks: (..., 3, 2) float32, in the same pixels.
 
-    MESH468 takes the mesh's vertices at the places of the classic 68 points, as LatentSync 1.0 does.
+    MESH468 uses the mesh vertices that correspond to the dlib 68 points, as LatentSync 1.0 does.
 
     Raises:
         OptionError: K is not the scheme's number of landmarks.

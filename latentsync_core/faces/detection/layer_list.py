@@ -1,4 +1,4 @@
-"""Runs a small convolutional network whose list of layers travels beside its weights, in one safetensors file."""
+"""Runs a small convolutional network whose layer list is stored with its weights in one safetensors file."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "faces"
-STRIDE = 32  # pixels of a detector's coarsest cell
-EARLY_LAYER_STRIDE = 2  # pixels a value of a layer is wide, up to which layers count as the first ones
-BAND_ROWS = 96  # rows of a picture whose first layers are computed together: they stay in the processor's cache
+STRIDE = 32  # pixels: a detector's coarsest cell, which divides its input's sides
+EARLY_LAYER_STRIDE = 2  # input pixels per value, up to which layers run in bands
+BAND_ROWS = 96  # input rows per band, so that the early layers' values stay in the processor's cache
 
 
 class LayerList:
     """A network as a list of layers, made by ``dev/convert_face_models.py`` from MediaPipe's graph of the same name.
 
     Called with (n, 3, size, size) float32 images it returns its outputs, each (n, rows, width) or (n, channels, h, w),
-    in the source's order. A detector takes images of any height and width that `STRIDE` divides, and then has a row of
-    outputs for every cell of the larger grid. Computes in float32 on the CPU: a face costs milliseconds there.
+    in the source's order. A detector takes images of any height and width that `STRIDE` divides and returns a row of
+    outputs for every anchor of the grid. Computes in float32 on the CPU, milliseconds per face.
     """
 
     def __init__(self, path: Path):
@@ -56,7 +56,7 @@ class LayerList:
         self._boundary_strides = {value: strides[value] for value in boundary}
         self._halo_rows = (
             -(-max(receptive_radii[value] for value in boundary) // STRIDE) * STRIDE
-        )  # rows that a band's values see
+        )  # input rows above and below a band that its values depend on
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
@@ -68,9 +68,9 @@ class LayerList:
         return [values[output] for output in self._outputs]
 
     def _run_in_bands(self, images: Tensor) -> dict[int, Tensor]:
-        """What the first layers give to the others, of one band of rows after another: the same bits in less time.
+        """The early layers' outputs that later layers read, computed band by band: bit-identical and faster.
 
-        A whole large picture's values would go to memory and back between any two of these layers.
+        The values of a whole large picture would leave the processor's cache between any two of these layers.
         """
         height = images.shape[-2]
         parts: dict[int, list[Tensor]] = {value: [] for value in self._boundary_strides}
@@ -83,7 +83,7 @@ class LayerList:
         return {value: torch.cat(bands, dim=2) for value, bands in parts.items()}
 
     def _run(self, values: dict[int, Tensor], first: int, stop: int | None = None) -> dict[int, Tensor]:
-        """Runs the layers first..stop-1 on the values at hand; those that no later layer reads are let go."""
+        """Runs the layers first..stop-1 on `values`, freeing each value after its last use."""
         for layer, done in zip(self._layers[first:stop], self._last_reads[first:stop], strict=True):
             sources = [values[source] for source in layer["in"]]
             operation = _OPERATIONS[layer["op"]]
@@ -95,7 +95,7 @@ class LayerList:
         return values
 
     def _strides_and_receptive_radii(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Of every value, how many pixels apart its samples are, and how many pixels to one side they see at most."""
+        """Each value's stride and receptive radius in input pixels."""
         strides, receptive_radii = {self._input: 1}, {self._input: 0}
         for layer in self._layers:
             stride, receptive_radius = strides[layer["in"][0]], max(receptive_radii[source] for source in layer["in"])
@@ -112,7 +112,7 @@ class LayerList:
 
 @functools.cache
 def load_network(name: str) -> LayerList:
-    """The carried network `name` ("blazeface_short", "blazeface_full", "mesh468"), read once per process."""
+    """The bundled network `name` ("blazeface_short", "blazeface_full", "mesh468"), read once per process."""
     return LayerList(ASSETS / f"{name}.safetensors")
 
 
@@ -123,10 +123,10 @@ def _conv(layer: dict, weights: dict[str, Tensor], x: Tensor) -> Tensor:
 
 
 def _same_padding_kernel(weight: Tensor) -> Tensor:
-    """The kernel of a convolution by twos for torch, which pads an even picture by as much in front as behind.
+    """The kernel for torch of a TensorFlow convolution with stride 2 and "same" padding.
 
-    TensorFlow puts the odd sample of padding behind. A row and a column of zeros in front of a kernel of odd size do
-    the same, without a padded copy of the picture.
+    TensorFlow puts the odd row of padding after the picture, torch pads both sides alike. Zeros in front of a kernel of
+    odd size have the same effect, without a padded copy of the picture.
     """
     return F.pad(weight, (1, 0, 1, 0)) if weight.shape[-1] % 2 else weight
 
@@ -159,8 +159,8 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "rows": _rows,
     "concat": lambda layer, weights, *parts: torch.cat(parts, dim=1),
 }
-# The same written over the first source, where that is a layer's own output and nothing else reads it: fresh memory
-# takes half of a large layer's time.
+# The same, overwriting the first source where no later layer reads it: allocating memory takes half of a large layer's
+# time.
 _IN_PLACE: dict[str, Callable[..., Tensor]] = {
     "relu": lambda layer, weights, x: x.relu_(),
     "add": lambda layer, weights, a, b: a.add_(b),

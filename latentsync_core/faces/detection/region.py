@@ -1,4 +1,4 @@
-"""A rotated square around a face, and the level picture that it cuts out of a frame for a network."""
+"""A rotated square around a face, and its upright crop for a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...video.frame import Frame
 from ...video.reading.halving import reduced_part
 from .blazeface import Detection
 
-REGION_SCALE = 1.5  # side of the square, in the face box's longer sides
+REGION_SCALE = 1.5  # side of the square, relative to the longer side of the face's box
 OUTER_EYE_CORNERS = (33, 263)  # mesh vertices on the picture's left and right
 
 
@@ -28,14 +28,14 @@ class FaceRegion:
 
     @classmethod
     def from_detection(cls, face: Detection, aspect: float = 1.0) -> FaceRegion:
-        """The square around a detected box, turned so that the eyes are level."""
+        """The square around a detected box, rotated so that the eyes are level."""
         stretch = np.array([aspect, 1.0])
         low, high = face.box[:2] * stretch, face.box[2:] * stretch
         return cls._enclosing((low + high) / 2, high - low, (face.eyes[1] - face.eyes[0]) * stretch)
 
     @classmethod
     def from_box(cls, box: np.ndarray, roll: float, aspect: float = 1.0) -> FaceRegion:
-        """About the square around a (4,) box of a mesh that is turned by `roll` degrees."""
+        """Approximately the square around a mesh, from its (4,) box and roll in degrees."""
         low, high = box[:2].astype(np.float64) * (aspect, 1.0), box[2:].astype(np.float64) * (aspect, 1.0)
         return cls((low + high) / 2, REGION_SCALE * float((high - low).max()), float(np.radians(roll)))
 
@@ -45,7 +45,7 @@ class FaceRegion:
         points = points[:, :2] * (aspect, 1.0)
         across = points[OUTER_EYE_CORNERS[1]] - points[OUTER_EYE_CORNERS[0]]
         angle = float(np.arctan2(across[1], across[0]))
-        level = points @ rotation(angle)  # turned back by the angle
+        level = points @ rotation(angle)  # rotated back by the angle
         low, high = level.min(0), level.max(0)
         return cls(rotation(angle) @ ((low + high) / 2), REGION_SCALE * float((high - low).max()), angle)
 
@@ -60,7 +60,7 @@ class FaceRegion:
         centre = self.centre + rotation(self.angle) @ (region.centre - 0.5) * self.side
         return FaceRegion(centre, region.side * self.side, region.angle + self.angle)
 
-    def level(self, points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
+    def to_square(self, points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
         """(n, 2 or more) displayed pixels → (n, 2) in this square: 0 to 1 from its left and top edge."""
         return (points[:, :2] * (aspect, 1.0) - self.centre) @ rotation(self.angle) / self.side + 0.5
 
@@ -69,28 +69,26 @@ class FaceRegion:
 
 
 def rotation(angle: float) -> np.ndarray:
-    """(2, 2): turns points, as columns, clockwise in the picture."""
+    """(2, 2): rotates column vectors clockwise in the picture by `angle` radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def crop_region(
-    frame: Frame, region: FaceRegion, size: int, aspect: float = 1.0, padding: str = "border"
-) -> torch.Tensor | None:
-    """The region as a level (3, size, size) picture in [0, 1]; None if it lies outside the frame.
+def crop_region(frame: Frame, region: FaceRegion, size: int, padding: str = "border") -> torch.Tensor | None:
+    """The region as an upright (3, size, size) picture in [0, 1]; None if it lies outside the frame.
 
-    Beyond the frame's edge that edge is repeated, or it is black with the padding "zeros".
+    Beyond the frame the padding "border" repeats its edge, "zeros" is black.
     """
     if not (np.isfinite(region.centre).all() and 0 < region.side < 2**30):
         return None
     pitch = region.side / size  # square pixels per input pixel
     linear = rotation(region.angle) * pitch
     to_frame = np.column_stack([linear, region.centre - linear @ np.full(2, (size - 1) / 2)])
-    to_frame[0] /= aspect
+    to_frame[0] /= frame.sample_aspect
     roi = affine.bounds(to_frame, (0, 0, size - 1, size - 1), (frame.width, frame.height), margin=2)
     if roi is None:
         return None
-    halvings = max(int(math.log2(pitch / max(aspect, 1.0))), 0)  # leaves one to two pixels per input pixel
+    halvings = max(int(math.log2(pitch / max(frame.sample_aspect, 1.0))), 0)  # leaves one to two pixels per input pixel
     reduced, (left, top) = reduced_part(frame, roi, halvings)
     columns, rows = affine.positions(to_frame, Roi(0, 0, size, size))
     columns = (columns - left + 0.5) / 2**halvings - 0.5

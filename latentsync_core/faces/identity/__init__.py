@@ -1,1 +1,1 @@
-"""Who a face belongs to: embeddings, and their clustering into people."""
+"""Face identity: embeddings, and their clustering into persons."""

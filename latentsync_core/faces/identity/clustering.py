@@ -1,4 +1,4 @@
-"""Who is who across shots: joins the tracks whose faces look alike into persons."""
+"""Groups the tracks of all shots into persons by their embeddings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from ...errors import OptionError
 from .embedding import EMBEDDING_SIZE
 
-MAX_PERSON_DISTANCE = 0.6  # greatest distance of one person's embeddings: less splits people, more joins them
-MAX_TYPICAL_DISTANCE_FRACTION = 0.9  # of the usual distance of people seen together: what is nearer may be one person
-MIN_DISTANCE_LIMIT = 0.3  # to this distance two tracks are one person's, however near people seen together are
-DISTANCE_BIN = 0.01  # step in which distances are counted
-BLOCK = 512  # tracks that are compared with all others at once
+MAX_PERSON_DISTANCE = 0.6  # between one person's embeddings: a lower limit splits people, a higher one merges them
+MAX_TYPICAL_DISTANCE_FRACTION = 0.9  # of the median distance of people who share frames, up to which tracks are joined
+MIN_DISTANCE_LIMIT = 0.3  # the lowest limit: tracks nearer than this may always be joined
+DISTANCE_BIN = 0.01  # width of the histogram's bins
+BLOCK = 512  # tracks that are compared with all others in one step
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,41 +25,43 @@ class TrackSummary:
     start: int  # the clip's frames start..stop-1
     stop: int
     embeddings: np.ndarray  # (k, 128) float32 from `embed_faces`, of some of its frames; k may be 0
-    weights: np.ndarray  # (k,) float32: how much to trust each (large, sharp and frontal ones more); not negative
-    weight: float  # how much of the picture it fills: box area by frame area, summed over its frames
+    weights: np.ndarray  # (k,) float32: confidence in each (larger for large, sharp, frontal faces); not negative
+    weight: float  # prominence: box area / frame area, summed over its frames
 
     def __post_init__(self) -> None:
         if self.embeddings.shape != (len(self.weights), EMBEDDING_SIZE):
             raise OptionError(
-                f"a track's embeddings have the shape {self.embeddings.shape}; "
-                f"with {len(self.weights)} weights it must be ({len(self.weights)}, {EMBEDDING_SIZE})"
+                f"the embeddings of the track in frames {self.start} to {self.stop - 1} have the shape "
+                f"{self.embeddings.shape}; with {len(self.weights)} weights it must be "
+                f"({len(self.weights)}, {EMBEDDING_SIZE})"
             )
         numbers = (self.embeddings, self.weights, self.weight)
         if not all(np.isfinite(number).all() for number in numbers) or (np.asarray(self.weights) < 0).any():
-            raise OptionError(f"the track in frames {self.start} to {self.stop - 1} has weights or embeddings below 0")
+            raise OptionError(
+                f"the track in frames {self.start} to {self.stop - 1} has values that aren't finite or weights below 0"
+            )
 
 
 def cluster_tracks(summaries: Sequence[TrackSummary], max_distance: float = MAX_PERSON_DISTANCE) -> list[int]:
-    """A person's number for every track, 0 being who is seen most (ties: who is seen first).
+    """Each track's person, numbered by prominence from 0 on (ties: by the first frame).
 
-    Groups are joined by average linkage, the nearest first: the distance of two is the root mean square of the
-    distances between their tracks' mean embeddings, weighted. Tracks that share a frame are never one person. A track
-    without an embedding stands alone. The order of the tracks doesn't matter.
+    Agglomerative clustering with average linkage: the distance of two groups is the weighted root mean square of the
+    distances between their tracks' mean embeddings. Tracks that share a frame are never one person. A track without an
+    embedding is a person of its own. The result doesn't depend on the order of the tracks.
 
-    How far apart different people lie is seen from those who share frames: real ones some 0.9, drawn ones, whom the
-    network doesn't know, 0.5. Where that is little, `max_distance` is lowered to `MAX_TYPICAL_DISTANCE_FRACTION` of its
-    median.
+    Tracks that share frames show how far apart different people lie: about 0.9 if filmed, 0.5 if drawn, which the
+    network wasn't trained on. `max_distance` is capped at `MAX_TYPICAL_DISTANCE_FRACTION` of their median distance.
     """
     order = sorted(range(len(summaries)), key=lambda index: _sort_key(summaries[index]))
     ordered = [summaries[index] for index in order]
-    tracks = _Clustering(ordered)
-    groups = tracks.cluster(
-        min(max_distance, max(MAX_TYPICAL_DISTANCE_FRACTION * tracks.median_distance(), MIN_DISTANCE_LIMIT)) ** 2
-    )
-    seen: dict[int, float] = {}
+    clustering = _Clustering(ordered)
+    limit = max(MAX_TYPICAL_DISTANCE_FRACTION * clustering.median_distance(), MIN_DISTANCE_LIMIT)
+    groups = clustering.cluster(min(max_distance, limit) ** 2)
+    prominence: dict[int, float] = {}
     for group, summary in zip(groups, ordered, strict=True):
-        seen[group] = seen.get(group, 0.0) + summary.weight
-    ranks = {group: rank for rank, group in enumerate(sorted(seen, key=lambda group: (-seen[group], group)))}
+        prominence[group] = prominence.get(group, 0.0) + summary.weight
+    by_prominence = sorted(prominence, key=lambda group: (-prominence[group], group))
+    ranks = {group: rank for rank, group in enumerate(by_prominence)}
     numbers = [0] * len(summaries)
     for index, group in zip(order, groups, strict=True):
         numbers[index] = ranks[group]
@@ -78,10 +80,10 @@ def _sort_key(summary: TrackSummary) -> tuple:
 
 
 class _Clustering:
-    """Tracks being joined. A group goes by the number of its first track.
+    """The groups of tracks during clustering. A group's number is that of its first track.
 
     The mean squared distance between the members of two groups is the squared distance of their means plus both
-    scatters, so that no matrix of distances is kept: memory is 512 bytes a track and one bit a pair of tracks.
+    scatters, so no distance matrix is needed: memory is 512 bytes a track and one bit a pair of tracks.
     """
 
     def __init__(self, summaries: Sequence[TrackSummary]):
@@ -94,13 +96,13 @@ class _Clustering:
             if weight_sum > 0:
                 self._means[index] = summary.weights @ summary.embeddings / weight_sum
             self._weight_sums[index] = weight_sum
-        self._offsets = self._scatter + (self._means**2).sum(1)  # what a group adds to its distances from all others
+        self._offsets = self._scatter + (self._means**2).sum(1)  # a group's term in all its squared distances
         self._active = self._weight_sums > 0
         self._parent = np.arange(count)
         self._cannot_link = _cannot_link_bits(summaries)
 
     def median_distance(self) -> float:
-        """The weighted median distance of tracks that share a frame; infinite if none do. Before anything is joined."""
+        """The weighted median distance of tracks that share a frame; infinite if none do. Call it before `cluster`."""
         counts = np.zeros(1 + round(4 / DISTANCE_BIN))
         numbers = np.arange(len(self._parent))
         for index in np.flatnonzero(self._active):
@@ -116,19 +118,19 @@ class _Clustering:
     def cluster(self, limit: float) -> np.ndarray:
         """Joins all groups within `limit` (a squared distance); returns each track's group.
 
-        Each round joins all pairs that are each other's nearest (Murtagh, 1983). It gives what joining the nearest pair
-        of all would, one by one, as average linkage never brings a joined group nearer to a third one than its parts
-        were, forbidden pairs being infinitely far apart.
+        Each round joins all pairs of mutual nearest neighbours (Murtagh, 1983). The result is that of joining only the
+        nearest pair in each round, since average linkage is reducible: a joined group is never nearer to a third one
+        than its parts were. Pairs that share a frame are infinitely far apart.
         """
         count = len(self._parent)
         nearest, distances = np.zeros(count, int), np.zeros(count)
-        stale = self._active.copy()  # whose nearest is not known
+        stale = self._active.copy()  # whose nearest neighbour is out of date
         while self._active.any():
             self._find_nearest(np.flatnonzero(stale & self._active), nearest, distances)
-            self._active &= distances <= limit  # for the others nothing will ever come nearer
+            self._active &= distances <= limit  # the others can never come nearer
             known = np.flatnonzero(self._active & self._active[nearest])
             pairs = known[(nearest[nearest[known]] == known) & (known < nearest[known])]
-            if len(known) and not len(pairs):  # equal distances that lead round in circles
+            if len(known) and not len(pairs):  # equal distances can form a circle
                 pairs = known[[distances[known].argmin()]]
             changed = np.zeros(count, bool)
             for one, other in zip(pairs, nearest[pairs], strict=True):
@@ -140,8 +142,7 @@ class _Clustering:
         return self._parent
 
     def _find_nearest(self, groups: np.ndarray, nearest: np.ndarray, distances: np.ndarray) -> None:
-        """Enters the nearest other group of each of `groups`, and its mean squared distance; infinite if none may be
-        joined."""
+        """Writes each group's nearest neighbour and mean squared distance, infinite if it can't be joined, in place."""
         others = np.flatnonzero(self._active)
         means, offsets = self._means[others], self._offsets[others]
         for first in range(0, len(groups), BLOCK):
@@ -172,7 +173,7 @@ class _Clustering:
 
 
 def _cannot_link_bits(summaries: Sequence[TrackSummary]) -> np.ndarray:
-    """(n, bytes) uint8: a bit for each pair, set where two share a frame or are the same."""
+    """(n, bytes) uint8: one bit per pair of tracks, set if they share a frame or are the same track."""
     starts = np.array([summary.start for summary in summaries], np.int64)
     stops = np.array([summary.stop for summary in summaries], np.int64)
     count = len(summaries)

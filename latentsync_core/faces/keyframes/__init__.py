@@ -1,1 +1,1 @@
-"""Faces that the user marks on key frames, followed between them."""
+"""Faces that the user marks on key frames, tracked between them."""

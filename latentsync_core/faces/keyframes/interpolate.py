@@ -1,8 +1,8 @@
-"""Tracks of the faces that were marked by hand: followed between their marks, before the first and after the last.
+"""Tracks marked faces: between their marks, before the first and after the last.
 
-Frames are decoded once forwards and, where there is anything to follow backwards, a second time in stretches from the
-shot's end to its start; of these only reduced brightness is held, at most HELD bytes. So memory doesn't grow with the
-clip but by the points of each frame.
+Frames are decoded once forwards and, where a face is tracked backwards, a second time in segments from the shot's end
+to its start. Of a segment only the reduced brightness is held, at most MAX_BUFFERED_BYTES, so memory grows with the
+clip only by each frame's points.
 """
 
 from __future__ import annotations
@@ -20,30 +20,29 @@ from ...video.clip import Clip
 from ...video.frame import Frame
 from ...video.reading.reader import FrameReader
 from ..alignment.align import align_track, crop_face
-from ..tracks import FaceTrack
+from ..tracks import PORTRAIT_SIZE, FaceTrack
 from .marks import Mark
 from .patch_tracker import GRID, PatchTracker, Pyramid, downsampled_luma
 
-# The part of a face's box that is followed, in fractions of it: brows, eyes and nose. Mouth, chin and outline move on
-# their own: with the whole box, landmarks of seven rendered stretches were 3.2 % of the eye distance off, so 1.6 %.
+# The part of a face's box that is tracked, in fractions of it: brows, eyes and nose. Mouth, chin and outline move
+# independently: on seven rendered clips the landmarks' error was 1.6 % of the eye distance, with the whole box 3.2 %.
 TRACKED_PART = (0.12, 0.05, 0.88, 0.70)
-MAX_BUFFERED_BYTES = 64 * 2**20  # bytes of brightness held while following backwards
-BYTES_PER_SAMPLE = 2  # of a held sample
-MAX_SAMPLES = 2_000_000  # of a frame's reduced brightness: very small faces in very large frames are followed coarser
-MAX_MISSED_FRAMES = 8  # frames for which a face that isn't seen is looked for where it was
-PORTRAIT_SIZE = 128  # pixels
+MAX_BUFFERED_BYTES = 64 * 2**20  # of reduced brightness, held while tracking backwards
+BYTES_PER_SAMPLE = 2  # float16
+MAX_SAMPLES = 2_000_000  # of a frame's reduced brightness: very small faces in very large frames are tracked coarsely
+MAX_MISSED_FRAMES = 8  # frames for which a face that isn't found is searched near its last position
 
 
 @torch.inference_mode()
 def track_marked_faces(
     clip: Clip, marks: Sequence[Mark], shots: Sequence[tuple[int, int]], on_progress: Progress | None = None
 ) -> list[FaceTrack]:
-    """The marked faces as tracks, `by_hand`: one for each face and shot, and one more after each time that it is gone.
+    """The marked faces as tracks with `by_hand` set: one per face and shot, and another one after each "gone" mark.
 
-    A mark holds in its own shot. On a marked frame the face lies exactly as marked. Between two marks it is followed
-    from both, and the nearer one counts more; where neither follower sees it, it is interpolated. Before a shot's
-    first mark and after its last one it is followed until it is lost or the shot ends. A mark that says gone ends it,
-    until the next mark, before which it isn't looked for either.
+    A mark applies within its shot. In a marked frame the face lies exactly as marked. Between two marks it is tracked
+    from both and crossfaded; where neither tracker finds it, it is interpolated. Before a shot's first mark and after
+    its last one it is tracked until it is lost or the shot ends. A "gone" mark ends the track; tracking backwards from
+    the next mark stops there.
 
     Args:
         marks: of `read_marks`, in any order.
@@ -69,9 +68,9 @@ def track_marked_faces(
 
 @dataclass(eq=False)
 class _Observations:
-    """Where a face was seen while it was followed in one direction of time, over a path's frames."""
+    """A face's positions found by tracking in one direction of time, over the frames of a _MarkedTrack."""
 
-    points: np.ndarray  # (n, 3, 2) float32 displayed pixels; NaN where it wasn't seen
+    points: np.ndarray  # (n, 3, 2) float32 displayed pixels; NaN where it wasn't found
     boxes: np.ndarray  # (n, 4) float32
 
     @classmethod
@@ -85,14 +84,14 @@ class _Observations:
 
 @dataclass(eq=False)
 class _MarkedTrack:
-    """One marked face in one shot, in the frames first..stop-1 that it may be seen in."""
+    """One marked face in one shot, in the frames first..stop-1 where it may be visible."""
 
     face: int
     first: int
     stop: int
     marks: dict[int, Mark]  # by frame; at least one
-    portrait: np.ndarray | None = None  # (PORTRAIT, PORTRAIT, 3) uint8
-    seen: dict[bool, _Observations] = field(default_factory=dict)  # by whether it was followed forwards
+    portrait: np.ndarray | None = None  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
+    seen: dict[bool, _Observations] = field(default_factory=dict)  # by whether it was tracked forwards
 
     def __post_init__(self) -> None:
         self.seen = {forwards: _Observations.none(self.stop - self.first) for forwards in (True, False)}
@@ -117,7 +116,7 @@ class _MarkedTrack:
         )
 
     def _combined(self, aspect: float) -> np.ndarray:
-        """(n, 10) float32 points and boxes of every frame; NaN before it was first and after it was last seen."""
+        """(n, 10) float32 points and boxes of every frame; NaN before the face appears and after it disappears."""
         after, before = self.seen[True].flat(), self.seen[False].flat()
         keys = sorted(frame - self.first for frame in self.marks)
         joined = np.full_like(after, np.nan)
@@ -126,13 +125,13 @@ class _MarkedTrack:
         for low, high in pairwise(keys):
             joined[low:high] = _crossfade(after[low:high], before[low + 1 : high + 1])
         for key in keys:
-            box, points = self.marks[key + self.first].placed(aspect)
+            box, points = self.marks[key + self.first].box_and_points(aspect)
             joined[key] = np.concatenate([points.ravel(), box])
         return _interpolate_gaps(joined)
 
 
 def _marked_tracks(marks: Sequence[Mark], shot: tuple[int, int]) -> list[_MarkedTrack]:
-    """What may be seen of each marked face in a shot."""
+    """The tracks that the marks in a shot ask for, not yet tracked."""
     paths: list[_MarkedTrack] = []
     inside = sorted((mark for mark in marks if shot[0] <= mark.frame < shot[1]), key=lambda mark: mark.frame)
     for face in sorted({mark.face for mark in inside}):
@@ -157,17 +156,18 @@ def _by_shot(paths: list[_MarkedTrack], shots: Sequence[tuple[int, int]]) -> lis
 
 
 def _crossfade(after: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Joins what was followed from the mark at row 0 of `after` and from the mark after the last row of `before`.
+    """Crossfades the positions that were tracked forwards from one mark and backwards from the next.
 
-    after: (n, 10) of the frames from the first mark on; before: (n, 10) of the frames from the one after that mark up
-    to the second mark. Where both saw the face, its place glides from the one's to the other's.
+    Args:
+        after: (n, 10) of the frames from the first mark on.
+        before: (n, 10) of the frames from the one after the first mark up to the second.
     """
     count = len(after)
     after = np.concatenate([after, np.full((1, 10), np.nan, np.float32)])
     before = np.concatenate([np.full((1, 10), np.nan, np.float32), before])
     last = int(np.flatnonzero(np.isfinite(after[:, 0]))[-1])
     earliest = int(np.flatnonzero(np.isfinite(before[:, 0]))[0])
-    # Each follower is trusted fully where it alone saw the face; a gap in its sight is bridged, not jumped.
+    # Where only one tracker found the face it has full weight; gaps in its track are interpolated.
     after, before = _interpolate_gaps(after), _interpolate_gaps(before)
     start, end = max(earliest - 1, 0), min(last + 1, count)
     share = np.clip((np.arange(count + 1) - start) / max(end - start, 1), 0, 1)[:, None]
@@ -189,7 +189,7 @@ def _interpolate_gaps(rows: np.ndarray) -> np.ndarray:
 
 
 class _Pass:
-    """Follows the faces of one shot through its frames in one direction of time."""
+    """Tracks the faces of one shot through its frames in one direction of time."""
 
     def __init__(self, clip: Clip, paths: list[_MarkedTrack], forwards: bool) -> None:
         self._clip, self._marked_tracks, self._forwards = clip, paths, forwards
@@ -199,30 +199,30 @@ class _Pass:
         else:
             self._first, self._stop = min(path.first for path in paths), max(max(path.marks) for path in paths) + 1
         self.count = self._stop - self._first
-        """Frames that it looks at, at most."""
+        """Frames that it reads, at most."""
         if not forwards and self.count == 1:
-            self.count = 0  # nothing lies before the mark
+            self.count = 0  # no frame lies before the mark
         self._downsampling = _downsampling(clip, paths, self._aspect)
 
     def run(self) -> Iterator[int]:
-        """Yields how many frames are done."""
+        """Yields the number of processed frames."""
         if not self.count:
             return
-        trackers = [_DirectionalTracker(path, self._forwards, self._aspect) for path in self._marked_tracks]
+        trackers = [_DirectionalTracker(path, self._forwards) for path in self._marked_tracks]
         for done, (index, luma, frame) in enumerate(self._frames(), 1):
             picture = Pyramid.of(luma, self._downsampling, self._aspect)
             for tracker in trackers:
                 tracker.update(index, picture)
                 path = tracker.path
                 if frame is not None and path.portrait is None and index in path.marks:
-                    path.portrait = _portrait(frame, path.marks[index], self._clip)
+                    path.portrait = _portrait(frame, path.marks[index])
             yield done
             if all(tracker.ended(index) for tracker in trackers):
                 break
         yield self.count
 
     def _frames(self) -> Iterator[tuple[int, torch.Tensor, Frame | None]]:
-        """Every frame's number and reduced brightness; forwards also the frame itself."""
+        """Every frame's index and reduced brightness; forwards also the frame itself."""
         if self._forwards:
             with FrameReader(self._clip, self._first, self._stop) as frames:
                 for frame in frames:
@@ -239,11 +239,11 @@ class _Pass:
 
 
 class _DirectionalTracker:
-    """Follows one path's face in one direction, begun anew at every mark."""
+    """Tracks one face in one direction of time, restarting at every mark."""
 
-    def __init__(self, path: _MarkedTrack, forwards: bool, aspect: float) -> None:
+    def __init__(self, path: _MarkedTrack, forwards: bool) -> None:
         self.path = path
-        self._forwards, self._aspect = forwards, aspect
+        self._forwards = forwards
         self._last_mark = max(path.marks) if forwards else min(path.marks)
         self._end = path.stop - 1 if forwards else path.first
         self._tracker: PatchTracker | None = None
@@ -251,14 +251,14 @@ class _DirectionalTracker:
         self._missed = 0
 
     def update(self, index: int, picture: Pyramid) -> None:
-        """The next frame."""
+        """Tracks the face into the next frame."""
         path, place = self.path, index - self.path.first
         if not path.first <= index < path.stop:
             return
-        mark = path.marks.get(index)
+        mark, aspect = path.marks.get(index), picture.aspect
         if mark is not None:
-            box, points = mark.placed(self._aspect)
-            self._place = (box * (self._aspect, 1, self._aspect, 1), points * (self._aspect, 1))
+            box, points = mark.box_and_points(aspect)
+            self._place = (box * (aspect, 1, aspect, 1), points * (aspect, 1))
             self._tracker, self._missed = PatchTracker(picture, _tracked_box(self._place[0])), 0
         elif self._tracker is None:
             return
@@ -272,11 +272,11 @@ class _DirectionalTracker:
         scale = np.sqrt(abs(np.linalg.det(total_motion[:, :2])))
         centre, half = affine.map_points(total_motion, (box[:2] + box[2:]) / 2), (box[2:] - box[:2]) / 2 * scale
         seen = path.seen[self._forwards]
-        seen.points[place] = affine.map_points(total_motion, points) / (self._aspect, 1)
-        seen.boxes[place] = np.concatenate([centre - half, centre + half]) / (self._aspect, 1, self._aspect, 1)
+        seen.points[place] = affine.map_points(total_motion, points) / (aspect, 1)
+        seen.boxes[place] = np.concatenate([centre - half, centre + half]) / (aspect, 1, aspect, 1)
 
     def ended(self, index: int) -> bool:
-        """Whether no later frame can show more of this face."""
+        """Whether no further frame can add to this track."""
         if not self._past_marks(index):
             return False
         return self._tracker is None or (index >= self._end if self._forwards else index <= self._end)
@@ -286,8 +286,8 @@ class _DirectionalTracker:
 
 
 def _downsampling(clip: Clip, paths: list[_MarkedTrack], aspect: float) -> int:
-    """How many samples along either side are averaged into one: as many as the smallest face allows."""
-    boxes = (_tracked_box(mark.placed(aspect)[0]) for path in paths for mark in path.marks.values())
+    """The samples along either side that are averaged into one, as many as the smallest face allows."""
+    boxes = (_tracked_box(mark.box_and_points(aspect)[0]) for path in paths for mark in path.marks.values())
     smallest = min(float(max((box[2] - box[0]) * aspect, box[3] - box[1])) for box in boxes)
     step = max(1, int(smallest / GRID))
     while -(-clip.width // step) * -(-clip.height // step) > MAX_SAMPLES:
@@ -300,8 +300,8 @@ def _tracked_box(box: np.ndarray) -> np.ndarray:
     return np.tile(box[:2], 2) + np.array(TRACKED_PART) * size
 
 
-def _portrait(frame: Frame, mark: Mark, clip: Clip) -> np.ndarray:
-    points = mark.placed(float(clip.sample_aspect))[1].astype(np.float32)
-    transform = align_track(points[None], np.ones(1, bool), PORTRAIT_SIZE, sample_aspect=clip.sample_aspect)[0]
+def _portrait(frame: Frame, mark: Mark) -> np.ndarray:
+    points = mark.box_and_points(frame.sample_aspect)[1].astype(np.float32)
+    transform = align_track(points[None], np.ones(1, bool), PORTRAIT_SIZE, sample_aspect=frame.layout.sample_aspect)[0]
     crop = crop_face(frame, transform, PORTRAIT_SIZE)
     return (crop * 255).round().byte().permute(1, 2, 0).numpy()  # 3HW -> HW3

@@ -1,4 +1,4 @@
-"""Faces marked by hand: what a mark is, how a user writes it down, and where brows and nose lie in a marked box."""
+"""Marks of faces: their fields, their JSON syntax, and the usual position of brows and nose in a marked box."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 from ...errors import OptionError
 from ...video.clip import Clip
 
-MAX_TEXT_CHARACTERS = 1_000_000  # characters
+MAX_TEXT_CHARACTERS = 1_000_000
 MAX_MARKS = 5000
 MAX_FACES = 32  # numbered 0 to 31
 MIN_BOX_SIDE = 8.0  # pixels: a box's sides
-MIN_POINT_DISTANCE = 1.0  # pixels: the three points from one another
+MIN_POINT_DISTANCE = 1.0  # pixels between any two of the three points
 KEYS = ("frame", "time", "box", "points", "gone", "face")
 EXAMPLE = '[{"frame": 0, "box": [310, 120, 470, 300]}, {"frame": 50, "box": [330, 118, 492, 300]}]'
-MAX_QUOTED_CHARACTERS = 60  # characters of a user's value that a message shows
+MAX_QUOTED_CHARACTERS = 60  # of a user's value that a message quotes
 
 # Left brow, right brow and nose in fractions of a box's width and height, upright and facing the camera.
 # In the box around the whole face, hairline to chin and ear to ear: the mean over the 468-point meshes of a real
-# portrait, a filmed speaker (5 frames) and 12 rendered heads, left and right made alike. Deviations: 0.07 to 0.10 of
-# the width, nearly all of it turning to the side; 0.02 (brows) and 0.03 (nose) of the height.
+# portrait, a filmed speaker (5 frames) and 12 rendered heads, made symmetric. Standard deviations: 0.07 to 0.10 of the
+# width, nearly all of it from yaw; 0.02 (brows) and 0.03 (nose) of the height.
 POINTS_IN_FACE_BOX = ((0.231, 0.189), (0.769, 0.189), (0.500, 0.515))
 FACE_BOX_ASPECT = 0.89  # width by height of those boxes
 # In the square box that the short-range detector gives, from the middle of the forehead to the chin: the portrait and
-# the rendered heads. Deviations: 0.08 of the width, 0.03 of the height.
+# the rendered heads. Standard deviations: 0.08 of the width, 0.03 of the height.
 POINTS_IN_DETECTED_BOX = ((0.236, 0.123), (0.764, 0.123), (0.500, 0.493))
 
 Box = tuple[float, float, float, float]
@@ -37,10 +37,10 @@ Points = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Mark:
-    """A face set by hand in one frame, in displayed pixels; with neither box nor points the face is gone from there on.
+    """A face's position in one frame, in displayed pixels; with neither box nor points the face is gone from there on.
 
-    A box lies around the whole face, hairline to chin and ear to ear. Points are left brow, right brow and nose, left
-    and right as seen in the picture of an upright face.
+    A box encloses the whole face, hairline to chin and ear to ear. Points are left brow, right brow and nose; left and
+    right are the picture's, of an upright face.
     """
 
     frame: int  # of the clip
@@ -52,10 +52,10 @@ class Mark:
     def gone(self) -> bool:
         return self.box is None and self.points is None
 
-    def placed(self, aspect: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-        """Its box (4,) and three points (3, 2), float64 displayed pixels; what isn't given is derived from the other.
+    def box_and_points(self, aspect: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """Its box (4,) and three points (3, 2), float64 displayed pixels; the missing one is estimated from the other.
 
-        `aspect` is a sample's width by its height. Not for a mark that says gone.
+        `aspect` is a sample's width by its height. Undefined for a "gone" mark.
         """
         if self.points is None:
             box = np.array(self.box, np.float64)
@@ -69,7 +69,7 @@ def points_of_box(box: np.ndarray, mean_points: Points = POINTS_IN_FACE_BOX) -> 
     """Left brow, right brow and nose at their usual places in a (4,) box: (3, 2) float32, in the box's own pixels.
 
     `mean_points` is POINTS_IN_FACE_BOX for a box around the whole face, POINTS_IN_DETECTED_BOX for a detector's. An
-    estimate: a face that is turned to the side lies elsewhere by up to a tenth of the width.
+    estimate: on a face that is turned to the side they are off by up to a tenth of the width.
     """
     box = np.asarray(box, np.float64)
     return (box[:2] + np.array(mean_points) * (box[2:] - box[:2])).astype(np.float32)
@@ -78,9 +78,8 @@ def points_of_box(box: np.ndarray, mean_points: Points = POINTS_IN_FACE_BOX) -> 
 def box_of_points(points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
     """The upright box around the face that has these (3, 2) brows and nose: (4,) float64, in the points' pixels."""
     size = np.array([FACE_BOX_ASPECT, 1.0])
-    mean_points = (
-        (np.array(POINTS_IN_FACE_BOX) - 0.5) * size @ (1, 1j)
-    )  # as complex numbers, which turn and grow by one factor
+    # As complex numbers, which one factor rotates and scales.
+    mean_points = (np.array(POINTS_IN_FACE_BOX) - 0.5) * size @ (1, 1j)
     given = points * (aspect, 1) @ (1, 1j)
     centred_points = mean_points - mean_points.mean()
     factor = np.vdot(centred_points, given - given.mean()) / np.vdot(centred_points, centred_points).real
@@ -90,19 +89,19 @@ def box_of_points(points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
 
 
 def read_marks(text: str, clip: Clip) -> tuple[Mark, ...]:
-    """Reads marks as a user writes them: a JSON list, one object a mark; in order of frames, then faces.
+    """Parses marks from JSON, a list with one object per mark; sorted by frame, then face.
 
-    Each names its "frame" (from 0) or its "time" (seconds after the clip's start), and "box" [x0, y0, x1, y1],
+    Each gives its "frame" (from 0) or its "time" (seconds after the clip's start), and "box" [x0, y0, x1, y1],
     "points" [[x, y], [x, y], [x, y]] (left brow, right brow, nose), both, or "gone": true. "face" numbers the face
-    where several are marked, 0 if left out. An empty text holds no marks.
+    where several are marked, 0 if left out. An empty text has no marks.
 
     Raises:
         OptionError: the text isn't such a list, or a mark doesn't fit the clip; the message says which and why.
     """
     if len(text) > MAX_TEXT_CHARACTERS:
         raise OptionError(
-            f"the marks are {len(text)} characters long; use at most {MAX_TEXT_CHARACTERS}: a mark now and then is "
-            "enough"
+            f"the marks are {len(text)} characters long; use at most {MAX_TEXT_CHARACTERS}: the "
+            "face is tracked between marks"
         )
     if not text.strip():
         return ()
@@ -110,7 +109,7 @@ def read_marks(text: str, clip: Clip) -> tuple[Mark, ...]:
     if not isinstance(entries, list):
         raise OptionError(f"the marks are {_quoted(entries)}; write a list, such as {EXAMPLE}")
     if len(entries) > MAX_MARKS:
-        raise OptionError(f"there are {len(entries)} marks; use at most {MAX_MARKS}: the face is followed in between")
+        raise OptionError(f"there are {len(entries)} marks; use at most {MAX_MARKS}: the face is tracked between marks")
     marks = [_Entry(number, entry).mark(clip) for number, entry in enumerate(entries, 1)]
     seen: dict[tuple[int, int], int] = {}
     for number, mark in enumerate(marks, 1):
@@ -118,7 +117,7 @@ def read_marks(text: str, clip: Clip) -> tuple[Mark, ...]:
         if other != number:
             raise OptionError(
                 f"marks {other} and {number} both place face {mark.face} in frame {mark.frame}; keep one of them, "
-                f'or give another face another number: "face": 1'
+                f'or number the faces: "face": 1'
             )
     return tuple(sorted(marks, key=lambda mark: (mark.frame, mark.face)))
 
@@ -141,12 +140,12 @@ def _parsed(text: str) -> object:
             f"the marks aren't JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}; "
             f"write them like {EXAMPLE}"
         ) from None
-    except (RecursionError, ValueError):  # nested without end, or a number of thousands of digits
-        raise OptionError(f"the marks nest too deep or hold too long a number; write them like {EXAMPLE}") from None
+    except (RecursionError, ValueError):  # nested too deep, or a number of thousands of digits
+        raise OptionError(f"the marks nest too deep or contain too long a number; write them like {EXAMPLE}") from None
 
 
 class _Entry:
-    """One mark as it was written, and its place in the list (from 1) for messages."""
+    """One mark's unchecked JSON value, and its position in the list (from 1) for messages."""
 
     def __init__(self, number: int, entry: object) -> None:
         self._number = number
@@ -154,11 +153,11 @@ class _Entry:
             self._refuse(f"is {_quoted(entry)}", f"write it like {EXAMPLE[1:-1].split('}')[0]}}}")
         for key in entry:
             if key not in KEYS:
-                self._refuse(f'has "{_quoted(key)}"', f"known are {', '.join(KEYS)}")
+                self._refuse(f'has "{_quoted(key)}"', f"the known keys are {', '.join(KEYS)}")
         self._entry: dict = entry
 
     def mark(self, clip: Clip) -> Mark:
-        """The mark, checked against the clip."""
+        """Checks the values and returns the mark."""
         frame, face = self._frame(clip), self._face()
         gone = self._entry.get("gone", False)
         if not isinstance(gone, bool):
@@ -186,7 +185,7 @@ class _Entry:
             if not 0 <= frame < clip.frame_count:
                 self._refuse(f"is at frame {_quoted(frame)}", f"the clip has frames 0 to {clip.frame_count - 1}")
             return frame
-        time = self._numbers(self._entry["time"], "is at time", "use seconds after the clip's start")
+        time = self._number_value(self._entry["time"], "is at time", "use seconds after the clip's start")
         if not 0 <= time <= clip.duration:
             self._refuse(f"is at time {_quoted(time)} s", f"the clip lasts {clip.duration:.3f} s")
         return max(int(np.searchsorted(clip.times, time + 1e-6, side="right")) - 1, 0)
@@ -194,7 +193,7 @@ class _Entry:
     def _face(self) -> int:
         face = self._entry.get("face", 0)
         if not _is_whole(face) or not 0 <= face < MAX_FACES:
-            self._refuse(f"is of face {_quoted(face)}", f"use a number from 0 to {MAX_FACES - 1}")
+            self._refuse(f"has face {_quoted(face)}", f"use a number from 0 to {MAX_FACES - 1}")
         return face
 
     def _box(self, clip: Clip) -> Box:
@@ -202,10 +201,10 @@ class _Entry:
         remedy = "use [x0, y0, x1, y1] in pixels: left, top, right and bottom"
         if not isinstance(written, list) or len(written) != 4:
             self._refuse(f"has the box {_quoted(written)}", remedy)
-        x0, y0, x1, y1 = (self._numbers(value, "has in its box", remedy) for value in written)
+        x0, y0, x1, y1 = (self._number_value(value, "has in its box", remedy) for value in written)
         if x1 - x0 < MIN_BOX_SIDE or y1 - y0 < MIN_BOX_SIDE:
             self._refuse(
-                f"has the box {_quoted(written)}", f"{remedy}, right of left and below top by {MIN_BOX_SIDE:g} or more"
+                f"has the box {_quoted(written)}", f"{remedy}, with x1 - x0 and y1 - y0 at least {MIN_BOX_SIDE:g}"
             )
         self._check_inside(clip, (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0), f"the box {_quoted(written)}")
         return x0, y0, x1, y1
@@ -219,33 +218,33 @@ class _Entry:
             if not isinstance(point, list) or len(point) != 2:
                 self._refuse(f"has the point {_quoted(point)}", remedy)
         left, right, nose = (
-            tuple(self._numbers(value, "has in its points", remedy) for value in point) for point in written
+            tuple(self._number_value(value, "has in its points", remedy) for value in point) for point in written
         )
         apart = min(math.dist(*pair) for pair in ((left, right), (left, nose), (right, nose)))
         if not apart >= MIN_POINT_DISTANCE:
             self._refuse(
-                f"has points that fall together, {_quoted(written)}",
+                f"has points that coincide, {_quoted(written)}",
                 f"set them {MIN_POINT_DISTANCE:g} pixel or more apart",
             )
         x, y = ((left[k] + right[k] + nose[k]) / 3 for k in (0, 1))
         self._check_inside(
             clip, x, y, max(math.dist(left, right), math.dist(left, nose)), f"the points {_quoted(written)}"
         )
-        # Brows written the wrong way round would mirror the face, which no face is.
+        # Swapped brows would mirror the face.
         if (right[0] - left[0]) * (nose[1] - left[1]) < (right[1] - left[1]) * (nose[0] - left[0]):
             left, right = right, left
         return left, right, nose
 
     def _check_inside(self, clip: Clip, x: float, y: float, size: float, what: str) -> None:
         if not (0 <= x < clip.width and 0 <= y < clip.height):
-            self._refuse(f"has {what}, whose middle lies outside of the picture",
+            self._refuse(f"has {what}, whose centre lies outside of the picture",
                          f"the picture is {clip.width}×{clip.height} pixels")  # fmt: skip
         if size > 4 * max(clip.width, clip.height):
             self._refuse(
                 f"has {what}, much larger than the picture", f"the picture is {clip.width}×{clip.height} pixels"
             )
 
-    def _numbers(self, value: object, what: str, remedy: str) -> float:
+    def _number_value(self, value: object, what: str, remedy: str) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e9:
             self._refuse(f"{what} {_quoted(value)}", remedy)
         return float(value)
@@ -259,7 +258,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _quoted(value: object) -> str:
-    """A user's value for a message: as JSON, cut to a readable length."""
+    """A user's value for a message: as JSON, shortened."""
     try:
         text = json.dumps(value)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Finds a patch of the picture again in the next frame: similarity motion, anchored to where the patch was marked."""
+"""Tracks a patch of the picture from frame to frame by similarity motion, anchored to its marked appearance."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from torch import Tensor
 from ...imaging import affine
 from ...video.frame import Frame
 
-GRID = 64  # samples along the patch's longer side, at the finest octave: about a sub-pixel of a crop at 256
-OCTAVES = 3  # each half as fine as the one before; the coarsest catches motion of about a tenth of the patch
-PYRAMID_LEVELS = 6  # of a picture, each half as large as the one before: for patches that are larger or grow
-MAX_ITERATIONS = (6, 6, 12)  # most iterations an octave, the finest first
-MIN_STEP = 0.02  # grid steps: a smaller correction ends an octave
-SEARCH_RADIUS = 1.0  # patch sides around the last place that are searched when the patch isn't where it was
-OUTLIER_DEVIATIONS = 2.5  # deviations at which a sample counts a quarter: a mouth that opens, a hand that passes
-MIN_CORRELATION = 0.5  # correlation under which the patch isn't there
-SEARCH_CORRELATION = 0.8  # above it nothing else needs to be looked at
-TEMPLATE_UPDATE_CORRELATION = 0.92  # below it the recent template is renewed: seldom, as each renewal may drift
-ANCHOR_CORRELATION_RANGE = (0.55, 0.8)  # correlation with the anchor between which its say grows from none to all
+GRID = 64  # samples along the patch's longer side at the finest octave: less than a pixel of a 256-pixel crop apart
+OCTAVES = 3  # each at half the resolution of the previous one; the coarsest covers motion of a tenth of the patch
+PYRAMID_LEVELS = 6  # of a picture, each half as large as the previous one: for patches that are larger or grow
+MAX_ITERATIONS = (6, 6, 12)  # per octave, the finest first
+MIN_STEP = 0.02  # grid steps: a smaller update ends an octave
+SEARCH_RADIUS = 1.0  # patch sides around the last position, when tracking from it fails
+OUTLIER_DEVIATIONS = 2.5  # standard deviations at which a sample's weight is a quarter: an opening mouth, a hand
+MIN_CORRELATION = 0.5  # below it the patch isn't found
+SEARCH_CORRELATION = 0.8  # above it no search is needed
+TEMPLATE_UPDATE_CORRELATION = 0.92  # below it the recent template is updated: rarely, since each update may drift
+ANCHOR_CORRELATION_RANGE = (0.55, 0.8)  # correlations with the anchor at which its weight is 0 and 1
 MAX_ANCHOR_OFFSET = 0.12  # patch sides between anchor and recent template; beyond it the anchor is ignored
-MAX_ROTATION = 0.35  # radians a frame
-MAX_SCALE_CHANGE = 1.25  # times a frame
+MAX_ROTATION = 0.35  # radians per frame
+MAX_SCALE_CHANGE = 1.25  # factor per frame
 MIN_VISIBLE_FRACTION = 0.5  # of the patch must lie inside the picture
-MIN_CONTRAST = 0.004  # of full range: a patch with less contrast than this can't be followed
+MIN_CONTRAST = 0.004  # of full range: a patch with less contrast can't be tracked
 
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """A frame's brightness at halving sizes, addressed in square pixels: x in displayed pixels times the aspect."""
+    """An image pyramid of brightness, addressed in square pixels: x in displayed pixels times the aspect."""
 
     levels: tuple[Tensor, ...]  # (1, h, w) float32 in about [0, 1], the finest first
-    step: float  # displayed rows that one row of the finest level stands for
+    step: float  # displayed rows per row of the finest level
     aspect: float  # a displayed pixel's width by its height
 
     @classmethod
     def of(cls, luma: Tensor, step: int, aspect: float, octaves: int = PYRAMID_LEVELS) -> Pyramid:
-        """Of an (h, w) picture made by `downsampled_luma` with that `step`."""
+        """Builds the pyramid of an (h, w) picture that `downsampled_luma` made with the same `step`."""
         level = _blurred(luma.float()[None])
         levels = [level]
         while len(levels) < octaves and min(level.shape[1:]) >= 16:
@@ -49,7 +49,7 @@ class Pyramid:
         return cls(tuple(levels), float(step), aspect)
 
     def sample(self, places: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:
-        """Brightness (rows, columns) at (rows, columns, 2) square pixels `pitch` apart, and where that is inside."""
+        """Brightness (rows, columns) at (rows, columns, 2) square pixels `pitch` apart, and which are inside."""
         number = int(np.clip(round(np.log2(max(pitch / self.step, 1e-9))), 0, len(self.levels) - 1))
         level, step = self.levels[number], self.step * 2**number
         columns = torch.from_numpy(((places[..., 0] / self.aspect + 0.5) / step - 0.5).astype(np.float32))
@@ -60,7 +60,7 @@ class Pyramid:
 
 
 def downsampled_luma(frame: Frame, step: int) -> Tensor:
-    """(ceil(H / step), ceil(W / step)) float16: the first plane (luma or green) in blocks' means, about 0 to 1."""
+    """(ceil(H / step), ceil(W / step)) float16: block means of the first plane (luma or green), about 0 to 1."""
     if len(frame.planes) == 1:
         plane = np.nan_to_num(frame.planes[0][:, :, 1].astype(np.float32), posinf=1.0, neginf=0.0).clip(0, 1)
     else:
@@ -73,22 +73,22 @@ def downsampled_luma(frame: Frame, step: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Template:
-    """How a patch looks at one octave, on its own grid; patch coordinates are -1 to 1 along the longer side."""
+    """A patch's appearance at one octave, on its own grid; patch coordinates are -1 to 1 along the longer side."""
 
     values: np.ndarray  # (n,) float64
-    weights: np.ndarray  # (n,) float64: an ellipse, 0 outside of the picture
+    weights: np.ndarray  # (n,) float64: of an ellipse, 0 outside of the picture
     places: np.ndarray  # (rows, columns, 2) patch coordinates
-    steepest_descent: np.ndarray  # (n, 4): how the values change with scale, turn, x and y
+    steepest_descent: np.ndarray  # (n, 4): derivatives of the values by scale, rotation, x and y
 
 
 class PatchTracker:
-    """Follows one patch from frame to frame, in either direction of time.
+    """Tracks one patch from frame to frame, in either direction of time.
 
-    Each frame is aligned with two looks of the patch: the one that was marked, which can't drift, and a recent one,
-    which still fits once the face has turned or changed its expression. The first one's say grows with how well it
-    fits. Alignment is by inverse compositional Lucas-Kanade over octaves with a robust weight (Baker and Matthews,
-    "Lucas-Kanade 20 Years On", IJCV 2004), brightness and contrast normalised; two looks against drift as in Matthews,
-    Ishikawa and Baker, "The Template Update Problem", PAMI 2004.
+    Each frame is aligned with two templates: the anchor, made from the marked frame, which can't drift, and a recent
+    one, which still fits after the face has turned or changed its expression. The anchor's weight grows with its
+    correlation. Alignment is inverse compositional Lucas-Kanade over octaves with a robust weight (Baker and Matthews,
+    "Lucas-Kanade 20 Years On", IJCV 2004), brightness and contrast normalised; the two templates limit drift as in
+    Matthews, Ishikawa and Baker, "The Template Update Problem", PAMI 2004.
     """
 
     def __init__(self, picture: Pyramid, box: np.ndarray) -> None:
@@ -110,7 +110,7 @@ class PatchTracker:
         return _compose(self.motion, affine.invert(self._first))
 
     def find(self, picture: Pyramid) -> bool:
-        """Looks for the patch in the next picture; False where it isn't seen, and then it stays where it was."""
+        """Tracks the patch into the next picture; False if it isn't found, which leaves `motion` unchanged."""
         if self._is_flat:
             return False
         motion, fit = self._align(picture, self._recent, self.motion, OCTAVES)
@@ -123,7 +123,7 @@ class PatchTracker:
         anchored, anchor_fit = motion, fit
         if self._recent is not self._anchor:
             anchored, anchor_fit = self._align(picture, self._anchor, motion, 2)
-        apart = np.linalg.norm(anchored[:, 2] - motion[:, 2]) / (2 * self._half * _scale_ratio(self._first, motion))
+        offset = np.linalg.norm(anchored[:, 2] - motion[:, 2]) / (2 * self._half * _scale_ratio(self._first, motion))
         anchor_weight = float(
             np.clip(
                 (anchor_fit - ANCHOR_CORRELATION_RANGE[0])
@@ -131,7 +131,7 @@ class PatchTracker:
                 0,
                 1,
             )
-        ) * (apart < MAX_ANCHOR_OFFSET)
+        ) * (offset < MAX_ANCHOR_OFFSET)
         motion = motion + anchor_weight * (anchored - motion)
         if max(fit, anchor_fit) < MIN_CORRELATION or not self._is_plausible(picture, motion):
             return False
@@ -151,7 +151,7 @@ class PatchTracker:
         return motion, _correlation(picture, templates[0], motion)
 
     def _search(self, picture: Pyramid, templates: list[_Template]) -> np.ndarray:
-        """The shift within REACH at which the coarsest look correlates best."""
+        """The shift within SEARCH_RADIUS at which the coarsest template correlates best."""
         template = templates[-1]
         rows, columns = template.places.shape[:2]
         pitch = 2 * self._shape.max() / max(rows, columns)
@@ -170,7 +170,7 @@ class PatchTracker:
         return _compose(self.motion, np.column_stack([np.eye(2), shift]))
 
     def _is_plausible(self, picture: Pyramid, motion: np.ndarray) -> bool:
-        """Whether the patch may have moved so in one frame, most of it inside the picture."""
+        """Whether `motion` is possible within one frame and most of the patch lies inside the picture."""
         change = _compose(affine.invert(self.motion), motion)
         growth = _scale(change)
         turn = abs(np.arctan2(change[1, 0], change[0, 0]))
@@ -199,7 +199,7 @@ def _make_template(picture: Pyramid, motion: np.ndarray, shape: np.ndarray, grid
 
 
 def _refine(picture: Pyramid, template: _Template, motion: np.ndarray, steps: int) -> np.ndarray:
-    """Improves a motion until it stands still or the steps are used up; where it fails the motion is returned as is."""
+    """Iterates a motion to convergence, at most `steps` times; where that fails, the last good motion is returned."""
     pitch = float(np.abs(np.diff(template.places[0, :2, 0]))[0])
     for _ in range(steps):
         values, inside = picture.sample(affine.map_points(motion, template.places), pitch * _scale(motion))
@@ -232,7 +232,7 @@ def _correlation(picture: Pyramid, template: _Template, motion: np.ndarray) -> f
 
 
 def _correlations(windows: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(k,) weighted normalised correlation of (k, n) windows with (n,) values under (k, n) weights; 0 for even ones."""
+    """(k,) weighted normalised correlation of (k, n) windows with (n,) values under (k, n) weights; 0 for flat ones."""
     total = np.maximum(weights.sum(1), 1e-9)
     mean = (weights * windows).sum(1) / total
     own = weights @ values / total
@@ -255,7 +255,7 @@ def _contrast(template: _Template) -> float:
 
 
 def _ellipse(places: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """1 inside the ellipse that fills the patch, falling to 0 over its outermost tenth."""
+    """1 inside the patch's inscribed ellipse, falling to 0 over its outermost tenth."""
     return np.clip((1 - np.sqrt(((places / shape) ** 2).sum(-1))) / 0.1, 0, 1)
 
 
@@ -268,12 +268,12 @@ def _scale_ratio(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """(2, 3) of inner, then outer."""
+    """(2, 3): applies `inner`, then `outer`."""
     return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def _blurred(level: Tensor) -> Tensor:
-    """A [1 2 1] filter both ways: (1, h, w)."""
+    """(1, h, w) filtered with [1 2 1] / 4 along both axes."""
     kernel = torch.tensor([0.25, 0.5, 0.25])
     level = F.conv2d(F.pad(level[None], (1, 1, 0, 0), mode="replicate"), kernel.view(1, 1, 1, 3))
     return F.conv2d(F.pad(level, (0, 0, 1, 1), mode="replicate"), kernel.view(1, 1, 3, 1))[0]

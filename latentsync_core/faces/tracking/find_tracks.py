@@ -1,4 +1,4 @@
-"""Finds every face of every frame of a clip, as tracks: one face in one shot each."""
+"""Finds all faces of a clip as tracks, each of one face in one shot."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from .tracklet import (
     embed_meshes,
     face_quality,
 )
-from .unplaced import suggest_mark
+from .unconverged import suggest_mark
 
-MAX_BUFFERED_BYTES = 256 * 2**20  # of past frames, and half of it of those to come: of very large ones fewer are held
+MAX_BUFFERED_BYTES = 256 * 2**20  # of past frames, and half as much of frames ahead: large frames are fewer
 MIN_BUFFERED_FRAMES = 4  # frames, whatever their size
-MAX_FRAMES_AHEAD = 10  # read before they are processed: detection in a 4K frame takes as long as tracking in eight
-ROTATED_SEARCH_INTERVAL = 3  # searches in which no face was found, for one that also looks for lying ones
-ROTATED_QUARTER_TURNS = (1, 2, 3)  # quarter turns
-MIN_TRACK_FRAMES = 5  # frames: what is seen for less is no face but a dissolve's ghost, unless its shot is as short
-OCCLUSION_IOU = 0.35  # intersection over union with another face from which a face in a gap is behind it
+MAX_FRAMES_AHEAD = 10  # frames read ahead: detection in a 4K frame takes as long as tracking in eight
+ROTATED_SEARCH_INTERVAL = 3  # failed searches from one for rotated faces to the next
+ROTATED_QUARTER_TURNS = (1, 2, 3)  # of the picture in a search for rotated faces
+MIN_TRACK_FRAMES = 5  # frames: a shorter track is an artefact of a dissolve, unless its shot is as short
+OCCLUSION_IOU = 0.35  # intersection over union with another face from which a face in a gap counts as occluded by it
 FINE, COARSE = "fine", "coarse"  # searches: for faces of all sizes, or only for large ones
 
 
@@ -61,19 +61,19 @@ def track_faces(
     limits: TouchLimits | None = None,
     required: bool = True,
 ) -> FaceTracks:
-    """Finds all faces of all frames of a clip, streaming: one pass, and memory grows only by some numbers a face.
+    """Finds all faces of a clip in one streaming pass; memory grows only by some numbers per face and frame.
 
-    Known faces are followed from frame to frame; new ones are looked for in a shot's first and last frame and every few
-    frames, and followed back to where they appeared. A track lies in one shot. Gaps of a few frames are bridged by
-    straight lines. The tracks of whom is seen most are chosen.
+    Known faces are tracked from frame to frame. New ones are detected in a shot's first and last frame and every few
+    frames, and tracked back to their first frame. A track lies in one shot. Gaps of a few frames are interpolated
+    linearly. The most prominent person's tracks are chosen.
 
     Args:
-        align: how crops will be cut at the landmarks.
-        limits: beyond which faces will be left alone.
-        required: whether it is an error that there is no face at all.
+        align: how crops are aligned to the landmarks.
+        limits: beyond which faces are left unchanged.
+        required: whether a clip without any face is an error.
 
     Raises:
-        FaceError: no frame has a face, and one is needed.
+        FaceError: no frame has a face, and one is required.
         VideoError: the clip can't be read, or has changed.
     """
     options = options or FaceOptions()
@@ -86,11 +86,11 @@ def track_faces(
     ]
     shot_tracks.sort(key=_track_order)
     if required and not shot_tracks:
-        seen = suggest_mark(clip, options)
+        suggestion = suggest_mark(clip, options)
         raise FaceError(
             f"no face was found in any of the {clip.frame_count} frames of {clip.name}; "
             + (
-                seen
+                suggestion
                 or f"use a part that shows a face from the front, a detector score under {options.detector_score}, or "
                 f"mark the face by hand"
             )
@@ -109,13 +109,13 @@ def track_faces(
 
 
 def _is_long_enough(shot_track: _ShotTrack, ranges: Sequence[tuple[int, int]]) -> bool:
-    """Whether a face is seen long enough to be one, or for half of a shot that is short itself."""
+    """Whether a face is visible in enough frames, or in half of a shot that is short itself."""
     first, stop = ranges[shot_track.shot]
-    return int(shot_track.seen.sum()) >= min(MIN_TRACK_FRAMES, (stop - first + 1) // 2)
+    return int(shot_track.detected.sum()) >= min(MIN_TRACK_FRAMES, (stop - first + 1) // 2)
 
 
 def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) -> tuple[list[Tracklet], set[int]]:
-    """Every face, not yet split at those cuts that became known late; and the first frames of all shots but one."""
+    """All faces, not yet split at cuts that became known late, and the first frames of all shots except the first."""
     detector = ShotDetector(options.shot_threshold)
     starts: set[int] = set()
     waiting: deque[Frame] = deque()
@@ -128,11 +128,11 @@ def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) 
                 waiting.append(frame)
                 clip_tracker.schedule_searches(waiting)
                 if len(waiting) > clip_tracker.ahead:
-                    clip_tracker.look(waiting.popleft(), on_progress)
+                    clip_tracker.process(waiting.popleft(), on_progress)
             starts.update(detector.finish())
             while waiting:
                 clip_tracker.schedule_searches(waiting)
-                clip_tracker.look(waiting.popleft(), on_progress)
+                clip_tracker.process(waiting.popleft(), on_progress)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             read.close()
@@ -140,30 +140,27 @@ def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) 
 
 
 class _ClipTracker:
-    """Leads the tracker through a clip: where shots begin, and when new faces are searched for, in a second thread."""
+    """Runs the tracker over a clip: ends tracks at cuts, and schedules detections in a second thread."""
 
     def __init__(self, clip: Clip, options: FaceOptions, starts: set[int], pool: ThreadPoolExecutor) -> None:
         self._options, self._starts, self._pool = options, starts, pool
         self._last = clip.frame_count - 1
-        self._aspect = float(clip.sample_aspect)
         held = MAX_BUFFERED_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
         self._search_interval = min(options.search_interval, max(held, MIN_BUFFERED_FRAMES))
-        self.ahead = max(
-            LAG + 1, min(MAX_FRAMES_AHEAD, held // 2)
-        )  # at least until a shot's last frame is known as such
+        self.ahead = max(LAG + 1, min(MAX_FRAMES_AHEAD, held // 2))  # LAG frames later a cut is known
         self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
-        self._failed_searches = 0  # searches since a face was seen
-        self.tracker = Tracker(options, self._aspect, self._search_interval - 1)
+        self._failed_searches = 0  # since a face was visible
+        self.tracker = Tracker(options, self._search_interval - 1)
 
     def schedule_searches(self, waiting: Iterable[Frame]) -> None:
-        """Begins the searches in those of the frames to come that are known to need one."""
+        """Starts the detections in those of the waiting frames that are known to need one."""
         for frame in waiting:
             how = self._search_kind(frame.index)
             if how and self._searches.get(frame.index, ("", None))[0] not in (how, FINE):
                 self._searches[frame.index] = how, self._pool.submit(self._detect, frame, how == COARSE)
 
-    def look(self, frame: Frame, on_progress: Progress | None) -> None:
-        """Takes the next frame in."""
+    def process(self, frame: Frame, on_progress: Progress | None) -> None:
+        """Tracks faces into the next frame, and starts tracks of the faces that were detected in it."""
         index = frame.index
         if index in self._starts:
             self.tracker.cut()
@@ -183,7 +180,7 @@ class _ClipTracker:
             on_progress(index + 1, self._last + 1)
 
     def _search_kind(self, index: int) -> str:
-        """How a frame is searched as far as is known by now: FINE, COARSE, or not at all."""
+        """How a frame is searched, given the cuts known so far: FINE, COARSE, or "" for not at all."""
         if index in (0, self._last) or index % self._search_interval == 0 or {index, index + 1} & self._starts:
             return FINE
         return COARSE if index % self._search_interval == self._search_interval // 2 else ""
@@ -191,7 +188,7 @@ class _ClipTracker:
     @torch.inference_mode()
     def _detect(self, frame: Frame, coarse: bool, turns: Sequence[int] = (0,)) -> list[Detection]:
         options = self._options
-        return detect_faces(frame, options.detector_score, self._aspect, options.min_size, coarse=coarse, turns=turns)
+        return detect_faces(frame, options.detector_score, options.min_size, coarse=coarse, turns=turns)
 
 
 def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
@@ -202,7 +199,7 @@ def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
 
 
 def _split_at_shots(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_ShotTrack]:
-    """Every face's stretches within one shot."""
+    """Splits every face into its parts in one shot."""
     edges = np.array(starts[1:])
     for face in faces:
         frames, rows = np.array(face.frames), np.stack(face.rows)
@@ -213,40 +210,39 @@ def _split_at_shots(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_S
 
 
 class _ShotTrack:
-    """A face in one shot, as numbers for each of its frames."""
+    """One face in one shot: a row of measurements for each of its frames."""
 
     def __init__(self, shot: int, frames: np.ndarray, rows: np.ndarray, face: Tracklet) -> None:
         self.shot = shot
         self.start, self.stop = int(frames[0]), int(frames[-1]) + 1
         self.rows = _interpolate_gaps(frames, rows)  # (n, COLUMNS)
-        self.seen = np.isin(np.arange(self.start, self.stop), frames)  # (n,): not between two that were seen
-        self.visible = np.ones(len(self.rows), bool)  # also where it wasn't seen, if nobody hid it
+        self.detected = np.isin(np.arange(self.start, self.stop), frames)  # (n,) bool: detected, not interpolated
+        self.visible = np.ones(len(self.rows), bool)  # also in gaps, unless another face occludes it
         self.samples = [sample for sample in face.samples if self.start <= sample[0] < self.stop]
         self.portrait = face.portrait if self.start <= face.portrait_frame < self.stop else None
 
     def sample_clearest_frame(self, clip: Clip, options: FaceOptions) -> None:
-        """Reads its clearest frame once more: split off at a cut that was told late, nobody looked at it in time."""
-        best = max(np.flatnonzero(self.seen), key=lambda place: face_quality(self.rows[place]))
-        row, index, aspect = self.rows[best], self.start + int(best), float(clip.sample_aspect)
+        """Reads its best frame again for a portrait and embedding: split at a cut known late, it may have none."""
+        best = max(np.flatnonzero(self.detected), key=lambda place: face_quality(self.rows[place]))
+        row, index = self.rows[best], self.start + int(best)
         with FrameReader(clip, index, index + 1) as frames:
             frame = next(iter(frames))
         if self.portrait is None:
             self.portrait = cut_portrait(frame, row)
-        look = converged_meshes(frame, [FaceRegion.from_box(row[BOX], row[POSE][2], aspect)], options.presence, aspect)[
-            0
-        ]
-        embedding = None if look is None else embed_meshes(frame, [look], aspect)[0]
+        region = FaceRegion.from_box(row[BOX], row[POSE][2], frame.sample_aspect)
+        mesh = converged_meshes(frame, [region], options.presence)[0]
+        embedding = None if mesh is None else embed_meshes(frame, [mesh])[0]
         if embedding is not None:
             self.samples.append((index, face_quality(row), embedding))
 
     @property
     def area(self) -> float:
-        """Pixels of its boxes, summed over its frames."""
+        """Box area in pixels, summed over its frames."""
         return float((self.rows[:, 2:4] - self.rows[:, 0:2]).prod(1).sum())
 
 
 def _interpolate_gaps(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows of every frame from the first to the last, those between two that are there on straight lines."""
+    """Rows of every frame from the first to the last, linearly interpolated in gaps."""
     rows = rows.astype(np.float64)
     rows[:, POSE] = np.unwrap(rows[:, POSE], period=360, axis=0)
     every = np.arange(frames[0], frames[-1] + 1)
@@ -256,9 +252,9 @@ def _interpolate_gaps(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _hide_occluded_gaps(shot_tracks: Sequence[_ShotTrack]) -> None:
-    """A face isn't visible in a gap in which another face is where it would be."""
+    """Marks a face invisible in the frames of a gap where another face overlaps its interpolated box."""
     for shot_track in shot_tracks:
-        for gap in np.flatnonzero(~shot_track.seen):
+        for gap in np.flatnonzero(~shot_track.detected):
             frame = shot_track.start + int(gap)
             for other in shot_tracks:
                 place = frame - other.start

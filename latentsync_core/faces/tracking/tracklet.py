@@ -1,4 +1,4 @@
-"""One face while it is followed: where it was in each frame, where it will be, and what it looks like."""
+"""One face during tracking: its measurements in each frame, its predicted position and its appearance."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from ..detection.landmarks import LandmarkScheme, three_points
 from ..detection.region import FaceRegion
 from ..detection.sharpness import face_sharpness
 from ..identity.embedding import embed_faces, face_chip
+from ..tracks import PORTRAIT_SIZE
 from .redetect import bounding_box
 
-PORTRAIT_SIZE = 128  # pixels
-# Columns of a frame's numbers.
+# Columns of a frame's row of measurements.
 BOX, POINTS, POSE, SHARPNESS, FLIP_ERROR, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15
-FULL_QUALITY_SIZE = 80.0  # pixels of a face; larger ones look no better
-SAMPLE_INTERVAL = 12  # frames between two looks at who it is
-MAX_SAMPLES = 8  # kept of those, the clearest
-PORTRAIT_QUALITY_RATIO = 1.1  # times as clear as the portrait must a face be to become the portrait
-VELOCITY_DECAY = 0.7  # of the last step is expected as the next
+FULL_QUALITY_SIZE = 80.0  # pixels of a face; larger ones gain no quality
+SAMPLE_INTERVAL = 12  # frames between samples of its embedding
+MAX_SAMPLES = 8  # kept, those of the best quality
+PORTRAIT_QUALITY_RATIO = 1.1  # to the portrait's quality, above which a face replaces it
+VELOCITY_DECAY = 0.7  # of the velocity from frame to frame, in predictions
 
 
 class Tracklet:
-    """A face in one shot so far. Frames come in any order, but each only once."""
+    """A face in one shot so far. Frames may be added in any order, each only once."""
 
-    def __init__(self, aspect: float) -> None:
-        self._aspect = aspect
-        self.frames: list[int] = []  # rising
+    def __init__(self, index: int, frame: Frame, mesh: MeshDetection) -> None:
+        """Starts with the face as detected in the clip's frame `index`."""
+        self._aspect = frame.sample_aspect
+        self.frames: list[int] = []  # ascending
         self.rows: list[np.ndarray] = []  # (COLUMNS,) float32 each
-        self.samples: list[tuple[int, float, np.ndarray]] = []  # frame, clearness, embedding (128,)
-        self.portrait: np.ndarray | None = None  # (PORTRAIT, PORTRAIT, 3) uint8
+        self.samples: list[tuple[int, float, np.ndarray]] = []  # frame, quality, embedding (128,)
+        self.portrait: np.ndarray | None = None  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
         self.portrait_frame = -1
         self._portrait_quality = 0.0
         self.region: FaceRegion | None = None  # in its last frame
         self._velocity = np.zeros(2)  # square pixels from the last frame but one to the last
-        self.missed_frames = 0  # frames since then
+        self.missed_frames = 0  # since its last frame
+        self.add(index, frame, mesh)
 
     @property
     def first(self) -> int:
@@ -53,26 +55,26 @@ class Tracklet:
 
     @property
     def box(self) -> np.ndarray:
-        """(4,): where it was in its last frame."""
+        """(4,) its box in its last frame."""
         return self.rows[-1][BOX]
 
     def predicted(self) -> FaceRegion:
-        """Where it should be in the frame after those seen or missed so far."""
+        """The region expected in the next frame, by the decaying velocity."""
         step = self._velocity * sum(VELOCITY_DECAY**k for k in range(1, self.missed_frames + 2))
         return FaceRegion(self.region.centre + step, self.region.side, self.region.angle)
 
     def predicted_box(self) -> np.ndarray:
-        """The box to go with it: (4,)."""
+        """(4,) the box expected in the next frame."""
         shift = (self.predicted().centre - self.region.centre) / (self._aspect, 1.0)
         return self.box + np.tile(shift, 2)
 
     def box_at(self, frame: int) -> np.ndarray | None:
-        """(4,): where it was in a frame; None where it wasn't."""
+        """(4,) its box in a frame; None where it wasn't found."""
         place = bisect.bisect_left(self.frames, frame)
         return self.rows[place][BOX] if place < len(self.frames) and self.frames[place] == frame else None
 
     def add(self, index: int, frame: Frame, mesh: MeshDetection) -> None:
-        """Enters the face as seen in the clip's frame `index`, before or after those there are."""
+        """Adds the face as detected in the clip's frame `index`, before or after the frames that it has."""
         row = measure_face(mesh, self._aspect)
         region = FaceRegion.from_mesh(mesh.points, self._aspect)
         if not self.frames or index > self.last:
@@ -96,8 +98,8 @@ class Tracklet:
             self.portrait_frame, self._portrait_quality = index, quality
 
     def add_sample(self, index: int, frame: Frame, mesh: MeshDetection, quality: float) -> None:
-        """Takes a sample of what the face looks like; keeps the clearest ones."""
-        found = embed_meshes(frame, [mesh], self._aspect)[0]
+        """Samples the face's embedding; keeps the samples of the best quality."""
+        found = embed_meshes(frame, [mesh])[0]
         if found is None:
             return
         self.samples.append((index, quality, found))
@@ -105,14 +107,17 @@ class Tracklet:
             self.samples.remove(min(self.samples[1:], key=lambda sample: sample[1]))
 
     def distance(self, embedding: np.ndarray | None) -> float:
-        """How unlike this face an embedding is: 0.6 is the usual limit of one person. NaN where nobody can tell."""
+        """The distance from an embedding to the face's nearest sample; below 0.6 it is usually the same person.
+
+        NaN if either is missing.
+        """
         if embedding is None or not self.samples:
             return float("nan")
         return min(float(np.linalg.norm(sample - embedding)) for _, _, sample in self.samples)
 
 
 def measure_face(mesh: MeshDetection, aspect: float) -> np.ndarray:
-    """(COLUMNS,) float32: a look's box, three points, pose, sharpness and flip error."""
+    """(COLUMNS,) float32: a detection's box, three points, pose, sharpness and flip error."""
     row = np.empty(COLUMNS, np.float32)
     row[BOX] = bounding_box(mesh.points)
     row[POINTS] = three_points(mesh.points, LandmarkScheme.MESH468).reshape(-1)
@@ -123,26 +128,26 @@ def measure_face(mesh: MeshDetection, aspect: float) -> np.ndarray:
 
 
 def face_quality(row: np.ndarray) -> float:
-    """How well a face can be recognised: larger where it is sharp, large and seen from the front. Above 0."""
+    """How suitable a face is for recognition, above 0: higher for sharp, large and frontal faces."""
     size = min(float((row[2:4] - row[0:2]).max()) / FULL_QUALITY_SIZE, 1.0)
-    facing = np.cos(np.radians(np.clip(row[POSE][:2], -85, 85))).prod()
-    return float(size * facing * (0.1 + row[SHARPNESS]))
+    frontality = np.cos(np.radians(np.clip(row[POSE][:2], -85, 85))).prod()
+    return float(size * frontality * (0.1 + row[SHARPNESS]))
 
 
-def embed_meshes(frame: Frame, meshes: list[MeshDetection], aspect: float) -> list[np.ndarray | None]:
-    """What tells each face from others, (128,) each; None where it can't be cut out."""
-    chips = [face_chip(frame, mesh.points, aspect) for mesh in meshes]
-    there = [number for number, chip in enumerate(chips) if chip is not None]
+def embed_meshes(frame: Frame, meshes: list[MeshDetection]) -> list[np.ndarray | None]:
+    """The embeddings (128,) of several faces of a frame; None where a face lies outside of it."""
+    chips = [face_chip(frame, mesh.points) for mesh in meshes]
+    inside = [number for number, chip in enumerate(chips) if chip is not None]
     found: list[np.ndarray | None] = [None] * len(meshes)
-    if there:
-        values = embed_faces(torch.stack([chips[number] for number in there]))
-        for number, value in zip(there, values, strict=True):
+    if inside:
+        values = embed_faces(torch.stack([chips[number] for number in inside]))
+        for number, value in zip(inside, values, strict=True):
             found[number] = value if np.isfinite(value).all() else None
     return found
 
 
 def cut_portrait(frame: Frame, row: np.ndarray) -> np.ndarray:
-    """(PORTRAIT, PORTRAIT, 3) uint8: the aligned crop of a face."""
+    """(PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8: the aligned crop of a face."""
     points = row[POINTS].reshape(1, 3, 2).astype(np.float64)
     side = float((row[2:4] - row[0:2]).max())
     while side > 4 * PORTRAIT_SIZE:

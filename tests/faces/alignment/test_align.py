@@ -62,7 +62,7 @@ def test_wide_samples_give_the_crop_of_the_square_picture():
     np.testing.assert_allclose(wide, _align(POINTS) * [[1.5, 1, 1], [1.5, 1, 1]], atol=1e-3)
 
 
-def test_landmarks_are_steadied_where_their_times_are_known_and_only_there():
+def test_landmarks_are_smoothed_where_their_times_are_known_and_only_there():
     landmarks = POINTS + np.random.default_rng(0).normal(0, 0.4, (60, 3, 2)).astype(np.float32)
     seen, times = np.ones(60, bool), np.arange(60) / 25
     plain = align_track(landmarks, seen, 256)
@@ -73,7 +73,7 @@ def test_landmarks_are_steadied_where_their_times_are_known_and_only_there():
     assert np.diff(steady[:, :, 2], axis=0).std() < 0.1 * np.diff(plain[:, :, 2], axis=0).std()
 
 
-def test_the_references_preset_steadies_nothing():
+def test_the_references_preset_smooths_nothing():
     landmarks = POINTS + np.random.default_rng(0).normal(0, 2, (9, 3, 2)).astype(np.float32)
     seen, options = np.ones(9, bool), AlignOptions.reference()
     timed = align_track(landmarks, seen, 256, options, times=np.arange(9) / 25)
@@ -91,7 +91,7 @@ def test_steadying_keeps_to_runs_of_visible_frames_or_to_given_stretches():
     np.testing.assert_allclose(align_track(landmarks, seen, 256, times=times)[:20], alone, atol=1e-4)
 
 
-def test_wide_samples_are_steadied_like_the_square_picture():
+def test_wide_samples_are_smoothed_like_the_square_picture():
     landmarks = POINTS + np.random.default_rng(0).normal(0, 0.4, (40, 3, 2)).astype(np.float32)
     seen, times = np.ones(40, bool), np.arange(40) / 25
     wide = align_track(landmarks / np.float32([1.5, 1]), seen, 256, None, Fraction(3, 2), times)
@@ -108,8 +108,8 @@ def test_corrections_beyond_reason_are_refused(wrong):
 
 
 @pytest.mark.parametrize("points", [np.zeros((3, 2)), np.full((3, 2), np.nan)])
-def test_points_that_fall_together_are_refused(points):
-    with pytest.raises(OptionError, match="fall together"):
+def test_points_that_coincide_are_refused(points):
+    with pytest.raises(OptionError, match="coincide"):
         _align(points)
 
 

@@ -1,5 +1,7 @@
 """Faces are found where they are: large, small, at the border, turned, in wide samples; and nowhere else."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,9 @@ from tests import astronaut
 SCORE = 0.5
 
 
-def _first(frame, aspect=1.0):
+def _first(frame):
     """The faces of the first pass that finds any, and that pass's number."""
-    for number, faces in enumerate(detection_passes(frame, SCORE, aspect)):
+    for number, faces in enumerate(detection_passes(frame, SCORE)):
         if faces:
             return faces, number
     return [], None
@@ -52,11 +54,11 @@ def test_of_two_faces_the_larger_comes_first():
 
 
 def test_wide_samples_are_seen_at_their_true_width():
-    squeezed = astronaut.resized(astronaut.picture(), 256, 512)
-    faces, number = _first(astronaut.frame_of(squeezed), aspect=2.0)
+    frame = astronaut.frame_of(astronaut.resized(astronaut.picture(), 256, 512), Fraction(2))
+    faces, number = _first(frame)
     assert number == 0
     np.testing.assert_allclose(faces[0].eyes, astronaut.EYES / (2, 1), atol=5)
-    points, presence = face_mesh(astronaut.frame_of(squeezed), FaceRegion.from_detection(faces[0], 2.0), 2.0)
+    points, presence = face_mesh(frame, FaceRegion.from_detection(faces[0], 2.0))
     assert presence > 0.9
     np.testing.assert_allclose(points[4, :2], astronaut.NOSE / (2, 1), atol=4)
 
@@ -90,7 +92,7 @@ def test_a_region_beyond_the_frame_has_no_face():
 def test_faces_of_forty_pixels_are_found_in_one_search(width, face):
     small = astronaut.resized(astronaut.picture()[20:220, 130:330], round(200 * face / 120), round(200 * face / 120))
     canvas = astronaut.on_canvas(small, width, width * 9 // 16, width // 2, width // 4)
-    found = detect_faces(astronaut.frame_of(canvas), SCORE, 1.0, 40)
+    found = detect_faces(astronaut.frame_of(canvas), SCORE, 40)
     eyes = (astronaut.EYES - (130, 20)) * face / 120 + (width // 2, width // 4)
     assert len(found) == 1
     assert np.abs(found[0].eyes - eyes).max() < 0.12 * face
@@ -99,9 +101,7 @@ def test_faces_of_forty_pixels_are_found_in_one_search(width, face):
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_a_turned_search_tells_where_the_eyes_of_a_lying_face_are(turn):
     picture = astronaut.picture()[:360, 40:440]
-    found = detect_faces(
-        astronaut.frame_of(torch.rot90(picture, -turn).contiguous()), SCORE, 1.0, 40, turns=(4 - turn,)
-    )
+    found = detect_faces(astronaut.frame_of(torch.rot90(picture, -turn).contiguous()), SCORE, 40, turns=(4 - turn,))
     height, width = picture.shape[:2]
     x, y = (astronaut.EYES - (40, 0)).T
     turned = {1: (height - 1 - y, x), 2: (width - 1 - x, height - 1 - y), 3: (y, width - 1 - x)}[turn]
@@ -144,6 +144,11 @@ def test_halving_takes_the_mean_of_whole_blocks():
     picture = torch.rand(6, 10, 3, generator=torch.Generator().manual_seed(3))
     mean = picture.reshape(3, 2, 5, 2, 3).mean((1, 3)).permute(2, 0, 1)
     torch.testing.assert_close(halved(astronaut.frame_of(picture)).rgb(), mean)
+
+
+def test_a_halved_frame_has_samples_of_the_same_shape():
+    frame = astronaut.frame_of(astronaut.picture()[:301, :205], Fraction(16, 11))
+    assert halved(halved(frame)).layout.sample_aspect == frame.layout.sample_aspect == Fraction(16, 11)
 
 
 def test_a_level_picture_of_a_large_region_is_the_same_as_of_a_small_one():

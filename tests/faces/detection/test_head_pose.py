@@ -68,7 +68,7 @@ def test_a_profile_is_not_taken_for_a_face_from_the_front():
         painter = Painter(sample_identity(FIRST_TEST_SEED + seed, "real"), sample_light(seed))
         painter.paint(picture, HeadState(Pose(SIZE / 2, SIZE / 2, SIZE * 0.28, np.radians(yaw)), MouthShape()))
         frame = engine_frame(picture)
-        meshes = meshes_of_detections(frame, detect_faces(frame, 0.5, 1.0, 40), FaceOptions())
+        meshes = meshes_of_detections(frame, detect_faces(frame, 0.5, 40), FaceOptions())
         seen += [(yaw, head_pose(mesh.points)[0]) for mesh in meshes if mesh is not None]
     assert all(abs(yaw - measured) < 35 for yaw, measured in seen)
     assert {yaw for yaw, _ in seen} >= {-40, 40}

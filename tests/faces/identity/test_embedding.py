@@ -1,5 +1,7 @@
 """Faces become dlib's 128 numbers: the same ones, wherever the face lies, and nearer for the same person."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -80,12 +82,12 @@ def test_a_turned_picture_gives_the_same_chip(mesh, turns):
 def test_size_place_and_sample_shape_hardly_move_the_embedding(mesh):
     picture = astronaut.picture()
     frames = {
-        "as it is": (picture, mesh, 1.0),
-        "twice as large": (astronaut.resized(picture, 1024, 1024), mesh * 2 + 0.5, 1.0),
-        "elsewhere": (astronaut.on_canvas(picture, 900, 700, 300, 150), np.add(mesh, (300, 150)), 1.0),
-        "narrow samples": (astronaut.resized(picture, 1024, 512), mesh * (2, 1) + (0.5, 0), 0.5),
+        "as it is": (picture, mesh, Fraction(1)),
+        "twice as large": (astronaut.resized(picture, 1024, 1024), mesh * 2 + 0.5, Fraction(1)),
+        "elsewhere": (astronaut.on_canvas(picture, 900, 700, 300, 150), np.add(mesh, (300, 150)), Fraction(1)),
+        "narrow samples": (astronaut.resized(picture, 1024, 512), mesh * (2, 1) + (0.5, 0), Fraction(1, 2)),
     }
-    chips = [face_chip(astronaut.frame_of(image), points, aspect) for image, points, aspect in frames.values()]
+    chips = [face_chip(astronaut.frame_of(image, aspect), points) for image, points, aspect in frames.values()]
     embeddings = embed_faces(torch.stack(chips))
     assert np.linalg.norm(embeddings[1:] - embeddings[0], axis=1).max() < 0.1  # one person's pictures: some 0.37
 

@@ -61,18 +61,18 @@ def test_brows_written_the_wrong_way_round_are_put_right():
         ('[{"frame": 0}]', r'places no face; add "box"'),
         ('[{"frame": 0, "gone": true, "box": [60, 30, 110, 90]}]', 'says gone and has "box"'),
         ('[{"frame": 0, "gone": 1}]', 'has "gone": 1; write true'),
-        ('[{"frame": 0, "bx": [60, 30, 110, 90]}]', 'has "bx"; known are frame, time, box'),
+        ('[{"frame": 0, "bx": [60, 30, 110, 90]}]', 'has "bx"; the known keys are frame, time, box'),
         ('[{"frame": 0, "frame": 1, "gone": true}]', 'has "frame" 2 times'),
-        ('[{"frame": 0, "box": [110, 30, 60, 90]}]', "right of left"),
+        ('[{"frame": 0, "box": [110, 30, 60, 90]}]', "with x1 - x0 and y1 - y0 at least 8"),
         ('[{"frame": 0, "box": [60, 30, 110]}]', r"the box \[60, 30, 110\]; use \[x0, y0, x1, y1\]"),
         ('[{"frame": 0, "box": [60, 30, "110", 90]}]', "has in its box 110"),
         ('[{"frame": 0, "box": [260, 30, 310, 90]}]', "outside of the picture; the picture is 200×150"),
         ('[{"frame": 0, "box": [-4000, -4000, 4100, 4100]}]', "much larger than the picture"),
-        ('[{"frame": 0, "points": [[80, 50], [80.2, 50], [90, 65]]}]', "fall together"),
+        ('[{"frame": 0, "points": [[80, 50], [80.2, 50], [90, 65]]}]', "coincide"),
         ('[{"frame": 0, "points": [[80, 50], [80, 50, 1], [90, 65]]}]', r"the point \[80, 50, 1\]"),
         ('[{"frame": 0, "points": [[80, 50], [100, 50], [90, 965]]}]', "outside of the picture"),
         ('[{"frame": 0, "box": [NaN, 30, 110, 90]}]', "contain NaN; write a number"),
-        ('[{"frame": 0, "gone": true, "face": 32}]', "of face 32; use a number from 0 to 31"),
+        ('[{"frame": 0, "gone": true, "face": 32}]', "has face 32; use a number from 0 to 31"),
         ('[{"frame": 0, "gone": true}, {"time": 0, "gone": true}]', "marks 1 and 2 both place face 0 in frame 0"),
         ("[" * 100_000, "nest too deep"),
         ('[{"frame": ' + "9" * 5000 + ', "gone": true}]', "number|is at frame"),
@@ -117,7 +117,7 @@ def test_any_text_gives_marks_that_fit_the_clip_or_an_option_error(text):
     for mark in marks:
         assert 0 <= mark.frame < FRAMES
         if not mark.gone:
-            box, points = mark.placed()
+            box, points = mark.box_and_points()
             assert (box[2:] > box[:2]).all()
             assert np.isfinite(points).all()
 

@@ -307,12 +307,14 @@ def test_a_boundary_that_is_told_late_splits_what_was_followed_across_it(monkeyp
     assert np.abs(first.portrait.astype(int) - second.portrait).mean() < 20
 
 
-def test_what_looks_like_a_face_but_cannot_be_placed_is_said_with_a_mark_to_begin_with():
-    """In a portrait of twelve by twelve squares the detector sees something, the mesh settles on nothing."""
+def test_a_face_on_which_the_mesh_does_not_converge_is_reported_with_a_mark_to_start_from():
+    """In a portrait of twelve by twelve squares the detector finds a face, but the mesh doesn't converge."""
     levels = (astronaut.resized(astronaut.picture(), 240, 240) * 255).byte().numpy()
     coarse = np.asarray(Image.fromarray(levels).resize((12, 12)).resize((240, 240), Image.Resampling.NEAREST))
     clip = astronaut.clip_of(torch.from_numpy(coarse.astype(np.float32) / 255)[None])
-    with pytest.raises(FaceError, match=r"something like one was seen \(frame 0, score .* mark it by hand: \[") as said:
+    with pytest.raises(
+        FaceError, match=r"a possible face was detected \(frame 0, score .* mark it by hand: \["
+    ) as said:
         track_faces(clip)
     (mark,) = read_marks(str(said.value).rsplit("mark it by hand: ", 1)[1], clip)
     assert mark.box is not None

@@ -1,4 +1,4 @@
-"""What a clip without a usable face shows all the same: a box that the detector is sure of, to be marked by hand."""
+"""Suggests a mark in a clip where the detector sees a face but the mesh doesn't converge on it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from ...video.reading.frame_sequence import FrameSequence
 from ..detection.blazeface import detect_faces
 from ..face_options import FaceOptions
 
-SAMPLED_FRAMES = 6  # frames that are looked at again, evenly spaced
+SAMPLED_FRAMES = 6  # evenly spaced frames that are searched
 
 
 def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
-    """A sentence's rest about the surest box in some of the clip's frames, with a mark to begin with; None if none.
+    """The end of an error message: the detection with the highest score, and a mark made from it; None without any.
 
-    Drawn faces, masks and animals are often found by the detector, but the mesh that would place brows and nose does
-    not settle on them. A lower score can't help there; a mark by hand does.
+    The detector often finds drawn faces, masks and animals, but the mesh, which gives brows and nose, doesn't converge
+    on them. A lower score doesn't help there; a mark does.
     """
     frames = sorted({round(at) for at in np.linspace(0, clip.frame_count - 1, SAMPLED_FRAMES)})
-    best = None
+    best: tuple[float, int, np.ndarray] | None = None  # score, frame, box
     with FrameSequence(clip) as sequence:
         for index, frame in zip(frames, sequence.frames(frames), strict=True):
-            for face in detect_faces(frame, options.detector_score, float(clip.sample_aspect), options.min_size):
+            for face in detect_faces(frame, options.detector_score, options.min_size):
                 if best is None or face.score > best[0]:
                     best = face.score, index, face.box
     if best is None:
@@ -31,6 +31,6 @@ def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
     x0, y0, x1, y1 = np.clip(box, 0, [clip.width - 1, clip.height - 1] * 2)
     mark = f'[{{"frame": {index}, "box": [{x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f}]}}]'
     return (
-        f"something like one was seen (frame {index}, score {score:.2f}), but its brows and nose could not be placed, "
-        f"as with drawn faces, masks and animals; if it is one, mark it by hand: {mark}"
+        f"a possible face was detected (frame {index}, score {score:.2f}), but its brows and nose were not found, as "
+        f"happens with drawn faces, masks and animals; if it is a face, mark it by hand: {mark}"
     )
