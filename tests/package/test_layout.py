@@ -40,7 +40,10 @@ def test_the_engine_keeps_the_order_of_its_folders():
     ids=["upwards", "upwards inside a function", "circle"],
 )
 def test_a_planted_violation_is_found(tmp_path, file, line, contract):
-    shutil.copytree(ENGINE, tmp_path / ENGINE.name, ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    for package in (ENGINE, ROOT / "training"):
+        shutil.copytree(
+            package, tmp_path / package.name, ignore=shutil.ignore_patterns("assets", "cache", "__pycache__")
+        )
     with (tmp_path / ENGINE.name / file).open("a", encoding="utf-8") as source:
         source.write(f"\n{line}\n")
     done = lint(tmp_path)
@@ -49,7 +52,8 @@ def test_a_planted_violation_is_found(tmp_path, file, line, contract):
 
 
 def test_no_folder_holds_more_than_a_glance_takes():
-    modules = [path for path in ENGINE.rglob("*.py") if not path.name.startswith("__")]
+    packages = (ENGINE, ROOT / "training")
+    modules = [path for folder in packages for path in folder.rglob("*.py") if not path.name.startswith("__")]
     crowded = {folder: count for folder, count in Counter(path.parent for path in modules).items() if count > MAX_FILES}
     assert not crowded
 
