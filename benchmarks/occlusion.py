@@ -3,7 +3,7 @@
 A new mouth, that of another frame, is pasted by the compositor itself, once without and once with the occlusion mask.
 Every figure is taken where the mouth's region would show on the frame:
 
-    hand ±      mean absolute difference from the source inside what lies before the face, in levels of 255, and the
+    hand ±      mean absolute difference from the source inside the occluder, in levels of 255, and the
                 same as it would be without the mask
     kept        share of the frames in which that is at most 2 levels
     missed      share of the frames in which less than a tenth of it is kept
@@ -89,7 +89,7 @@ class Source:
 class MaskResult:
     """What became of one frame."""
 
-    changed: float  # levels inside what lies before the face, with the mask
+    changed: float  # levels inside the occluder, with the mask
     without: float  # the same without it
     kept: float  # share of it that the mask keeps
     lost: float  # share of the region beside it that the mask takes away
@@ -184,7 +184,7 @@ def evaluate_occluder(face: Face, seed: int, kind: str, gesture, skin, progress:
 
 
 def evaluate_mask(face: Face, occluder, progress: float, sheet: list[np.ndarray] | None = None) -> MaskResult | None:
-    """Paints, masks, pastes and compares; None where next to nothing lies before the region."""
+    """Paints, masks, pastes and compares; None where next to nothing occludes the region."""
     picture = face.picture.copy()
     alpha = paint_occluder_at(picture, occluder, face.mouth, face.scale, progress, 0.02)
     before = torch.from_numpy(picture).float().permute(2, 0, 1)

@@ -84,8 +84,8 @@ class SyncReport:
     frames: int  # written
     fps: str  # rational, "24000/1001"
     synced_frames: int
-    passed_through: tuple[tuple[int, int], ...]  # half-open ranges of output frames in which nothing was drawn
-    occluded: tuple[tuple[int, int], ...]  # those in which something lay before a mouth and stayed as filmed
+    passed_through: tuple[tuple[int, int], ...]  # half-open ranges of output frames that were left unchanged
+    occluded: tuple[tuple[int, int], ...]  # those in which a mouth was occluded; the occluder was left unchanged
     faces: tuple[dict, ...]  # of each speaker, what was done with each of the clip's frames and why: faces/report.py
     notes: tuple[str, ...]  # what the user should know: sound cut, re-encoded, ...
     seconds: dict[str, float]  # per phase
@@ -100,8 +100,8 @@ def sync(
 ) -> SyncReport:
     """Lip-syncs `video` to `audio`, and to the voices of `options.other_speakers`, and writes the result to `out`.
 
-    Every frame without the face, and every sample outside the patch, leaves as it came. The file appears at `out` only
-    when it is complete. Inputs are checked before anything slow starts.
+    Frames without the face, and samples outside the patch, are copied unchanged. The file appears at `out` only when it
+    is complete. Inputs are checked before anything slow starts.
 
     Raises:
         LatentSyncError: one of its kinds, with a sentence for the user.
@@ -193,9 +193,9 @@ def sample(
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
 ) -> SyncedFaces:
-    """Aligns the chosen faces, lays the clip out under the voice and draws them anew (`sample_faces`).
+    """Aligns the chosen faces, plans the timeline and generates new mouth latents (`sample_faces`).
 
-    `seconds` is what the timeline goes by in place of the voice's own duration, where several voices share a clip.
+    `seconds` overrides the voice's duration when planning the timeline, where several voices share a clip.
     """
     transforms = path_transforms(faces, model.resolution)
     timeline = plan_timeline(faces.clip, audio.duration if seconds is None else seconds, length)

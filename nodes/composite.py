@@ -47,13 +47,13 @@ class Composite(io.ComfyNode):
                 io.Mask.Input(
                     "foreground",
                     optional=True,
-                    tooltip="What lies before the faces, say from a segmenter: white stays as it was filmed. One mask, "
+                    tooltip="Objects in front of the faces, say from a segmenter: white is left unchanged. One mask, "
                     "or one for each of the clip's frames.",
                 ),
                 io.Audio.Input(
                     "mux_audio",
                     optional=True,
-                    tooltip="The sound of the result, say the full mix. It goes before `sound`.",
+                    tooltip="The sound of the result, say the full mix. It takes precedence over `sound`.",
                 ),
                 io.Combo.Input(
                     "sound",
@@ -73,7 +73,7 @@ class Composite(io.ComfyNode):
                     "region",
                     options=[region.value for region in Region],
                     default=OPTIONS.region.value,
-                    tooltip="mouth leaves the rest of the face as it was filmed; face pastes all of the crop, for "
+                    tooltip="mouth leaves the rest of the face unchanged; face pastes all of the crop, for "
                     "restorers that worked on the skin too.",
                 ),
                 io.Combo.Input(
@@ -111,7 +111,7 @@ class Composite(io.ComfyNode):
                 io.Boolean.Input(
                     "keep_occlusions",
                     default=OPTIONS.occlusion,
-                    tooltip="Leave hands, microphones and other things before the mouth as they were filmed.",
+                    tooltip="Leave hands, microphones and other objects in front of the mouth unchanged.",
                 ),
             ],
             outputs=[

@@ -30,7 +30,7 @@ class LipSync(io.ComfyNode):
             node_id="LatentSyncDubLipSync",
             display_name="LatentSync Lip Sync",
             description="A clip and a voice in, the same clip out, its mouth following the voice. For control over "
-            "each step, and to try voice after voice without finding the faces anew, use the separate nodes.",
+            "each step, and to try voice after voice without repeating face detection, use the separate nodes.",
             search_aliases=["lipsync", "lip sync", "dub", "talking head", "latentsync"],
             is_output_node=True,
             inputs=[

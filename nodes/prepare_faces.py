@@ -32,7 +32,7 @@ class PrepareFaces(io.ComfyNode):
         return schema(
             node_id="LatentSyncDubPrepareFaces",
             display_name="LatentSync Prepare Faces",
-            description="Finds and follows everybody's face in a clip of any length, shot by shot; frames are "
+            description="Finds and tracks every face in a clip of any length, shot by shot; frames are "
             "streamed, never loaded whole. The person seen most is synced unless LatentSync Select Faces says "
             "otherwise; frames without a face, or with one turned too far, pass through untouched.",
             search_aliases=["face detection", "face tracking", "lip sync faces", "crop faces"],
@@ -69,7 +69,7 @@ class PrepareFaces(io.ComfyNode):
                     min=0.0,
                     max=90.0,
                     step=1.0,
-                    tooltip="Degrees that a face may be turned to either side. Beyond it fades to what was filmed.",
+                    tooltip="Degrees that a face may be turned to either side. Beyond, it is left unchanged.",
                 ),
                 io.Float.Input(
                     "smallest_face",
@@ -77,7 +77,7 @@ class PrepareFaces(io.ComfyNode):
                     min=0.0,
                     max=2000.0,
                     step=1.0,
-                    tooltip="Pixels: smaller faces stay as they were filmed.",
+                    tooltip="Pixels: smaller faces are left unchanged.",
                 ),
                 io.String.Input(
                     "marks",

@@ -1,4 +1,4 @@
-"""Select Faces node: who of the people in a clip is synced, with everybody's picture on the node."""
+"""Select Faces node: whose mouth is synced, with a thumbnail of each person on the node."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ START_TOLERANCE_SECONDS = Fraction(1, 1000)  # seconds, as fine as any container
 def clip_audio(clip: Clip) -> tuple[torch.Tensor, int]:
     """The sound of a file's clip: (C, T) float32, about [-1, 1], and its rate in Hz. All of it sits in memory.
 
-    Sample 0 is heard as frame 0 begins, and T is the clip's length: where the file's sound begins later, ends earlier
+    Sample 0 plays as frame 0 begins, and T is the clip's length: where the file's sound begins later, ends earlier
     or has a hole, there is silence. Channels and rate are the file's own. Exact to the sample where the container tells
     times that finely (mp4, mov), within half a millisecond in Matroska.
 

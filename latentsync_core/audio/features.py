@@ -73,7 +73,7 @@ class AudioEmbedding:
         """The network's audio tokens for the video frames shown at `times`.
 
         Args:
-            times: (n,) seconds after the voice's start; before it and after its end the nearest row is heard.
+            times: (n,) seconds after the voice's start; before it and after its end the nearest row counts.
 
         Returns:
             (n, 10 * levels, width) float32, time-major: token index = row * levels + level.

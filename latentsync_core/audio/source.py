@@ -246,7 +246,7 @@ def _stat(path: Path) -> tuple[int, int]:
 
 
 def _rechunk(blocks: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
-    """Cuts (n,) blocks anew into (size,) ones; the last is what is left."""
+    """Regroups (n,) blocks into (size,) ones; the last holds the rest."""
     buffered = torch.zeros(0)
     for block in blocks:
         buffered = torch.cat([buffered, block])

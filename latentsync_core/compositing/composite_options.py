@@ -11,7 +11,7 @@ from ..errors import OptionError
 class Region(Enum):
     """How much of a new face is pasted."""
 
-    MOUTH = "mouth"  # what is drawn anew: the rest of the face stays the source's own samples
+    MOUTH = "mouth"  # the generated region only: the rest of the face is left unchanged
     FACE = "face"  # all of the crop: for crops whose skin a restorer has worked on
 
 
@@ -21,7 +21,7 @@ class CompositeOptions:
 
     feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
     region: Region = Region.MOUTH
-    occlusion: bool = True  # what lies before the mouth, a hand, a microphone, stays the source's
+    occlusion: bool = True  # leave objects in front of the mouth, a hand or a microphone, unchanged
     like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
 
     @classmethod

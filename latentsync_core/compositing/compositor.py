@@ -77,7 +77,7 @@ def face_layer(
 
 @functools.lru_cache(maxsize=8)
 def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
-    """The part of a crop that is drawn anew, with a soft edge: (R, R) float32, 1 = the patch shows, 0 = the source.
+    """The generated part of a crop, with a soft edge: (R, R) float32, 1 = the patch shows, 0 = the source.
 
     The reference pastes the whole crop, most of which is the source's own face, resampled twice. Pasting this region
     alone leaves that part as it was, and a soft edge hides the difference in sharpness.

@@ -1,4 +1,4 @@
-"""What of a patch may show in a frame where a hand or a microphone lies before the face."""
+"""Excludes occluded pixels from a generated patch: where a hand or a microphone is in front of the face."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OCCLUSION_CROP_SIZE = PORTRAIT_SIZE  # pixels: the portrait is what the crop is 
 def subtract_occlusion(
     synced: SyncedFaces, index: int, frame: Frame, region: Tensor | None
 ) -> tuple[Tensor | None, float]:
-    """The part of the patch that shows, less what lies before the face, and the share of it that is left out.
+    """The part of the patch that shows, less what occludes the face, and the share of it that is left out.
 
     A face that follows marks by hand may be no human one; nothing is looked for there.
 

@@ -32,7 +32,7 @@ class RenderedFrame:
 
     frame: Frame  # the result
     layers: tuple[Layer, ...]  # a face's each, the undermost first; none where the frame passed through
-    occluded: float = 0.0  # 0 to 1: the largest share of a patch that was left out for what lies before the face
+    occluded: float = 0.0  # 0 to 1: the largest occluded share of any pasted patch
 
     @property
     def layer(self) -> Layer | None:
@@ -65,14 +65,14 @@ def render(
     """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.pts`.
 
     A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
-    soft edge: the rest of the face stays the source's own samples. (Like the reference: the whole crop is pasted, the
+    soft edge: the rest of the face is left unchanged. (Like the reference: the whole crop is pasted, the
     rest of the face being the source's, resampled. `Region.FACE` does so without its flaws.) The layers cost nothing
     beyond the frames; their full pictures are made when asked for.
 
     Args:
         synced: the new faces; several of one clip and of one length are pasted one over the other.
         foreground: (N, h, w) or (1, h, w) float in [0, 1], of any size, a picture for each frame of the clip or one for
-            all: where it is 1 the source stays, since something lies before the face there.
+            all: where it is 1 something occludes the face, and the source is left unchanged.
 
     Raises:
         OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
@@ -92,7 +92,7 @@ def render(
             layer = _layer(one, index, frame, patch, options, region)
             if layer is not None:
                 layers.append(foreground_mask.apply(layer, int(one.source_index[index])))
-        for layer in layers:  # only now, so that every face was looked at as it was filmed
+        for layer in layers:  # only now, so that occlusion was judged on the source's own pixels
             frame.paste(*layer)
         yield RenderedFrame(frame, tuple(layers), occluded)
 
@@ -191,7 +191,7 @@ def _layer(
 
 
 class _ForegroundMask:
-    """What the user says lies before the faces, cut out of the layers."""
+    """The user's mask of objects in front of the faces, removed from the layers."""
 
     def __init__(self, clip: Clip, mask: torch.Tensor | None) -> None:
         if mask is not None and (mask.ndim != 3 or len(mask) not in (1, clip.frame_count) or not mask.numel()):

@@ -97,7 +97,7 @@ def sync_score(
 
 
 def sweep_offsets(video_embeddings: torch.Tensor, audio_embeddings: torch.Tensor) -> SyncScore:
-    """Finds the offset at which what was heard fits best what was seen.
+    """Finds the offset at which audio and video embeddings agree best.
 
     Args:
         video_embeddings: (n, channels) vectors of windows that begin at consecutive frames.

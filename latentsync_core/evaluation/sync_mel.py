@@ -56,7 +56,7 @@ def sync_mel(waveform: torch.Tensor) -> torch.Tensor:
 
 
 def mel_windows(mel: torch.Tensor, starts: Sequence[int], frames: int = WINDOW_FRAMES) -> torch.Tensor:
-    """What is heard during `frames` video frames at 25 fps from each of the frames `starts` on.
+    """The mel window of each group of `frames` video frames at 25 fps, beginning at the frames `starts`.
 
     Args:
         mel: (80, T) as `sync_mel` gives it.

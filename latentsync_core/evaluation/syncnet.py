@@ -131,7 +131,7 @@ class SyncNet(nn.Module):
             return cls(config)
 
     def forward(self, pictures: torch.Tensor, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The unit vectors (b, channels) of what is seen and of what is heard; see `embed_frames` and `embed_mel`."""
+        """The unit vectors (b, channels) of video and audio; see `embed_frames` and `embed_mel`."""
         return self.embed_frames(pictures), self.embed_mel(mel)
 
     def embed_frames(self, pictures: torch.Tensor) -> torch.Tensor:

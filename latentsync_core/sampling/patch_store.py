@@ -160,7 +160,7 @@ def _finalize(files: tuple[FileIO, ...], temporary: ScratchFolder | None, remova
 
 
 def _is_same_inode(file: FileIO) -> bool:
-    """Whether the open file is the one of its name, not one that was removed and made anew by another store."""
+    """Whether the open file is the one of its name, not one that another store removed and recreated."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
     except OSError:

@@ -66,7 +66,7 @@ def sample_faces(
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
 ) -> SyncedFaces:
-    """Draws the chosen face anew for every output frame of `timeline` in which it may be touched.
+    """Generates the mouth region in every output frame of `timeline` in which the chosen face is synced.
 
     Memory does not grow with the clip: crops are cut again from the stream for each window, audio windows are gathered
     for each window, finished latents go to disk.

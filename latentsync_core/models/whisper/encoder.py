@@ -268,7 +268,7 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _rechunk(pieces: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
-    """Cuts (n_mels, n) pieces anew into (n_mels, size) ones; the last is what is left."""
+    """Regroups (n_mels, n) pieces into (n_mels, size) ones; the last holds the rest."""
     held = None
     for piece in pieces:
         held = piece if held is None else torch.cat([held, piece], dim=1)

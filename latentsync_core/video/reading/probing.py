@@ -297,4 +297,4 @@ def _check_not_truncated(path: Path, found: int, listed: int) -> None:
 
 
 def _remux_hint(path: Path) -> str:
-    return f"write it anew first, for example with 'ffmpeg -i {path.name} -c copy -fflags +genpts fixed.mkv'"
+    return f"remux it first, for example with 'ffmpeg -i {path.name} -c copy -fflags +genpts fixed.mkv'"

@@ -139,7 +139,7 @@ def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
     source = layout.pixel_format
     if source.is_rgb:
         target = _target_layout("yuv422p10le", layout, BT709)
-        notes = ["RGB was converted to bt709 yuv422p10le, which ProRes 422 HQ holds: every sample was computed anew."]
+        notes = ["RGB was converted to bt709 yuv422p10le, which ProRes 422 HQ holds: every sample was converted."]
         return _video_plan(target, lambda frame: _converted(frame, target), BT709, clip, args, notes)
     if source.name == "yuv422p10le" and not layout.is_full_range:
         return _video_plan(layout, lambda frame: frame.planes, tags, clip, args, [])
@@ -174,7 +174,7 @@ def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -
         deep = "10le" if source.bits in (10, 12, 16) else ""
         chroma = 444 if is_odd or source.name != IN_MEMORY else 420
         target = _target_layout(f"yuv{chroma}p{deep}", layout, BT709)
-        notes.append(f"RGB was converted to bt709 {target.pixel_format.name}: every sample was computed anew.")
+        notes.append(f"RGB was converted to bt709 {target.pixel_format.name}: every sample was converted.")
         tags = BT709
 
         def convert(frame: Frame) -> tuple[np.ndarray, ...]:
@@ -265,7 +265,7 @@ def _reduce_bit_depth(plane: np.ndarray, shift: int) -> np.ndarray:
 
 
 def _pipe_name(pixel_format: PixelFormat) -> str:
-    return pixel_format.name.replace("yuvj", "yuv")  # the range is told apart from the format
+    return pixel_format.name.replace("yuvj", "yuv")  # the colour range is kept apart from the format
 
 
 def _scale_name(matrix: str) -> str:
