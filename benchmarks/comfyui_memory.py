@@ -25,8 +25,8 @@ from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.video.reading.probing import probe
-from tests.comfyui.graphs import Graph
-from tests.comfyui.server import ComfyServer
+from tests.comfyui.harness.graphs import Graph
+from tests.comfyui.harness.server import ComfyServer
 
 LENGTHS = (60, 600)  # seconds
 SIZE = (256, 144)  # pixels

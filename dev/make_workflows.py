@@ -23,7 +23,7 @@ from dev.workflows import WORKFLOWS
 from dev.workflows.cloned_voice import CHAT_MODEL
 from dev.workflows.parts import Group, Workflow
 from tests.browser.page import ComfyPage, launch
-from tests.comfyui.server import ComfyServer
+from tests.comfyui.harness.server import ComfyServer
 from tests.comfyui.third_party.node_facts import FACTS_FOLDER
 
 FOLDER = Path(__file__).parents[1] / "workflows"

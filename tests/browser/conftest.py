@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.comfyui.server import ComfyServer
-from tests.comfyui.shared_server import shared_server, skip, summarise
+from tests.comfyui.harness.server import ComfyServer
+from tests.comfyui.harness.shared_server import shared_server, skip, summarise
 
 FIRST_KNOWN = (0, 33, 0)  # on 0.3.64 graphs run too, but errors, Vue nodes and the audio widget differ
 

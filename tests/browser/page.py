@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwrig
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PageTimeout
 
-from tests.comfyui.server import PACK_FOLDER, ComfyServer
+from tests.comfyui.harness.server import PACK_FOLDER, ComfyServer
 
 FLAGS = """
 --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update

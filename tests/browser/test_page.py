@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from tests.comfyui.workflow_to_prompt import workflow_to_prompt
+from tests.comfyui.harness.workflow_to_prompt import workflow_to_prompt
 
 
 def red_image(page, **more: object) -> str:

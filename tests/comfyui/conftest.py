@@ -9,9 +9,9 @@ import pytest
 
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
-from tests.comfyui.graphs import make_material
-from tests.comfyui.server import ComfyServer
-from tests.comfyui.shared_server import HELPERS, STAND_INS, shared_server, start_server, summarise
+from tests.comfyui.harness.graphs import make_material
+from tests.comfyui.harness.server import ComfyServer
+from tests.comfyui.harness.shared_server import HELPERS, STAND_INS, shared_server, start_server, summarise
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.graphs import Graph
-from tests.comfyui.server import PromptRefused, RunFailed
+from tests.comfyui.harness.graphs import Graph
+from tests.comfyui.harness.server import PromptRefused, RunFailed
 
 
 @pytest.fixture

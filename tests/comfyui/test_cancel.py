@@ -7,7 +7,7 @@ import time
 import pytest
 
 from latentsync_core.video.reading.probing import probe
-from tests.comfyui.graphs import Graph
+from tests.comfyui.harness.graphs import Graph
 
 STEPS, WINDOWS = 8, 2
 

@@ -25,8 +25,8 @@ from latentsync_core.models.loading.untrained import RESOLUTION
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times, raw_planes
-from tests.comfyui.find import PACK
-from tests.comfyui.graphs import FRAMES, MODEL, SECONDS, SIZE, Graph, shown_json
+from tests.comfyui.harness.find import PACK
+from tests.comfyui.harness.graphs import FRAMES, MODEL, SECONDS, SIZE, Graph, shown_json
 
 
 @pytest.fixture

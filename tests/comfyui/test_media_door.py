@@ -11,7 +11,7 @@ import pytest
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.sample_scene import SCENE
-from tests.comfyui.graphs import Graph
+from tests.comfyui.harness.graphs import Graph
 from tests.comfyui.test_bad_inputs import refused as refused
 
 

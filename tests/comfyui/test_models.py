@@ -8,7 +8,7 @@ import pytest
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
 from tests.clips import raw_planes
-from tests.comfyui.graphs import MODEL, SIZE, Graph, shown_json
+from tests.comfyui.harness.graphs import MODEL, SIZE, Graph, shown_json
 
 MEGABYTE = 1 << 20
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.graphs import FRAMES, SIZE, Graph, shown_json
+from tests.comfyui.harness.graphs import FRAMES, SIZE, Graph, shown_json
 
 ALL = {"model", "clip", "voice", "faces", "heard", "trepa", "sampler", "composite"}
 

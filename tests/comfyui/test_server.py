@@ -8,7 +8,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.comfyui.server import ComfyServer, PromptRefused, RunFailed
+from tests.comfyui.harness.server import ComfyServer, PromptRefused, RunFailed
 
 
 def image(width: int = 64, color: int = 0xFF0000) -> dict:

@@ -13,7 +13,7 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from tests.comfyui.graphs import Graph, shown_json
+from tests.comfyui.harness.graphs import Graph, shown_json
 
 START, FRAMES, CUT = 4.76, 7, 4  # of the carried scene: four frames of both, three of her
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.comfyui.graphs import Graph, shown_json
+from tests.comfyui.harness.graphs import Graph, shown_json
 
 
 def test_global_state_is_left_alone(dub):

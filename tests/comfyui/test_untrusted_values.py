@@ -13,8 +13,8 @@ import pytest
 
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
-from tests.comfyui.graphs import Graph
-from tests.comfyui.server import PromptRefused
+from tests.comfyui.harness.graphs import Graph
+from tests.comfyui.harness.server import PromptRefused
 
 UNENDING = int("9" * 400)
 

@@ -11,12 +11,12 @@ import pytest
 from latentsync_core.sample_scene import SCENE, TWO_PEOPLE
 from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times
-from tests.comfyui.find import PACK
-from tests.comfyui.graphs import FRAMES, SECONDS
-from tests.comfyui.server import ComfyServer
+from tests.comfyui.harness.find import PACK
+from tests.comfyui.harness.graphs import FRAMES, SECONDS
+from tests.comfyui.harness.server import ComfyServer
+from tests.comfyui.harness.workflow_to_prompt import workflow_to_prompt
 from tests.comfyui.third_party.check import check_workflow
 from tests.comfyui.third_party.node_facts import load_facts
-from tests.comfyui.workflow_to_prompt import workflow_to_prompt
 
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 OWN = [path for path in WORKFLOWS if path.stem[:2] != "06"]  # with nodes of core and ours alone

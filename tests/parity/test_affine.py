@@ -13,7 +13,7 @@ from latentsync_core.compositing.compositor import face_layer, paste_face, soft_
 from latentsync_core.faces.alignment.align import _fit, _reference_smoothed, align_track, crop_face, crop_size, template
 from latentsync_core.faces.alignment.align_options import AlignOptions
 from tests.astronaut import frame_of
-from tests.parity.make_affine_data import CASES, ROW_STEP
+from tests.parity.makers.make_affine_data import CASES, ROW_STEP
 from tests.shared_reference import SHARED, needs_shared
 
 DATA = Path(__file__).parent / "data"

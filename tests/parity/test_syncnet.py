@@ -14,7 +14,7 @@ from latentsync_core.errors import AudioError, ModelError
 from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel, window_columns
 from latentsync_core.evaluation.syncnet import SyncNet, lower_halves, sync_loss, sync_similarity
 from latentsync_core.evaluation.syncnet_config import SyncNetConfig
-from tests.parity.make_syncnet_data import reference_pictures, reference_samples
+from tests.parity.makers.make_syncnet_data import reference_pictures, reference_samples
 from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule, rule_tensor
 from tests.shared_reference import SHARED, needs_shared

@@ -18,7 +18,7 @@ from latentsync_core.trepa.video_encoder import (
     position_table,
     preprocess_clips,
 )
-from tests.parity.make_trepa_data import CASES, SOURCE, portrait_clips, reference_clips, thinned, tiny_encoder
+from tests.parity.makers.make_trepa_data import CASES, SOURCE, portrait_clips, reference_clips, thinned, tiny_encoder
 from tests.shared_reference import needs_shared
 
 DATA = Path(__file__).parent / "data" / "trepa.npz"

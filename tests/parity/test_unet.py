@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from latentsync_core.models.unet.unet import UNet, timestep_embedding
-from tests.parity.make_unet_data import CASES, thinned
+from tests.parity.makers.make_unet_data import CASES, thinned
 from tests.parity.rule_weights import fill_by_rule, rule_tensor
 from tests.shared_reference import SHARED, needs_shared
 

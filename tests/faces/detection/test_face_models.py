@@ -6,7 +6,7 @@ import torch
 
 from latentsync_core.faces.detection import layer_list
 from latentsync_core.faces.detection.layer_list import ASSETS, load_network
-from tests.parity.make_face_model_data import KEPT, TESTS, network_inputs
+from tests.parity.makers.make_face_model_data import KEPT, TESTS, network_inputs
 
 NETWORKS = ("blazeface_short", "blazeface_full", "mesh468")
 

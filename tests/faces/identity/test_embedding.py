@@ -19,7 +19,7 @@ from latentsync_core.faces.identity.embedding import (
     face_chip,
 )
 from tests import astronaut
-from tests.parity.make_identity_data import TESTS, golden_chips
+from tests.parity.makers.make_identity_data import TESTS, golden_chips
 from training.synthetic.head.identity import sample_identity
 from training.synthetic.head.light import sample_light
 from training.synthetic.head.painter import HeadState, Painter

@@ -1,4 +1,4 @@
-"""Cuts tests/parity/data/whisper.npz from the shared reference folder: ``python -m tests.parity.make_whisper_data``.
+"""Cuts parity/data/whisper.npz from the shared reference folder: ``python -m tests.parity.makers.make_whisper_data``.
 
 Kept of the synthetic wave w3 (3 s): its samples, log-mel, features, the encoder's normal output every tenth row, and
 for each frame rate the whole windows and every window's sums. Of w30 and w37 only what follows from their length:
@@ -16,7 +16,7 @@ import numpy as np
 
 from tests.shared_reference import SHARED
 
-TARGET = Path(__file__).parent / "data" / "whisper.npz"
+TARGET = Path(__file__).parents[1] / "data" / "whisper.npz"
 SOURCE = SHARED / "reference" / "whisper_tiny_cfg"
 RATES = ("25", "24", "23.976", "30")
 

@@ -1,4 +1,4 @@
-"""Makes tests/parity/data/syncnet.npz out of the shared reference folder: ``python -m tests.parity.make_syncnet_data``.
+"""Makes parity/data/syncnet.npz out of the shared reference folder: ``python -m tests.parity.makers.make_syncnet_data``.
 
 Cut from the reference: a synthetic wave with its mel spectrogram, where the windows of two video frames begin, the
 small network's config and what it makes of the two windows, and the full-size model's config, keys and shapes. What the
@@ -21,7 +21,7 @@ from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule
 from tests.shared_reference import SHARED
 
-TARGET = Path(__file__).parent / "data" / "syncnet.npz"
+TARGET = Path(__file__).parents[1] / "data" / "syncnet.npz"
 SOURCE = SHARED / "reference" / "syncnet"
 
 

@@ -1,7 +1,7 @@
 """Makes data/face_models.npz: what a tflite runtime computes with the face networks on the astronaut.
 
     pip install ai-edge-litert numpy pillow
-    python tests/parity/make_face_model_data.py FACE_DETECTION_PACKAGE FACE_MESH_PACKAGE
+    python tests/parity/makers/make_face_model_data.py FACE_DETECTION_PACKAGE FACE_MESH_PACKAGE
 
 The packages are those of dev/convert_face_models.py. Inputs are cut from tests/data/astronaut.png by whole-block
 averages (`network_inputs`), so that a test makes the same ones; of the detectors' outputs every eighth row is kept.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 MESH_BYTES = slice(2495952, 3757224)  # of face_mesh_solution_packed_assets.data
 KEPT = slice(None, None, 8)  # rows of the detectors' outputs
 

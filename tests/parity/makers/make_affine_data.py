@@ -1,6 +1,6 @@
 """Cuts data/affine.npz, data/affine_frame.png and data/mask.npz from the full reference data.
 
-    python tests/parity/make_affine_data.py
+    python tests/parity/makers/make_affine_data.py
 
 Kept: every transform of the landmark sequence; of the picture cases every sixteenth row of the crops, and at 256 the
 pasted picture with its restored box. The picture is a NASA portrait, public domain.
@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.shared_reference import SHARED
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 CASES = ("p640x480.r256", "p640x480.r512", "p640x480.edge.r256", "p640x480.tiny.r256")
 ROW_STEP = 16
 

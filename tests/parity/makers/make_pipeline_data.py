@@ -1,4 +1,4 @@
-"""Cuts the compact golden of the sampler out of the full reference data: python -m tests.parity.make_pipeline_data
+"""Cuts the compact golden of the sampler out of the full reference: python -m tests.parity.makers.make_pipeline_data
 
 Latents and audio windows only, no picture of a person. Weights come from their rule.
 """
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.shared_reference import SHARED
 
-TARGET = Path(__file__).parent / "data" / "pipeline.safetensors"
+TARGET = Path(__file__).parents[1] / "data" / "pipeline.safetensors"
 RUNS = ("steps4_g1.0", "steps4_g1.5", "steps4_g2.5", "steps20_g1.0", "steps20_g1.5", "steps20_g2.5")
 
 

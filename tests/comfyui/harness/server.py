@@ -21,8 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.comfyui.find import PACK, ComfyInstall, ComfyMissing, find_comfy
-from tests.comfyui.listener import Listener, Message
+from tests.comfyui.harness.find import PACK, ComfyInstall, ComfyMissing, find_comfy
+from tests.comfyui.harness.listener import Listener, Message
 
 PACK_FOLDER = "ComfyUI-LatentSync-Dub"  # as a user's custom_nodes would name it
 START_SECONDS = 180  # 20 to 35 s on two busy cores

@@ -1,4 +1,4 @@
-"""Cuts the compact U-Net goldens out of the full reference folder: `python -m tests.parity.make_unet_data`.
+"""Cuts the compact U-Net goldens out of the full reference folder: `python -m tests.parity.makers.make_unet_data`.
 
 Kept: the five smallest cases whole, a sample of case c's block outputs, and the full-size model's keys and shapes.
 The weights are not kept; `rule_weights` draws them again.
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.shared_reference import SHARED
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 CASES = "cdfgh"
 
 

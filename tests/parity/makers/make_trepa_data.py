@@ -1,4 +1,4 @@
-"""Makes tests/parity/data/trepa.npz out of the shared reference folder: ``python -m tests.parity.make_trepa_data``.
+"""Makes parity/data/trepa.npz out of the shared reference folder: ``python -m tests.parity.makers.make_trepa_data``.
 
 Cut from the reference: rows of the position table and the released ViT-g's keys and shapes. The reference's clips show
 a real person, which is not carried. In their place stands what our own network makes, in float64, of a public-domain
@@ -21,7 +21,7 @@ from tests.parity.moving_portraits import moving_portraits
 from tests.parity.rule_weights import fill_by_rule
 from tests.shared_reference import SHARED
 
-TARGET = Path(__file__).parent / "data" / "trepa.npz"
+TARGET = Path(__file__).parents[1] / "data" / "trepa.npz"
 SOURCE = SHARED / "reference" / "trepa"
 TINY = VideoEncoderConfig(width=64, blocks=3, heads=4, inner=279)
 CASES = {"enlarged": 64, "shrunk": 256}  # pixels; the encoder looks at 224

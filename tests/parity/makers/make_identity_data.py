@@ -1,7 +1,7 @@
 """Makes data/identity.npz: what dlib computes with its face recognition network on a few chips.
 
     pip install dlib-bin numpy pillow torch
-    python -m tests.parity.make_identity_data dlib_face_recognition_resnet_model_v1.dat
+    python -m tests.parity.makers.make_identity_data dlib_face_recognition_resnet_model_v1.dat
 
 The file is that of dev/convert_identity_model.py. Chips (`golden_chips`) are made of whole levels, so that a test makes
 the same ones: three of the astronaut, one of a drawn person, noise, and a flat grey.
@@ -18,7 +18,7 @@ from training.synthetic.head.light import sample_light
 from training.synthetic.head.painter import HeadState, Painter
 from training.synthetic.head.surface import Pose
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 SIZE = 150
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.sample_scene import SCENE, TWO_PEOPLE, VOICE
-from tests.comfyui.server import ComfyServer, Run
-from tests.comfyui.workflow_to_prompt import widget_values
+from tests.comfyui.harness.server import ComfyServer, Run
+from tests.comfyui.harness.workflow_to_prompt import widget_values
 
 MODEL = "untrained (demonstration)"
 FRAMES = 12  # one window

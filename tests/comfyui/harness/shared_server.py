@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.comfyui.find import PACK, ComfyMissing
-from tests.comfyui.server import ComfyServer
+from tests.comfyui.harness.find import PACK, ComfyMissing
+from tests.comfyui.harness.server import ComfyServer
 
 HELPERS = PACK / "tests" / "comfyui" / "helper_nodes"  # packs that tests put beside ours
 STAND_INS = PACK / "tests" / "comfyui" / "third_party" / "stand_in_pack"

@@ -1,4 +1,4 @@
-"""Cuts the compact VAE golden out of the full reference folder: `python -m tests.parity.make_vae_data`.
+"""Cuts the compact VAE golden out of the full reference folder: `python -m tests.parity.makers.make_vae_data`.
 
 Kept: one frame's latents and what the reference decodes them to (which looks like noise). What it encodes are pictures
 of a person, so the encoder is compared with the reference only where the full folder is at hand.
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.shared_reference import SHARED
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 NOT_CONFIG = ("keys", "n_parameters")
 
 
