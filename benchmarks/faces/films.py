@@ -1,4 +1,4 @@
-"""Faces found in drawn films, against the truth: python -m benchmarks.film_faces 1 2 3
+"""Faces found in drawn films, against the truth: python -m benchmarks.faces.films 1 2 3
 
 Each film is drawn once and kept under training/cache. Prints the figures; --out writes them to a file, and pictures of
 frames at which something is wrong into its folder.
@@ -19,9 +19,9 @@ from latentsync_core.video.reading.probing import probe
 from training.synthetic.scenes.film import DISSOLVE_FRAMES
 from training.synthetic.scenes.film_file import FilmGroundTruth, film_file
 
-from . import face_figures as figures
-from .face_pictures import overlays
-from .face_report import report, table
+from . import figures
+from .pictures import overlays
+from .report import report, table
 
 
 def truth_of(facts: FilmGroundTruth) -> figures.Truth:

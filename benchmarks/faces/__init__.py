@@ -1,0 +1,1 @@
+"""Faces: detection, tracking, identity, smoothing, occlusion, and the speed of finding them."""
