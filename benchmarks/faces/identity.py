@@ -1,4 +1,4 @@
-"""How well faces are told apart, and how fast: python -m benchmarks.faces.identity [--pictures FOLDER] [--clips FILE ...]
+"""Re-identification of people, and its speed: python -m benchmarks.faces.identity [--pictures DIR] [--clips FILE ...]
 
 Rendered people of the test split, each in two clips of other light, pose, backdrop, size and language; and real ones,
 if given: pictures named PERSON_NUMBER.jpg, and clips of one person each. Distances are those of single pictures, the

@@ -1,4 +1,4 @@
-"""Makes parity/data/syncnet.npz out of the shared reference folder: ``python -m tests.parity.makers.make_syncnet_data``.
+"""Makes data/syncnet.npz out of the shared reference folder: ``python -m tests.parity.makers.make_syncnet_data``.
 
 Cut from the reference: a synthetic wave with its mel spectrogram, where the windows of two video frames begin, the
 small network's config and what it makes of the two windows, and the full-size model's config, keys and shapes. What the
