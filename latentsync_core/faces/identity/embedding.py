@@ -46,8 +46,8 @@ def embed_faces(chips: Tensor) -> np.ndarray:
     and other people outside it (dlib-models, dlib_face_recognition_resnet_model_v1). Measured with
     benchmarks/faces/identity.py: photographs of one person lie 0.38 ± 0.07 apart, of different ones 0.89 ± 0.09; with
     one of the two faces only 24 pixels wide 0.49 and 0.87; look-alikes 0.6. Drawn faces are outside its training data:
-    one person's lie 0.25 apart, different ones' 0.46 (anime 0.37), which overlap. It was trained on celebrities (FaceScrub,
-    VGG Face): expect more errors with children and with groups of people who are rare in those sets.
+    one person's lie 0.25 apart, different ones' 0.46 (anime 0.37), which overlap. It was trained on celebrities
+    (FaceScrub, VGG Face): expect more errors with children and with groups of people who are rare in those sets.
     """
     weights, means = _network()
     parts = [_embed((part * 255 - means) / LEVEL_SCALE, weights) for part in chips.float().split(BATCH)]
