@@ -24,6 +24,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ...video.frame import Frame
+from ..face_options import FaceOptions
 
 LAG = 3  # frames by which cuts and fades are reported late: later frames distinguish them from flashes and fast motion
 
@@ -48,7 +49,6 @@ MAX_END_CORRELATION = 0.7  # absolute, between a dissolve's ends: a nodding clos
 MIN_MIDDLE_SHARE = 0.2  # of each end in a dissolve's middle, at least
 MAX_RESIDUAL_VARIANCE = 0.35  # of a frame's variance, per unit of difference of the ends above MIN_END_DIFFERENCE
 MAX_OVERSHOOT = 0.2  # share of one end in frames beyond the other, at most: the dissolve is complete
-CUT_THRESHOLD = 1.75  # ratio to the usual difference: lower finds more cuts, some false
 MIN_END_DIFFERENCE = 0.2  # between a dissolve's ends; below it there is none
 
 
@@ -67,7 +67,7 @@ class _ReducedFrame:
 class ShotDetector:
     """Reports the first frames of new shots while a clip is streamed; memory doesn't grow with the clip."""
 
-    def __init__(self, threshold: float = CUT_THRESHOLD) -> None:
+    def __init__(self, threshold: float = FaceOptions.shot_threshold) -> None:
         """`threshold`: the ratio of a cut's difference to the usual one, 1 to 10."""
         self._threshold = threshold
         self._frames: deque[_ReducedFrame] = deque(maxlen=3 * DISSOLVE_HALF_LENGTHS[-1] + 3)
