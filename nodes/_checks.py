@@ -1,4 +1,4 @@
-"""Checks every value that reaches a node by its schema, whether it stood in a widget or came over a link.
+"""Checks every value that reaches a node by its schema, whether from a widget or over a link.
 
 ComfyUI checks what stands in widgets; a value that comes over a link, from a socket of any type, it doesn't, and old
 ComfyUIs don't look at lists of choices. A prompt may also hold a plain value where a socket is meant.

@@ -1,4 +1,4 @@
-"""What a VIDEO or IMAGE socket brings, as the engine's Clip: every kind of VIDEO streamed from where it lies."""
+"""The engine's Clip of a VIDEO or IMAGE input; every kind of VIDEO is streamed from its own file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ComfyUI's runtime as the nodes use it: schemas, progress and cancel, folders, the prompt at hand."""
+"""ComfyUI's runtime as the nodes use it: schemas, progress and cancel, folders, the running prompt."""
 
 from __future__ import annotations
 

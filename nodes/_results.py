@@ -1,4 +1,4 @@
-"""Writes a result where ComfyUI's page and nodes find it, and makes what the page needs to play it."""
+"""Writes results where ComfyUI's page and nodes find them, and a copy that the page can play."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composite node: the new faces pasted into the clip's own frames, sound beside them, as a file."""
+"""Composite node: composites the generated faces into the clip's own frames and writes a file with audio."""
 
 from __future__ import annotations
 

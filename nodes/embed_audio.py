@@ -1,4 +1,4 @@
-"""Embed Audio node: the voice as the network hears it."""
+"""Embed Audio node: Whisper features of the driving audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load Model node: U-Net, VAE and Whisper into ComfyUI's care."""
+"""Load Model node: loads U-Net, VAE and Whisper under ComfyUI's memory management."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replace Faces node: restored or upscaled faces back into the place of the sampler's."""
+"""Replace Faces node: takes restored or upscaled faces in place of the sampler's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sampler node: draws new face latents for the chosen face, driven by an embedded voice."""
+"""Sampler node: generates face latents for the chosen face, driven by the embedded audio."""
 
 from __future__ import annotations
 

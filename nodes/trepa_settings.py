@@ -1,4 +1,4 @@
-"""TREPA Settings node: how faces are kept steady from frame to frame while they are drawn."""
+"""TREPA Settings node: temporal consistency of the generated faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How unlike two pictures look, by the small autoencoder's own features, in the manner of LPIPS.
+"""A perceptual distance of images by the small autoencoder's own features, in the manner of LPIPS.
 
 Zhang et al. 2018 (https://arxiv.org/abs/1801.03924): features of several depths, each pixel's of unit length, their
 squared distance averaged over pixels. There the features are VGG's, with learned weights for their channels; here they

@@ -1,4 +1,4 @@
-"""Everything in order, each step only once the one before has shown what it must: ``python -m training.stages``.
+"""Runs all training stages, each once the previous one meets its criteria: ``python -m training.stages``.
 
 Draws the crops and clips, trains the autoencoder, SyncNet, the U-Net's first stage, TREPA's video encoders and the
 U-Net's second stage, and measures each on the test split. Weights that pass their gate aren't trained again, what was

@@ -1,4 +1,4 @@
-"""Talking clips to train on: aligned crops of drawn speakers, their voices and openings, drawn once and kept on disk.
+"""Talking clips to train on: aligned crops of rendered speakers with voices and openings, cached on disk.
 
 ``python -m training.takes --clips 1500`` draws them; stopped at any time, it goes on. Voices and texts are the
 training split's, the languages in turn; none of the people is the meter's. Everybody is drawn in two takes, clips 2 n

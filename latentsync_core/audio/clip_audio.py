@@ -1,4 +1,4 @@
-"""A clip's own sound: exactly the part that belongs to its frames, without decoding one of them."""
+"""A clip's own audio: exactly the part that belongs to its frames, without decoding one of them."""
 
 from __future__ import annotations
 

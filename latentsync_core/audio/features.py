@@ -1,4 +1,4 @@
-"""The voice as the network hears it: Whisper's hidden states of a whole recording, gathered per video frame by time."""
+"""Whisper features of the driving audio, gathered into one window per video frame."""
 
 from __future__ import annotations
 

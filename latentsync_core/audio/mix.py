@@ -1,4 +1,4 @@
-"""Several sounds as one: the voices of a scene's speakers beside each other, none made quieter."""
+"""Mixes the speakers' voices of a scene into one file, at their own levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brings sound of any sample rate to 16 kHz block by block, with the same result as all at once."""
+"""Resamples audio of any rate to 16 kHz, block by block, with the same result as all at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any sound in, a file or ComfyUI's AUDIO: streamed as 16 kHz mono for Whisper, the original kept for the mux."""
+"""Audio input, a file or ComfyUI's AUDIO: streamed as 16 kHz mono for Whisper, the original kept for muxing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes 32-bit float WAV files of any length, so that a sound that is no file can be muxed without loss."""
+"""Writes 32-bit float WAV files of any length, so that audio in memory can be muxed without loss."""
 
 from __future__ import annotations
 

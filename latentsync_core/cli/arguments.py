@@ -1,4 +1,4 @@
-"""How single arguments are read: who speaks, times, sizes, marks."""
+"""Types of command-line arguments: speakers, times, sizes, marks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of a result: faces before and after, and under each moment of the voice what the two mouths do then."""
+"""A picture of a result: faces before and after, above the waveform of the driving audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration: a French film scene that speaks English afterwards, and a picture of it before and after."""
+"""The demo: dubs a French film scene into English, and draws a picture of it before and after."""
 
 from __future__ import annotations
 

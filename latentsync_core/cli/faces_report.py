@@ -1,4 +1,4 @@
-"""Who is seen in a clip and when: text, data and two pictures, before anything is drawn."""
+"""Lists the people in a clip and when they appear: text, JSON and two preview pictures."""
 
 from __future__ import annotations
 

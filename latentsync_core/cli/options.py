@@ -1,4 +1,4 @@
-"""The command line's options: their parser, and the engine's options that come of them.
+"""The command line's options, and the engine's options that they are turned into.
 
 Every default is that of the engine's own options, which are read here without importing PyTorch.
 """

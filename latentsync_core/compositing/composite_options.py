@@ -1,4 +1,4 @@
-"""What a user may set of compositing."""
+"""The options of compositing."""
 
 from __future__ import annotations
 

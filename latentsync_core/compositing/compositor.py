@@ -1,4 +1,4 @@
-"""Compositing: a face patch warped back into its frame with a soft edge, computed and written only where it falls."""
+"""Compositing: a face patch warped back into its frame with a feathered edge, computed only where it falls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The new faces as crops: out to a restorer or upscaler, and back in, whatever size it gives them."""
+"""Generated faces as crops: out to a restorer or upscaler, and back in, whatever size it returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A patch with alpha as a folder of PNG pictures, one a frame: what every compositing program can read."""
+"""Writes patches with alpha as a folder of PNG files, one a frame: what every compositing program reads."""
 
 from __future__ import annotations
 

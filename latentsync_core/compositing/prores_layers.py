@@ -1,4 +1,4 @@
-"""What compositing programs take beside the result: its matte as a grey video, its patch as a video with alpha."""
+"""Writes layers for compositing programs: the matte as a grey video, the patches as a video with alpha."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rendering: the clip's own frames streamed through, the new faces pasted where there are any."""
+"""Renders the output frames: streams the clip's own frames and composites the generated faces."""
 
 from __future__ import annotations
 

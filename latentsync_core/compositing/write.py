@@ -1,4 +1,4 @@
-"""The write loop: every rendered frame handed to whatever keeps it, with progress."""
+"""The write loop: renders every frame, hands it to writers and previews, and reports progress."""
 
 from __future__ import annotations
 

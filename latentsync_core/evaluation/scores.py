@@ -1,4 +1,4 @@
-"""How well a clip is in sync with its sound, and how far one clip's motion is from another's, as numbers."""
+"""Scores of a clip: audio-video sync, and the distance between the motion of two clips."""
 
 from __future__ import annotations
 

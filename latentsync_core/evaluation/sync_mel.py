@@ -1,4 +1,4 @@
-"""The mel spectrogram that SyncNet hears, and the piece of it that goes with a window of video frames.
+"""SyncNet's mel spectrogram, and the part of it that belongs to a window of video frames.
 
 Not Whisper's (`log_mel`): longer windows, decibels of the magnitude instead of a logarithm of the power, and nothing
 that depends on the rest of the recording. It is Wav2Lip's (Prajwal et al. 2020, https://arxiv.org/abs/2008.10010),

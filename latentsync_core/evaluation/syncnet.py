@@ -1,4 +1,4 @@
-"""SyncNet: tells how well sixteen video frames and the sound that goes with them belong together.
+"""SyncNet: embeds sixteen video frames and their audio; the embeddings are close where both are in sync.
 
 The network is LatentSync's StableSyncNet (Li et al. 2024, https://arxiv.org/abs/2412.09262): two stacks of residual and
 attention blocks, one for the lower halves of the frames and one for the mel spectrogram, each ending in one vector;

@@ -1,4 +1,4 @@
-"""What a SyncNet's config says: read from the dict of LatentSync's own files, refused where we can't follow it."""
+"""A SyncNet's config, parsed from the dict of LatentSync's own files; unsupported values are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of where results go, asked before long work begins: the place, the room, and that no input is overwritten."""
+"""Checks of output paths before long work begins: the place, the disk space, and that no input is overwritten."""
 
 from __future__ import annotations
 

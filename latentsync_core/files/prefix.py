@@ -1,4 +1,4 @@
-"""A prefix for the names of files below an output folder, as a user or a stranger's workflow gives it."""
+"""Validates the prefix of file names below an output folder, which any workflow may contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scratch folders, where files grow until they are whole; what a killed process left of them is found and removed.
+"""Scratch folders for partial output; folders left by killed processes are detected and removed.
 
 A process that ends in good order, by an error, Ctrl-C or SIGTERM too, removes its own. SIGKILL and crashes leave them.
 So a scratch folder has a name that nobody else uses, and in it a file that its process keeps locked: the operating

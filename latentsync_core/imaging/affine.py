@@ -1,4 +1,4 @@
-"""Affine sampling of pictures: transforms as 2x3 matrices on pixel centres, bilinear, only where it is asked for."""
+"""Affine sampling of images: transforms as 2x3 matrices on pixel centres, bilinear, of a region only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixing a sound's channels down, where what comes next takes only two, or one."""
+"""Downmixing of audio channels to stereo or mono."""
 
 from __future__ import annotations
 

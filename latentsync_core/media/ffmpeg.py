@@ -1,4 +1,4 @@
-"""Runs the ffmpeg that imageio-ffmpeg carries: found and checked once, called without a shell, its errors named."""
+"""Runs imageio-ffmpeg's ffmpeg: found and checked once, called without a shell, its errors reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells an MP4 or MOV whose tables claim more samples than its bytes could hold, before a reader indexes them.
+"""Detects MP4 and MOV files whose tables claim more samples than their bytes could hold.
 
 A table can give one size for all samples, so that a few bytes claim billions; FFmpeg keeps 24 bytes or more of each. It
 also reads boxes in places where the format has none, so tables are searched for in all bytes but those of the media.

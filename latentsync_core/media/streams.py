@@ -1,4 +1,4 @@
-"""Which of a file's streams is the picture, and which the sound: the first of each that can be decoded."""
+"""Selects a file's video and audio stream: the first of each that can be decoded."""
 
 from __future__ import annotations
 

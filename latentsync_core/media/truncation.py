@@ -1,4 +1,4 @@
-"""Tells a file whose end is missing by its own structure, which ffmpeg passes over in silence."""
+"""Detects truncated files from their container structure; ffmpeg doesn't report them."""
 
 from __future__ import annotations
 

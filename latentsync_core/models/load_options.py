@@ -1,4 +1,4 @@
-"""What a user may set of loading a model."""
+"""The options of loading a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loaded model, the options of loading one, and what device and precision they come to."""
+"""A loaded model, and the device and precision that its options come to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of models and their files: which ones no file can have, and how a message repeats what a stranger wrote."""
+"""Validates names of models and files, and quotes untrusted text in messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From face crops to latents and back: the image autoencoder, behind two methods that others can stand in for.
+"""The image autoencoder: face crops to latents and back, behind a two-method protocol.
 
 The autoencoder is Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), in diffusers' class.
 """

@@ -1,4 +1,4 @@
-"""Starting noise that depends on nothing but seed, track and source frame, so that any window can be drawn alone."""
+"""Initial noise that depends only on seed, person and source frame, so that any window can be sampled alone."""
 
 from __future__ import annotations
 

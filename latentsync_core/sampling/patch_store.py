@@ -1,4 +1,4 @@
-"""The store of finished face patches: on disk, one slot a frame, so that a film's worth never sits in memory."""
+"""The on-disk store of generated patches, one slot a frame, so that a film never sits in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampler: new face latents for every output frame that shows the chosen face, window by window, streamed."""
+"""The sampler: generates face latents for every output frame of the chosen face, streamed window by window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may set of sampling; apart from the sampler, so that the command line reads it without PyTorch."""
+"""The options of sampling; apart from the sampler, so that the command line reads them without PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Window plans: how a timeline of frames is cut into the short sequences that the network sees, and joined again."""
+"""Window plans: a timeline is cut into the short sequences that the networks take, and joined again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TREPA loss: how far a drawn clip's features lie from the real clip's, as LatentSync's paper defines it.
+"""The TREPA loss: the feature distance between generated and real clips, as LatentSync's paper defines it.
 
 Li et al. 2024, https://arxiv.org/abs/2412.09262.
 """

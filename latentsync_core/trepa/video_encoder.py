@@ -1,4 +1,4 @@
-"""The video encoder whose space TREPA compares clips in: VideoMAE-v2's vision transformer, of any size.
+"""The video encoder of TREPA: VideoMAE-v2's vision transformer, of any size.
 
 VideoMAE v2 (Wang et al. 2023, https://arxiv.org/abs/2303.16727) cuts a clip into tubes of two frames and a few pixels
 square; LatentSync (Li et al. 2024, https://arxiv.org/abs/2412.09262) takes the fine-tuned ViT-g without its classifier.

@@ -1,4 +1,4 @@
-"""Brings samples from one plane's grid to another's: chroma up, patches down, and both to a smaller picture.
+"""Resamples between luma and chroma grids, by the format's siting.
 
 Luma sample p belongs to block p // 2, whose chroma sample sits `offset` (0, 0.5 or 1) luma samples after 2 · block.
 """

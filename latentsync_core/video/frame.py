@@ -1,4 +1,4 @@
-"""One frame in the source's own samples: RGB of a region on demand, and pasting that touches nothing else."""
+"""One frame in the source's own samples: RGB of a region on demand, and pasting that changes only its region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a clip's samples are laid out: pixel formats, colour matrices and ranges, chroma siting, rotation."""
+"""Sample layouts: pixel formats, colour matrices and ranges, chroma siting, rotation."""
 
 from __future__ import annotations
 

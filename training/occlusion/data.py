@@ -1,4 +1,4 @@
-"""Faces with and without something before them, and the mask of it: what the occlusion network learns from.
+"""Faces with and without occluders, and their masks: the occlusion network's training data.
 
 Faces are the drawn speakers' crops (`sequences`), two frames of one person each: now, and the portrait. What lies
 before them comes from a bank of painted occluders, or is a scrap of another picture, a shape of two colours, a piece of

@@ -1,4 +1,4 @@
-"""Trains the network that sees what lies before a face: ``python -m training.occlusion.train`` writes its weights.
+"""Trains the occlusion network: ``python -m training.occlusion.train`` writes its weights.
 
 It learns from drawn speakers and painted occluders alone (`occlusion_data`); no photograph and no film is used, so all
 real footage is left to test it with.

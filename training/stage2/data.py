@@ -1,4 +1,4 @@
-"""What the U-Net's second stage learns from: windows as in the first, with their true pictures and their sound."""
+"""Training data of the U-Net's second stage: windows as in the first, with their true frames and audio."""
 
 from __future__ import annotations
 

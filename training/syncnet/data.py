@@ -1,4 +1,4 @@
-"""What SyncNet learns from and is measured with: windows of faces at 25 fps and the mel spectrogram beside them."""
+"""SyncNet's training and test data: windows of faces at 25 fps and their mel spectrograms."""
 
 from __future__ import annotations
 

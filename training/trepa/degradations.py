@@ -1,4 +1,4 @@
-"""Talking clips spoiled below the eyes, in time or in space, by as much as is asked for.
+"""Temporal and spatial degradations of the lower face, of adjustable strength.
 
 Clips are (n, 3, 128, 128) in [0, 1]; what changes lies within the region that the U-Net draws.
 """

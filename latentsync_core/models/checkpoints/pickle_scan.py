@@ -1,4 +1,4 @@
-"""Reads through a pickle of weights without unpickling it: what it would call, and how much it would build.
+"""Scans a pickle of weights without executing it: what it would call, and how much it would build.
 
 PyTorch's own `weights_only` lets a pickle make byte arrays and tensors of any size, and tuples that take years to hash;
 both fit into a few hundred bytes. Here a pickle may hold what state dicts hold, and claim no more than its file has.

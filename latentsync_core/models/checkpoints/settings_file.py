@@ -1,4 +1,4 @@
-"""Reads the small JSON file that describes how a network is built, and refuses anything else."""
+"""Reads a network's JSON config file."""
 
 from __future__ import annotations
 

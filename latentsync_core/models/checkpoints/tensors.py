@@ -1,4 +1,4 @@
-"""The tensors of a file of weights by key, and how a network is given them; a misfit is named by its first key."""
+"""Reads a weights file's tensors by key and assigns them to a network; a mismatch is named by its first key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens a file of weights, .pt or .safetensors, as data only; says in a sentence what is wrong with one that is none.
+"""Opens a weights file, .pt or .safetensors, as data only; reports damaged and foreign files in one sentence.
 
 What can be checked is checked before anything is loaded: that a file holds what it claims, and that reading it runs
 nothing and takes no more memory than the file has bytes. The tensors stay in the file (memory-mapped).

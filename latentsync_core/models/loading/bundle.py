@@ -1,4 +1,4 @@
-"""A bundle: one folder with everything that a model is, in safetensors; how small and converted models are kept.
+"""Bundles: one folder with all networks of a model, in safetensors; the format of small and converted models.
 
 ``model.json`` says what it is and how its networks are built, ``unet.safetensors``, ``vae.safetensors`` and
 ``whisper.safetensors`` (OpenAI's names, encoder only) hold the weights.

@@ -1,4 +1,4 @@
-"""The models that come with the pack: they show how everything works, not how well LatentSync draws."""
+"""The demonstration models that come with the pack."""
 
 from __future__ import annotations
 

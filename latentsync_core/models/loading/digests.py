@@ -1,4 +1,4 @@
-"""Which file is which: hashes, and a small note beside a checked file so that its gigabytes are hashed only once."""
+"""SHA-256 of model files, stored beside each file so that gigabytes are hashed only once."""
 
 from __future__ import annotations
 

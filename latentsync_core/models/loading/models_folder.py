@@ -1,4 +1,4 @@
-"""Where weights live on disk: the models folder, our layout in it and upstream's, and what lies beside a checkpoint."""
+"""The models folder: our layout in it and upstream's, and the files beside a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released models that we know: where their files are published, how long they are and what they hash to."""
+"""The released models: where their files are published, their sizes and hashes."""
 
 from __future__ import annotations
 

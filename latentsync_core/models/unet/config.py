@@ -1,4 +1,4 @@
-"""What a U-Net's config says: read from the dict that LatentSync's own files use, refused where we can't follow it."""
+"""A U-Net's config, parsed from the dict of LatentSync's own files; unsupported values are refused."""
 
 from __future__ import annotations
 

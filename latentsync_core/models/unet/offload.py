@@ -1,4 +1,4 @@
-"""Keeps a U-Net's weights in main memory and brings each layer onto the device when its turn comes, for small cards."""
+"""Keeps a U-Net's weights in main memory and moves each layer to the device when it runs, for small cards."""
 
 from __future__ import annotations
 

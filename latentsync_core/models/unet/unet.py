@@ -1,4 +1,4 @@
-"""The U-Net that denoises a window of face latents while it listens to the voice.
+"""The U-Net that denoises a window of face latents, conditioned on Whisper features.
 
 The network is LatentSync's (Li et al. 2024, https://arxiv.org/abs/2412.09262): Stable Diffusion 1.5's U-Net with 13
 input channels, cross-attention to Whisper's features instead of text, and AnimateDiff's motion modules. The names of

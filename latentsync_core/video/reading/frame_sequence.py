@@ -1,4 +1,4 @@
-"""A clip's frames in any order, streamed: forwards as they come, backwards in short stretches."""
+"""A clip's frames in any order, streamed: forwards one by one, backwards in short batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame at half its size, a quarter, and so on: what looking for faces at several sizes needs, made cheaply."""
+"""Frames at half size, a quarter and so on, for detection at several scales."""
 
 from __future__ import annotations
 

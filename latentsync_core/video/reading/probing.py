@@ -1,4 +1,4 @@
-"""Looks a clip over without holding it: which stream, how many frames and when, which colours, and whether it is whole.
+"""Probes a clip without decoding it: streams, frame count, PTS, colour tags, truncation.
 
 Counts and stamps come from the packets; names of formats and colours are ffmpeg's.
 """

@@ -1,4 +1,4 @@
-"""Reads a clip's frames ahead in a thread of its own, so that decoding and looking at them go on side by side."""
+"""Decodes a clip's frames in a thread ahead of their use."""
 
 from __future__ import annotations
 

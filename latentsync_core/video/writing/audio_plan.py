@@ -1,4 +1,4 @@
-"""Decides how a sound goes beside the picture: copied where the container takes it, else encoded; each way is tried."""
+"""Plans how audio is muxed: copied where the container allows it, else encoded; each plan is tried first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides how a clip's frames become H.264, ProRes or FFV1: container, pixel format, tags, sound, and what to tell."""
+"""Plans the encoding as H.264, ProRes or FFV1: container, pixel format, colour tags, and notes for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small copy of a video that every web page can play: 8-bit 4:2:0 H.264 and AAC in an mp4, for looking at only."""
+"""Makes a small copy of a video that every browser plays: 8-bit 4:2:0 H.264 and AAC in an mp4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams frames into a new file: the source's planes, timestamps and tags to an encoder, sound beside them."""
+"""Streams frames into a new file: planes, PTS and tags to an encoder, audio muxed beside them."""
 
 from __future__ import annotations
 

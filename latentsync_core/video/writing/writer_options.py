@@ -1,4 +1,4 @@
-"""What a user may set of the written video."""
+"""The options of the written video."""
 
 from __future__ import annotations
 

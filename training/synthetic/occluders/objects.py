@@ -1,4 +1,4 @@
-"""What passes before a face: a hand, a microphone, a cup or a phone, painted into a frame on a path, with its mask."""
+"""Objects that occlude a face, a hand, microphone, cup or phone, painted into frames with their masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws a film frame by frame, with everything that is true of each frame: faces, what hides them, the shot."""
+"""Renders a film frame by frame, with the ground truth of each: faces, occlusions, the shot."""
 
 from __future__ import annotations
 
