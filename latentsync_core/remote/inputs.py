@@ -78,7 +78,7 @@ def fetch_url_inputs(
     bytes as phase "download", and "download 2" ... for further files.
 
     Raises:
-        DownloadError, OutputError: see url_download.download_url; before anything is fetched if a URL is refused.
+        DownloadError, OutputError: see fetch.download_url; before anything is fetched if a URL is refused.
     """
     urls: dict[UrlArgument, Url] = {}
     for name in URL_OPTIONS:

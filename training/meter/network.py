@@ -1,6 +1,6 @@
 """Measures how far a mouth is open: a small network on aligned crops, and beside it the face mesh, each by itself.
 
-The network was trained on rendered people (`train_meter.py`) and reads the opening off the pixels around the mouth; it
+The network was trained on rendered people (`train.py`) and reads the opening off the pixels around the mouth; it
 never sees the sound, the frame's place in time or any other frame.
 """
 

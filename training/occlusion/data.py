@@ -1,6 +1,6 @@
 """Faces with and without occluders, and their masks: the occlusion network's training data.
 
-Faces are the drawn speakers' crops (`sequences`), two frames of one person each: now, and the portrait. What lies
+Faces are the rendered speakers' crops (`takes`), two frames of one person each: now, and the portrait. What lies
 before them comes from a bank of painted occluders, or is a scrap of another picture, a shape of two colours, a piece of
 the face's own skin. Pictures are bent, tinted, lit and blurred far beyond what drawn faces show, since photographs are
 what counts. Every batch follows from the seed and its step's number alone.

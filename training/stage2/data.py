@@ -45,7 +45,7 @@ class Stage2Clips:
         return len(self._seen)
 
     def batch(self, step: int, seed: int, count: int) -> Stage2Batch:
-        """The windows of this step, of `count` clips, drawn like the first stage's (`train_unet.sample_windows`).
+        """The windows of this step, of `count` clips, drawn like the first stage's (`unet.train.sample_windows`).
 
         Nothing but step, seed and count decides which they are, how noisy, and what is heard.
         """

@@ -152,7 +152,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Trains the first stage's weights `start` on `count` windows a step; returns the averaged ones.
 
-    Both read Whisper's states as they are; see `train_unet.fold_channel_rms`. The rest is `loop.fit`'s.
+    Both read Whisper's states as they are; see `unet.train.fold_channel_rms`. The rest is `loop.fit`'s.
     """
 
     def loss_at(

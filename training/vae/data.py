@@ -42,7 +42,7 @@ class Batch:
 def load_or_render_crops(people: int, each: int, folder: Path = CACHE, workers: int = 1) -> np.ndarray:
     """(people * each, 3, 128, 128) uint8 of the first training people, read from `folder`; drawn if they aren't there.
 
-    Mouths babble and move freely (`train_meter.person_crops`), so neither a voice nor a test sentence is needed. Raises
+    Mouths babble and move freely (`meter.train.person_crops`), so neither a voice nor a test sentence is needed. Raises
     OptionError where there are as many people as the meter's, whose seeds follow.
     """
     if not 0 < people <= FIRST_SEED:
