@@ -56,7 +56,7 @@ def model_input() -> io.Combo.Input:
     return io.Combo.Input(
         "model",
         options=list(names),
-        tooltip="latentsync-1.6 draws mouths at 512 px, latentsync-1.5 at 256 px. A demonstration model comes "
+        tooltip="latentsync-1.6 generates mouths at 512 px, latentsync-1.5 at 256 px. A demonstration model comes "
         "with the pack: small and quick, it shows how everything works. Others lie in models/latentsync.",
     )
 

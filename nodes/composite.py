@@ -89,7 +89,7 @@ class Composite(io.ComfyNode):
                     default=WRITER.crf,
                     min=0,
                     max=51,
-                    tooltip="Quality of h264: 0 is lossless, 16 can hardly be told from the source, 23 is small.",
+                    tooltip="Quality of h264: 0 is lossless, 16 is visually lossless, 23 is small.",
                 ),
                 io.Boolean.Input(
                     "matte",

@@ -24,7 +24,7 @@ class Sampler(io.ComfyNode):
         return schema(
             node_id="LatentSyncDubSampler",
             display_name="LatentSync Sampler",
-            description="Redraws the mouth of the chosen face in every frame, so that it follows the voice.",
+            description="Generates the mouth of the chosen face in every frame, so that it follows the voice.",
             search_aliases=["lip sync sampler", "lipsync", "latentsync ksampler"],
             inputs=[
                 Model.Input("model", tooltip="From LatentSync Load Model."),

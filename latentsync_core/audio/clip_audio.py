@@ -21,7 +21,7 @@ from .wav import ensure_float_wav
 if TYPE_CHECKING:
     import av
 
-PREROLL = Fraction(1)  # seconds decoded ahead of the clip, more than any codec needs to find its feet
+PREROLL = Fraction(1)  # seconds decoded ahead of the clip: more preroll than any codec needs
 # Seconds: a jump beyond it is a hole in the sound; less is how coarsely a container keeps time.
 MIN_GAP_SECONDS = Fraction(1, 100)
 BLOCK_SAMPLES = 1 << 18  # per channel, of silence at a time

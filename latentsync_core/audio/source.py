@@ -30,7 +30,7 @@ HASH_BYTES = 1 << 22  # read at a time
 # Silence where a stream starts late or has a hole, so that a sample's place tells its time. Other samples stay as is.
 FILL_GAPS_FILTER = "aresample=async=1:first_pts=0"
 # Bytes of silence in one hole, which ffmpeg holds at once: 23 minutes of stereo at 48 kHz. A damaged stamp may ask for
-# days. What goes beyond it ffmpeg leaves out without a word, so that the sound is shorter than the file says.
+# days. What goes beyond it ffmpeg silently drops, so that the audio is shorter than declared.
 MAX_GAP_BYTES = 1 << 29
 MAX_MISSING_SECONDS = 5  # between what a file says and what can be read, from which on a hole must have been left out
 TIMESTAMPED_FORMATS = {"mov", "matroska", "mpegts", "avi", "asf", "mxf"}  # the formats in which a sound may have holes

@@ -96,7 +96,7 @@ def paste_region(resolution: int, options: CompositeOptions) -> Tensor | None:
 
 @functools.lru_cache(maxsize=8)
 def generated_region(resolution: int) -> Tensor:
-    """The part of a crop that shows the drawn mouth where the crop goes out by itself: (R, R) float32, as above.
+    """The part of an exported crop that shows the generated mouth: (R, R) float32, as above.
 
     It is 1 wherever `mouth_region` is above 0, so that pasting such a crop by the mouth region blends no edge twice.
     """

@@ -24,8 +24,8 @@ CHANNELS = 3
 def decode_faces(synced: SyncedFaces, on_progress: Progress | None = None) -> Iterator[tuple[int, torch.Tensor]]:
     """Yields (output frame, crop) for every output frame with a face, in order; crops are (3, R, R) float32 in [0, 1].
 
-    A crop shows the whole face: the drawn mouth, softly blended into the source's own crop. It is drawn wherever
-    compositing shows the patch, so a crop given back unchanged composites as if it had never been out (up to the usual
+    A crop shows the whole face: the generated mouth, blended into the source's own crop, wherever compositing shows the
+    patch. A crop given back unchanged therefore gives the same composite as the original patch (up to the usual
     feather). Crops that were replaced come back as they are, in their own size. Streamed: no more than a few are held.
     """
     indices = frames_with_face(synced)

@@ -167,7 +167,7 @@ def blend_into_crop(frame: Frame, transform: np.ndarray, generated: torch.Tensor
 
 
 def blend_mouth(generated: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The drawn mouth region in the source's crop, (..., 3, R, R) each; `mask` (R, R), 1 = keep the source."""
+    """The generated mouth region in the source's crop, (..., 3, R, R) each; `mask` (R, R), 1 = keep the source."""
     return generated * (1 - mask) + source * mask
 
 

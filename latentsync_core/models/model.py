@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .whisper.encoder import WhisperEncoder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-ROWS_PER_WINDOW = 10  # Whisper states that one video frame hears, each with all its levels
+ROWS_PER_WINDOW = 10  # Whisper states of one video frame, each of all levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class LatentSyncModel:
 
     @property
     def audio_tokens(self) -> int:
-        """Tokens that the U-Net hears for one video frame: 50 with Whisper tiny."""
+        """Audio tokens of one video frame in the U-Net's cross-attention: 50 with Whisper tiny."""
         return ROWS_PER_WINDOW * self.whisper.levels
 
 

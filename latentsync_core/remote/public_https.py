@@ -260,7 +260,8 @@ def _run_in_thread(work: Callable[[], T], seconds: float, tick: Tick) -> T:
 
 
 class _PollingSocket(io.RawIOBase):
-    """A connection as http.client reads it: before every wait, and several times during one, `tick` has its say."""
+    """A connection as http.client reads it: before every wait, and several times during one,
+    it calls `tick`, by which a user cancels."""
 
     def __init__(self, connection: ssl.SSLSocket, tick: Tick) -> None:
         self.tick = tick

@@ -26,7 +26,7 @@ NOISE_SCHEDULE = {
 
 OnStep = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], None]
 """Called as ``on_step(step, noise, latents, clean)``, (f, 4, h, w) each: the guided noise prediction, the latents after
-the step, and the finished latents as this step foresees them."""
+the step, and the clean latents predicted at this step."""
 
 
 def denoise_window(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..models.model import LatentSyncModel
 
 Preview = Callable[[torch.Tensor], None]
-"""Called with (f, 4, h, w) float32 scaled latents: the window at hand as the step just taken foresees it."""
+"""Called with (f, 4, h, w) float32 scaled latents: the window's clean latents as predicted at this step."""
 
 CACHE_VERSION = 1
 """Part of every store's key. Raise it whenever the same job comes to other latents, through cropping, masks, encoding,
@@ -75,7 +75,7 @@ def sample_faces(
         transforms: (N, 2, 3) float32 of every source frame, source pixel → crop pixel; NaN where no face is drawn.
         folder: where finished patches are kept so that an interrupted run can go on; None: a temporary place.
         on_preview: shown after every denoising step what the window at hand will come to.
-        on_progress: told after every denoising step; raising from it cancels.
+        on_progress: called after every denoising step; raising from it cancels.
 
     Raises:
         OptionError, ClipChangedError, OutputError.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ColorTags:
-    """What a stream says of its colours, in ffmpeg's names; None where it says nothing."""
+    """A stream's colour tags, in ffmpeg's names; None where a tag is missing."""
 
     matrix: str | None = None  # "bt709", "smpte170m", "bt470bg", "bt2020nc", "gbr", ...
     range: str | None = None  # "tv" or "pc"

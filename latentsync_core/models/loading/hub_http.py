@@ -50,7 +50,7 @@ def check_endpoint(endpoint: str) -> str:
 
 
 def stream(url: str, target: BinaryIO, offset: int, size: int, report: Callable[[int], None]) -> None:
-    """Fetches what `target`, which holds the first `offset` bytes and stands at its end, still lacks of `size` bytes.
+    """Downloads the rest of a file of `size` bytes and appends it to `target`, which holds the first `offset` bytes.
 
     Starts over where the server can't begin there. Never writes more than `size` bytes. `report` is called with the
     bytes that are there after each piece; whatever it raises cancels. Redirects are followed by https alone (or within

@@ -85,7 +85,7 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
     name = WHISPER_FILE_BY_WIDTH.get(width)
     if name is None:
         raise ModelError(
-            f"{unet} listens to a Whisper model of width {width}, which is neither tiny nor small; give it."
+            f"{unet} expects Whisper features of width {width}, neither tiny's nor small's; name the Whisper model."
         )
     bases = [unet.parent, folder, folder / UPSTREAM_FOLDER, *(folder / known for known in KNOWN_MODELS)]
     for place in [base / part for base in bases for part in (f"whisper/{name}", name)]:

@@ -36,7 +36,7 @@ def untrained_model(
     """The demonstration model: the same classes as a real one with 3.6 million weights in its U-Net, the same on every
     machine, and no idea of lips.
 
-    `whisper` is "small" (30 audio tokens, 64 wide) or "tiny", the size that real models hear with (50 tokens, 384).
+    `whisper` is "small" (30 audio tokens, 64 wide) or "tiny", the size of the released models (50 tokens, 384).
     """
     resolved_device = resolve_device(device)
     dtype = resolve_dtype(precision, resolved_device)

@@ -204,7 +204,7 @@ def _assemble(
     dtype = resolve_dtype(options.precision, device)
     if whisper.width != unet_config.audio_width:
         raise ModelError(
-            f"The Whisper model is {whisper.width} wide, but {unet_file} listens to one of {unet_config.audio_width}; "
+            f"The Whisper model is {whisper.width} wide, but {unet_file} expects one of {unet_config.audio_width}; "
             "give the one that it was trained with (384 is tiny, 768 small)."
         )
     unet = build_or_raise(

@@ -20,7 +20,7 @@ from .motion import MotionModule
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What every block is told besides its picture."""
+    """The conditioning inputs of every block."""
 
     time: torch.Tensor  # (b, 4 * first channels), embedded and activated
     audio: torch.Tensor  # (b*f, tokens, width)

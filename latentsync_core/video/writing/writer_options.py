@@ -36,6 +36,6 @@ class WriterOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
-            raise OptionError(f"crf must be 0 to 51, not {self.crf}; 16 can hardly be told from the source.")
+            raise OptionError(f"crf must be 0 to 51, not {self.crf}; 16 is visually lossless.")
         if self.preset not in PRESETS:
             raise OptionError(f"There is no preset {self.preset!r}: choose one of {', '.join(PRESETS)}.")
