@@ -97,14 +97,14 @@ def test_a_clip_that_changed_since_its_faces_were_prepared(dub, graph, refused):
     assert "Prepare Faces again" in sentence
 
 
-def test_a_clip_in_slices(dub_classic):
+def test_a_clip_in_batches(dub_classic):
     graph = Graph(dub_classic)
     manager = graph.add("VHS_BatchManager", frames_per_batch=16)
     graph.stages(clip=graph.add("TestLoadSlice", meta_batch=manager, file="clip.mp4"))
     run = dub_classic.wait(dub_classic.queue(graph.prompt))
     assert run.failed_node == "faces"
     assert "VHS_BatchManager" in run.error
-    assert "meta batch off" in run.error
+    assert "remove the meta batch" in run.error
 
 
 @pytest.mark.parametrize(
