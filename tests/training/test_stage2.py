@@ -37,11 +37,11 @@ def clips():
     frames, clip = np.arange(FRAMES), np.arange(4)
     whole = (frames / 100 + clip[:, None])[:, :, None, None, None] * np.ones((1, 1, 4, 16, 16))
     levels = (2 * frames + 25 * clip[:, None])[:, :, None, None, None] + rng.integers(0, 20, (1, 1, 3, 128, 128))
-    heard = rng.standard_normal((4, WHISPER_ROWS, 5, 384)).astype(np.float16)
+    audio_features = rng.standard_normal((4, WHISPER_ROWS, 5, 384)).astype(np.float16)
     waves = (rng.standard_normal((4, SAMPLES)) * 3000).astype(np.int16)
     openings = np.full((4, FRAMES), 0.1)
     whole, masked = ((whole + more).astype(np.float16) for more in (0, 10))
-    seen = Features(whole, masked, heard, openings, heard[:0])
+    seen = Features(whole, masked, audio_features, openings, audio_features[:0])
     return Stage2Clips(seen, Takes(levels.astype(np.uint8), np.zeros((4, FRAMES)), waves))
 
 
@@ -75,7 +75,7 @@ def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing
 
 
 def heard_step(clips) -> int:
-    return next(step for step in range(20) if clips.batch(step, 0, 1).heard.all())
+    return next(step for step in range(20) if clips.batch(step, 0, 1).has_audio.all())
 
 
 def test_pictures_latents_and_sound_are_of_the_same_clip_and_time(clips):
@@ -98,7 +98,7 @@ def test_pictures_latents_and_sound_are_of_the_same_clip_and_time(clips):
 def test_a_window_that_hears_nothing_says_so(clips):
     many = [clips.batch(step, 1, 2) for step in range(40)]
     silent = torch.cat([batch.windows.audio.abs().amax((1, 2, 3)) == 0 for batch in many])
-    assert torch.equal(silent, ~torch.cat([batch.heard for batch in many]))
+    assert torch.equal(silent, ~torch.cat([batch.has_audio for batch in many]))
     assert 1 <= silent.sum() <= 20
 
 

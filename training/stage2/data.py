@@ -25,11 +25,11 @@ class Stage2Batch:
     windows: WindowBatch
     pictures: Tensor  # (b, 3, 16, 128, 128) in [-1, 1], the true ones
     mels: Tensor  # (b, 1, 80, 52), as SyncNet hears them
-    heard: Tensor  # (b,) bool, false where the network hears nothing
+    has_audio: Tensor  # (b,) bool, false where the audio was dropped out
 
     def to(self, device: torch.device) -> Stage2Batch:
         return Stage2Batch(
-            self.windows.to(device), *(part.to(device) for part in (self.pictures, self.mels, self.heard))
+            self.windows.to(device), *(part.to(device) for part in (self.pictures, self.mels, self.has_audio))
         )
 
 
@@ -47,17 +47,17 @@ class Stage2Clips:
     def batch(self, step: int, seed: int, count: int) -> Stage2Batch:
         """The windows of this step, of `count` clips, drawn like the first stage's (`unet.train.sample_windows`).
 
-        Nothing but step, seed and count decides which they are, how noisy, and what is heard.
+        Step, seed and count alone decide which they are, their noise and their audio.
         """
         rng = np.random.default_rng((15487583, seed, step))
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        clean, condition, audio, pictures, mels, heard = [], [], [], [], [], []
+        clean, condition, audio, pictures, mels, has_audio = [], [], [], [], [], []
         for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
             at = int(rng.integers(0, self._seen.whole.shape[1] - WINDOW + 1))
             clean.append(_part(self._seen.whole, clip, at))
             condition.append(make_condition(self._seen, rng, clip, at))
-            heard.append(rng.random() >= AUDIO_DROPOUT)
-            audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.channel_rms * heard[-1])
+            has_audio.append(rng.random() >= AUDIO_DROPOUT)
+            audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.channel_rms * has_audio[-1])
             pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)
             mels.append(mel_windows(self._mel(clip), [at]))
         common, own = (
@@ -71,7 +71,7 @@ class Stage2Clips:
             math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
             torch.from_numpy((places * len(alphas_cumprod())).astype(np.int64)),
         )
-        return Stage2Batch(windows, torch.stack(pictures).transpose(1, 2), torch.cat(mels), torch.tensor(heard))
+        return Stage2Batch(windows, torch.stack(pictures).transpose(1, 2), torch.cat(mels), torch.tensor(has_audio))
 
     def _mel_of(self, clip: int) -> Tensor:
         return sync_mel(torch.from_numpy(np.array(self._drawn.waveforms[clip], np.float32)) / 32767)

@@ -99,13 +99,14 @@ class LossNetworks:
         return found
 
     def _sync(self, clips: Tensor, batch: Stage2Batch) -> Tensor:
-        """Of the windows that hear something; 0 where none does."""
-        heard = batch.heard
-        if not heard.any():
+        """The sync loss of the windows that have audio; 0 where none has."""
+        has_audio = batch.has_audio
+        if not has_audio.any():
             return clips.new_zeros(())
-        small = F.interpolate(clips[heard].flatten(0, 1), (FACE_SIZE, FACE_SIZE), mode="area")
-        seen, said = self.syncnet(lower_halves(small.unflatten(0, (-1, clips.shape[1]))), batch.mels[heard])
-        return sync_loss(seen, said, torch.ones(len(seen)))
+        small = F.interpolate(clips[has_audio].flatten(0, 1), (FACE_SIZE, FACE_SIZE), mode="area")
+        faces = lower_halves(small.unflatten(0, (-1, clips.shape[1])))
+        video_embeddings, audio_embeddings = self.syncnet(faces, batch.mels[has_audio])
+        return sync_loss(video_embeddings, audio_embeddings, torch.ones(len(video_embeddings)))
 
 
 def compute_losses(

@@ -48,11 +48,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Clips as the U-Net sees and hears them, read from disk as they are used.
+    """The U-Net's inputs of all clips, memory-mapped.
 
-    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. heard: (n, 160, 5, 384) float16, 50
-    rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units. quiet: (m, 160, 5, 384), as
-    `audio_features`, of recordings in which nobody speaks.
+    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. audio_features: (n, 160, 5, 384)
+    float16, 50 rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units.
+    silence_features: (m, 160, 5, 384), as `audio_features`, of silent recordings.
     """
 
     whole: np.ndarray
@@ -65,7 +65,7 @@ class Features:
         return len(self.whole)
 
     def audio(self, clip: int, frames: range) -> Tensor:
-        """The tokens (len(frames), 50, 384) float32 that are heard at these frames."""
+        """The audio tokens of these frames, (len(frames), 50, 384) float32."""
         return _tokens(self.audio_features[clip], frames)
 
     def silence(self, recording: int, frames: range) -> Tensor:
