@@ -21,6 +21,7 @@ from ..latentsync_core.errors import OutputError
 from ..latentsync_core.files.prefix import file_prefix
 from ..latentsync_core.files.scratch import remove_stale_scratch
 from ..latentsync_core.models.vae import LatentCodec
+from ..latentsync_core.progress import SPAN_TOTAL, span
 
 TEMP_SUBFOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"
@@ -50,7 +51,7 @@ class Progress:
     """
 
     def __init__(self, **phases: float) -> None:
-        self._bar = comfy.utils.ProgressBar(1000)
+        self._bar = comfy.utils.ProgressBar(SPAN_TOTAL)
         self._phases = phases or {"all": 1.0}
         self._value = 0
         self._previewed_at = -math.inf
@@ -59,15 +60,13 @@ class Progress:
         """The callback `on_progress(done, total)` of a phase."""
         names = list(self._phases)
         whole = sum(self._phases.values())
-        before = sum(self._phases[earlier] for earlier in names[: names.index(name)]) / whole
-        share = self._phases[name] / whole
+        start = sum(self._phases[earlier] for earlier in names[: names.index(name)]) / whole
+        return span(self._update, start, start + self._phases[name] / whole)
 
-        def update(done: int, total: int) -> None:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            self._value = round(1000 * (before + share * done / max(total, 1)))
-            self._bar.update_absolute(self._value)
-
-        return update
+    def _update(self, done: int, _total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self._value = done
+        self._bar.update_absolute(done)
 
     def preview(self, codec: LatentCodec):
         """The callback `on_preview(latents)`: shows the middle face of the window, now and then, while it is drawn."""
