@@ -6,12 +6,12 @@ import os
 import re
 
 from ..errors import OptionError
+from .output_checks import WINDOWS_FORBIDDEN
 
 MAX_CHARACTERS = 200  # characters, sub-folders included: a number and a suffix must still fit
 MAX_NAME_BYTES = 180  # bytes of one name, of the 255 that file systems take
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)  # no names on Windows
-WINDOWS_FORBIDDEN = '<>:"|?*'
 EXAMPLE_HINT = "write a name such as LatentSync/dub"
 
 
