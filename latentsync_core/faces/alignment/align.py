@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import OptionError
 from ...imaging import affine
 from ...imaging.lanczos import lanczos4, lanczos4_levels
+from ...imaging.roi import Roi
 from ...video.frame import Frame
 from .align_options import AlignOptions
 from .smoothing import smooth_landmarks
@@ -95,12 +96,12 @@ def crop_face(frame: Frame, transform: np.ndarray, resolution: int, *, eight_bit
     return _crop_levels(levels, roi, inverse, resolution, eight_bit=eight_bit) / 255
 
 
-def _crop_levels(levels: Tensor, roi: affine.Roi, inverse: np.ndarray, resolution: int, *, eight_bit: bool) -> Tensor:
+def _crop_levels(levels: Tensor, roi: Roi, inverse: np.ndarray, resolution: int, *, eight_bit: bool) -> Tensor:
     """The crop of the (3, h, w) part `roi` of a frame, levels 0..255 in and out."""
     width, height = crop_size(resolution)
     if eight_bit:
         levels = levels.round()
-    columns, rows = affine.positions(inverse, affine.Roi(0, 0, width, height))
+    columns, rows = affine.positions(inverse, Roi(0, 0, width, height))
     crop = affine.sample(levels - BORDER_LEVEL, columns - roi.x0, rows - roi.y0) + BORDER_LEVEL
     if eight_bit:
         return lanczos4_levels(crop.floor(), (resolution, resolution))
