@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ class WindowBlender:
     def __init__(self) -> None:
         self._pending: dict[int, torch.Tensor] = {}
 
-    def add(self, window: Window, latents: torch.Tensor, next_start: int) -> Iterator[tuple[int, torch.Tensor]]:
+    def add(self, window: Window, latents: torch.Tensor, next_start: int) -> list[tuple[int, torch.Tensor]]:
         """Takes a window's (f, ...) latents; returns those of frames before `next_start`, which no later one shares."""
         by_frame = dict(zip(window.frames, latents, strict=True))
         shared = [frame for frame in window.frames if frame in self._pending]
@@ -76,4 +76,4 @@ class WindowBlender:
             later = torch.stack([by_frame[frame] for frame in shared])
             by_frame.update(zip(shared, cross_fade(earlier, later), strict=True))
         self._pending = {frame: by_frame[frame] for frame in window.frames if frame >= next_start}
-        return iter([(frame, by_frame[frame]) for frame in window.frames if frame < next_start])
+        return [(frame, by_frame[frame]) for frame in window.frames if frame < next_start]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
 from latentsync_core.sampling.sampler_options import WindowOptions
-from latentsync_core.sampling.windows import Window, cross_fade, plan_windows
+from latentsync_core.sampling.windows import Window, WindowBlender, cross_fade, next_starts, plan_windows
 
 options = st.integers(1, 24).flatmap(
     lambda frames: st.builds(WindowOptions, st.just(frames), st.integers(0, frames // 2), st.booleans())
@@ -61,3 +61,45 @@ def test_a_cross_fade_goes_evenly_from_one_draw_to_the_other():
 def test_impossible_windows_are_refused_with_the_value(wrong):
     with pytest.raises(OptionError, match=str(next(iter(wrong.values())))):
         WindowOptions(**wrong)
+
+
+def blended(windows: list[Window], value_of: dict[Window, float]) -> list[tuple[int, float]]:
+    """The frames that come out of a blender, in its order, where every window holds one value throughout."""
+    blender = WindowBlender()
+    found = []
+    for window, next_start in zip(windows, next_starts(windows), strict=True):
+        latents = torch.full((len(window.frames), 1), value_of[window])
+        found += [(frame, latent.item()) for frame, latent in blender.add(window, latents, next_start)]
+    return found
+
+
+def test_frames_before_the_next_window_are_finished_and_the_last_windows_all():
+    assert next_starts([Window(0, 16), Window(12, 28), Window(30, 40)]) == [12, 30, 40]
+    assert next_starts([Window(3, 9)]) == [9]
+    assert next_starts([]) == []
+
+
+@given(st.integers(1, 120), options)
+def test_every_frame_comes_out_of_the_blender_once_and_in_order(length, options):
+    windows = plan_windows(np.ones(length, dtype=bool), options)
+    found = blended(windows, dict.fromkeys(windows, 7.0))
+    assert [frame for frame, _ in found] == list(range(length))
+    assert all(value == pytest.approx(7.0) for _, value in found)
+
+
+def test_frames_that_two_windows_share_go_evenly_from_one_to_the_other():
+    first, second = Window(0, 6), Window(3, 9)
+    found = dict(blended([first, second], {first: 0.0, second: 1.0}))
+    assert [found[frame] for frame in range(9)] == pytest.approx([0, 0, 0, 0.25, 0.5, 0.75, 1, 1, 1])
+
+
+def test_frames_are_handed_out_as_soon_as_no_later_window_shares_them():
+    blender = WindowBlender()
+    assert [frame for frame, _ in blender.add(Window(0, 6), torch.zeros(6, 1), next_start=4)] == [0, 1, 2, 3]
+    assert [frame for frame, _ in blender.add(Window(4, 10), torch.zeros(6, 1), next_start=10)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_windows_after_a_gap_are_not_blended_with_those_before():
+    first, second = Window(0, 4), Window(6, 9)
+    found = blended([first, second], {first: 1.0, second: 2.0})
+    assert found == [(0, 1), (1, 1), (2, 1), (3, 1), (6, 2), (7, 2), (8, 2)]
