@@ -89,7 +89,8 @@ from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 from latentsync_core.video.reading.probing import probe
-from latentsync_core.sampling.denoise import Scheduler, denoise_window, make_scheduler
+from latentsync_core.sampling.denoise import denoise_window, make_scheduler
+from latentsync_core.sampling.sampler_options import Scheduler
 
 for use in (
     lambda: DiffusersCodec.from_config(SD_VAE_CONFIG),
