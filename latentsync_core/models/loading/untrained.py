@@ -31,12 +31,13 @@ def untrained_model(
     whisper: str = "small",
     device: str = "auto",
     precision: str = "auto",
-    operations: Any = torch.nn,
+    operations: Any = None,
 ) -> LatentSyncModel:
     """The demonstration model: the same classes as a real one with 3.6 million weights in its U-Net, the same on every
     machine, and no idea of lips.
 
     `whisper` is "small" (30 audio tokens, 64 wide) or "tiny", the size of the released models (50 tokens, 384).
+    `operations` is as UNet.from_config takes it.
     """
     resolved_device = resolve_device(device)
     dtype = resolve_dtype(precision, resolved_device)

@@ -66,7 +66,7 @@ def load_model(
             options.resolution or UNTRAINED_RESOLUTION,
             device=options.device,
             precision=options.precision,
-            operations=options.operations or torch.nn,
+            operations=options.operations,
         )
     if str(spec) == NANO:
         return _load_bundle(NANO_FOLDER, options, on_progress)
@@ -208,7 +208,7 @@ def _assemble(
             "give the one that it was trained with (384 is tiny, 768 small)."
         )
     unet = build_or_raise(
-        lambda: UNet.from_config(unet_config, options.operations or torch.nn, dtype=dtype, device="meta"),
+        lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"),
         str(unet_file),
         DOWNLOAD_REMEDY,
     )

@@ -66,19 +66,19 @@ class UNet(nn.Module):
     def from_config(
         cls,
         config: Mapping[str, Any] | UNetConfig,
-        operations: Any = nn,
+        operations: Any = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> UNet:
         """Builds the network of an upstream config's `model` section.
 
-        `operations` brings the layer classes (see `LayerFactory`). With device "meta" no weight takes memory until
-        one is assigned; the position tables are real on every device. Raises ModelError for a config that can't be
-        followed.
+        `operations` brings the layer classes (see `LayerFactory`); None means torch.nn. With device "meta" no weight
+        takes memory until one is assigned; the position tables are real on every device. Raises ModelError for a config
+        that can't be followed.
         """
         if not isinstance(config, UNetConfig):
             config = UNetConfig.from_dict(config)
-        return cls(config, LayerFactory(operations, dtype, device))
+        return cls(config, LayerFactory(operations or nn, dtype, device))
 
     def forward(
         self, sample: torch.Tensor, timestep: torch.Tensor | float, encoder_hidden_states: torch.Tensor
