@@ -17,6 +17,7 @@ from latentsync_core.errors import OutputError
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.demonstration import NANO, NANO_FOLDER
 from latentsync_core.models.model import LatentSyncModel
+from latentsync_core.models.recommended_settings import RecommendedSettings
 
 from .synthetic.crops import RESOLUTION
 from .unet.train import WEIGHTS as UNET_WEIGHTS
@@ -27,6 +28,7 @@ from .vae.train import load as load_vae
 
 CARD = Path(__file__).parent / "nano" / "card.md"
 WHISPER_LICENSE = Path(__file__).parent / "nano" / "license_whisper"
+RECOMMENDED = RecommendedSettings(steps=8, cfg=2.5, scheduler="ddim", noise_sharing=0.5)  # it speaks up with guidance
 MAX_BUNDLE_BYTES = 32_000_000  # of the whole bundle
 
 
@@ -45,6 +47,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
         dtype=torch.float16,
         digest=digest.hexdigest(),
         demonstration=True,
+        recommended=RECOMMENDED,
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import OptionError
+from .noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
+from .recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from .unet.unet import UNet
 from .vae import LatentCodec
 
@@ -31,6 +33,8 @@ class LatentSyncModel:
     dtype: torch.dtype  # of U-Net and VAE
     digest: str  # hex; differs where weights, resolution or precision differ
     demonstration: bool = False  # True: carried to show how everything works, not to be published with
+    schedule: NoiseSchedule = REFERENCE_SCHEDULE  # what the U-Net was trained on
+    recommended: RecommendedSettings = REFERENCE_SETTINGS
 
     @property
     def audio_tokens(self) -> int:

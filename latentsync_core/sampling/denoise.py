@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 
+from ..errors import OptionError
+from ..models.noise_schedule import MIN_ALPHA_CUMPROD, REFERENCE_SCHEDULE, NoiseSchedule, TimestepSpacing
 from ..required_packages import importing
+from .ddim import UnevenDDIM
 from .sampler_options import Scheduler
 
-# The schedule the networks were trained with, as upstream's scheduler configuration has it.
-NOISE_SCHEDULE = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-    "timestep_spacing": "leading",
-    "prediction_type": "epsilon",
-}
-
-
 OnStep = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], None]
-"""Called as ``on_step(step, noise, latents, clean)``, (f, 4, h, w) each: the guided noise prediction, the latents after
-the step, and the clean latents predicted at this step."""
+"""Called as ``on_step(step, predicted, latents, clean)``, (f, 4, h, w) each: the guided prediction, the latents after
+the step, and the clean latents that the prediction comes to."""
 
 
 def denoise_window(
@@ -39,6 +29,7 @@ def denoise_window(
     steps: int,
     cfg: float,
     scheduler: Scheduler = Scheduler.DDIM,
+    schedule: NoiseSchedule = REFERENCE_SCHEDULE,
     device: torch.device | str | None = None,
     on_step: OnStep | None = None,
 ) -> torch.Tensor:
@@ -53,11 +44,15 @@ def denoise_window(
         audio: (f, tokens, width).
         steps: of the scheduler.
         cfg: audio guidance; at 1.0 the unconditional half is not computed.
+        schedule: the model's.
         device: where to compute; None: where the network's first weights are (some may wait elsewhere).
         on_step: called after every step; what it raises cancels.
 
     Returns:
         (f, 4, h, w) float32 on `device`.
+
+    Raises:
+        OptionError: the schedule can't be divided into so many steps.
     """
     with importing("einops"):
         from einops import rearrange
@@ -66,8 +61,8 @@ def denoise_window(
     device = weight.device if device is None else torch.device(device)
     frames = len(noise)
     guided = cfg > 1.0
-    noise_scheduler = make_scheduler(Scheduler(scheduler))
-    noise_scheduler.set_timesteps(steps)
+    noise_scheduler = make_scheduler(Scheduler(scheduler), schedule)
+    set_timesteps(noise_scheduler, steps, schedule)
 
     condition = torch.cat([mask.expand(frames, 1, *mask.shape), masked, reference], dim=1)  # (f, 9, h, w)
     condition = rearrange(condition, "f c h w -> 1 c f h w").to(device, torch.float32)
@@ -84,25 +79,62 @@ def denoise_window(
             unconditional, conditional = predicted.chunk(2)
             predicted = unconditional + cfg * (conditional - unconditional)
         if on_step:
-            # The clean latents' share of the variance.
             alpha_cumprod = float(noise_scheduler.alphas_cumprod[int(timestep)])
-            clean = (latents - (1 - alpha_cumprod) ** 0.5 * predicted) / alpha_cumprod**0.5
-        latents = noise_scheduler.step(predicted, timestep, latents).prev_sample
+            clean = schedule.clean_estimate(latents, predicted, alpha_cumprod)
+        latents = noise_scheduler.step(predicted, timestep, latents, return_dict=False)[0]
         if on_step:
             on_step(step, *(state[0].transpose(0, 1) for state in (predicted, latents, clean)))
     return rearrange(latents, "1 c f h w -> f c h w")
 
 
-def make_scheduler(scheduler: Scheduler) -> Any:
-    """diffusers' class for it, on our schedule; every one keeps the variance, so latents mean the same to all."""
+def make_scheduler(scheduler: Scheduler, schedule: NoiseSchedule = REFERENCE_SCHEDULE) -> Any:
+    """diffusers' class for it, on a model's schedule; every one keeps the variance, so latents mean the same to all."""
     with importing("diffusers"):
         from diffusers.schedulers.scheduling_ddim import DDIMScheduler
         from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
         from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
+    settings = schedule.to_dict()
     if scheduler is Scheduler.DDIM:
-        return DDIMScheduler(**NOISE_SCHEDULE)
-    schedule = {key: value for key, value in NOISE_SCHEDULE.items() if key not in ("clip_sample", "set_alpha_to_one")}
+        ddim = DDIMScheduler(**settings)
+        return ddim if schedule.timestep_spacing is TimestepSpacing.LEADING else UnevenDDIM(ddim, schedule)
+    del settings["clip_sample"], settings["set_alpha_to_one"]  # DDIM's alone
+    if settings.pop("rescale_betas_zero_snr"):
+        settings["trained_betas"] = _betas_with_some_signal(schedule)
     if scheduler is Scheduler.DPM_PLUS_PLUS_2M:
-        return DPMSolverMultistepScheduler(**schedule)
-    return UniPCMultistepScheduler(**schedule)
+        return DPMSolverMultistepScheduler(**settings)
+    return UniPCMultistepScheduler(**settings)
+
+
+def set_timesteps(noise_scheduler: Any, steps: int, schedule: NoiseSchedule) -> None:
+    """Has a scheduler of `make_scheduler` take `steps` steps.
+
+    Raises:
+        OptionError: the schedule can't be divided into so many.
+    """
+    if steps <= schedule.num_train_timesteps:
+        noise_scheduler.set_timesteps(steps)
+        if len(noise_scheduler.timesteps) == steps + 1:
+            # With trailing spacing and 61 or 103 steps, rounding has diffusers take one more, step -1.
+            noise_scheduler.timesteps = noise_scheduler.timesteps[:steps]
+            noise_scheduler.num_inference_steps = steps
+            if hasattr(noise_scheduler, "sigmas"):
+                noise_scheduler.sigmas = torch.cat([noise_scheduler.sigmas[:steps], noise_scheduler.sigmas[-1:]])
+        taken = [int(timestep) for timestep in noise_scheduler.timesteps]
+        falling = all(later < earlier for earlier, later in pairwise(taken))
+        if len(taken) == steps and falling and taken[0] < schedule.num_train_timesteps and taken[-1] >= 0:
+            return
+    raise OptionError(
+        f"steps is {steps}, more than this scheduler can take of the model's {schedule.num_train_timesteps} noise "
+        "levels; use fewer (20 is usual)"
+    )
+
+
+def _betas_with_some_signal(schedule: NoiseSchedule) -> list[float]:
+    """A zero-SNR schedule's betas with a trace of signal at the noisiest step, for solvers that divide by it.
+
+    diffusers does the same from 0.30 on, where these solvers know of zero terminal SNR; older ones take betas alone.
+    """
+    signal = schedule.alphas_cumprod().double().clamp(min=MIN_ALPHA_CUMPROD)
+    before = torch.cat([torch.ones(1, dtype=torch.float64), signal[:-1]])
+    return (1 - signal / before).tolist()

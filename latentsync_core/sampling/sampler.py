@@ -15,6 +15,7 @@ from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
 from ..files.output_checks import check_disk_space
+from ..models.noise_schedule import REFERENCE_SCHEDULE
 from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
 from ..video.clip import Clip
@@ -122,6 +123,7 @@ def sample_faces(
                     options.steps,
                     options.cfg,
                     options.scheduler,
+                    model.schedule,
                     model.device,
                     on_step=step_progress.step,
                 )
@@ -238,6 +240,8 @@ def _content_key(
         for image in clip.images:
             digest.update(image.contiguous().cpu().numpy().tobytes())
     digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())
+    if model.schedule != REFERENCE_SCHEDULE:  # left out, so that stores of earlier versions still resume
+        digest.update(f" {model.schedule}".encode())
     for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]

@@ -26,6 +26,13 @@ from latentsync_core.models.loading.models_folder import models_folder
 from latentsync_core.models.loading.untrained import CHANNELS, untrained_model
 from latentsync_core.models.loading.weights import convert, load_model
 from latentsync_core.models.model import LatentSyncModel
+from latentsync_core.models.noise_schedule import (
+    REFERENCE_SCHEDULE,
+    NoiseSchedule,
+    PredictionType,
+    TimestepSpacing,
+)
+from latentsync_core.models.recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG
@@ -321,6 +328,80 @@ def test_a_bundle_in_the_models_folder_is_the_installed_model(release, options, 
     folder = convert("latentsync-1.6", tmp_path / "latentsync-1.6", "fp32", options=options)
     loaded = load_model("latentsync-1.6", LoadOptions(device="cpu", models_folder=tmp_path))
     assert read_bundle(folder).name == loaded.name == "latentsync-1.6"
+
+
+OTHER_SCHEDULE = NoiseSchedule(
+    prediction_type=PredictionType.V,
+    rescale_betas_zero_snr=True,
+    timestep_spacing=TimestepSpacing.TRAILING,
+    steps_offset=0,
+)
+OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_sharing=0.25)
+
+
+@pytest.fixture
+def bundle(model, tmp_path) -> Path:
+    """A bundle of a model with a schedule and a recommendation of its own."""
+    return save_bundle(replace(model, schedule=OTHER_SCHEDULE, recommended=OTHER_SETTINGS), tmp_path / "own bundle")
+
+
+def test_a_bundle_brings_its_noise_schedule_and_recommended_settings(bundle):
+    loaded = load_model(bundle, LoadOptions(device="cpu"))
+    assert (loaded.schedule, loaded.recommended) == (OTHER_SCHEDULE, OTHER_SETTINGS)
+    assert json.loads((bundle / "scheduler_config.json").read_text("utf-8"))["_class_name"] == "DDIMScheduler"
+
+
+def test_conversion_keeps_schedule_and_recommendation(bundle, tmp_path):
+    converted = read_bundle(convert(bundle, tmp_path / "converted", "fp16"))
+    assert (converted.schedule, converted.recommended) == (OTHER_SCHEDULE, OTHER_SETTINGS)
+
+
+def test_a_bundle_without_either_has_the_references(bundle):
+    (bundle / "scheduler_config.json").unlink()
+    description = json.loads((bundle / "model.json").read_text("utf-8"))
+    del description["recommended"]
+    (bundle / "model.json").write_text(json.dumps(description), "utf-8")
+    loaded = load_model(bundle, LoadOptions(device="cpu"))
+    assert (loaded.schedule, loaded.recommended) == (REFERENCE_SCHEDULE, REFERENCE_SETTINGS)
+
+
+def test_a_checkpoint_has_the_references_schedule_whatever_lies_beside_it(release, options, tmp_path):
+    """Every folder of the reference's has a scheduler config, of the same schedule; a stray one must not change it."""
+    mine = tmp_path / "mine.pt"
+    shutil.copy(release / "latentsync-1.6/latentsync_unet.pt", mine)
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(OTHER_SCHEDULE.to_dict()), "utf-8")
+    loaded = load_model(mine, replace(options, resolution=512))
+    assert (loaded.schedule, loaded.recommended) == (REFERENCE_SCHEDULE, REFERENCE_SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "words"),
+    [
+        ("scheduler_config.json", {"beta_start": -1}, "beta_start"),
+        ("scheduler_config.json", {"prediction_type": "score"}, "prediction_type"),
+        ("model.json", {"recommended": {"steps": "many"}}, "steps"),
+        ("model.json", {"recommended": [8]}, "recommended"),
+        ("model.json", {"recommended": None}, "recommended"),
+    ],
+)
+def test_a_bundle_with_a_wrong_schedule_or_recommendation_is_refused_by_its_file(bundle, file, changes, words):
+    description = json.loads((bundle / file).read_text("utf-8"))
+    (bundle / file).write_text(json.dumps(description | changes), "utf-8")
+    sentence = refusal(bundle, LoadOptions(device="cpu"))
+    assert str(bundle / file) in sentence
+    assert words in sentence
+
+
+def test_a_bundle_that_recommends_more_steps_than_its_schedule_has_is_refused(model, tmp_path):
+    short = replace(model, schedule=NoiseSchedule(num_train_timesteps=10))
+    sentence = refusal(save_bundle(short, tmp_path / "short"), LoadOptions(device="cpu"))
+    assert "recommends 20 steps, more than the 10" in sentence
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'{"beta_start": NaN}', b"[" * 100_000, b" " * 2**21])
+def test_a_damaged_schedule_file_is_refused_by_its_name(bundle, content):
+    (bundle / "scheduler_config.json").write_bytes(content)
+    assert str(bundle / "scheduler_config.json") in refusal(bundle, LoadOptions(device="cpu"))
 
 
 def test_a_bundle_never_overwrites(model, tmp_path):

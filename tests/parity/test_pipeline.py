@@ -22,6 +22,7 @@ from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.tracks import FaceTrack
+from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.sampler import sample_faces
@@ -97,7 +98,9 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
         clip, (track,), ((0, source_frames),), AlignOptions.reference(), TouchLimits(min_size=0, fade_frames=0)
     )
     transforms = align_track(landmarks, visible, 128, faces.align)
-    model = SimpleNamespace(unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu")
+    model = SimpleNamespace(
+        unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu", schedule=REFERENCE_SCHEDULE
+    )
     timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)
     options = SamplerOptions.reference_preset(seed=SEED, steps=steps, cfg=cfg)
     return sample_faces(model, faces, transforms, timeline, RecordedVoice(chunks), options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from latentsync_core.audio.features import AudioEmbedding, embed_audio
@@ -9,6 +11,7 @@ from latentsync_core.audio.source import load_audio
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.model import LatentSyncModel
+from latentsync_core.models.noise_schedule import NoiseSchedule, PredictionType
 from latentsync_core.pipeline import sample
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler_options import SamplerOptions
@@ -42,6 +45,14 @@ def test_the_same_job_resumes_and_another_one_does_not(job, tmp_path):
     assert sampled_windows(job, tmp_path) == 1
     assert sampled_windows(job, tmp_path) == 0
     assert sampled_windows(job, tmp_path, seed=2) == 1
+
+
+def test_another_noise_schedule_resumes_nothing(job, tmp_path):
+    model, *rest = job
+    assert sampled_windows(job, tmp_path) == 1
+    other = dataclasses.replace(model, schedule=NoiseSchedule(prediction_type=PredictionType.V))
+    assert sampled_windows((other, *rest), tmp_path) == 1
+    assert sampled_windows((other, *rest), tmp_path) == 0
 
 
 def test_another_edition_resumes_nothing_and_keeps_what_is_there(job, tmp_path, monkeypatch):

@@ -105,12 +105,12 @@ def test_a_window_that_hears_nothing_says_so(clips):
 def test_the_clean_estimate_is_the_engines():
     from diffusers import DDIMScheduler
 
-    from latentsync_core.sampling.denoise import NOISE_SCHEDULE
+    from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
 
     torch.manual_seed(0)
     noisy, predicted = torch.randn(2, 2, 4, 3, 5, 5)
     found = clean_estimate(noisy, predicted, torch.tensor([981, 21]))
-    scheduler = DDIMScheduler(**NOISE_SCHEDULE)
+    scheduler = DDIMScheduler(**REFERENCE_SCHEDULE.to_dict())
     scheduler.set_timesteps(50)
     for number, step in enumerate((981, 21)):
         expected = scheduler.step(predicted[number], step, noisy[number]).pred_original_sample

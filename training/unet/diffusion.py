@@ -6,15 +6,13 @@ import functools
 
 from torch import Tensor
 
-from latentsync_core.sampling.denoise import NOISE_SCHEDULE
+from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
 
 
 @functools.cache
 def alphas_cumprod() -> Tensor:
     """(1000,) of a noisy latent's variance, the share that is the picture's, by diffusion step."""
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler(**NOISE_SCHEDULE).alphas_cumprod
+    return REFERENCE_SCHEDULE.alphas_cumprod()
 
 
 def add_noise(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
@@ -26,4 +24,4 @@ def add_noise(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
 def clean_estimate(noisy: Tensor, predicted: Tensor, steps: Tensor) -> Tensor:
     """The clean latents within noisy ones (b, 4, f, h, w) at diffusion steps (b,), were the noise `predicted`."""
     share = alphas_cumprod().to(noisy)[steps].view(-1, 1, 1, 1, 1)
-    return (noisy - (1 - share).sqrt() * predicted) / share.sqrt()
+    return REFERENCE_SCHEDULE.clean_estimate(noisy, predicted, share)

@@ -1,7 +1,9 @@
 """Bundles: one folder with all networks of a model, in safetensors; the format of small and converted models.
 
-``model.json`` says what it is and how its networks are built, ``unet.safetensors``, ``vae.safetensors`` and
-``whisper.safetensors`` (OpenAI's names, encoder only) hold the weights.
+``model.json`` says what it is, how its networks are built and which settings of sampling it recommends,
+``scheduler_config.json`` (diffusers' format) which noise schedule the U-Net was trained on; ``unet.safetensors``,
+``vae.safetensors`` and ``whisper.safetensors`` (OpenAI's names, encoder only) hold the weights. A bundle without a
+schedule or a recommendation has those of LatentSync's releases.
 """
 
 from __future__ import annotations
@@ -22,10 +24,14 @@ from ...files.scratch import ScratchFolder, remove_stale_scratch
 from ..checkpoints.settings_file import read_json_object
 from ..model import LatentSyncModel
 from ..names import check_path, first_line, one_line
+from ..noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
+from ..recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from ..vae import DiffusersCodec
 from .models_folder import BUNDLE_FILE
 
 FORMAT = "latentsync-dub-bundle"
+SCHEDULE_FILE = "scheduler_config.json"
+SCHEDULER_CLASS = "DDIMScheduler"  # which other tools take for the schedule
 FIELDS = {"name": str, "resolution": int, "demonstration": bool, "unet": dict, "vae": dict, "whisper": dict}
 NETWORKS = ("unet", "vae", "whisper")
 RESOLUTIONS = range(64, 4096 + 1, 64)  # pixels, of crops
@@ -34,7 +40,7 @@ MAX_NAME_LENGTH = 200  # characters
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a bundle's model.json says; the weights stay on disk."""
+    """What a bundle's descriptions say; the weights stay on disk."""
 
     folder: Path
     name: str
@@ -43,6 +49,8 @@ class Bundle:
     unet: Mapping[str, Any]  # config as UNetConfig.from_dict reads it
     vae: Mapping[str, Any]  # config as DiffusersCodec.from_config reads it
     whisper: Mapping[str, int]  # OpenAI's dims
+    schedule: NoiseSchedule = REFERENCE_SCHEDULE
+    recommended: RecommendedSettings = REFERENCE_SETTINGS
 
     def weights(self, part: str) -> Path:
         """The file of one of PARTS."""
@@ -50,7 +58,10 @@ class Bundle:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Reads a bundle's model.json. Raises ModelError naming what is missing or of the wrong kind."""
+    """Reads a bundle's model.json and scheduler_config.json.
+
+    Raises ModelError naming what is missing, of the wrong kind or can't be followed.
+    """
     path = folder / BUNDLE_FILE
     if not path.is_file():
         raise ModelError(f"The folder {folder} holds no model: it has no {BUNDLE_FILE}.")
@@ -70,7 +81,15 @@ def read_bundle(folder: Path) -> Bundle:
         )
     if not content["name"].isprintable() or len(content["name"]) > MAX_NAME_LENGTH:
         raise ModelError(f"{path} gives {one_line(repr(content['name']))} for name; write one short line.")
-    bundle = Bundle(folder, **{field: content[field] for field in FIELDS})
+    schedule = _read_schedule(folder / SCHEDULE_FILE)
+    recommended = RecommendedSettings.from_dict(content.get("recommended", {}), str(path))
+    if recommended.steps > schedule.num_train_timesteps:
+        raise ModelError(
+            f"{path} recommends {recommended.steps} steps, more than the {schedule.num_train_timesteps} of its noise "
+            "schedule; write it again."
+        )
+    fields = {field: content[field] for field in FIELDS}
+    bundle = Bundle(folder, **fields, schedule=schedule, recommended=recommended)
     for part in NETWORKS:
         if not bundle.weights(part).is_file():
             raise ModelError(f"The bundle {folder} lacks {part}.safetensors; copy the whole folder again.")
@@ -113,7 +132,9 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
         "unet": model.unet.config.to_dict(),
         "vae": model.codec.config,
         "whisper": whisper_dims(model.whisper),
+        "recommended": model.recommended.to_dict(),
     }
+    schedule = {"_class_name": SCHEDULER_CLASS, **model.schedule.to_dict()}
     states = {
         "unet": model.unet.state_dict(),
         "vae": model.codec.vae.state_dict(),
@@ -128,7 +149,8 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
             partial.mkdir()
             for part, state in states.items():
                 _write_tensors(state, partial / f"{part}.safetensors")
-            (partial / BUNDLE_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+            for name, content in ((BUNDLE_FILE, description), (SCHEDULE_FILE, schedule)):
+                (partial / name).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             for part in NETWORKS:  # safetensors writes files that nobody else may read
                 shutil.copymode(partial / BUNDLE_FILE, partial / f"{part}.safetensors")
             if target.exists():
@@ -142,6 +164,12 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
             raise _write_error(folder, problem) from None
         raise
     return folder
+
+
+def _read_schedule(path: Path) -> NoiseSchedule:
+    if not path.exists():
+        return REFERENCE_SCHEDULE
+    return NoiseSchedule.from_dict(read_json_object(path, "write the bundle again"), str(path))
 
 
 def _write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -16,6 +16,8 @@ from ..checkpoints.tensors import DOWNLOAD_REMEDY, check_state_dict, fill, read_
 from ..load_options import PRECISIONS, LoadOptions
 from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..names import check_path, one_line
+from ..noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
+from ..recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from ..unet.config import UNetConfig
 from ..unet.offload import offload
 from ..unet.unet import UNet
@@ -143,6 +145,8 @@ def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | Non
         whisper=WhisperEncoder.from_openai({"dims": dims, "model_state_dict": state}),
         options=options,
         on_progress=on_progress,
+        schedule=bundle.schedule,
+        recommended=bundle.recommended,
     )
 
 
@@ -199,6 +203,8 @@ def _assemble(
     whisper: WhisperEncoder,
     options: LoadOptions,
     on_progress: Progress | None,
+    schedule: NoiseSchedule = REFERENCE_SCHEDULE,  # a checkpoint holds none, and is one of the releases or their kin
+    recommended: RecommendedSettings = REFERENCE_SETTINGS,
 ) -> LatentSyncModel:
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.precision, device)
@@ -249,6 +255,8 @@ def _assemble(
         dtype=dtype,
         digest=hashlib.sha256(" ".join(parts).encode()).hexdigest(),
         demonstration=demonstration,
+        schedule=schedule,
+        recommended=recommended,
     )
 
 
