@@ -2,8 +2,9 @@
 
 ``python -m training.takes --clips 1500`` draws them; stopped at any time, it goes on. Voices and texts are the
 training split's, the languages in turn; none of the people is the meter's. Everybody is drawn in two takes, clips 2 n
-and 2 n + 1, which no camera could film: the same motion and light to the pixel, and another text. To show one take and
-let the other be heard is a dub.
+and 2 n + 1, which no camera could film: the same motion and light to the pixel, and another text. The frames of one
+take with the voice of the other make a dub. Half of the people have colours and patterns that nobody has (see
+`head.randomization`); some heads are turned further than others, some have a hand or a thing before their mouth.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from latentsync_core.errors import OptionError
 
 from .paths import CACHE
 from .synthetic.crops import RESOLUTION, aligned_crop
+from .synthetic.head.identity import sample_identity
+from .synthetic.head.motion import MAX_ANGLE
+from .synthetic.head.randomization import randomize
+from .synthetic.occluders.objects import paint_occluder_at, sample_occluder
 from .synthetic.scenes.scene import render, talking_head
 from .synthetic.speech.performance import LANGUAGES, SAMPLE_RATE, perform, sample_articulation, sample_voice
 
@@ -31,6 +36,10 @@ FRAMES, SAMPLES = FPS * SECONDS, SECONDS * SAMPLE_RATE  # of each clip
 SIZES = (168, 208, 248)  # pixels a side of the rendered frames: crops are sharp or soft, as real ones are
 RETAKE = 400_000  # added to the seed of what is said, in the second take; as many people can be drawn
 LOOSENESS = 0.01  # head units by which a clip's alignment is off, as a detector's is
+RANDOMIZED_SHARE = 0.5  # of the people: colours and patterns that nobody has
+TURNED_SHARE, TURNED_MAX_YAW = 0.35, np.radians(40)  # of the people, and how far their heads are turned
+OCCLUDED_SHARE = 0.1  # of the people have something before their face
+MOUTH_BELOW_NOSE = 0.32  # head units
 
 logger = logging.getLogger(__name__)
 
@@ -94,14 +103,25 @@ def render_take(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     size = int(rng.choice(SIZES))
     language = list(LANGUAGES)[person % len(LANGUAGES)]
     said = perform(said_by, sample_voice(said_by, language), SECONDS, "train", sample_articulation(seed))
-    scene = talking_head(seed, language, SECONDS, size=(size, size), performance=said)
+    person = sample_identity(seed)
+    if rng.random() < RANDOMIZED_SHARE:
+        person = randomize(person, seed)
+    max_yaw = TURNED_MAX_YAW if rng.random() < TURNED_SHARE else MAX_ANGLE
+    scene = talking_head(
+        seed, language, SECONDS, size=(size, size), performance=said, person=person, max_yaw=float(max_yaw)
+    )  # fmt: skip
+    occluder = sample_occluder(seed, light=scene.shots[0].light) if rng.random() < OCCLUDED_SHARE else None
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     openings = np.empty(FRAMES, np.float32)
     off = rng.normal(0, LOOSENESS, (3, 2))
     for picture, truth in render(scene):
         face = truth.faces[0]
+        scale = face.head_state.pose.scale
+        if occluder:  # at the same place in both takes, so not where either mouth is
+            below = float(face.nose[0]), float(face.nose[1] + MOUTH_BELOW_NOSE * scale)
+            paint_occluder_at(picture, occluder, below, scale, truth.index / FRAMES, 1 / FRAMES)
         jitter = off + rng.normal(0, LOOSENESS / 4, (3, 2))
-        points = face.three_points + jitter * face.head_state.pose.scale
+        points = face.three_points + jitter * scale
         crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
         openings[truth.index] = face.opening
     return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .pattern import Pattern
+
 STYLES = ("real", "cartoon", "anime")
 STYLE_SHARES = (0.62, 0.18, 0.20)
 SKIN_TONES = (  # sRGB, from light to dark
@@ -89,6 +91,7 @@ class Identity:
     cloth_color: Color
     outline: float  # 0 none to 1: drawn contours
     cel: float  # 0 smooth light to 1: light in two tones
+    pattern: Pattern | None = None  # painted over the skin, in training alone
 
     @property
     def eyes(self) -> np.ndarray:

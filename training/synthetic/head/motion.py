@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_ANGLE = np.radians(25)  # of every angle
+MAX_ANGLE = np.radians(25)  # of every angle, unless yaw may go further
 BLINK_CLOSING_SECONDS = 0.11  # seconds from open to shut; opening takes half as long again
 MEAN_FIXATION_SECONDS = 1.4  # seconds that a look lasts on average
 
@@ -22,13 +22,20 @@ class Path:
 
 
 class HeadMotion:
-    """Angles, drift, gaze and blinks of one seed. `amplitude` scales all but the blinks; 0 holds the head still."""
+    """Angles, drift, gaze and blinks of one seed. `amplitude` scales all but the blinks; 0 holds the head still.
+    `facing` is the mean yaw, pitch and roll in radians, `max_yaw` the furthest that the head is turned."""
 
     def __init__(
-        self, seed: int, seconds: float, amplitude: float = 1.0, facing: tuple[float, float, float] = (0, 0, 0)
+        self,
+        seed: int,
+        seconds: float,
+        amplitude: float = 1.0,
+        facing: tuple[float, float, float] = (0, 0, 0),
+        max_yaw: float = MAX_ANGLE,
     ):
         rng = np.random.default_rng((141650939, seed))
         self._facing = np.array(facing)
+        self._limits = np.array([max_yaw, MAX_ANGLE, MAX_ANGLE])
         self._reach = (
             np.array([0.20, 0.10, 0.08, 0.06, 0.04, 0.05]) * amplitude * rng.uniform(0.4, 1.3, 6)
         )  # yaw … size
@@ -45,7 +52,7 @@ class HeadMotion:
     def angles(self, time: float) -> tuple[float, float, float]:
         """Yaw, pitch and roll in radians."""
         values = self._facing + self._oscillation(time)[:3]
-        return tuple(float(v) for v in np.clip(values, -MAX_ANGLE, MAX_ANGLE))
+        return tuple(float(v) for v in np.clip(values, -self._limits, self._limits))
 
     def drift(self, time: float) -> tuple[float, float, float]:
         """By how many head units the head sways right and down, and by which factor its size differs."""

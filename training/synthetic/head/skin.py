@@ -6,6 +6,7 @@ import numpy as np
 
 from ..noise import smooth_noise
 from .identity import Identity
+from .pattern import paint_pattern
 from .surface import Maps
 
 RELIEF, ROUGH_X, ROUGH_Y, RED, GREEN, BLUE, GLOSS, AMBIENT_OCCLUSION = range(8)
@@ -33,6 +34,8 @@ def skin_maps(person: Identity, density: float) -> Maps:
     hairs = np.clip(0.80 + 0.22 * strands, 0.0, 1)
     for amount, tint in ((beard * hairs, person.beard_color), (_brows(person, side, y, strands), person.beard_color)):
         color += amount[..., None] * (np.array(tint, np.float32) ** 2 * 0.75 - color)
+    if person.pattern:
+        color = paint_pattern(color, person.pattern)
     channels = [relief, rough_x, rough_y, *np.moveaxis(color, -1, 0), np.clip(gloss, 0, 1), occlusion]
     return Maps(density, np.stack(channels).astype(np.float32))
 

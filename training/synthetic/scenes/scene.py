@@ -11,7 +11,7 @@ import numpy as np
 from ..backdrop import backdrop
 from ..head.identity import Identity, sample_identity
 from ..head.light import Light, sample_light
-from ..head.motion import HeadMotion
+from ..head.motion import MAX_ANGLE, HeadMotion
 from ..head.motion import Path as HeadPath
 from ..head.painter import FaceTruth, HeadState, Painter
 from ..head.surface import Pose
@@ -119,10 +119,13 @@ def talking_head(
     style: str | None = None,
     performance: Performance | None = None,
     augmented: bool = True,
+    person: Identity | None = None,
+    max_yaw: float = MAX_ANGLE,
 ) -> Scene:
     """One person speaking to the camera, all of it drawn by `seed`: the main source of training and test clips.
 
-    Person, voice and sentences are those of the split. `size` is (width, height).
+    Person, voice and sentences are those of the split, unless `person` is given. `size` is (width, height); `max_yaw`
+    in radians is how far the head may be turned.
     """  # fmt: skip
     rng = np.random.default_rng((179424673, seed))
     identity_seed = seed + (FIRST_TEST_SEED if split == "test" else 0)
@@ -139,11 +142,11 @@ def talking_head(
     high = low * rng.uniform(0.88, 1.12)
     place = rng.uniform((0.42, 0.47), (0.58, 0.55))
     track = HeadPath(tuple(place), tuple(place + rng.uniform(-0.05, 0.05, 2)), low, high)
-    facing = rng.uniform(-1, 1, 3) * (0.25, 0.1, 0.08)
+    facing = rng.uniform(-1, 1, 3) * (0.25 + max_yaw - MAX_ANGLE, 0.1, 0.08)
     actor = Actor(
-        sample_identity(identity_seed, style),
+        person or sample_identity(identity_seed, style),
         performance,
-        HeadMotion(identity_seed, seconds, rng.uniform(0.3, 1.2), tuple(facing)),
+        HeadMotion(identity_seed, seconds, rng.uniform(0.3, 1.2), tuple(facing), max_yaw),
         track,
     )
     shot = Shot(
