@@ -22,11 +22,13 @@ from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from ..meter.train import FIRST_SEED, person_crops
 from ..paths import CACHE
 from ..synthetic.crops import RESOLUTION
+from ..synthetic.photographs import sample_patch
 
 MASKED_SHARE = 0.15  # of the pictures are shown with the mouth's region grey, as the U-Net's masked input is
 MOUTH_CENTRE, MOUTH_SPREAD = (91.0, 64.0), (17.0, 24.0)  # row, column of a 128-pixel crop; standard deviations
 MOUTH_WEIGHT = 5.0  # of an error at the mouth's centre; 1 far from it
-PATCH_SIZES = (64, 96, 128)  # pixels a side: parts of crops teach as much as whole ones, at a fraction of the time
+PHOTOGRAPH_SHARE = 0.3  # of the pictures are parts of photographs, whose colours and textures no drawn face has
+PATCH_SIZES = (32, 48, 64, 128)  # pixels a side: parts of crops teach as much as whole ones, at a fraction of the time
 
 logger = logging.getLogger(__name__)
 
@@ -73,19 +75,22 @@ def make_batch(crops: np.ndarray, step: int, seed: int, pixels: int, whole: bool
     keep, importance = mouth_mask(RESOLUTION), mouth_weights(RESOLUTION)
     pictures, weights = torch.empty(count, 3, size, size), torch.empty(count, 1, size, size)
     for index, place in enumerate(places):
-        picture = torch.from_numpy(np.array(crops[place])).float() / 127.5 - 1
-        gains = torch.from_numpy(rng.uniform(0.82, 1.12, 3).astype(np.float32))[:, None, None]  # other lights
-        picture = ((picture + 1) * gains + float(rng.uniform(-0.08, 0.08)) - 1).clamp(-1, 1)
-        if rng.random() < MASKED_SHARE:
-            picture = picture * keep
         # Half of the patches lie where the mouth is, whatever their size.
         spread = RESOLUTION - size
         top, left = rng.integers(0, spread + 1, 2)
         if rng.random() < 0.5:
             top, left = max(top, min(spread, 40)), min(max(left, spread // 4), spread - spread // 4)
         part = (slice(None), slice(top, top + size), slice(left, left + size))
+        if rng.random() < PHOTOGRAPH_SHARE:
+            picture = torch.from_numpy(sample_patch(rng, size, size)).permute(2, 0, 1) * 2 - 1
+        else:
+            picture = torch.from_numpy(np.array(crops[place][part])).float() / 127.5 - 1
+        gains = torch.from_numpy(rng.uniform(0.55, 1.25, 3).astype(np.float32))[:, None, None]  # other lights
+        picture = ((picture + 1) * gains + float(rng.uniform(-0.1, 0.1)) - 1).clamp(-1, 1)
+        if rng.random() < MASKED_SHARE:
+            picture = picture * keep[part[1:]]
         flip = [2] if rng.random() < 0.5 else []
-        pictures[index], weights[index] = picture[part].flip(flip), importance[part].flip(flip)
+        pictures[index], weights[index] = picture.flip(flip), importance[part].flip(flip)
     return Batch(pictures, weights / weights.mean((1, 2, 3), keepdim=True))
 
 

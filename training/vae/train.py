@@ -35,6 +35,7 @@ LEARNING_RATE = 1.5e-3
 PIXELS_PER_STEP = 8 * 64 * 64  # of a step, of all its pictures together
 CROP_STRIDE = 5  # crops of a talking clip, which change little from one to the next
 WHOLE_CROPS_FROM = 0.7  # of the way; from there on whole crops only, as the model will see them
+PICTURE_SHAPE = (3, RESOLUTION, RESOLUTION)
 CONFIG = {  # as diffusers names its sizes; 1.3 M parameters
     "_class_name": "AutoencoderKL",
     "act_fn": "silu",
@@ -45,12 +46,15 @@ CONFIG = {  # as diffusers names its sizes; 1.3 M parameters
     "out_channels": 3,
     "latent_channels": 4,
     "layers_per_block": 1,
-    "norm_num_groups": 8,
+    "norm_num_groups": 2,  # wide ones: the mean that a norm of few channels takes away is the picture's brightness
     "sample_size": RESOLUTION,
     "scaling_factor": SCALING_FACTOR,
 }
 KL_WEIGHT = 2e-4  # of a latent value's divergence, beside a pixel's error; some 2e-7 of the sums over a crop
-GRADIENT_WEIGHT, COARSE_WEIGHT = 1.0, 0.5  # of the errors of slopes and of smaller pictures, beside the pixels' own
+GRADIENT_WEIGHT = 1.0  # of the error of slopes, beside the pixels' own
+# By side of a patch in pixels, what its mean error weighs. The larger ones hold skin's colour: a shift of it is a small
+# error at every single pixel, but the first that the eye sees.
+COARSE_WEIGHTS = {2: 0.5, 4: 0.5, 8: 2.0, 16: 8.0}
 
 
 def build(seed: int = 0) -> nn.Module:
@@ -69,10 +73,18 @@ def compute_loss(vae: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, d
     pixels = (error.abs() * weights).mean()
     across = ((error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]).mean()
     down = ((error[..., 1:, :] - error[..., :-1, :]).abs() * weights[..., 1:, :]).mean()
-    coarse = sum((F.avg_pool2d(error, k).abs() * F.avg_pool2d(weights, k)).mean() for k in (2, 4))
+    coarse = sum(
+        weight * (F.avg_pool2d(error, side).abs() * F.avg_pool2d(weights, side)).mean()
+        for side, weight in COARSE_WEIGHTS.items()
+    )
     divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-    loss = pixels + GRADIENT_WEIGHT * (across + down) + COARSE_WEIGHT * coarse + KL_WEIGHT * divergence
-    return loss, {"pixels": pixels.item(), "slopes": (across + down).item(), "divergence": divergence.item()}
+    loss = pixels + GRADIENT_WEIGHT * (across + down) + coarse + KL_WEIGHT * divergence
+    return loss, {
+        "pixels": pixels.item(),
+        "slopes": (across + down).item(),
+        "coarse": coarse.item(),
+        "divergence": divergence.item(),
+    }
 
 
 def train(
@@ -155,7 +167,7 @@ def main() -> None:
     """Draws the crops where the cache hasn't them, trains, writes the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     loop.add_arguments(parser, RUN, minutes=60, learning_rate=LEARNING_RATE)
-    parser.add_argument("--people", type=int, default=450)
+    parser.add_argument("--people", type=int, default=450, help="whose mouths move freely; 0 for none")
     parser.add_argument("--each", type=int, default=12, help="crops of each person")
     parser.add_argument("--clips", type=int, default=0, help="drawn talking clips of which every fifth crop is added")
     parser.add_argument("--decoder-only", action="store_true", help="keep the encoder that --from has, and its latents")
@@ -167,10 +179,14 @@ def main() -> None:
     if options.decoder_only and not options.start:
         parser.error("--decoder-only goes on from weights: name them with --from.")
     budget = loop.budget_from(options)
-    crops = load_or_render_crops(options.people, options.each, options.cache, options.workers)
+    parts = []
+    if options.people:
+        parts.append(load_or_render_crops(options.people, options.each, options.cache, options.workers))
     if options.clips:
-        talking = load_takes(options.clips, options.cache).crops[:, ::CROP_STRIDE]
-        crops = np.concatenate([crops, talking.reshape(-1, *crops.shape[1:])])
+        parts.append(load_takes(options.clips, options.cache).crops[:, ::CROP_STRIDE].reshape(-1, *PICTURE_SHAPE))
+    if not parts:
+        parser.error("There is nothing to train on: give --people or --clips.")
+    crops = np.concatenate(parts)
     start = load(options.start).vae.state_dict() if options.start else None
     state = train(
         crops, budget, options.run, start, options.pixels, options.decoder_only, on_progress=loop.reporter()
