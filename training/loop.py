@@ -1,7 +1,9 @@
 """The loop that every training here runs in: a budget, one falling learning rate, averaged weights, checkpoints.
 
 Stopped at any time, a run goes on from its last checkpoint; on one thread, with a number of steps in place of minutes,
-two runs of the same seed give the same bits, interrupted or not. accelerate runs it, on a GPU where there is one.
+two runs of the same seed give the same bits, interrupted or not. accelerate runs it, on a GPU where there is one, or in
+several processes: on a CPU two of one thread each train a third faster than one of two threads. Each computes its share
+of a step's batch, then gradients are averaged.
 """
 
 from __future__ import annotations
@@ -69,6 +71,10 @@ class TrainingState:
         for key, value in network.state_dict().items():
             self.ema_weights[key].lerp_(value, share)
 
+    def averaged(self) -> dict[str, Tensor]:
+        """The averaged weights, float32 on the CPU."""
+        return {key: value.float().cpu() for key, value in self.ema_weights.items()}
+
     def state_dict(self) -> dict:
         return {"step": self.step, "seconds": self.seconds, "averaged": self.ema_weights}
 
@@ -86,12 +92,14 @@ def fit(
     start: Mapping[str, Tensor] | None = None,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
+    on_weights: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Trains `network`; returns the averaged weights, in float32 on the CPU.
 
     With a folder `run` it writes checkpoints there and goes on from one that is there; otherwise it begins with the
     weights `start`, or those that the network has. `stop_after` ends it early, at that step, as an interruption would.
-    `on_progress(fraction_done done, parts of the loss)` is called after every step.
+    `on_progress(fraction done, parts of the loss)` is called after every step; `on_weights(averaged weights)` with
+    every checkpoint and at the end, in the main process: a machine that is taken away has written what it came to.
     """
     accelerator = Accelerator(mixed_precision=budget.precision)
     if start:
@@ -108,8 +116,15 @@ def fit(
     if checkpoint_folder:
         accelerator.load_state(str(checkpoint_folder))
         logger.info("going on from step %d, %.1f minutes", progress.step, progress.seconds / 60)
+
+    def keep() -> None:
+        if run:
+            _save_checkpoint(accelerator, run)
+        if on_weights and accelerator.is_main_process:
+            on_weights(progress.averaged())
+
     before, started = progress.seconds, time.monotonic()
-    saved_at = started
+    saved_at = before
     while (fraction_done := budget.fraction_done(progress.step, progress.seconds)) < 1 and progress.step != stop_after:
         warmup = min(1, (progress.step + 1) / WARMUP_STEPS)
         rate = budget.learning_rate * warmup * (MIN_LR_FACTOR + (1 - MIN_LR_FACTOR) * _cosine_decay(fraction_done))
@@ -118,20 +133,22 @@ def fit(
         with accelerator.autocast():
             loss, parts = loss_at(unwrapped, progress.step, fraction_done, accelerator.device)
         accelerator.backward(loss)
+        elapsed = before + time.monotonic() - started
+        if accelerator.num_processes > 1:
+            elapsed = _average(accelerator, weights, elapsed)
         accelerator.clip_grad_norm_(weights, MAX_GRAD_NORM)
         optimizer.step()
         optimizer.zero_grad()
         progress.step += 1
-        progress.seconds = before + time.monotonic() - started
+        progress.seconds = elapsed
         progress.update_ema(unwrapped)
         if on_progress:
             on_progress(budget.fraction_done(progress.step, progress.seconds), parts)
-        if run and time.monotonic() - saved_at > budget.checkpoint_seconds:
-            _save_checkpoint(accelerator, run)
-            saved_at = time.monotonic()
-    if run:
-        _save_checkpoint(accelerator, run)
-    return {key: value.float().cpu() for key, value in progress.ema_weights.items()}
+        if progress.seconds - saved_at > budget.checkpoint_seconds:
+            keep()
+            saved_at = progress.seconds
+    keep()
+    return progress.averaged()
 
 
 def load_ema_weights(run: Path) -> dict[str, Tensor]:
@@ -188,11 +205,25 @@ def _cosine_decay(fraction_done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * fraction_done))
 
 
+def _average(accelerator: Accelerator, weights: list[nn.Parameter], seconds: float) -> float:
+    """Averages gradients over all processes, in place; returns their mean of `seconds`, so that all end together."""
+    gradients = [weight.grad.flatten() for weight in weights]
+    flat = accelerator.reduce(torch.cat([*gradients, gradients[0].new_tensor([seconds])]), "mean")
+    for weight, gradient in zip(weights, flat[:-1].split([weight.numel() for weight in weights]), strict=True):
+        weight.grad.copy_(gradient.view_as(weight))
+    return float(flat[-1])
+
+
 def _save_checkpoint(accelerator: Accelerator, run: Path) -> None:
     """Replaces the checkpoint by one of now; an interruption leaves one of the two whole."""
     place, new, old = run / "checkpoint", run / "checkpoint.new", run / "checkpoint.old"
-    shutil.rmtree(new, ignore_errors=True)
+    if accelerator.is_main_process:
+        shutil.rmtree(new, ignore_errors=True)
+    accelerator.wait_for_everyone()
     accelerator.save_state(str(new))
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process:
+        return
     if place.exists():
         shutil.rmtree(old, ignore_errors=True)
         place.rename(old)
