@@ -17,9 +17,9 @@ from latentsync_core.errors import OutputError
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.demonstration import NANO, NANO_FOLDER
 from latentsync_core.models.model import LatentSyncModel
-from latentsync_core.models.recommended_settings import RecommendedSettings
 
 from .synthetic.crops import RESOLUTION
+from .unet.diffusion import NANO_SCHEDULE, NANO_SETTINGS
 from .unet.train import WEIGHTS as UNET_WEIGHTS
 from .unet.train import load as load_unet
 from .unet.whisper_tiny import load_whisper_tiny
@@ -28,7 +28,6 @@ from .vae.train import load as load_vae
 
 CARD = Path(__file__).parent / "nano" / "card.md"
 WHISPER_LICENSE = Path(__file__).parent / "nano" / "license_whisper"
-RECOMMENDED = RecommendedSettings(steps=8, cfg=2.5, scheduler="ddim", noise_sharing=0.5)  # it speaks up with guidance
 MAX_BUNDLE_BYTES = 32_000_000  # of the whole bundle
 
 
@@ -47,7 +46,8 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
         dtype=torch.float16,
         digest=digest.hexdigest(),
         demonstration=True,
-        recommended=RECOMMENDED,
+        schedule=NANO_SCHEDULE,
+        recommended=NANO_SETTINGS,
     )
 
 

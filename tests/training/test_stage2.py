@@ -17,7 +17,7 @@ from training.stage2.measure_gradients import gradient_norms
 from training.stage2.train import TRAINED_PARTS, LossNetworks, LossWeights, compute_losses, freeze_except_trained, train
 from training.syncnet import train as train_syncnet
 from training.takes import FRAMES, SAMPLES, Takes
-from training.unet.diffusion import alphas_cumprod, clean_estimate
+from training.unet.diffusion import NANO_SCHEDULE, add_noise, clean_estimate, velocity
 from training.unet.features import WHISPER_ROWS, Features
 from training.unet.measure import GenerationOptions
 from training.unet.train import WINDOW, build, save
@@ -25,9 +25,8 @@ from training.vae import train as train_vae
 
 from ..one_thread import one_thread  # noqa: F401
 
-ALONE = {
-    name: LossWeights(**{"perceptual": 0, "sync": 0, "trepa": 0, name: 1}) for name in ("perceptual", "sync", "trepa")
-}
+LOSSES = ("pixels", "perceptual", "sync", "trepa")
+ALONE = {name: LossWeights(**dict.fromkeys(LOSSES, 0) | {name: 1}) for name in LOSSES}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing
     found = compute_losses(unet, loss_networks, clips.batch(heard_step(clips), 0, 1), LossWeights())
     found["sync"] = found["sync"].detach()
     some, more = (gradient_norms(unet, found, LossWeights(trepa=weight)) for weight in (10.0, 30.0))
-    assert some["noise"] > 0
+    assert some["prediction"] > 0
     assert some["sync"] == 0
     assert more["trepa"] == pytest.approx(3 * some["trepa"], rel=1e-3)
     assert more["perceptual"] == pytest.approx(some["perceptual"], rel=1e-3)
@@ -105,36 +104,34 @@ def test_a_window_that_hears_nothing_says_so(clips):
 def test_the_clean_estimate_is_the_engines():
     from diffusers import DDIMScheduler
 
-    from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
-
     torch.manual_seed(0)
     noisy, predicted = torch.randn(2, 2, 4, 3, 5, 5)
-    found = clean_estimate(noisy, predicted, torch.tensor([981, 21]))
-    scheduler = DDIMScheduler(**REFERENCE_SCHEDULE.to_dict())
+    found = clean_estimate(noisy, predicted, torch.tensor([999, 19]))
+    scheduler = DDIMScheduler(**NANO_SCHEDULE.to_dict())
     scheduler.set_timesteps(50)
-    for number, step in enumerate((981, 21)):
+    for number, step in enumerate((999, 19)):
         expected = scheduler.step(predicted[number], step, noisy[number]).pred_original_sample
         assert torch.allclose(found[number], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_true_noise_leads_back_to_the_clean_latents(clips):
+def test_the_true_v_leads_back_to_the_clean_latents(clips):
     windows = clips.batch(0, 0, 2).windows
-    share = alphas_cumprod()[windows.steps].view(-1, 1, 1, 1, 1)
-    noisy = share.sqrt() * windows.clean + (1 - share).sqrt() * windows.noise
-    assert torch.allclose(clean_estimate(noisy, windows.noise, windows.steps), windows.clean, atol=1e-4)
+    noisy = add_noise(windows.clean, windows.noise, windows.steps)
+    true = velocity(windows.clean, windows.noise, windows.steps)
+    assert torch.allclose(clean_estimate(noisy, true, windows.steps), windows.clean, atol=1e-4)
 
 
 def test_every_loss_reaches_the_parts_that_learn_and_no_others(clips, loss_networks):
-    unet = freeze_except_trained(perturbed_unet())
+    unet = freeze_except_trained(perturbed_unet(), "attention")
     batch = clips.batch(heard_step(clips), 0, 1)
     for name, weights in ALONE.items():
         unet.zero_grad()
         losses = compute_losses(unet, loss_networks, batch, weights)
-        assert set(losses) == {"noise", name}
+        assert set(losses) == {"prediction", name}
         losses[name].backward()
         for key, parameter in unet.named_parameters():
-            assert (parameter.grad is not None) == any(part in key for part in TRAINED_PARTS), key
-        for part in TRAINED_PARTS:
+            assert (parameter.grad is not None) == any(part in key for part in TRAINED_PARTS["attention"]), key
+        for part in TRAINED_PARTS["attention"]:
             assert max(p.grad.abs().max() for key, p in unet.named_parameters() if part in key) > 0, (name, part)
     fixed = [*loss_networks.vae.parameters(), *loss_networks.syncnet.parameters(), *loss_networks.encoder.parameters()]
     assert all(parameter.grad is None for parameter in fixed)
@@ -193,11 +190,11 @@ def test_the_arms_differ_in_trepa_alone(clips, loss_networks):
 def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alone(clips, loss_networks, tmp_path):
     start = perturbed_unet().state_dict()
     budget = Budget(steps=2, learning_rate=0.02)
-    through = train(clips, loss_networks, start, budget)
-    train(clips, loss_networks, start, budget, run=tmp_path, stop_after=1)
-    resumed = train(clips, loss_networks, start, budget, run=tmp_path)
+    through = train(clips, loss_networks, start, budget, parts="attention")
+    train(clips, loss_networks, start, budget, run=tmp_path, parts="attention", stop_after=1)
+    resumed = train(clips, loss_networks, start, budget, run=tmp_path, parts="attention")
     assert all(torch.equal(through[key], resumed[key]) for key in through)
-    still = [key for key in through if not any(part in key for part in TRAINED_PARTS)]
+    still = [key for key in through if not any(part in key for part in TRAINED_PARTS["attention"])]
     assert all(torch.allclose(through[key], start[key], rtol=1e-5) for key in still)
     assert any(not torch.allclose(through[key], start[key]) for key in set(through) - set(still))
 

@@ -8,14 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch import Tensor
 
 from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
 
 from ..takes import Takes
-from ..unet.diffusion import alphas_cumprod
+from ..unet.diffusion import NOISE_SHARING
 from ..unet.features import LATENT_SIZE, Features
-from ..unet.train import AUDIO_DROPOUT, NOISE_SHARING, WINDOW, WindowBatch, make_condition, measure_channel_rms
+from ..unet.train import (
+    AUDIO_DROPOUT,
+    WINDOW,
+    WindowBatch,
+    make_condition,
+    measure_channel_rms,
+    sample_steps,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +32,13 @@ class Stage2Batch:
 
     windows: WindowBatch
     pictures: Tensor  # (b, 3, 16, 128, 128) in [-1, 1], the true ones
-    mels: Tensor  # (b, 1, 80, 52), as SyncNet hears them
+    mels: Tensor  # (b, 1, 80, 52), as SyncNet takes them
     has_audio: Tensor  # (b,) bool, false where the audio was dropped out
+
+    def share(self, state: PartialState) -> Stage2Batch:
+        """The windows that one of several processes trains on."""
+        part = slice(state.process_index, None, state.num_processes)
+        return Stage2Batch(self.windows.share(state), self.pictures[part], self.mels[part], self.has_audio[part])
 
     def to(self, device: torch.device) -> Stage2Batch:
         return Stage2Batch(
@@ -42,7 +55,7 @@ class Stage2Clips:
         self._mel = functools.cache(self._mel_of)
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._drawn)  # only in their own appearance, as which they are kept
 
     def batch(self, step: int, seed: int, count: int) -> Stage2Batch:
         """The windows of this step, of `count` clips, drawn like the first stage's (`unet.train.sample_windows`).
@@ -63,13 +76,12 @@ class Stage2Clips:
         common, own = (
             torch.randn((count, 4, frames, LATENT_SIZE, LATENT_SIZE), generator=draw) for frames in (1, WINDOW)
         )
-        places = (rng.permutation(count) + rng.random(count)) / count
         windows = WindowBatch(
             torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
             torch.stack(condition).transpose(1, 2),
             torch.stack(audio),
             math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
-            torch.from_numpy((places * len(alphas_cumprod())).astype(np.int64)),
+            torch.from_numpy(sample_steps(rng, count)),
         )
         return Stage2Batch(windows, torch.stack(pictures).transpose(1, 2), torch.cat(mels), torch.tensor(has_audio))
 

@@ -109,7 +109,7 @@ def energy(values: Tensor) -> Tensor:
 
 
 def flicker(clip: Tensor) -> float:
-    """The energy at the pixels that are drawn anew, of (n, 3, 128, 128) in [0, 1], in 8-bit levels squared."""
+    """The energy at the pixels that are generated, of (n, 3, 128, 128) in [0, 1], in 8-bit levels squared."""
     drawn = 1 - mouth_mask(RESOLUTION)
     return float((energy(clip * 255).mean(0) * drawn).sum() / drawn.sum())
 

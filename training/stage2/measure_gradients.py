@@ -50,8 +50,10 @@ def main() -> None:
     rows = [gradient_norms(unet, compute_losses(unet, loss_networks, clips.batch(step, SEED, 1), weights), weights)
             for step in range(options.windows)]  # fmt: skip
     found = {name: sum(row[name] ** 2 for row in rows) ** 0.5 / len(rows) ** 0.5 for name in rows[0]}
-    shares = {name: round(value / found["noise"], 3) for name, value in found.items()}
-    print(json.dumps({"norm": {k: float(f"{v:.3g}") for k, v in found.items()}, "of the noise's": shares}, indent=1))
+    shares = {name: round(value / found["prediction"], 3) for name, value in found.items()}
+    print(
+        json.dumps({"norm": {k: float(f"{v:.3g}") for k, v in found.items()}, "of the prediction's": shares}, indent=1)
+    )
 
 
 if __name__ == "__main__":

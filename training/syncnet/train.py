@@ -64,26 +64,30 @@ def make_batch(
     pictures, sounds = [], []
     for clip in rng.choice(len(clips), count, replace=len(clips) < count):
         starts = _spaced_starts(rng, clips.last_start, each)
-        seen, heard = clips.windows(int(clip), starts)
+        faces, mels = clips.windows(int(clip), starts)
         if rng.random() < 0.5:
-            seen = seen.flip(-1)
+            faces = faces.flip(-1)
         light = rng.uniform((0.8, -0.1), (1.2, 0.1))
-        pictures.append((seen * float(light[0]) + float(light[1])).clamp(-1, 1))
-        sounds.append(heard)
+        pictures.append((faces * float(light[0]) + float(light[1])).clamp(-1, 1))
+        sounds.append(mels)
     return torch.cat(pictures), torch.cat(sounds)
 
 
 def compute_loss(net: SyncNet, pictures: Tensor, sounds: Tensor, each: int) -> tuple[Tensor, dict[str, float]]:
     """The loss of pairs that belong together, and its parts: every wrong pair is as long a shift or another clip."""
-    seen, heard = net(pictures, sounds)
-    count = len(seen)
-    cosines = (seen @ heard.T).float()
+    video_embeddings, audio_embeddings = net(pictures, sounds)
+    count = len(video_embeddings)
+    cosines = (video_embeddings @ audio_embeddings.T).float()
     own = torch.arange(count, device=cosines.device)
     choice = (F.cross_entropy(cosines * LOGIT_SCALE, own) + F.cross_entropy(cosines.T * LOGIT_SCALE, own)) / 2
     # For the cross-entropy each window of faces is paired with its own sound, and with the next one of its clip.
     other = own - own % each + (own + 1) % each
     right = torch.cat([torch.ones(count), torch.zeros(count)]).to(cosines)
-    pairwise_loss = sync_loss(seen.repeat(2, 1).float(), torch.cat([heard, heard[other]]).float(), right)
+    pairwise_loss = sync_loss(
+        video_embeddings.repeat(2, 1).float(),
+        torch.cat([audio_embeddings, audio_embeddings[other]]).float(),
+        right,
+    )
     found = (cosines.diagonal() > cosines[own, other]).float().mean()
     parts = {"even": pairwise_loss.item(), "choice": choice.item(), "before the shifted": found.item()}
     return pairwise_loss + CONTRASTIVE_WEIGHT * choice, parts

@@ -3,7 +3,8 @@
 ``python -m training.unet.features`` makes them from the rendered clips and the autoencoder's weights. Audio is encoded
 as the engine does: Whisper's states of recordings of up to 30 s. A recording here holds several clips, at any place
 in it and after any other, since a clip's features depend on where in a recording it is and what came before. Whisper's
-features of a silent recording differ from those of a pause in speech, so there are silent recordings too.
+features of a silent recording differ from those of a pause in speech, so there are silent recordings too. Every clip is
+there in several appearances, of which the first is its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ..synthetic.speech.performance import SAMPLE_RATE
 from ..takes import FPS, FRAMES, SECONDS, load_takes
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load
+from .appearance import vary_appearance
 from .whisper_tiny import load_whisper_tiny
 
 WHISPER_ROWS = ROWS_BEFORE + SECONDS * 50 + ROWS_AFTER  # of Whisper's states kept of each clip
@@ -38,6 +40,7 @@ MAX_CLIPS_PER_RECORDING = 8  # clips of one recording
 PAUSE_SECONDS = (0.1, 0.6)  # seconds of silence between them
 TAIL_SILENCE_SECONDS = 1.0  # seconds, as the engine adds them
 LATENT_SIZE = RESOLUTION // 8
+APPEARANCES = 3  # of each clip
 SILENT_RECORDINGS = 24
 MAX_SILENCE_SECONDS = 30.0  # seconds
 NOISE_FLOOR_DB = (-90, -55)  # dB: how loud the noise in half of them is; the others hold zeros
@@ -50,9 +53,10 @@ logger = logging.getLogger(__name__)
 class Features:
     """The U-Net's inputs of all clips, memory-mapped.
 
-    whole, masked: (n, 75, 4, 16, 16) float16 scaled latents, the encoder's means. audio_features: (n, 160, 5, 384)
-    float16, 50 rows a second; frame v's window is rows 2 v to 2 v + 9. openings: (n, 75) in head units.
-    silence_features: (m, 160, 5, 384), as `audio_features`, of silent recordings.
+    whole, masked: (v, 75, 4, 16, 16) float16 scaled latents, the encoder's means; view i shows clip i modulo n, the
+    first n in their own appearance. audio_features: (n, 160, 5, 384) float16, 50 rows a second; frame f's window is
+    rows 2 f to 2 f + 9. openings: (n, 75) in head units. silence_features: (m, 160, 5, 384), as `audio_features`, of
+    silent recordings.
     """
 
     whole: np.ndarray
@@ -64,29 +68,30 @@ class Features:
     def __len__(self) -> int:
         return len(self.whole)
 
-    def audio(self, clip: int, frames: range) -> Tensor:
+    def audio(self, view: int, frames: range) -> Tensor:
         """The audio tokens of these frames, (len(frames), 50, 384) float32."""
-        return _tokens(self.audio_features[clip], frames)
+        return _tokens(self.audio_features[view % len(self.audio_features)], frames)
 
     def silence(self, recording: int, frames: range) -> Tensor:
         """The same in a recording of nothing."""
         return _tokens(self.silence_features[recording], frames)
 
     def closed_mouth_windows(self, frames: int) -> np.ndarray:
-        """(n, 2) clip and first frame of every so many frames with a closed mouth throughout."""
+        """(n, 2) clip, in its own appearance, and first frame of all `frames` in a row with a closed mouth."""
         group = np.lib.stride_tricks.sliding_window_view(self.openings < MAX_CLOSED_OPENING, frames, axis=1)
         return np.argwhere(group.all(-1))
 
 
-def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS) -> Features:
+def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS, appearances: int = APPEARANCES) -> Features:
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = load_takes(clips, folder)
     codec = load(vae)
-    seen = [folder / f"takes-{part}-{len(drawn)}-{encoder_digest(codec)}.npy" for part in ("whole", "masked")]
+    name = f"{len(drawn)}x{appearances}-{encoder_digest(codec)}.npy"
+    seen = [folder / f"takes-{part}-{name}" for part in ("whole", "masked")]
     if not all(path.exists() for path in seen):
-        for path, values in zip(seen, latents(codec, drawn.crops), strict=True):
+        for path, values in zip(seen, latents(codec, drawn.crops, appearances), strict=True):
             _write(path, values)
-    audio_features, silence_features = folder / f"takes-heard-{len(drawn)}.npy", folder / "features-quiet.npy"
+    audio_features, silence_features = folder / f"takes-audio-{len(drawn)}.npy", folder / "features-quiet.npy"
     if not audio_features.exists():
         _write(audio_features, encode_clips(load_whisper_tiny(), drawn.waveforms))
     if not silence_features.exists():
@@ -111,17 +116,26 @@ def _tokens(audio_features: np.ndarray, frames: range) -> Tensor:
     return torch.from_numpy(np.array(audio_features[rows])).float().flatten(1, 2)
 
 
-def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Scaled latents (n, frames, 4, 16, 16) float16 of (frames, 3, 128, 128) uint8 crops: whole, and masked."""
+@torch.no_grad()
+def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray], appearances: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled latents of n clips (frames, 3, 128, 128) uint8 in so many appearances, whole and masked, each
+    (appearances n, frames, 4, 16, 16) float16. They are computed in bfloat16, which is four times as fast on a CPU."""
     keep = mouth_mask(RESOLUTION)
+    codec.vae.to(memory_format=torch.channels_last)
     whole, masked = [], []
-    for number, clip in enumerate(crops):
-        pictures = (torch.from_numpy(np.array(clip)).float() / 127.5 - 1).to(codec.device)
-        both = codec.encode(torch.cat([pictures, pictures * keep.to(codec.device)])).half().cpu().numpy()
-        whole.append(both[: len(clip)])
-        masked.append(both[len(clip) :])
-        if number % 100 == 99:
-            logger.info("%d of %d clips encoded", number + 1, len(crops))
+    for view in range(appearances * len(crops)):
+        appearance, clip = divmod(view, len(crops))
+        shown = np.array(crops[clip])
+        if appearance:
+            shown = vary_appearance(shown, view - clip % 2)  # the same for both takes of a pair
+        pictures = torch.from_numpy(shown).float() / 127.5 - 1
+        both = torch.cat([pictures, pictures * keep]).to(codec.device, memory_format=torch.channels_last)
+        with torch.autocast(codec.device.type, torch.bfloat16):
+            encoded = codec.encode(both).half().cpu().numpy()
+        whole.append(encoded[: len(shown)])
+        masked.append(encoded[len(shown) :])
+        if view % 100 == 99:
+            logger.info("%d of %d clips encoded", view + 1, appearances * len(crops))
     return np.stack(whole), np.stack(masked)
 
 
@@ -166,7 +180,7 @@ def encode_silence(encoder: WhisperEncoder, recordings: int = SILENT_RECORDINGS,
 
 
 def encode_recording(encoder: WhisperEncoder, waveform: np.ndarray, frames: int, fps: float = FPS) -> Tensor:
-    """The tokens (frames, 50, 384) of a whole recording by itself, float32 at 16 kHz, as the engine hears it."""
+    """The tokens (frames, 50, 384) of a whole recording by itself, float32 at 16 kHz, as the engine encodes it."""
     silence = np.zeros(round(TAIL_SILENCE_SECONDS * SAMPLE_RATE), np.float32)
     states = encoder.features(torch.from_numpy(np.concatenate([waveform.astype(np.float32), silence])))
     return frame_windows(states.cpu().half(), fps, frames).float()

@@ -1,10 +1,11 @@
 """Measures the small model as it is used: ``python -m training.unet.measure``, test people, voices and sentences only.
 
-Every clip is drawn anew by the engine's denoiser, window by window, the reference being the frame itself, and decoded;
-the meter reads the openings. Thrice: with the clip's own voice, with another language's (a dub), and with silence.
-Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons are made a second time
-without the frames in which somebody's voice hasn't begun yet. Drawn for its own voice a clip can be held against what
-is true: PSNR within the mask, and how unlike it looks; the autoencoder's own loss stands beside both. ``--sheet`` draws
+The engine's denoiser generates every clip window by window, with the frame itself as reference; the meter reads the
+openings off the decoded crops. It does so three times: for the clip's own voice, for another language's (a dub), and
+for silence. Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons are made a
+second time without the frames before the last of the voices has begun. A clip generated for its own voice can be
+compared with the rendered one: PSNR within the mask, perceptual distance, low-frequency error on cheeks and neck; the
+autoencoder's own loss stands beside them. Figures are given for all clips, by style and by language. ``--sheet`` draws
 training/media/nano.png instead.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.cli.demo import SAMPLER_OPTIONS
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
+from latentsync_core.models.noise_schedule import NoiseSchedule
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoise import denoise_window
@@ -37,12 +38,16 @@ from ..paths import CACHE, MEDIA
 from ..perceptual import PerceptualDistance, lower_half
 from ..pictures import grid, save
 from ..synthetic.crops import RESOLUTION
+from ..synthetic.head.identity import sample_identity
+from ..synthetic.scenes.scene import FIRST_TEST_SEED
 from ..synthetic.speech.performance import LANGUAGES, SAMPLE_RATE
 from ..vae.measure import decoded
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
+from .diffusion import NANO_SCHEDULE, NANO_SETTINGS, NOISE_SHARING
 from .features import LATENT_SIZE, MAX_CLOSED_OPENING, encode_recording
-from .train import NOISE_SHARING, WEIGHTS, load
+from .low_frequency import low_frequency_error
+from .train import WEIGHTS, load
 from .whisper_tiny import load_whisper_tiny
 
 DUB_CLIP_OFFSET = 1  # clips further on: the next language's voice
@@ -62,10 +67,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How the clips are drawn; of itself, as the demo draws."""
+    """How the clips are generated; the defaults are what the model recommends."""
 
-    steps: int = SAMPLER_OPTIONS.steps
-    cfg: float = SAMPLER_OPTIONS.cfg
+    steps: int = NANO_SETTINGS.steps
+    cfg: float = NANO_SETTINGS.cfg
+    schedule: NoiseSchedule = NANO_SCHEDULE
     windows: WindowOptions = field(default_factory=WindowOptions)
     seed: int = 1247
 
@@ -87,7 +93,7 @@ def generate_clip(
         part = slice(window.start, window.stop)
         latents = denoise_window(
             unet, noise[part], latent_mask(RESOLUTION), masked[part], whole[part], audio[part], options.steps,
-            options.cfg,
+            options.cfg, schedule=options.schedule,
         ).cpu()  # fmt: skip
         for frame, blended in blender.add(window, latents, next_start):
             generated[frame] = blended
@@ -96,13 +102,19 @@ def generate_clip(
 
 
 @torch.no_grad()
-def image_quality(perceptual_distance: PerceptualDistance, seen: Tensor, crops: np.ndarray) -> tuple[float, float]:
-    """PSNR in dB within the mask and perceptual distance of the lower half, of (n, 3, 128, 128) in [0, 1] to the clip
-    (n, 3, 128, 128) uint8."""
+def image_quality(perceptual_distance: PerceptualDistance, seen: Tensor, crops: np.ndarray) -> dict[str, float]:
+    """How (n, 3, 128, 128) in [0, 1] differ from the clip (n, 3, 128, 128) uint8: PSNR within the mask, the perceptual
+    distance of the lower half, the variance of the low-frequency error on cheeks and neck."""
     true = to_float_images(crops)
     inside = mouth_mask(RESOLUTION) == 0
     psnr = -10 * (seen - true).square()[inside.expand_as(true)].mean().log10()
-    return psnr.item(), perceptual_distance(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean().item()
+    distance = perceptual_distance(lower_half(seen * 2 - 1), lower_half(true * 2 - 1)).mean()
+    blotches = low_frequency_error(seen, true).square().mean()
+    return {
+        "PSNR within the mask, dB": psnr.item(),
+        "perceptual distance": distance.item(),
+        "low-frequency error on cheeks and neck, levels squared": blotches.item(),
+    }
 
 
 @torch.no_grad()
@@ -142,10 +154,6 @@ def sheet(
 def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict:
     """From true openings (clips, n) and those read off the three drawings; intervals are a bootstrap's over clips."""
     clips = len(openings)
-    follows, languages = (
-        correlation_per_clip(openings, own),
-        np.array([list(LANGUAGES)[n % len(LANGUAGES)] for n in range(clips)]),
-    )
     limit = MAX_CLOSED_SHARE * np.percentile(openings, SPEECH_PERCENTILE, axis=1, keepdims=True)
     pauses = np.array([pause_mask(true) for true in openings])
     lags = np.array([best_lag(true, seen) for true, seen in zip(openings, own, strict=True)])
@@ -153,7 +161,6 @@ def figures(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: n
         "clips": clips, "frames": int(openings.size),
         "own voice": {
             "clips whose best lag is within a frame": rounded((np.abs(lags) <= 1).mean()),
-            "by language": {name: rounded(np.median(follows[languages == name])) for name in np.unique(languages)},
             "slope": rounded(np.polyfit(openings.ravel(), own.ravel(), 1)[0]),
         },
         "whole clips": opening_correlations(openings, own, dubbed),
@@ -180,6 +187,34 @@ def opening_correlations(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarr
         "both voices' true mouths": bootstrap(correlation_per_clip(openings, dub)),
         "dubbed: weight of the new mouth": bootstrap(new_weight),
         "dubbed: weight of the old mouth": bootstrap(old_weight),
+    }
+
+
+def by_group(groups: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """The median over the clips of each group of every (clips,) array of `values`; NaN entries don't count."""
+    names = np.array(groups)
+    return {
+        str(name): {"clips": int((names == name).sum())}
+        | {key: rounded(np.nanmedian(value[names == name])) for key, value in values.items()}
+        for name in sorted(set(groups))
+    }
+
+
+def per_clip(openings: np.ndarray, own: np.ndarray, dubbed: np.ndarray, silent: np.ndarray) -> dict[str, np.ndarray]:
+    """(clips,) values of every clip, from what `figures` takes; NaN where a clip has no pause."""
+    limit = MAX_CLOSED_SHARE * np.percentile(openings, SPEECH_PERCENTILE, axis=1, keepdims=True)
+    dub = np.roll(openings, -DUB_CLIP_OFFSET, axis=0)
+    pauses = [pause_mask(true) for true in openings]
+    closed = own < limit
+    return {
+        "own voice": correlation_per_clip(openings, own),
+        "dubbed: new voice": correlation_per_clip(dub, dubbed),
+        "dubbed: weight of the old mouth": mixing_weights(dubbed, dub, openings)[:, 1],
+        "closed in pauses": np.array(
+            [shut[p].mean() if p.any() else np.nan for shut, p in zip(closed, pauses, strict=True)]
+        ),
+        "closed in silence": (silent < limit).mean(1),
+        "slope": np.array([np.polyfit(true, seen, 1)[0] for true, seen in zip(openings, own, strict=True)]),
     }
 
 
@@ -215,6 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument("--judge", type=Path, default=VAE_WEIGHTS, help="autoencoder of the perceptual distance")
     parser.add_argument("--clips", type=int, default=40, help="of the forty that are drawn, the first so many")
     parser.add_argument("--steps", type=int, default=GenerationOptions.steps)
     parser.add_argument("--cfg", type=float, default=GenerationOptions.cfg)
@@ -236,7 +272,7 @@ def main() -> None:
     if options.sheet:
         save(sheet(unet, codec, crops, audio_features, generation), MEDIA / "nano.png")
         return
-    perceptual_distance = PerceptualDistance(codec.vae)
+    perceptual_distance = PerceptualDistance(load_vae(options.judge).vae)
     read, close, floor = [], [], []
     for number, clip in enumerate(crops):
         audios = (audio_features[number], audio_features[(number + DUB_CLIP_OFFSET) % len(crops)], quiet)
@@ -245,10 +281,15 @@ def main() -> None:
         close.append(image_quality(perceptual_distance, drawn[0], clip))
         floor.append(image_quality(perceptual_distance, reconstruct(codec, clip), clip))
         logger.info("%d of %d clips", number + 1, len(crops))
-    found = figures(openings, *np.array(read).transpose(1, 0, 2))
-    for name, values in (("drawn", close), ("autoencoder", floor)):
-        psnr, unlike = np.array(values).T
-        found[name] = {"PSNR within the mask, dB": bootstrap(psnr), "perceptual distance": bootstrap(unlike)}
+    read = np.array(read).transpose(1, 0, 2)
+    found = figures(openings, *read)
+    quality = {key: np.array([one[key] for one in close]) for key in close[0]}
+    found["drawn"] = {key: bootstrap(values) for key, values in quality.items()}
+    found["autoencoder"] = {key: bootstrap(np.array([one[key] for one in floor])) for key in floor[0]}
+    values = per_clip(openings, *read) | quality
+    languages = [list(LANGUAGES)[number % len(LANGUAGES)] for number in range(len(crops))]
+    found["by language"] = by_group(languages, values)
+    found["by style"] = by_group([sample_identity(FIRST_TEST_SEED + n).style for n in range(len(crops))], values)
     print(json.dumps(found, indent=1))
 
 

@@ -1,8 +1,9 @@
 """How well the small model dubs a filmed person: ``python -m training.unet.measure_real_clip CLIP``.
 
-The voice is a rendered one, spoken by espeak-ng, so that the opening that is intended is known in every frame. The face
-mesh reads the mouth before and after: the meter, which was trained on drawn people, says little about filmed ones. The
-result and a contact sheet of it stay beside each other.
+The voice is synthesized by espeak-ng, so the intended opening is known in every frame. The face mesh reads the mouth
+before and after: the meter, which was trained on rendered people, says little about filmed ones. Beside lips and jaw a
+generated crop has to look like the clip's own: its low-frequency error there is measured, and the autoencoder's own.
+The result and a contact sheet of it are written next to each other.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.before_after import write_before_after
-from latentsync_core.cli.demo import SAMPLER_OPTIONS
+from latentsync_core.faces.alignment.align import crop_face
+from latentsync_core.faces.crop_path import path_transforms
+from latentsync_core.faces.find import find_faces
 from latentsync_core.models.loading.demonstration import NANO
+from latentsync_core.models.loading.weights import load_model
+from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import probe
@@ -26,9 +32,13 @@ from latentsync_core.video.reading.reader import FrameReader
 
 from .. import paths
 from ..meter.network import MeshMeter
-from ..opening_statistics import best_lag
+from ..opening_statistics import best_lag, rounded
+from ..synthetic.crops import RESOLUTION
 from ..synthetic.scenes.clip_file import write_wave
 from ..synthetic.speech.performance import LANGUAGES, SAMPLE_RATE, perform, sample_voice
+from .features import encode_recording
+from .low_frequency import low_frequency_error
+from .measure import GenerationOptions, generate_clip, reconstruct, to_float_images
 
 VOICE = 7  # seed of the test split's voice and sentences
 
@@ -38,6 +48,31 @@ def mesh_openings(path: Path, seconds: float) -> np.ndarray:
     meter = MeshMeter()
     with FrameReader(probe(path).trim(0, seconds)) as frames:
         return np.array([meter.read(frame) for frame in frames])
+
+
+def aligned_crops(path: Path, seconds: float) -> np.ndarray:
+    """(n, 3, 128, 128) uint8: the face of the clip's first seconds as the engine crops it, where it has one."""
+    clip = probe(path).trim(0, seconds)
+    transforms = path_transforms(find_faces(clip), RESOLUTION)
+    with FrameReader(clip) as frames:
+        crops = [crop_face(frame, transform, RESOLUTION) for frame, transform in zip(frames, transforms, strict=True)
+                 if np.isfinite(transform).all()]  # fmt: skip
+    return (torch.stack(crops).clamp(0, 1) * 255).round().byte().numpy()
+
+
+def low_frequency_figures(model: LatentSyncModel, crops: np.ndarray, audio: Tensor, options: GenerationOptions) -> dict:
+    """Root mean square and 99th percentile, in levels, of the low-frequency error on cheeks and neck."""
+    true = to_float_images(crops)
+    seen = {"generated": generate_clip(model.unet, model.codec, crops, audio, options),
+            "autoencoder": reconstruct(model.codec, crops)}  # fmt: skip
+    found = {}
+    for name, pictures in seen.items():
+        error = low_frequency_error(pictures, true)
+        found[name] = {
+            "root mean square": rounded(error.square().mean().sqrt(), 2),
+            "99th percentile": rounded(error.abs().flatten().quantile(0.99), 2),
+        }
+    return found
 
 
 def agreement(intended: np.ndarray, seen: np.ndarray) -> dict:
@@ -58,23 +93,28 @@ def main() -> None:
     parser.add_argument("--model", default=NANO)
     parser.add_argument("--language", choices=tuple(LANGUAGES), default="en")
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--steps", type=int, default=SAMPLER_OPTIONS.steps)
-    parser.add_argument("--cfg", type=float, default=SAMPLER_OPTIONS.cfg)
+    parser.add_argument("--steps", type=int, help="where not those that the model recommends")
+    parser.add_argument("--cfg", type=float, help="likewise")
     parser.add_argument("--out", type=Path, default=paths.RUNS / "real_clip.mp4")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    model = load_model(options.model)
+    steps, cfg = options.steps or model.recommended.steps, options.cfg or model.recommended.cfg
     speech = perform(VOICE, sample_voice(VOICE, options.language, "test"), options.seconds, "test")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         voice = Path(folder) / "voice.wav"
         write_wave(voice, speech.waveform[: round(options.seconds * SAMPLE_RATE)])
-        sampler = SamplerOptions(steps=options.steps, cfg=options.cfg)
-        job = SyncOptions(model=options.model, sampler=sampler, end=options.seconds)
+        sampler = SamplerOptions(steps=steps, cfg=cfg, noise_sharing=model.recommended.noise_sharing)
+        job = SyncOptions(model=model, sampler=sampler, end=options.seconds)
         report = sync(options.clip, voice, options.out, job)
         shown = probe(options.clip).trim(0, options.seconds)
         write_before_after(shown, probe(report.output), load_audio(voice), report.output.with_suffix(".png"))
     before, after = (mesh_openings(path, options.seconds) for path in (options.clip, report.output))
     times = np.arange(len(after)) / float(probe(options.clip).fps)
+    crops = aligned_crops(options.clip, options.seconds)
+    audio = encode_recording(model.whisper, speech.waveform, len(crops), float(probe(options.clip).fps))
+    generation = GenerationOptions(steps, cfg, schedule=model.schedule)
     intended = np.array([mouth.opening for mouth in speech.mouth(times)])
     print(
         json.dumps(
@@ -83,6 +123,7 @@ def main() -> None:
                 "synced": report.synced_frames,
                 "as filmed": agreement(intended, before),
                 "dubbed": agreement(intended, after),
+                "low-frequency error on cheeks and neck": low_frequency_figures(model, crops, audio, generation),
                 "both readings of the mouth": round(float(np.corrcoef(before, after)[0, 1]), 3),
             },
             indent=1,

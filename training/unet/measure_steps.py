@@ -27,9 +27,9 @@ from ..paths import CACHE
 from ..synthetic.crops import RESOLUTION
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
-from .diffusion import add_noise, clean_estimate
+from .diffusion import NOISE_SHARING, add_noise, clean_estimate
 from .features import LATENT_SIZE, encode_recording, latents
-from .train import COARSE_PATCH, NOISE_SHARING, WEIGHTS, WINDOW, WindowBatch, load
+from .train import COARSE_PATCH, WEIGHTS, WINDOW, WindowBatch, load
 from .whisper_tiny import load_whisper_tiny
 
 STEPS = (999, 900, 700, 500, 250)

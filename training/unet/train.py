@@ -1,24 +1,22 @@
 """Trains the small U-Net's first stage: ``python -m training.unet.train --minutes 90`` writes its weights.
 
-The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.1): the network predicts the noise
-in a window of 16 frames' latents, seeing them with the mouth grey, other frames of the same clip whole, and hearing
-Whisper's states; half of the noise's variance is common to all frames. The reference frames never overlap the window:
-with the same ones the network would copy the old mouth. One window in ten hears nothing, so that guidance works;
-one in twelve has a closed mouth and hears a recording in which nobody speaks.
+The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.1) with another prediction: from a
+window of 16 frames' noisy latents the network predicts v (`diffusion.py`), given the frames with the mouth masked,
+reference frames whole, and Whisper's states; half of the noise's variance is common to all frames. The reference frames
+never overlap the window: with the same ones the network would copy the old mouth. One window in ten has no audio, so
+that guidance works; one in twelve has a closed mouth and the audio of a silent recording.
 
-Drawn people have two takes of everything, so three windows in four are dubs, once both texts have begun: what is seen
-is the other take, the same frames whole among it. Jaw and cheeks beside the grey mouth tell what was said before the
-dub; a network that only ever saw them agree with the voice would draw a share of the old mouth.
+Rendered people have two takes of everything, so three windows in four are dubs, once both texts have begun: masked and
+reference frames are the other take's, the same frames among them. Jaw and cheeks beside the mask tell what was said
+before the dub; a network that only ever saw them agree with the voice would draw a share of the old mouth.
 
-Whisper's states are no even ground to learn on: single channels reach fifty times the others' size. The network
-trains on states whose channels are alike in size, and what they were divided by goes into the weights that read them.
+Whisper's states differ in size: single channels reach fifty times the others'. The network trains on states whose
+channels are alike in size, and the divisors are folded into the weights that read them.
 
-Three things are weighted. Noise at the mouth counts more. A step counts by how far off the clean latents are that its
-noise leads to: once for what is all noise, more by what is seen already (Salimans and Ho 2022, "SNR+1",
-https://arxiv.org/abs/2202.00512), up to a cap (Hang et al. 2023, "Min-SNR", https://arxiv.org/abs/2303.09556); in the
-noise's own error the noisiest steps, where the voice decides what is drawn, would count next to nothing. And errors
-count once more as they are on the whole, over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple diffusion",
-https://arxiv.org/abs/2301.11093): those of a patch's colour, which the eye sees first and single latents' noise drowns.
+Few steps are to be enough, so training is at their noise levels: a third of the windows at the last diffusion step,
+which is pure noise and where sampling starts, a third at the further ones of two to four steps, the rest anywhere.
+Errors weigh more at the mouth, and once more as means over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple
+diffusion", https://arxiv.org/abs/2301.11093): errors of a patch's colour are the first that the eye sees.
 """
 
 from __future__ import annotations
@@ -33,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask
@@ -46,27 +45,26 @@ from ..synthetic.crops import RESOLUTION
 from ..takes import other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
-from .diffusion import add_noise, alphas_cumprod
+from .diffusion import NOISE_SHARING, add_noise, alphas_cumprod, velocity
 from .features import LATENT_SIZE, Features, features
 
 WEIGHTS = paths.network_weights("unet")
 OUTPUT = paths.WEIGHTS / "unet.safetensors"
 RUN = paths.RUNS / "unet"
 # 5.3 M parameters. Two heads, not eight: with four channels a head, attention takes half of a step's time on a CPU.
-# Norms over four channels and more: over single ones they take away a patch's colour and what step it is.
+# Norms over sixteen channels and more: over few they take away a patch's colour and the diffusion step.
 CONFIG = UNetConfig(
-    block_channels=(32, 64, 64, 64), audio_width=384, heads=2, norm_groups=8, motion=MotionConfig(heads=2)
+    block_channels=(32, 64, 64, 64), audio_width=384, heads=2, norm_groups=2, motion=MotionConfig(heads=2)
 )
 LEARNING_RATE = 6e-4
 AVERAGING = 0.998
 WINDOW = 16  # frames
-NOISE_SHARING = 0.5  # of the noise's variance is common to all frames of a window
-AUDIO_DROPOUT = 0.1  # of the windows hear zeros
-SILENT_RECORDING_SHARE = 0.08  # of the windows show a closed mouth and hear a recording of nothing
-DUB_SHARE = 0.75  # of the windows that can be show the other take
+AUDIO_DROPOUT = 0.1  # of the windows have zeros for audio
+SILENT_RECORDING_SHARE = 0.08  # of the windows have a closed mouth and the audio of a silent recording
+DUB_SHARE = 0.75  # of the windows that can be are dubs: condition and target are of different takes
 SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause before it, both mouths are closed
-LOW_NOISE_SHARE = 0.25  # of the windows are from the schedule's less noisy half, where the input shows the result
-SNR_CAP = 5.0  # Min-SNR's gamma: the most that an error of the clean latents weighs
+LAST_STEP_SHARE, FEW_STEPS_SHARE = 0.35, 0.35  # of the windows are at the last diffusion step, at one of FEW_STEPS
+FEW_STEPS = (499, 666, 332, 749, 249)  # those of two, three and four steps that are spread evenly up to the last
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
 COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
 COARSE_WEIGHT = 4.0  # what that weighs
@@ -86,6 +84,11 @@ class WindowBatch:
     noise: Tensor  # as `clean`
     steps: Tensor  # (b,) of the diffusion
 
+    def share(self, state: PartialState) -> WindowBatch:
+        """The windows that one of several processes trains on."""
+        part = slice(state.process_index, None, state.num_processes)
+        return WindowBatch(*(getattr(self, name)[part] for name in self.__dataclass_fields__))
+
     def to(self, device: torch.device) -> WindowBatch:
         return WindowBatch(*(getattr(self, part).to(device) for part in self.__dataclass_fields__))
 
@@ -103,7 +106,7 @@ def build(seed: int = 0) -> UNet:
 
 
 def measure_channel_rms(data: Features) -> Tensor:
-    """(384,) root mean squares of what is heard in the first clips."""
+    """(384,) root mean squares of the audio features of the first clips."""
     return torch.from_numpy(np.array(data.audio_features[:SCALE_CLIPS], np.float32)).square().mean((0, 1, 2)).sqrt()
 
 
@@ -118,10 +121,7 @@ def fold_channel_rms(state: Mapping[str, Tensor], channel_rms: Tensor) -> dict[s
 
 
 def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms: Tensor) -> WindowBatch:
-    """The windows of this step: of `count` clips, at any time. What is heard comes divided by `channel_rms`.
-
-    Diffusion steps are spread over the schedule, three of four in its noisier half.
-    """
+    """The windows of this step: of `count` clips, at any time. The audio comes divided by `channel_rms`."""
     rng = np.random.default_rng((15487549, seed, step))
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     clean, condition, audio = [], [], []
@@ -139,8 +139,6 @@ def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms
         clean.append(_latents(data.whole, clip, at))
         condition.append(make_condition(data, rng, clip, at))
         audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
-    places = (rng.permutation(count) + rng.random(count)) / count
-    places = np.interp(places, (0, LOW_NOISE_SHARE, 1), (0, 0.5, 1))
     shape = (count, 4, WINDOW, LATENT_SIZE, LATENT_SIZE)
     common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
     return WindowBatch(
@@ -148,7 +146,7 @@ def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms
         torch.stack(condition).transpose(1, 2),
         torch.stack(audio),
         math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
-        torch.from_numpy((places * len(alphas_cumprod())).astype(np.int64)),
+        torch.from_numpy(sample_steps(rng, count)),
     )
 
 
@@ -164,20 +162,14 @@ def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int)
 
 
 def compute_loss(unet: nn.Module, windows: WindowBatch) -> tuple[Tensor, dict[str, float]]:
-    """The weighted error of the predicted noise, and what the plain one is, at all pixels and at the mouth."""
+    """The weighted error of the predicted v, and what the plain one is, at all latents and at the last step."""
     sample = add_noise(windows.clean, windows.noise, windows.steps)
     predicted = unet(torch.cat([sample, windows.condition], dim=1), windows.steps, windows.audio).float()
-    residual = predicted - windows.noise
+    residual = predicted - velocity(windows.clean, windows.noise, windows.steps)
     error = residual.square()
-    share = alphas_cumprod().to(residual)[windows.steps].view(-1, 1, 1, 1, 1)
-    ratio = share / (1 - share)
-    step_weight = (1 + ratio).clamp(max=SNR_CAP) / ratio
-    mouth_weight = _mouth_weights().to(error)
-    weighted = error * mouth_weight
-    fine = (weighted * step_weight).mean()
-    coarse_error = F.avg_pool3d(residual, (WINDOW, COARSE_PATCH, COARSE_PATCH)).square()
-    coarse = (coarse_error * step_weight).mean()
-    parts = {"loss": fine, "on the whole": coarse, "noise": error.mean(), "at the mouth": weighted.mean()}
+    fine = (error * _mouth_weights().to(error)).mean()
+    coarse = F.avg_pool3d(residual, (WINDOW, COARSE_PATCH, COARSE_PATCH)).square().mean()
+    parts = {"loss": fine, "coarse": coarse, "plain": error.mean()}
     return fine + COARSE_WEIGHT * coarse, {name: value.item() for name, value in parts.items()}
 
 
@@ -189,6 +181,7 @@ def train(
     count: int = 2,
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
+    on_weights: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
 
@@ -199,12 +192,17 @@ def train(
     def loss_at(
         unet: nn.Module, step: int, fraction_done: float, device: torch.device
     ) -> tuple[Tensor, dict[str, float]]:
-        return compute_loss(unet, sample_windows(data, step, budget.seed, count, channel_rms).to(device))
+        windows = sample_windows(data, step, budget.seed, count, channel_rms)
+        return compute_loss(unet, windows.share(PartialState()).to(device))
+
+    def write(state: dict[str, Tensor]) -> None:
+        on_weights(fold_channel_rms(state, channel_rms))
 
     start = fold_channel_rms(start, 1 / channel_rms) if start else None
-    return fold_channel_rms(
-        loop.fit(build(budget.seed), loss_at, budget, run, start, stop_after, on_progress), channel_rms
+    state = loop.fit(
+        build(budget.seed), loss_at, budget, run, start, stop_after, on_progress, write if on_weights else None
     )
+    return fold_channel_rms(state, channel_rms)
 
 
 def save(state: Mapping[str, Tensor], path: Path) -> None:
@@ -223,6 +221,15 @@ def load(path: Path = WEIGHTS) -> UNet:
     return unet.eval().requires_grad_(False)
 
 
+def sample_steps(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count,) int64 diffusion steps."""
+    last = len(alphas_cumprod()) - 1
+    kind = (rng.permutation(count) + rng.random(count)) / count
+    few, anywhere = rng.choice(FEW_STEPS, count), rng.integers(0, last + 1, count)
+    steps = np.where(kind < LAST_STEP_SHARE + FEW_STEPS_SHARE, few, anywhere)
+    return np.where(kind < LAST_STEP_SHARE, last, steps).astype(np.int64)
+
+
 @functools.cache
 def _mouth_weights() -> Tensor:
     weights = mouth_weights(LATENT_SIZE)
@@ -239,14 +246,20 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
-    parser.add_argument("--batch", type=int, default=2, help="windows of a step; more on a GPU")
+    parser.add_argument("--batch", type=int, default=2, help="windows of a step, of all processes together")
+    parser.add_argument("--reset-output", action="store_true", help="begin with zeros in the output layer of --from")
     parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     data = features(options.clips, options.cache, options.vae)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
-    save(train(data, budget, options.run, start, options.batch, on_progress=loop.reporter()), options.out)
+    if start and options.reset_output:  # weights that predicted another quantity
+        start |= {key: torch.zeros_like(start[key]) for key in ("conv_out.weight", "conv_out.bias")}
+    train(
+        data, budget, options.run, start, options.batch, on_progress=loop.reporter(),
+        on_weights=lambda state: save(state, options.out),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
