@@ -11,6 +11,7 @@ training/media/nano.png instead.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 from collections.abc import Sequence
@@ -21,13 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentsync_core.cli.demo import SAMPLER_OPTIONS
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
+from latentsync_core.models.loading.bundle import Bundle, read_bundle
+from latentsync_core.models.loading.demonstration import NANO_FOLDER
+from latentsync_core.models.noise_schedule import NoiseSchedule
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
-from latentsync_core.sampling.sampler_options import WindowOptions
+from latentsync_core.sampling.sampler_options import Scheduler, WindowOptions
 from latentsync_core.sampling.windows import WindowBlender, next_starts, plan_windows
 
 from ..held_out import held_out, held_out_voices
@@ -60,12 +63,20 @@ SPEECH_PERCENTILE = 95  # percentile of a speaker's true openings
 logger = logging.getLogger(__name__)
 
 
+@functools.cache
+def carried_bundle() -> Bundle:
+    """What the carried model says of itself."""
+    return read_bundle(NANO_FOLDER)
+
+
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How the clips are drawn; of itself, as the demo draws."""
+    """How the clips are generated; the defaults are what the carried model brings and recommends."""
 
-    steps: int = SAMPLER_OPTIONS.steps
-    cfg: float = SAMPLER_OPTIONS.cfg
+    steps: int = field(default_factory=lambda: carried_bundle().recommended.steps)
+    cfg: float = field(default_factory=lambda: carried_bundle().recommended.cfg)
+    scheduler: Scheduler = field(default_factory=lambda: Scheduler(carried_bundle().recommended.scheduler))
+    schedule: NoiseSchedule = field(default_factory=lambda: carried_bundle().schedule)
     windows: WindowOptions = field(default_factory=WindowOptions)
     seed: int = 1247
 
@@ -87,7 +98,7 @@ def generate_clip(
         part = slice(window.start, window.stop)
         latents = denoise_window(
             unet, noise[part], latent_mask(RESOLUTION), masked[part], whole[part], audio[part], options.steps,
-            options.cfg,
+            options.cfg, options.scheduler, options.schedule,
         ).cpu()  # fmt: skip
         for frame, blended in blender.add(window, latents, next_start):
             generated[frame] = blended
@@ -216,8 +227,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--clips", type=int, default=40, help="of the forty that are drawn, the first so many")
-    parser.add_argument("--steps", type=int, default=GenerationOptions.steps)
-    parser.add_argument("--cfg", type=float, default=GenerationOptions.cfg)
+    parser.add_argument("--steps", type=int, default=carried_bundle().recommended.steps)
+    parser.add_argument("--cfg", type=float, default=carried_bundle().recommended.cfg)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sheet", action="store_true", help="draw the contact sheet, measure nothing")

@@ -17,10 +17,9 @@ import torch
 
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.before_after import write_before_after
-from latentsync_core.cli.demo import SAMPLER_OPTIONS
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.pipeline import SyncOptions, sync
-from latentsync_core.sampling.sampler_options import SamplerOptions
+from latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 
@@ -58,8 +57,8 @@ def main() -> None:
     parser.add_argument("--model", default=NANO)
     parser.add_argument("--language", choices=tuple(LANGUAGES), default="en")
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--steps", type=int, default=SAMPLER_OPTIONS.steps)
-    parser.add_argument("--cfg", type=float, default=SAMPLER_OPTIONS.cfg)
+    parser.add_argument("--steps", type=int, help="the model's own where it isn't given")
+    parser.add_argument("--cfg", type=float, help="likewise")
     parser.add_argument("--out", type=Path, default=paths.RUNS / "real_clip.mp4")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,8 +67,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         voice = Path(folder) / "voice.wav"
         write_wave(voice, speech.waveform[: round(options.seconds * SAMPLE_RATE)])
-        sampler = SamplerOptions(steps=options.steps, cfg=options.cfg)
-        job = SyncOptions(model=options.model, sampler=sampler, end=options.seconds)
+        given = {name: value for name in ("steps", "cfg") if (value := getattr(options, name)) is not None}
+        job = SyncOptions(
+            model=options.model,
+            sampler=SamplerOptions(**given),
+            quality=Quality.RECOMMENDED,
+            explicit_settings=frozenset(given),
+            end=options.seconds,
+        )
         report = sync(options.clip, voice, options.out, job)
         shown = probe(options.clip).trim(0, options.seconds)
         write_before_after(shown, probe(report.output), load_audio(voice), report.output.with_suffix(".png"))
