@@ -1,6 +1,6 @@
 """Makes web/docs/media/*.jpg: every node as ComfyUI's page shows it after it ran.
 
-    python -m dev.make_help_pictures [--steps 20]
+    python -m dev.make_help_pictures [--steps 4]
 
 Needs what dev/make_workflows.py needs, and minutes.
 """
@@ -40,7 +40,7 @@ MAX_WIDTH = 640  # pixels
 MARGIN = 14  # pixels around a node
 
 
-def columns(steps: int) -> list[list[Node]]:
+def columns(sampling: dict[str, object]) -> list[list[Node]]:
     """All our nodes, and what shows pictures beside those that don't."""
     lips = {"clip": "scene.scene", "audio": "scene.english_voice"}
     return [
@@ -48,7 +48,7 @@ def columns(steps: int) -> list[list[Node]]:
         [load_model(), TREPA, Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})],
         [prepare_faces("scene.scene"), embed_audio("scene.english_voice")],
         [prepare_faces("scene.two_people", key="both"), select_faces("people", "", "both")],
-        [sampler(steps=steps)],
+        [sampler(**sampling)],
         [
             Node("decode", "LatentSyncDubDecodeFaces", {"synced": "sampler.synced"}),
             Node("some", "ImageFromBatch", {"image": "decode.crops"}, {"batch_index": 60, "length": 4}),
@@ -64,7 +64,7 @@ def columns(steps: int) -> list[list[Node]]:
                 "lips",
                 "LatentSyncDubLipSync",
                 lips,
-                {"model": MODEL, **FIXED, "steps": steps},
+                {"model": MODEL, **FIXED, **sampling},
                 display_height=PLAYER + LINES,
             ),
             # Clip Audio runs only where something takes its sound.
@@ -112,9 +112,9 @@ def capture(page: ComfyPage, ids: list[int], target: Path) -> None:
     picture.save(target, quality=82, optimize=True)
 
 
-def make(page: ComfyPage, steps: int) -> None:
+def make(page: ComfyPage, sampling: dict[str, object]) -> None:
     """All pictures, from one run."""
-    workflow = Workflow("Help", "All nodes", [[Group("", BLUE, columns(steps))]])
+    workflow = Workflow("Help", "All nodes", [[Group("", BLUE, columns(sampling))]])
     build(page, workflow)
     ids = {node.key: place + 1 for place, node in enumerate(workflow.nodes)}  # the page counts as nodes are added
     page.page.set_viewport_size(SCREEN)
@@ -130,9 +130,10 @@ def make(page: ComfyPage, steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, help="in place of the model's recommended settings")
+    steps = parser.parse_args().steps
     with open_comfy_page() as page:
-        make(page, parser.parse_args().steps)
+        make(page, {"quality": "custom", "steps": steps} if steps else {})
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def capture(page: ComfyPage, shot: Screenshot, steps: int | None, target: Path) 
         if node["type"] == "LatentSyncDubLoadModel":
             page.set_widget(str(node["id"]), "model", next(iter(demonstration_models())))
         if steps and node["type"] == "LatentSyncDubSampler":
+            page.set_widget(str(node["id"]), "quality", "custom")
             page.set_widget(str(node["id"]), "steps", steps)
     page.use_vue_nodes(shot.vue)
     run = page.queue(RUN_SECONDS)

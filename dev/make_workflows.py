@@ -88,12 +88,11 @@ _PLACE = """([nodes, groups]) => {
     }
     app.canvas.setDirty(true, true);
 }"""
-_STEPS = """(steps) => {
-    const [widget] = app.graph.nodes.flatMap((node) => node.widgets ?? []).filter(({name}) => name === "steps");
-    const before = widget.value;
-    if (steps) widget.value = steps;
-    return before;
+_SET_WIDGETS = """(values) => {
+    for (const widget of app.graph.nodes.flatMap((node) => node.widgets ?? []))
+        if (widget.name in values) widget.value = values[widget.name];
 }"""
+SHIPPED = {"quality": "recommended", "steps": 20}  # what the files keep
 _SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
 _GROUPS_ON_SCREEN = """() => {
     const boxes = app.graph.groups.map(({pos, size}) => [pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]]);
@@ -252,9 +251,10 @@ def write(page: ComfyPage, workflow: Workflow, pictures: bool, steps: int | None
     path.write_text(workflow_json(build(page, workflow)), encoding="utf-8")
     target = path.with_suffix(".jpg")
     if pictures and not workflow.needs_other_packs:
-        shipped = page.page.evaluate(_STEPS, steps) if steps else None
+        if steps:
+            page.page.evaluate(_SET_WIDGETS, {"quality": "custom", "steps": steps})
         run = page.queue(RUN_SECONDS)
-        page.page.evaluate(_STEPS, shipped)
+        page.page.evaluate(_SET_WIDGETS, SHIPPED)
         if run.status != "success":
             raise SystemExit(f"{workflow.name}: {run.status}: {run.error}")
         page.page.wait_for_timeout(LOAD_MS)

@@ -30,7 +30,7 @@ _MODULES = {
     "faces.selection": ("ChooseBy", "FaceChoice", "choose"),
     "faces.alignment.align": ("align_track", "crop_face"),
     "faces.alignment.align_options": ("AlignOptions",),
-    "sampling.sampler_options": ("SamplerOptions", "Scheduler", "WindowOptions"),
+    "sampling.sampler_options": ("Quality", "SamplerOptions", "Scheduler", "WindowOptions"),
     "sampling.synced_faces": ("SyncedFaces",),
     "sampling.timeline": ("LengthRule",),
     "compositing.composite_options": ("CompositeOptions", "Region"),

@@ -31,8 +31,9 @@ from .models.loading.weights import load_model
 from .models.model import LatentSyncModel
 from .progress import PhaseClock, PhaseProgress, Progress, share_of
 from .runs import runs_where
+from .sampling.quality import quality_settings, resolve_quality
 from .sampling.sampler import Preview, check_disk_space_for_patches, sample_faces
-from .sampling.sampler_options import SamplerOptions
+from .sampling.sampler_options import Quality, SamplerOptions
 from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, plan_timeline
 from .video.clip import Clip
@@ -65,6 +66,8 @@ class SyncOptions:
     align: AlignOptions = field(default_factory=AlignOptions)
     limits: TouchLimits = field(default_factory=TouchLimits)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
+    quality: Quality = Quality.CUSTOM  # RECOMMENDED: steps, cfg, scheduler and noise sharing are the model's own
+    explicit_settings: frozenset[str] = frozenset()  # names of those four that are `sampler`'s whatever the quality
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     writer: WriterOptions = field(default_factory=WriterOptions)
     length: LengthRule = LengthRule.VIDEO
@@ -89,6 +92,7 @@ class SyncReport:
     faces: tuple[dict, ...]  # of each speaker, what was done with each of the clip's frames and why: faces/report.py
     notes: tuple[str, ...]  # what the user should know: sound cut, re-encoded, ...
     seconds: dict[str, float]  # per phase
+    sampling: dict[str, int | float | str]  # the quality, and the steps, cfg, scheduler and noise sharing that it gave
 
 
 def sync(
@@ -130,6 +134,7 @@ def sync(
                 if isinstance(options.model, LatentSyncModel)
                 else load_model(options.model, options.load, report_progress)
             )
+        sampler = resolve_quality(options.sampler, options.quality, model, options.explicit_settings)
         check_disk_space_for_patches(model.resolution, len(pts), len(speakers), options.work_folder)
         with clock.phase("faces") as report_progress:
             found = find_faces(
@@ -147,7 +152,7 @@ def sync(
             for number, (chosen, voice) in enumerate(zip(faces, audio_embeddings, strict=True)):
                 synced.append(
                     sample(
-                        model, chosen, voice, options.sampler, options.length, options.work_folder, max_voice_seconds,
+                        model, chosen, voice, sampler, options.length, options.work_folder, max_voice_seconds,
                         on_progress=share_of(report_progress, number, len(faces)),
                     )
                 )  # fmt: skip
@@ -179,6 +184,7 @@ def sync(
             *writer.notes,
         ),
         seconds=clock.seconds,
+        sampling={"quality": Quality(options.quality).value, **quality_settings(sampler)},
     )
 
 

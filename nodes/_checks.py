@@ -32,17 +32,23 @@ def check_inputs(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.Node
     @functools.wraps(execute)
     def run(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
         inputs = {declared.id: declared for declared in cls.define_schema().inputs}
-        return execute(cls, **{name: _check_input(inputs.get(name), name, value) for name, value in values.items()})
+        given = {
+            name: value for name, value in values.items() if value is not None or not _is_optional(inputs.get(name))
+        }
+        return execute(cls, **{name: _check_input(inputs.get(name), name, value) for name, value in given.items()})
 
     return run
+
+
+def _is_optional(declared: io.Input | None) -> bool:
+    """Whether the input may be absent; null counts as absent, and `execute`'s own default as its value then."""
+    return declared is not None and declared.optional
 
 
 def _check_input(declared: io.Input | None, name: str, value: Any) -> Any:
     """The value as the node may use it."""
     if declared is None:
         return value
-    if declared.optional and value is None:
-        return getattr(declared, "default", None)  # a socket has none
     check = _CHECKS.get(declared.io_type)
     return check(declared, name, value) if check else value  # a clip: clip_of looks at what it is
 

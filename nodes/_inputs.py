@@ -10,7 +10,7 @@ from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS
-from ..latentsync_core.sampling.sampler_options import SamplerOptions
+from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ._comfy import models_folders, upstream_classes
 
@@ -61,6 +61,22 @@ def model_input() -> io.Combo.Input:
     )
 
 
+def quality_input(settings: str) -> io.Combo.Input:
+    """Where the named settings come from; it is the last input, so that older workflows keep their widgets' places.
+
+    A node that is dragged into a graph starts with the model's recommendation; a prompt or workflow without the value
+    was made before there was one, and keeps its own settings.
+    """
+    return io.Combo.Input(
+        "quality",
+        options=[quality.value for quality in Quality],
+        default=Quality.RECOMMENDED.value,
+        optional=True,
+        tooltip=f"recommended samples as the model's makers recommend: {settings} don't count then. custom takes those "
+        "that are set.",
+    )
+
+
 def sampling_inputs() -> list[io.Input]:
     """seed, steps and cfg."""
     return [
@@ -77,7 +93,8 @@ def sampling_inputs() -> list[io.Input]:
             default=DEFAULTS.steps,
             min=1,
             max=100,
-            tooltip="Denoising steps: 20 is usual, 40 seldom looks better. Time grows with them.",
+            tooltip="Denoising steps: 20 is usual, 40 seldom looks better. Time grows with them. Counts with quality "
+            "custom.",
         ),
         io.Float.Input(
             "cfg",
@@ -86,7 +103,7 @@ def sampling_inputs() -> list[io.Input]:
             max=5.0,
             step=0.1,
             tooltip="Audio guidance (guidance_scale upstream). 1.0 is none, at half the time; above 2.5 lips may "
-            "exaggerate.",
+            "exaggerate. Counts with quality custom.",
         ),
     ]
 

@@ -57,6 +57,11 @@ class ManagedModel:
     def name(self) -> str:
         return self._model.name
 
+    @property
+    def model(self) -> LatentSyncModel:
+        """The model, wherever its networks are: for what it says of itself."""
+        return self._model
+
     def get_models(self) -> list[ModelPatcher]:
         """The networks beside the U-Net that are this model's own."""
         return [self._whisper] if self._vae is None else [self._vae, self._whisper]
@@ -167,7 +172,10 @@ def managed_model(name: str, precision: str, may_download: bool, on_download: An
 def _modified_ns(spec: str | Path) -> int:
     """Changes when the files of a model do."""
     path = Path(spec)
-    return path.stat().st_mtime_ns if isinstance(spec, Path) and path.exists() else 0
+    if not isinstance(spec, Path) or not path.exists():
+        return 0
+    # A folder's own time says nothing of a description in it that was edited.
+    return max(file.stat().st_mtime_ns for file in (path, *(path.glob("*.json") if path.is_dir() else ())))
 
 
 def _patcher(network: torch.nn.Module) -> ModelPatcher:

@@ -10,12 +10,21 @@ from comfy_api.latest import InputImpl, io
 from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.faces.find import find_faces
-from ..latentsync_core.sampling.sampler_options import SamplerOptions
+from ..latentsync_core.sampling.quality import resolve_quality
+from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ._checks import check_inputs
 from ._clips import clip_from_input
 from ._comfy import Progress, pack_temp_folder, schema
-from ._inputs import clip_input, fps_input, length_input, model_input, reject_batched_clip, sampling_inputs
+from ._inputs import (
+    clip_input,
+    fps_input,
+    length_input,
+    model_input,
+    quality_input,
+    reject_batched_clip,
+    sampling_inputs,
+)
 from ._managed_model import managed_model
 from ._results import player_ui, preflight_output, write_output
 from ._sampling import sample_with_preview
@@ -45,6 +54,7 @@ class LipSync(io.ComfyNode):
                     optional=True,
                     tooltip="The sound of the result: the full mix. Without it the result gets the voice.",
                 ),
+                quality_input("steps and cfg"),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -65,6 +75,7 @@ class LipSync(io.ComfyNode):
         length: str,
         fps: float,
         mux_audio: Any = None,
+        quality: str = Quality.CUSTOM.value,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         voice = load_audio(audio)
@@ -74,11 +85,11 @@ class LipSync(io.ComfyNode):
         preflight_output(source, voice.duration, LengthRule(length), sound)
         progress = Progress(download=1, load=1, faces=20, voice=3, drawing=60, writing=15)
         managed = managed_model(model, "auto", True, progress.phase("download"), progress.phase("load"))
+        options = resolve_quality(SamplerOptions(seed=seed, steps=steps, cfg=cfg), Quality(quality), managed.model)
         faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=progress.phase("faces"))
         audio_embedding = embed_audio(
             voice, managed.load_whisper().whisper, progress.phase("voice"), pack_temp_folder("voices")
         )
-        options = SamplerOptions(seed=seed, steps=steps, cfg=cfg)
         synced = sample_with_preview(managed, faces, audio_embedding, options, length, progress, "drawing")
         with synced.patches:
             result = write_output([synced], sound, on_progress=progress.phase("writing"))

@@ -7,10 +7,11 @@ import dataclasses
 from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import AudioEmbedding
-from ..latentsync_core.sampling.sampler_options import SamplerOptions, Scheduler
+from ..latentsync_core.sampling.quality import resolve_quality
+from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
 from ._checks import check_inputs
 from ._comfy import Progress, schema
-from ._inputs import DEFAULTS, length_input, sampling_inputs
+from ._inputs import DEFAULTS, length_input, quality_input, sampling_inputs
 from ._managed_model import ManagedModel
 from ._sampling import sample_with_preview
 from ._sockets import Audio, Faces, Model, Synced, Trepa, WithTensors
@@ -38,9 +39,11 @@ class Sampler(io.ComfyNode):
                     "scheduler",
                     options=[scheduler.value for scheduler in Scheduler],
                     default=DEFAULTS.scheduler.value,
-                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order and usually need fewer steps.",
+                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order and usually need fewer steps. "
+                    "Counts with quality custom.",
                 ),
                 length_input(),
+                quality_input("steps, cfg, scheduler and TREPA Settings' noise_sharing"),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -58,9 +61,11 @@ class Sampler(io.ComfyNode):
         scheduler: str,
         length: str,
         trepa: SamplerOptions | None = None,
+        quality: str = Quality.CUSTOM.value,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
             trepa or DEFAULTS, seed=seed, steps=steps, cfg=cfg, scheduler=Scheduler(scheduler)
         )
+        options = resolve_quality(options, Quality(quality), model.model)
         synced = sample_with_preview(model, faces.value, audio, options, length, Progress())
         return io.NodeOutput(WithTensors(synced, faces.tensors))

@@ -46,7 +46,8 @@ class TrepaSettings(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip="How much of the noise that faces begin as is the same in all frames. 0.5 is training's "
-                    "mix, 1.0 upstream's sampling; more is steadier, less is freer.",
+                    "mix, 1.0 upstream's sampling; more is steadier, less is freer. Counts where the sampler's quality "
+                    "is custom.",
                 ),
             ],
             outputs=[Trepa.Output(display_name="trepa", tooltip="For LatentSync Sampler.")],

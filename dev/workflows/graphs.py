@@ -43,8 +43,8 @@ QUICK = Workflow(
         SOURCES,
         REAL_RESULTS,
         """
-- *steps* 20 is usual; fewer are faster.
-- *cfg* 1.0 is twice as fast as 1.5, with weaker lip movements.
+- *quality* *recommended* samples with the model's own settings. With *custom*, *steps* and *cfg* are yours: fewer steps
+  are faster, and *cfg* 1.0 is twice as fast as 1.5, with weaker lip movements.
 - *length* says what happens where clip and voice differ in length.
 """,
         "For several takes of a voice take **02 Full control**: it finds the faces only once. " + HELP,

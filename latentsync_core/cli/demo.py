@@ -14,13 +14,11 @@ from ..models.loading.demonstration import NANO
 from ..pipeline import SyncOptions, SyncReport, sync
 from ..progress import PhaseProgress
 from ..sample_scene import MUSIC_AND_EFFECTS, SAMPLE, SCENE, VOICE
-from ..sampling.sampler_options import SamplerOptions
+from ..sampling.sampler_options import Quality
 from ..video.reading.probing import probe
 from ..video.writing.encoding import output_path
 from ..video.writing.writer_options import Codec
 from .before_after import write_before_after
-
-SAMPLER_OPTIONS = SamplerOptions(steps=8, cfg=2.5)  # enough for the small model, which speaks up with more guidance
 
 
 def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple[SyncReport, Path]:
@@ -31,7 +29,7 @@ def run_demo(out: str | Path, on_progress: PhaseProgress | None = None) -> tuple
     out.parent.mkdir(parents=True, exist_ok=True)
     with ScratchFolder() as folder:
         mix = _mix_audio(VOICE, MUSIC_AND_EFFECTS, folder / "mix.wav")
-        options = SyncOptions(model=NANO, sampler=SAMPLER_OPTIONS, mux_audio=mix)
+        options = SyncOptions(model=NANO, quality=Quality.RECOMMENDED, mux_audio=mix)
         report = sync(SCENE, VOICE, out, options, on_progress)
     write_before_after(probe(SCENE), probe(report.output), load_audio(VOICE), sheet)
     return report, sheet

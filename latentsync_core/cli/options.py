@@ -16,7 +16,7 @@ from ..faces.limits import TouchLimits
 from ..models.load_options import PRECISIONS, LoadOptions
 from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
-from ..sampling.sampler_options import SamplerOptions, Scheduler, WindowOptions
+from ..sampling.sampler_options import QUALITY_SETTINGS, Quality, SamplerOptions, Scheduler, WindowOptions
 from ..sampling.timeline import LengthRule
 from ..video.writing.writer_options import PRESETS, Codec, WriterOptions
 from .arguments import face_argument, marks_text, positive_number, seconds_argument, speaker_argument
@@ -101,13 +101,17 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
     sampling = sync.add_argument_group("sampling")
-    sampling.add_argument("--steps", type=int, default=SAMPLER.steps, help="denoising steps (default %(default)s)")
     sampling.add_argument(
-        "--cfg", type=float, default=SAMPLER.cfg, help="audio guidance scale, 1.0 = off (default %(default)s)"
-    )
+        "--quality", choices=[quality.value for quality in Quality], default=Quality.RECOMMENDED.value,
+        help="where --steps, --cfg, --scheduler and --noise-sharing come from where they are not given: recommended "
+        "(default) takes the model's own, custom the defaults named with each",
+    )  # fmt: skip
+    # Without a default, so that the quality decides what isn't given.
+    sampling.add_argument("--steps", type=int, help=f"denoising steps (custom: {SAMPLER.steps})")
+    sampling.add_argument("--cfg", type=float, help=f"audio guidance scale, 1.0 = off (custom: {SAMPLER.cfg})")
     sampling.add_argument(
-        "--scheduler", choices=[scheduler.value for scheduler in Scheduler], default=SAMPLER.scheduler.value,
-        help="ddim is upstream's; the other two need fewer steps (default %(default)s)",
+        "--scheduler", choices=[scheduler.value for scheduler in Scheduler],
+        help=f"ddim is upstream's; the other two need fewer steps (custom: {SAMPLER.scheduler.value})",
     )  # fmt: skip
     sampling.add_argument("--seed", type=int, default=SAMPLER.seed, help="(default %(default)s)")
     sampling.add_argument(
@@ -119,8 +123,8 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
         help="frames that neighbouring windows share and cross-fade (default %(default)s)",
     )  # fmt: skip
     sampling.add_argument(
-        "--noise-sharing", type=float, default=SAMPLER.noise_sharing,
-        help="share of the initial noise that all frames have in common, 0 to 1 (default %(default)s)",
+        "--noise-sharing", type=float,
+        help=f"share of the initial noise that all frames have in common, 0 to 1 (custom: {SAMPLER.noise_sharing})",
     )  # fmt: skip
     sampling.add_argument(
         "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
@@ -192,6 +196,9 @@ def sync_options(options: argparse.Namespace):
     from ..faces.selection import read_track_list
     from ..pipeline import SyncOptions
 
+    given = {name: value for name in QUALITY_SETTINGS if (value := getattr(options, name)) is not None}
+    if "scheduler" in given:
+        given["scheduler"] = Scheduler(given["scheduler"])
     return SyncOptions(
         model=options.model,
         load=LoadOptions(
@@ -220,12 +227,11 @@ def sync_options(options: argparse.Namespace):
         align=AlignOptions(smoothing_strength=options.smoothing, scale=options.face_scale, shift_y=options.face_shift),
         sampler=SamplerOptions(
             seed=options.seed,
-            steps=options.steps,
-            cfg=options.cfg,
-            scheduler=Scheduler(options.scheduler),
-            noise_sharing=options.noise_sharing,
             windows=WindowOptions(frames=options.window, overlap=options.overlap),
+            **given,
         ),
+        quality=Quality(options.quality),
+        explicit_settings=frozenset(given),
         composite=CompositeOptions(
             feather=options.feather, region=Region(options.region), occlusion=not options.no_occlusion
         ),

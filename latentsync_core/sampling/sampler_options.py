@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,6 +17,16 @@ class Scheduler(str, Enum):
     DDIM = "ddim"  # upstream's
     DPM_PLUS_PLUS_2M = "dpm++ 2m"  # second order: fewer steps for the same result (Lu et al. 2022, arXiv 2211.01095)
     UNIPC = "unipc"  # predictor and corrector (Zhao et al. 2023, arXiv 2302.04867)
+
+
+class Quality(str, Enum):
+    """Where steps, cfg, scheduler and noise sharing come from; see sampling/quality.py."""
+
+    RECOMMENDED = "recommended"  # the model's own recommendation
+    CUSTOM = "custom"  # the options that are given
+
+
+QUALITY_SETTINGS = ("steps", "cfg", "scheduler", "noise_sharing")  # fields of SamplerOptions that a quality decides
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class SamplerOptions:
             raise OptionError(f"steps is {self.steps}; use at least 1 (20 is usual)")
         if self.steps > 1000:
             raise OptionError(f"steps is {self.steps}; the noise schedule has 1000 (20 is usual)")
-        if not self.cfg >= 1.0:
+        if not 1.0 <= self.cfg < math.inf:
             raise OptionError(f"cfg is {self.cfg}; use 1.0 (no guidance) or more (1.5 is usual)")
         if not 0.0 <= self.noise_sharing <= 1.0:
             raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")

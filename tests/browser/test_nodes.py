@@ -54,7 +54,13 @@ def build_five_stages(page, clip: str = "page_scene.mp4", seed: int = 1, **compo
         "faces": page.add("LatentSyncDubPrepareFaces", at=(340, 0)),
         "heard": page.add("LatentSyncDubEmbedAudio", at=(340, 520)),
         "sampler": page.add(
-            "LatentSyncDubSampler", at=(720, 0), seed=seed, control_after_generate="fixed", steps=2, cfg=1.0
+            "LatentSyncDubSampler",
+            at=(720, 0),
+            seed=seed,
+            control_after_generate="fixed",
+            steps=2,
+            cfg=1.0,
+            quality="custom",
         ),
         "composite": page.add("LatentSyncDubComposite", at=(1080, 0), **composite),
     }

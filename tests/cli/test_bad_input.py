@@ -187,6 +187,7 @@ def test_a_suffix_that_the_codec_cannot_have(refused, folder):
         ("steps", 0),
         ("cfg", 0.9),
         ("cfg", "nan"),
+        ("cfg", "inf"),
         ("overlap", 9),
         ("crf", 60),
         ("feather", -1.0),

@@ -129,6 +129,7 @@ def test_graph_and_command_line_draw_the_same_frames(dub, graph, tmp_path):
     of_graph = graph.lossless()
     files = ["--video", str(dub.input / "longer.mp4"), "--audio", str(dub.input / "voice.flac")]
     files += ["--out", str(tmp_path / "out.mkv"), "--codec", "ffv1", "--model", "untrained", "--overlap", "4"]
+    files += ["--quality", "custom"]
     drawn = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     subprocess.run([sys.executable, "-m", "latentsync_core", "sync", *files, *drawn, "--json"], cwd=PACK, check=True)
     for one, other in zip(*(raw_planes(p, "yuv420p", *SIZE) for p in (of_graph, tmp_path / "out.mkv")), strict=True):
@@ -242,7 +243,7 @@ def test_faces_go_through_an_upscaler_and_back(dub, graph):
 
 
 def test_one_node_does_the_same_as_the_stages(dub, graph):
-    options = {"seed": 5, "steps": 1, "cfg": 1.0}
+    options = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
     graph.stages()
     graph.add("LatentSyncDubLipSync", "one", clip=["clip", 0], audio=["voice", 0], model=MODEL, **options)
     run = graph.run()

@@ -40,7 +40,15 @@ def speakers(server, her: dict, him: dict) -> Graph:
         voice = graph.voice(f"{who}.flac", f"{who} voice")
         heard = graph.add("LatentSyncDubEmbedAudio", f"{who} heard", model=model, audio=voice)
         graph.add(
-            "LatentSyncDubSampler", f"{who} mouth", model=model, faces=chosen, audio=heard, seed=5, steps=1, cfg=1.0
+            "LatentSyncDubSampler",
+            f"{who} mouth",
+            model=model,
+            faces=chosen,
+            audio=heard,
+            seed=5,
+            steps=1,
+            cfg=1.0,
+            quality="custom",
         )
     graph.add("LatentSyncDubComposite", "composite", synced=["her mouth", 0], synced_2=["his mouth", 0])
     return graph

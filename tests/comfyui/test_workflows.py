@@ -32,7 +32,8 @@ def read(path: Path) -> dict:
 def in_one_step(prompt: dict[str, dict]) -> dict[str, dict]:
     """The prompt with as little drawing as there can be."""
     for node in prompt.values():
-        node["inputs"] |= {name: 1 for name in ("steps", "cfg") if name in node["inputs"]}
+        if "quality" in node["inputs"]:
+            node["inputs"] |= {"quality": "custom", "steps": 1, "cfg": 1}
     return prompt
 
 

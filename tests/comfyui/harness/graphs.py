@@ -99,6 +99,7 @@ class Graph:
             "seed": 5,
             "steps": 1,
             "cfg": 1.0,
+            "quality": "custom",
         }
         synced = self.add("LatentSyncDubSampler", "sampler", **drawn | (sampler or {}))
         return self.add("LatentSyncDubComposite", "composite", **{"synced": synced} | (composite or {}))

@@ -1,0 +1,134 @@
+"""Every flag of `sync` reaches the engine's options, and without it they have the defaults of their dataclasses."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+
+import pytest
+
+from latentsync_core.cli.commands import _parser
+from latentsync_core.cli.options import add_sync_options, sync_options
+from latentsync_core.pipeline import SyncOptions
+from latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
+
+NEEDED = ["--video", "clip.mp4", "--audio", "voice.wav", "--out", "out.mp4"]
+FILES = ("video", "audio", "out", "download_limit", "help")  # what isn't an option of the job
+MARKS = '[{"frame": 0, "box": [0, 0, 9, 9]}]'
+# Flag, its value on the command line, where it arrives, and as what.
+FLAGS = [
+    ("--model", "latentsync-1.5", "model", "latentsync-1.5"),
+    ("--resolution", "256", "load.resolution", 256),
+    ("--models-folder", "models", "load.models_folder", Path("models")),
+    ("--vae", "vae", "load.vae", Path("vae")),
+    ("--whisper", "tiny.pt", "load.whisper", Path("tiny.pt")),
+    ("--device", "cpu", "load.device", "cpu"),
+    ("--precision", "bf16", "load.precision", "bf16"),
+    ("--offload", None, "load.offload", True),
+    ("--detector-score", "0.3", "faces.detector_score", 0.3),
+    ("--shot-threshold", "2.5", "faces.shot_threshold", 2.5),
+    ("--marks", "marks.json", "marks", MARKS),
+    ("--face", "person:2", "choice.person", 2),
+    ("--face", "picture:anna.png", "picture", Path("anna.png")),
+    ("--tracks-on", "3, 5-7", "choice.on", (3, 5, 6, 7)),
+    ("--tracks-off", "4", "choice.off", (4,)),
+    ("--face-scale", "1.1", "align.scale", 1.1),
+    ("--face-shift", "0.05", "align.shift_y", 0.05),
+    ("--smoothing", "2", "align.smoothing_strength", 2.0),
+    ("--max-yaw", "41", "limits.max_yaw", 41.0),
+    ("--max-pitch", "31", "limits.max_pitch", 31.0),
+    ("--smallest-face", "51", "limits.min_size", 51.0),
+    ("--min-sharpness", "0.2", "limits.min_sharpness", 0.2),
+    ("--fade-frames", "7", "limits.fade_frames", 7),
+    ("--quality", "custom", "quality", Quality.CUSTOM),
+    ("--steps", "9", "sampler.steps", 9),
+    ("--cfg", "2", "sampler.cfg", 2.0),
+    ("--scheduler", "unipc", "sampler.scheduler", Scheduler.UNIPC),
+    ("--noise-sharing", "0.25", "sampler.noise_sharing", 0.25),
+    ("--seed", "5", "sampler.seed", 5),
+    ("--window", "12", "sampler.windows.frames", 12),
+    ("--overlap", "3", "sampler.windows.overlap", 3),
+    ("--work-folder", "work", "work_folder", Path("work")),
+    ("--feather", "0.5", "composite.feather", 0.5),
+    ("--region", "face", "composite.region.value", "face"),
+    ("--no-occlusion", None, "composite.occlusion", False),
+    ("--start", "1:02", "start", 62.0),
+    ("--end", "70", "end", 70.0),
+    ("--length", "hold", "length.value", "hold"),
+    ("--codec", "ffv1", "writer.codec.value", "ffv1"),
+    ("--crf", "20", "writer.crf", 20),
+    ("--preset", "fast", "writer.preset", "fast"),
+    ("--mux-audio", "mix.wav", "mux_audio", Path("mix.wav")),
+]
+
+
+def parsed(*arguments: str) -> SyncOptions:
+    return sync_options(_parser().parse_args(["sync", *NEEDED, *arguments]))
+
+
+def at(options: SyncOptions, place: str) -> object:
+    for name in place.split("."):
+        options = getattr(options, name)
+    return options
+
+
+def leaves(options: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every single value of nested dataclasses, by its place."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, Enum):
+            yield from leaves(value, f"{path}{field.name}.")
+        else:
+            yield path + field.name, value
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "marks.json").write_text(MARKS)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("flag", "value", "place", "expected"), FLAGS, ids=lambda part: str(part)[:20])
+def test_a_flag_reaches_the_engines_options(flag, value, place, expected):
+    found = at(parsed(flag, *([] if value is None else [value])), place)
+    assert (
+        (str(found), type(found)) == (str(expected), type(expected))
+        if isinstance(expected, Path)
+        else found == expected
+    )
+
+
+def test_every_flag_is_tried():
+    parser = argparse.ArgumentParser()
+    add_sync_options(parser)
+    flags = {flag for action in parser._actions if action.dest not in FILES for flag in action.option_strings}
+    assert flags - {"--speaker"} == {flag for flag, *_ in FLAGS}
+
+
+def test_a_further_speaker_reaches_the_engines_options():
+    (speaker,) = parsed("--speaker", "person:1=anna.wav").other_speakers
+    assert (str(speaker.audio), speaker.choice.person) == ("anna.wav", 1)
+
+
+def test_without_flags_the_defaults_are_those_of_the_dataclasses():
+    expected = dict(leaves(SyncOptions(model="latentsync-1.6"))) | {"quality": Quality.RECOMMENDED}
+    assert dict(leaves(parsed())) == expected
+
+
+def test_what_is_given_counts_whatever_the_quality():
+    assert parsed().explicit_settings == frozenset()
+    options = parsed("--steps", "40", "--cfg", "1.5")  # given, though cfg is what it would be anyway
+    assert options.explicit_settings == {"steps", "cfg"}
+    assert options.quality is Quality.RECOMMENDED
+
+
+def test_custom_with_nothing_given_is_the_dataclasses_defaults():
+    options = parsed("--quality", "custom")
+    assert (options.sampler, options.quality) == (SamplerOptions(), Quality.CUSTOM)
+
+
+def test_the_library_samples_with_the_options_that_it_is_given():
+    assert SyncOptions(model="nano").quality is Quality.CUSTOM

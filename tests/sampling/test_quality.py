@@ -1,0 +1,82 @@
+"""A quality comes to the sampler's options in one place: the model's recommendation, or what was given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from latentsync_core.errors import ModelError, OptionError
+from latentsync_core.models.loading.untrained import untrained_model
+from latentsync_core.models.model import LatentSyncModel
+from latentsync_core.models.noise_schedule import NoiseSchedule
+from latentsync_core.models.recommended_settings import RecommendedSettings
+from latentsync_core.sampling.quality import quality_settings, resolve_quality
+from latentsync_core.sampling.sampler_options import (
+    QUALITY_SETTINGS,
+    Quality,
+    SamplerOptions,
+    Scheduler,
+    WindowOptions,
+)
+
+GIVEN = SamplerOptions(
+    seed=7, steps=33, cfg=2.0, scheduler=Scheduler.UNIPC, noise_sharing=0.1, windows=WindowOptions(12, 2)
+)
+RECOMMENDED = RecommendedSettings(steps=4, cfg=1.25, scheduler="dpm++ 2m", noise_sharing=0.75)
+
+
+@pytest.fixture(scope="module")
+def model() -> LatentSyncModel:
+    return dataclasses.replace(untrained_model(resolution=64, device="cpu"), recommended=RECOMMENDED)
+
+
+def test_custom_is_what_was_given(model):
+    assert resolve_quality(GIVEN, Quality.CUSTOM, model) == GIVEN
+
+
+def test_recommended_is_the_models_own_and_keeps_seed_and_windows(model):
+    found = resolve_quality(GIVEN, Quality.RECOMMENDED, model)
+    assert quality_settings(found) == RECOMMENDED.to_dict()
+    assert found.scheduler is Scheduler.DPM_PLUS_PLUS_2M
+    assert (found.seed, found.windows) == (GIVEN.seed, GIVEN.windows)
+
+
+@pytest.mark.parametrize("name", QUALITY_SETTINGS)
+def test_a_setting_that_was_given_explicitly_replaces_the_recommended_one_alone(name, model):
+    found = resolve_quality(GIVEN, Quality.RECOMMENDED, model, {name})
+    expected = RECOMMENDED.to_dict() | {name: quality_settings(GIVEN)[name]}
+    assert quality_settings(found) == expected
+
+
+def test_a_model_without_a_recommendation_is_sampled_as_the_reference_does():
+    found = resolve_quality(GIVEN, Quality.RECOMMENDED, untrained_model(resolution=64, device="cpu"))
+    assert quality_settings(found) == {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0}
+
+
+def test_a_recommended_scheduler_of_a_newer_version_is_named_with_the_way_out(model):
+    newer = dataclasses.replace(model, recommended=RecommendedSettings(scheduler="euler\n" * 100))
+    with pytest.raises(ModelError, match="quality custom and one of ddim") as error:
+        resolve_quality(GIVEN, Quality.RECOMMENDED, newer)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
+    resolve_quality(GIVEN, Quality.CUSTOM, newer)
+    resolve_quality(GIVEN, Quality.RECOMMENDED, newer, {"scheduler"})
+
+
+def test_more_steps_than_the_models_schedule_has_are_refused_before_any_work(model):
+    short = dataclasses.replace(model, schedule=NoiseSchedule(num_train_timesteps=10))
+    with pytest.raises(OptionError, match="steps is 33"):
+        resolve_quality(GIVEN, Quality.CUSTOM, short)
+
+
+def test_an_unknown_quality_or_setting_is_an_option_error(model):
+    with pytest.raises(OptionError, match="quality is 'best'; use recommended, custom"):
+        resolve_quality(GIVEN, "best", model)
+    with pytest.raises(OptionError, match="'seed'"):
+        resolve_quality(GIVEN, Quality.RECOMMENDED, model, {"seed"})
+
+
+def test_an_audio_guidance_without_end_is_refused():
+    with pytest.raises(OptionError, match="cfg is inf"):
+        SamplerOptions(cfg=float("inf"))
