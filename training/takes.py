@@ -10,6 +10,7 @@ take with the voice of the other make a dub. Half of the people have colours and
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -22,13 +23,21 @@ import torch
 from latentsync_core.errors import OptionError
 
 from .paths import CACHE
+from .performances import read_performance, write_performances
 from .synthetic.crops import RESOLUTION, aligned_crop
 from .synthetic.head.identity import sample_identity
 from .synthetic.head.motion import MAX_ANGLE
 from .synthetic.head.randomization import randomize
 from .synthetic.occluders.objects import paint_occluder_at, sample_occluder
 from .synthetic.scenes.scene import render, talking_head
-from .synthetic.speech.performance import LANGUAGES, SAMPLE_RATE, perform, sample_articulation, sample_voice
+from .synthetic.speech.performance import (
+    LANGUAGES,
+    SAMPLE_RATE,
+    Performance,
+    perform,
+    sample_articulation,
+    sample_voice,
+)
 
 FIRST_SEED = 200_000  # of the speakers; the meter's people lie below
 FPS, SECONDS = 25, 3
@@ -76,8 +85,11 @@ def load_takes(clips: int, folder: Path = CACHE) -> Takes:
     return Takes(crops[:count], openings[:count], waveforms[:count])
 
 
-def render_takes(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
-    """Draws what is missing of so many clips, in `workers` processes; a clip counts once its openings are there."""
+def render_takes(clips: int, folder: Path = CACHE, workers: int = 1, performances: Path | None = None) -> None:
+    """Draws what is missing of so many clips, in `workers` processes; a clip counts once its openings are there.
+
+    `performances` is an archive of `performances.py`, for machines without espeak-ng.
+    """
     most = 2 * RETAKE
     if not 0 < clips <= most:
         raise OptionError(f"1 to {most} clips can be drawn to train with, not {clips}.")
@@ -87,28 +99,36 @@ def render_takes(clips: int, folder: Path = CACHE, workers: int = 1) -> None:
     openings = _array(folder, "openings", (clips, FRAMES), np.float32, np.nan)
     missing = np.flatnonzero(np.isnan(openings[:, -1])).tolist()
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        found = pool.map(render_take, missing) if workers > 1 else map(render_take, missing)
+        draw = functools.partial(render_take, performances=performances)
+        found = pool.map(draw, missing) if workers > 1 else map(draw, missing)
         for number, (pictures, sound, opening) in zip(missing, found, strict=True):
             crops[number], waveforms[number], openings[number] = pictures, sound, opening
             if number % 50 == 49:
                 logger.info("%d of %d clips drawn", number + 1, clips)
 
 
-def render_take(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One clip's crops, waveform and openings; the same number gives the same bits."""
+def perform_take(number: int) -> Performance:
+    """What is said in a clip."""
     person, retaken = divmod(number, 2)
     seed = FIRST_SEED + person
     said_by = seed + RETAKE * retaken
+    voice = sample_voice(said_by, _language(person))
+    return perform(said_by, voice, SECONDS, "train", sample_articulation(seed))
+
+
+def render_take(number: int, performances: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One clip's crops, waveform and openings; the same number gives the same bits."""
+    person = number // 2
+    seed = FIRST_SEED + person
     rng = np.random.default_rng((15487517, seed))
     size = int(rng.choice(SIZES))
-    language = list(LANGUAGES)[person % len(LANGUAGES)]
-    said = perform(said_by, sample_voice(said_by, language), SECONDS, "train", sample_articulation(seed))
-    person = sample_identity(seed)
+    said = read_performance(performances, number, seed) if performances else perform_take(number)
+    identity = sample_identity(seed)
     if rng.random() < RANDOMIZED_SHARE:
-        person = randomize(person, seed)
+        identity = randomize(identity, seed)
     max_yaw = TURNED_MAX_YAW if rng.random() < TURNED_SHARE else MAX_ANGLE
     scene = talking_head(
-        seed, language, SECONDS, size=(size, size), performance=said, person=person, max_yaw=float(max_yaw)
+        seed, _language(person), SECONDS, size=(size, size), performance=said, person=identity, max_yaw=float(max_yaw)
     )  # fmt: skip
     occluder = sample_occluder(seed, light=scene.shots[0].light) if rng.random() < OCCLUDED_SHARE else None
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
@@ -125,6 +145,10 @@ def render_take(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
         openings[truth.index] = face.opening
     return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings
+
+
+def _language(person: int) -> str:
+    return list(LANGUAGES)[person % len(LANGUAGES)]
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -151,10 +175,16 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1500)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn clips")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--performances", type=Path, help="archive of what is said, for machines without espeak-ng")
+    parser.add_argument("--archive", type=Path, help="write such an archive instead of drawing")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    render_takes(options.clips, options.cache, options.workers)
+    if options.archive:
+        write_performances({number: perform_take(number) for number in range(options.clips)}, options.archive)
+        logger.info("%d clips, %.1f MB", options.clips, options.archive.stat().st_size / 1e6)
+        return
+    render_takes(options.clips, options.cache, options.workers, options.performances)
 
 
 if __name__ == "__main__":

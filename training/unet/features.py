@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,14 +84,22 @@ class Features:
         return np.argwhere(group.all(-1))
 
 
-def features(clips: int, folder: Path = CACHE, vae: Path = VAE_WEIGHTS, appearances: int = APPEARANCES) -> Features:
+def features(
+    clips: int,
+    folder: Path = CACHE,
+    vae: Path = VAE_WEIGHTS,
+    appearances: int = APPEARANCES,
+    workers: int = 1,
+    device: str = "cpu",
+) -> Features:
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = load_takes(clips, folder)
     codec = load(vae)
+    codec.vae.to(device)
     name = f"{len(drawn)}x{appearances}-{encoder_digest(codec)}.npy"
     seen = [folder / f"takes-{part}-{name}" for part in ("whole", "masked")]
     if not all(path.exists() for path in seen):
-        for path, values in zip(seen, latents(codec, drawn.crops, appearances), strict=True):
+        for path, values in zip(seen, latents(codec, drawn.crops, appearances, workers), strict=True):
             _write(path, values)
     audio_features, silence_features = folder / f"takes-audio-{len(drawn)}.npy", folder / "features-quiet.npy"
     if not audio_features.exists():
@@ -117,17 +127,16 @@ def _tokens(audio_features: np.ndarray, frames: range) -> Tensor:
 
 
 @torch.no_grad()
-def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray], appearances: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def latents(
+    codec: DiffusersCodec, crops: Sequence[np.ndarray], appearances: int = 1, workers: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Scaled latents of n clips (frames, 3, 128, 128) uint8 in so many appearances, whole and masked, each
-    (appearances n, frames, 4, 16, 16) float16. They are computed in bfloat16, which is four times as fast on a CPU."""
+    (appearances n, frames, 4, 16, 16) float16. They are computed in bfloat16, which is four times as fast on a CPU;
+    `workers` processes change appearances."""
     keep = mouth_mask(RESOLUTION)
     codec.vae.to(memory_format=torch.channels_last)
     whole, masked = [], []
-    for view in range(appearances * len(crops)):
-        appearance, clip = divmod(view, len(crops))
-        shown = np.array(crops[clip])
-        if appearance:
-            shown = vary_appearance(shown, view - clip % 2)  # the same for both takes of a pair
+    for view, shown in enumerate(_appearances(crops, appearances, workers)):
         pictures = torch.from_numpy(shown).float() / 127.5 - 1
         both = torch.cat([pictures, pictures * keep]).to(codec.device, memory_format=torch.channels_last)
         with torch.autocast(codec.device.type, torch.bfloat16):
@@ -137,6 +146,19 @@ def latents(codec: DiffusersCodec, crops: Sequence[np.ndarray], appearances: int
         if view % 100 == 99:
             logger.info("%d of %d clips encoded", view + 1, appearances * len(crops))
     return np.stack(whole), np.stack(masked)
+
+
+def _appearances(crops: Sequence[np.ndarray], appearances: int, workers: int) -> Iterator[np.ndarray]:
+    """All clips in their own appearance, then all in the next one, and so on."""
+    yield from (np.array(clip) for clip in crops)
+    views = range(len(crops), appearances * len(crops))
+    # The same one for both takes of a pair.
+    seeds, clips = [view - view % 2 for view in views], (crops[view % len(crops)] for view in views)
+    if workers > 1:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            yield from pool.map(vary_appearance, clips, seeds)
+    else:
+        yield from map(vary_appearance, clips, seeds)
 
 
 def encode_clips(encoder: WhisperEncoder, waveforms: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -199,10 +221,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and of what this makes")
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that change appearances")
+    parser.add_argument("--device", default="cpu", help="where the autoencoder encodes")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    found = features(options.clips, options.cache, options.vae)
+    found = features(options.clips, options.cache, options.vae, workers=options.workers, device=options.device)
     if found.whole.shape[1] != FRAMES:
         raise OptionError(f"The clips have {found.whole.shape[1]} frames, not {FRAMES}.")
     logger.info("%d clips ready", len(found))
