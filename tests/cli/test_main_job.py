@@ -204,6 +204,8 @@ def test_the_command_line_reports_as_json(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["frames"] == report["synced_frames"] == 5
     assert report["demonstration"] is True
+    recommended = {"cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0}  # but for the steps, which were given
+    assert report["sampling"] == {"quality": "recommended", "steps": 1, **recommended}
     assert set(report["seconds"]) == {"model", "faces", "voice", "sampling", "compositing"}
 
 
