@@ -12,13 +12,14 @@ from latentsync_core.errors import OptionError
 from training import stages
 from training import takes as sequences
 from training.meter.network import measure_openings
-from training.takes import load_takes, other_take, render_take, render_takes
+from training.performances import read_performance, write_performances
+from training.takes import load_takes, other_take, perform_take, render_take, render_takes
 
 
 def test_drawing_goes_on_where_it_stopped_and_may_be_made_longer(tmp_path, monkeypatch):
     drawn = []
 
-    def quick(number):
+    def quick(number, performances=None):
         drawn.append(number)
         if len(drawn) == 3:
             raise KeyboardInterrupt
@@ -88,7 +89,7 @@ def test_weights_that_pass_are_not_trained_again_and_others_are_gone_on_from(mod
     shown["correlation"] = 0.98
     for name in ("vae", "syncnet"):
         (tmp_path / f"{name}.safetensors").touch()
-    assert stages.run_stages("gpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
+    assert stages.run_stages("cpu", until="syncnet") == ["syncnet: own sound before a shifted one 0.9"]
     assert [name for name, _ in ran] == [
         "takes",
         "vae.measure",
@@ -97,3 +98,26 @@ def test_weights_that_pass_are_not_trained_again_and_others_are_gone_on_from(mod
         "syncnet.measure",
     ]
     assert ran[3] == ("syncnet.train", True)
+
+
+def test_a_gpu_trains_for_a_fixed_time_from_the_present_weights_and_measures_nothing(modules, tmp_path):
+    ran, _ = modules
+    for name in ("vae", "unet"):
+        (tmp_path / f"{name}.safetensors").touch()
+    stages.run_for_fixed_time("gpu", tmp_path / "performances.zip")
+    assert ran == [
+        ("takes", False),
+        ("vae.train", True),
+        ("unet.features", False),
+        ("unet.train", True),
+        ("stage2.train", False),
+    ]
+
+
+def test_a_clip_rendered_from_an_archive_of_performances_has_the_same_bits(tmp_path):
+    archive = tmp_path / "performances.zip"
+    write_performances({5: perform_take(5)}, archive)
+    assert all(np.array_equal(*parts) for parts in zip(render_take(5), render_take(5, archive), strict=True))
+    assert archive.stat().st_size < 75_000  # on average 60 KB: 900 of them are 54 MB
+    with pytest.raises(OptionError, match="no clip 6"):
+        read_performance(archive, 6, 0)

@@ -27,8 +27,8 @@ from ..synthetic.photographs import sample_patch
 MASKED_SHARE = 0.15  # of the pictures are shown with the mouth's region grey, as the U-Net's masked input is
 MOUTH_CENTRE, MOUTH_SPREAD = (91.0, 64.0), (17.0, 24.0)  # row, column of a 128-pixel crop; standard deviations
 MOUTH_WEIGHT = 5.0  # of an error at the mouth's centre; 1 far from it
-PHOTOGRAPH_SHARE = 0.3  # of the pictures are parts of photographs, whose colours and textures no drawn face has
-PATCH_SIZES = (32, 48, 64, 128)  # pixels a side: parts of crops teach as much as whole ones, at a fraction of the time
+PHOTOGRAPH_SHARE = 0.2  # of the pictures are parts of photographs, whose colours and textures no drawn face has
+PATCH_SIZES = (32, 64, 96, 128)  # pixels a side: parts of crops teach as much as whole ones, at a fraction of the time
 
 logger = logging.getLogger(__name__)
 

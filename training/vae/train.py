@@ -54,7 +54,7 @@ KL_WEIGHT = 2e-4  # of a latent value's divergence, beside a pixel's error; some
 GRADIENT_WEIGHT = 1.0  # of the error of slopes, beside the pixels' own
 # By side of a patch in pixels, what its mean error weighs. The larger ones hold skin's colour: a shift of it is a small
 # error at every single pixel, but the first that the eye sees.
-COARSE_WEIGHTS = {2: 0.5, 4: 0.5, 8: 2.0, 16: 8.0}
+COARSE_WEIGHTS = {2: 0.5, 4: 0.5, 8: 1.0, 16: 2.0}
 
 
 def build(seed: int = 0) -> nn.Module:
