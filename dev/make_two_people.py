@@ -22,7 +22,7 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from training.synthetic.head.identity import sample_identity
 from training.synthetic.head.motion import HeadMotion
 from training.synthetic.head.motion import Path as HeadPath
-from training.synthetic.scenes.scene import FIRST_TEST_SEED, Actor, Scene, Shot
+from training.synthetic.scenes.scene import FIRST_TEST_SEED, Actor, Scene, Shot, render
 from training.synthetic.speech.espeak import RATE as FRENCH_RATE
 from training.synthetic.speech.espeak import Phoneme, speak
 from training.synthetic.speech.performance import SAMPLE_RATE, Performance, Voice, to_16k
@@ -41,6 +41,7 @@ LINES = (  # who speaks, seconds at which both languages begin
     (HER, 4.95, "Et tu ne m'as rien dit.", "And you didn't say a word."),
 )
 BACKDROP_SEED = 42  # the backdrop's seed
+CRF = 17  # x264's
 ENGLISH_RATE = 24000  # hibari-tts'
 PITCH_RATIO = 0.74  # of her pitch
 SPEECH_SPEED = 0.9
@@ -52,7 +53,7 @@ def main(folder: Path) -> None:
     scene, sound = two_people()
     for who, name in ((HER, "her"), (HIM, "his")):
         write_sound(folder / f"{name}_voice_en.flac", english(who)[None], ENGLISH_RATE, "-sample_fmt", "s16")
-    write_scene(folder / "two_people.mp4", scene, sound)
+    write_scene(folder / "two_people.mp4", scene, render(scene), sound, CRF)
 
 
 def two_people() -> tuple[Scene, np.ndarray]:

@@ -93,10 +93,11 @@ def _demo(options: argparse.Namespace) -> None:
     from .demo import run_demo
 
     with ProgressBars(quiet=options.json) as on_progress:
-        report, sheet = run_demo(options.out, on_progress)
+        report, files = run_demo(options.out, on_progress)
     print_report(report, options.json)
     if not options.json:
-        print(f"faces before and after, above the voice: {sheet}")
+        print(f"faces before and after, above the voice: {files.sheet}")
+        print(f"the scene and the result side by side: {files.comparison}")
 
 
 def _probe(options: argparse.Namespace) -> None:

@@ -66,7 +66,7 @@ def test_a_pan_is_one_shot(step):
     assert found(panned(step)) == []
 
 
-def test_two_people_talking_and_the_carried_scene_are_one_shot_each():
+def test_two_people_talking_and_the_first_shot_of_the_carried_scene_have_no_cut():
     scene = side_by_side(2, 1.0, size=(WIDTH, HEIGHT))
     assert found([frame.astype(np.float32) / 255 for frame, _ in render(scene)]) == []
     with FrameReader(probe(SAMPLE), 0, 80) as frames:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .costume import Costume, Wardrobe
 from .eyes import draw_eyes
 from .identity import Identity
 from .light import Light, shade_points
@@ -73,9 +74,10 @@ class FaceTruth:
 class Painter:
     """Draws one person. Maps are made at the first frame of each size and kept."""
 
-    def __init__(self, person: Identity, light: Light):
+    def __init__(self, person: Identity, light: Light, costume: Costume | None = None):
         self.person = person
         self.light = light
+        self._wardrobe = Wardrobe(costume) if costume else None
         self._maps: dict[float, tuple[Maps, Maps]] = {}
 
     def paint(self, frame: np.ndarray, head_state: HeadState) -> FaceTruth:
@@ -121,7 +123,9 @@ class Painter:
         draw_back_hair(picture, person, hair, light, base, to_camera, pixel)
         a = np.broadcast_to(((columns - pose.x) * pixel).astype(np.float32)[None], (len(rows), len(columns))).ravel()
         b = np.broadcast_to(((rows - pose.y) * pixel).astype(np.float32)[:, None], (len(rows), len(columns))).ravel()
-        draw_body(picture, person, light, a, b, pose.roll, chin, pixel)
+        draw_body(picture, person, light, a, b, pose.roll, chin, pixel, clothed=self._wardrobe is None)
+        if self._wardrobe:
+            self._wardrobe.draw(picture, light, a, b, chin)
 
     def _draw_head(self, picture, head_state: HeadState, jaw: Jaw, skin: Maps, hair: Maps, columns, rows) -> None:
         person, light, pose = self.person, self.light, head_state.pose

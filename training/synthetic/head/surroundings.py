@@ -28,8 +28,11 @@ def hair_maps(person: Identity, density: float) -> Maps:
     return Maps(density, np.stack([fine, coarse, ragged]))
 
 
-def draw_body(picture, person: Identity, light: Light, a, b, roll: float, chin: float, pixel: float) -> None:
-    """Neck and clothes at camera places (a, b) in head units from the head's origin; `chin` is the chin's b."""
+def draw_body(
+    picture, person: Identity, light: Light, a, b, roll: float, chin: float, pixel: float, clothed: bool = True
+) -> None:
+    """Neck and, if `clothed`, the person's own clothes at camera places (a, b) in head units from the head's origin;
+    `chin` is the chin's b."""
     centre = -0.75 * np.sin(roll) * np.clip((1.7 - b) * 1.1, 0, 1)
     x = a - centre.astype(np.float32)
     step = np.float32(1 / pixel)
@@ -56,6 +59,8 @@ def draw_body(picture, person: Identity, light: Light, a, b, roll: float, chin: 
         np.clip((1 - np.abs(slope)) * half[where] * step + 0.5, 0, 1) * (np.abs(across[where]) <= 1),
         color,
     )
+    if not clothed:
+        return
     shoulder = 1.42 + 0.30 * np.clip(np.abs(a) - 0.35, 0, 9) ** 1.7
     opening = {
         "round": 1.36 + 0.14 * np.clip(1 - (x / 0.52) ** 2, 0, 1),

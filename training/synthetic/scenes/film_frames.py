@@ -194,7 +194,7 @@ class _FaceRegion:
 
 def _head_state_at(film: Film, role: Role, time: float, progress: float, shift: tuple[float, float]) -> HeadState:
     motion = role.motion
-    x, y, size, yaw, pitch = _interpolate_keyframes(role.keys, progress)
+    x, y, size, yaw, pitch = interpolate_keyframes(role.keys, progress)
     sway_x, sway_y, factor = motion.drift(time)
     scale = size * film.height * factor
     own = motion.angles(time)
@@ -206,7 +206,7 @@ def _head_state_at(film: Film, role: Role, time: float, progress: float, shift: 
     return HeadState(pose, mouth, motion.blink(time), motion.gaze(time), motion.brows(time))
 
 
-def _interpolate_keyframes(keys: tuple[Keyframe, ...], progress: float) -> tuple[float, float, float, float, float]:
+def interpolate_keyframes(keys: tuple[Keyframe, ...], progress: float) -> tuple[float, float, float, float, float]:
     """x, y, size, yaw and pitch: at rest at every key, eased on the way."""
     after = next((k for k in range(1, len(keys)) if keys[k].progress >= progress), len(keys) - 1)
     first, last = keys[max(after - 1, 0)], keys[after]
