@@ -9,7 +9,7 @@ pytest.importorskip("espeakng_loader", reason="speech needs espeak-ng: pip insta
 
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.pipeline import SyncOptions, sync
-from latentsync_core.sampling.sampler_options import SamplerOptions
+from latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from training.meter.network import measure_openings
 from training.synthetic.crops import aligned_crop
@@ -19,7 +19,6 @@ from training.synthetic.speech.performance import SAMPLE_RATE
 
 PERSON, SOMEBODY_ELSE = 41, 77
 SECONDS, BROKEN_OFF = 2.0, 1.0
-STEPS, CFG = 6, 2.5
 
 
 class Dubbing:
@@ -51,7 +50,8 @@ class Dubbing:
             out = self.folder / f"{voice}{seed}{again}.mkv"
             options = SyncOptions(
                 model=self.model,
-                sampler=SamplerOptions(seed=seed, steps=STEPS, cfg=CFG),
+                sampler=SamplerOptions(seed=seed),
+                quality=Quality.RECOMMENDED,
                 writer=WriterOptions(codec=Codec.FFV1),
             )
             sync(self.clip, self.folder / f"{voice}.wav", out, options)

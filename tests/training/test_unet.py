@@ -22,6 +22,7 @@ from training.opening_statistics import best_lag
 from training.perceptual import PerceptualDistance
 from training.pictures import grid
 from training.takes import other_take
+from training.unet.copy_path import fit_output_layer, with_copy_path
 from training.unet.diffusion import NANO_SCHEDULE, alphas_cumprod, velocity
 from training.unet.features import WHISPER_ROWS, Features, encode_clips, encode_recording, encode_silence
 from training.unet.measure import (
@@ -321,3 +322,42 @@ def test_who_foresees_the_clean_latents_has_no_error_at_any_step_and_who_does_no
         assert max(errors(knowing, windows, step).values()) < 1e-4
         blind = errors(lambda sample, *_: torch.zeros_like(sample[:, :4]), windows, step)
         assert min(blind["within the mask"], blind["on the whole"]) > 0.001
+
+
+def test_what_is_to_be_copied_passes_through_the_network_up_to_a_scale():
+    """Noise and reference come out of the features before the output layer, whatever the rest of the network does."""
+    unet = build(3)
+    torch.manual_seed(0)
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    unet.load_state_dict(with_copy_path(unet.state_dict()))
+    seen = []
+    unet.conv_out.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    sample = torch.randn(1, 13, WINDOW, 16, 16)
+    with torch.no_grad():
+        unet(sample, 500, torch.randn(1, WINDOW, 50, 384))
+    features = seen[0].permute(0, 2, 3, 1).reshape(-1, 32).double()
+    for source in (0, 3, 9, 12):
+        wanted = sample[0, source].reshape(-1).double()
+        fitted = torch.linalg.lstsq(features, wanted[:, None]).solution
+        error = (features @ fitted)[:, 0] - wanted
+        assert error.square().mean() < 0.02 * wanted.square().mean(), source
+
+
+def test_the_fitted_output_layer_predicts_what_is_a_linear_function_of_the_features(data):
+    unet = build(5)
+    torch.nn.init.normal_(unet.conv_out.weight, std=0.1)
+    torch.nn.init.normal_(unet.conv_out.bias)
+    wanted = {key: unet.state_dict()[key].clone() for key in ("conv_out.weight", "conv_out.bias")}
+    torch.manual_seed(1)
+    inputs = [
+        (torch.randn(1, 13, WINDOW, 16, 16), torch.tensor([300 * n]), torch.randn(1, WINDOW, 50, 384)) for n in (1, 2)
+    ]
+    with torch.no_grad():
+        batches = [(*one, unet(*one)) for one in inputs]
+    torch.nn.init.zeros_(unet.conv_out.weight)
+    unet.load_state_dict(fit_output_layer(unet, 2, lambda number: batches[number]))
+    with torch.no_grad():
+        error = unet(*inputs[0]) - batches[0][3]
+    assert error.square().mean() < 1e-3 * batches[0][3].square().mean()
+    assert unet.conv_out.weight.shape == wanted["conv_out.weight"].shape

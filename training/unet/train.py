@@ -45,6 +45,7 @@ from ..synthetic.crops import RESOLUTION
 from ..takes import other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
+from .copy_path import fit_output_layer, with_copy_path
 from .diffusion import NOISE_SHARING, add_noise, alphas_cumprod, velocity
 from .features import LATENT_SIZE, Features, features
 
@@ -66,6 +67,7 @@ SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause b
 LAST_STEP_SHARE, FEW_STEPS_SHARE = 0.35, 0.35  # of the windows are at the last diffusion step, at one of FEW_STEPS
 FEW_STEPS = (499, 666, 332, 749, 249)  # those of two, three and four steps that are spread evenly up to the last
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
+FIT_BATCHES = 40  # of two windows, for the closed form of the output layer
 COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
 COARSE_WEIGHT = 4.0  # what that weighs
 AUDIO_PROJECTIONS = (
@@ -205,6 +207,21 @@ def train(
     return fold_channel_rms(state, channel_rms)
 
 
+def add_copy_path(start: Mapping[str, Tensor], data: Features, seed: int = 0) -> dict[str, Tensor]:
+    """Weights that read Whisper's states as they are, with the path of `copy_path.py` and an output layer that fits
+    this network's prediction, whatever it predicted before."""
+    unet = build()
+    unet.load_state_dict(with_copy_path(start))
+
+    def batch(number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        windows = sample_windows(data, number, seed + 1, 2, torch.ones(CONFIG.audio_width))
+        sample = add_noise(windows.clean, windows.noise, windows.steps)
+        wanted = velocity(windows.clean, windows.noise, windows.steps)
+        return torch.cat([sample, windows.condition], dim=1), windows.steps, windows.audio, wanted
+
+    return fit_output_layer(unet, FIT_BATCHES, batch)
+
+
 def save(state: Mapping[str, Tensor], path: Path) -> None:
     """Writes the weights in half precision, with the config that builds their network."""
     unet = UNet.from_config(CONFIG)
@@ -247,15 +264,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--batch", type=int, default=2, help="windows of a step, of all processes together")
-    parser.add_argument("--reset-output", action="store_true", help="begin with zeros in the output layer of --from")
+    parser.add_argument(
+        "--copy-path",
+        action="store_true",
+        help="give the first weights a path for what is copied, fit their output layer",
+    )
     parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     data = features(options.clips, options.cache, options.vae)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
-    if start and options.reset_output:  # weights that predicted another quantity
-        start |= {key: torch.zeros_like(start[key]) for key in ("conv_out.weight", "conv_out.bias")}
+    if options.copy_path:
+        start = add_copy_path(start or build(budget.seed).state_dict(), data, budget.seed)
     train(
         data, budget, options.run, start, options.batch, on_progress=loop.reporter(),
         on_weights=lambda state: save(state, options.out),
