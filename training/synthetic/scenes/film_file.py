@@ -19,10 +19,10 @@ from .film_frames import FilmTruth, render_film
 SYNTHETIC = Path(__file__).parents[1]
 CACHE = SYNTHETIC.parent / "cache"
 SOURCES = (  # what decides about a pixel or a sample of it
-    "scenes/film", "speech/turns", "scenes/film_staging", "scenes/film_frames", "head/painter", "head/surface",
-    "head/skin", "head/motion", "head/eyes", "head/mouth", "noise", "head/surroundings", "head/identity",
-    "head/light", "backdrop", "occluders/objects", "occluders/hands", "occluders/solids",
-    "speech/performance", "speech/visemes",
+    "scenes/film", "scenes/film_staging", "scenes/film_frames", "scenes/scene", "head/painter", "head/surface",
+    "head/skin", "head/pattern", "head/motion", "head/eyes", "head/mouth", "head/surroundings", "head/identity",
+    "head/costume", "head/light", "noise", "backdrop", "degrade", "occluders/objects", "occluders/hands",
+    "occluders/solids", "speech/turns", "speech/performance", "speech/visemes", "speech/espeak",
 )  # fmt: skip
 CRF = 14
 
