@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import OutputError, VideoError
 from ..files.scratch import ScratchFolder
 from ..media.ffmpeg import run_ffmpeg
-from ..media.opening import ffmpeg_input, ffmpeg_output
+from ..media.opening import ffmpeg_input, ffmpeg_output, ffmpeg_own_picture
 from ..video.clip import Clip
 from ..video.reading.probing import probe
 from .lettering import INK, draw_centered, draw_label
@@ -51,7 +51,7 @@ def write_compare(before: Path, after: Path, path: Path, captions: Sequence[Capt
         texts = [_save(_caption(whole, one), folder / f"caption{k}.png") for k, one in enumerate(captions)]
         inputs = [*ffmpeg_input(before, VideoError), *ffmpeg_input(after, VideoError)]
         for picture in (labels, *texts):
-            inputs += ["-i", str(picture)]
+            inputs += ffmpeg_own_picture(picture)
         run_ffmpeg(
             [
                 *inputs, "-filter_complex", _graph(size, captions), "-map", "[out]", "-map", "1:a?",

@@ -103,6 +103,11 @@ def ffmpeg_input(path: Path, error: type[LatentSyncError]) -> list[str]:
     return [*guards, *(["-f", demuxer] if demuxer else []), "-i", f"file:{path}"]
 
 
+def ffmpeg_own_picture(path: Path) -> list[str]:
+    """ffmpeg's arguments that name a PNG that this process wrote as its next input."""
+    return ["-protocol_whitelist", "file", "-f", "png_pipe", "-i", f"file:{path}"]
+
+
 def ffmpeg_output(path: Path) -> str:
     """ffmpeg's argument that names a file to write, whatever characters its name has."""
     return f"file:{path}"

@@ -49,7 +49,7 @@ def test_a_clip_is_the_same_every_time_and_only_the_mouth_moves_in_another_way_i
     said, before = (measure_openings(torch.from_numpy(of) / 255) for of in (crops, other[0]))
     assert abs(np.corrcoef(said, before)[0, 1]) < 0.6
     assert np.corrcoef(said, openings)[0, 1] > 0.95  # the meter never saw a skin with a pattern
-    assert np.corrcoef(before, other[2])[0, 1] > 0.98
+    assert np.corrcoef(before, other[2])[0, 1] > 0.95
     assert crops.shape == (75, 3, 128, 128)
     assert openings.min() == 0
     assert openings.max() > 0.1

@@ -284,10 +284,11 @@ def test_what_is_drawn_right_is_close_and_an_error_outside_the_mask_does_not_cou
     found = [
         image_quality(perceptual_distance, pictures, crops) for pictures in (near, far, (true + 0.2 * keep).clamp(0, 1))
     ]
-    assert found[0][0] == pytest.approx(34, abs=1)
-    assert found[1][0] < found[0][0] - 15
-    assert found[0][1] < found[1][1]
-    assert found[2][0] == np.inf
+    psnr, distance = "PSNR within the mask, dB", "perceptual distance"
+    assert found[0][psnr] == pytest.approx(34, abs=1)
+    assert found[1][psnr] < found[0][psnr] - 15
+    assert found[0][distance] < found[1][distance]
+    assert found[2][psnr] == np.inf
 
 
 def test_weights_tell_what_of_each_mouth_is_seen_although_both_share_a_pause():
