@@ -36,7 +36,7 @@ PRESETS = {  # by step: the arguments of its training
         "trepa_judge": ["--which", "judge", "--steps", "1500"],
         "stage2": ["--minutes", "60"],
     },
-    "gpu": {  # 150 s to render, 40 s for the features, 330 s of training
+    "gpu": {  # planned, not run on a card yet: 150 s to render, 40 s for the features, 330 s of training
         "draw": ["--clips", "900", "--workers", "16"],
         "vae": ["--people", "0", "--clips", "900", "--minutes", "1.5", "--pixels", "131072", "--precision", "bf16"],
         "features": ["--clips", "900", "--workers", "16", "--device", "cuda"],

@@ -108,7 +108,7 @@ def render_takes(clips: int, folder: Path = CACHE, workers: int = 1, performance
 
 
 def perform_take(number: int) -> Performance:
-    """What is said in a clip."""
+    """The speech of a clip."""
     person, retaken = divmod(number, 2)
     seed = FIRST_SEED + person
     said_by = seed + RETAKE * retaken
@@ -175,7 +175,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1500)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn clips")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
-    parser.add_argument("--performances", type=Path, help="archive of what is said, for machines without espeak-ng")
+    parser.add_argument(
+        "--performances", type=Path, help="archive of the clips' speech, for machines without espeak-ng"
+    )
     parser.add_argument("--archive", type=Path, help="write such an archive instead of drawing")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -57,12 +57,13 @@ def backdrop(seed: int, width: int, height: int, warmth: float = 0.0) -> np.ndar
                     book, ((rng.uniform(0.15, 0.6) + rng.uniform(-0.12, 0.12, 3)) * level * 1.3)[:, None, None], picture
                 )
                 place += wide + (rng.uniform(0.05, 0.3) if rng.random() < 0.12 else 0.004)
-    soft = _gaussian_blur(torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None], blur)
+    soft = gaussian_blur(torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None], blur)
     grown = F.interpolate(soft, (height, width), mode="bicubic", align_corners=False)[0].clamp(0, 1)
     return (grown.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
 
 
-def _gaussian_blur(picture: torch.Tensor, sigma: float) -> torch.Tensor:
+def gaussian_blur(picture: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(n, c, h, w) blurred by a Gaussian of `sigma` pixels."""
     reach = int(3 * sigma) + 1
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
     taps = (taps / taps.sum()).expand(picture.shape[1], 1, 1, -1)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from .backdrop import gaussian_blur
+
 BLOOM_SCALE = 8  # pixels of the frame per pixel of the bloom
 
 
@@ -26,7 +28,7 @@ def apply_look(frame: torch.Tensor, look: FilmLook) -> torch.Tensor:
     """(3, h, w) linear RGB, lamps beyond 1, to the graded picture: (3, h, w) gamma-encoded RGB in [0, 1]."""
     height, width = frame.shape[1:]
     glow = F.interpolate(frame[None], (height // BLOOM_SCALE, width // BLOOM_SCALE), mode="area")
-    glow = _gaussian_blur((glow - 0.45).clamp(0, 3.0), look.bloom_radius * height / BLOOM_SCALE)
+    glow = gaussian_blur((glow - 0.45).clamp(0, 3.0), look.bloom_radius * height / BLOOM_SCALE)
     glow = F.interpolate(glow, (height, width), mode="bilinear", align_corners=False)[0]
     frame = frame + look.bloom * glow
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
@@ -38,11 +40,3 @@ def apply_look(frame: torch.Tensor, look: FilmLook) -> torch.Tensor:
     low, high = (torch.tensor(tint).view(3, 1, 1) for tint in (look.shadows, look.highlights))
     shown = shown + low * (1 - luma) ** 2
     return (shown * (1 + (high - 1) * luma)).clamp(0, 1)
-
-
-def _gaussian_blur(picture: torch.Tensor, sigma: float) -> torch.Tensor:
-    reach = int(3 * sigma) + 1
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).expand(3, 1, 1, -1)
-    across = F.conv2d(F.pad(picture, (reach, reach, 0, 0), mode="replicate"), taps, groups=3)
-    return F.conv2d(F.pad(across, (0, 0, reach, reach), mode="replicate"), taps.transpose(2, 3), groups=3)
