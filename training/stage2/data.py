@@ -20,6 +20,7 @@ from ..unet.train import (
     AUDIO_DROPOUT,
     WINDOW,
     WindowBatch,
+    draw_start,
     make_condition,
     measure_channel_rms,
     sample_steps,
@@ -66,7 +67,7 @@ class Stage2Clips:
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
         clean, condition, audio, pictures, mels, has_audio = [], [], [], [], [], []
         for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
-            at = int(rng.integers(0, self._seen.whole.shape[1] - WINDOW + 1))
+            at = draw_start(self._seen, rng)
             clean.append(_part(self._seen.whole, clip, at))
             condition.append(make_condition(self._seen, rng, clip, at))
             has_audio.append(rng.random() >= AUDIO_DROPOUT)
