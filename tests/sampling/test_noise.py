@@ -1,4 +1,4 @@
-"""Noise belongs to a seed, a track and a source frame, whatever window it is drawn in."""
+"""Noise belongs to a seed, a person and a source frame, whatever window it is drawn in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_frame_s_noise_is_the_same_alone_and_in_company():
 
 
 @pytest.mark.parametrize("other", [(8, 0, [5]), (7, 1, [5]), (7, 0, [6])])
-def test_seed_track_and_frame_each_change_it(other):
+def test_seed_person_and_frame_each_change_it(other):
     assert not torch.equal(frame_noise(7, 0, [5], SHAPE, 0.5), frame_noise(*other, SHAPE, 0.5))
 
 
