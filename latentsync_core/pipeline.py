@@ -104,8 +104,8 @@ def sync(
 ) -> SyncReport:
     """Lip-syncs `video` to `audio`, and to the voices of `options.other_speakers`, and writes the result to `out`.
 
-    Frames without the face, and samples outside the patch, are copied unchanged. The file appears at `out` only when it
-    is complete. Inputs are checked before anything slow starts.
+    Frames without the face, and samples outside the patch, reach the encoder unchanged. The file appears at `out` only
+    when it is complete. Inputs are checked before anything slow starts.
 
     Raises:
         LatentSyncError: one of its kinds, with a sentence for the user.

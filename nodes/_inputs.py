@@ -93,8 +93,7 @@ def sampling_inputs() -> list[io.Input]:
             default=DEFAULTS.steps,
             min=1,
             max=100,
-            tooltip="Denoising steps: 20 is usual, 40 seldom looks better. Time grows with them. Counts with quality "
-            "custom.",
+            tooltip="Denoising steps; time is proportional to them. 20 is upstream's. Counts with quality custom.",
         ),
         io.Float.Input(
             "cfg",
@@ -102,8 +101,8 @@ def sampling_inputs() -> list[io.Input]:
             min=1.0,
             max=5.0,
             step=0.1,
-            tooltip="Audio guidance (guidance_scale upstream). 1.0 is none, at half the time; above 2.5 lips may "
-            "exaggerate. Counts with quality custom.",
+            tooltip="Audio guidance strength (guidance_scale upstream). 1.0 is none, at half the time. Counts with "
+            "quality custom.",
         ),
     ]
 

@@ -34,8 +34,8 @@ class Composite(io.ComfyNode):
         return schema(
             node_id=NODE_ID,
             display_name="LatentSync Composite",
-            description="Pastes the new mouths into the clip. Everything outside of them stays the clip's own samples, "
-            "every frame and its time included.",
+            description="Pastes the generated mouths into the clip. Outside of them the encoder gets the clip's own "
+            "samples: ffv1 keeps them exactly, h264 and prores are lossy.",
             search_aliases=["paste faces", "lip sync output", "combine video", "mux audio"],
             is_output_node=True,
             inputs=[

@@ -34,7 +34,7 @@ class PrepareFaces(io.ComfyNode):
             display_name="LatentSync Prepare Faces",
             description="Finds and tracks every face in a clip of any length, shot by shot; frames are "
             "streamed, never loaded whole. The person seen most is synced unless LatentSync Select Faces says "
-            "otherwise; frames without a face, or with one turned too far, pass through untouched.",
+            "otherwise; frames without a face, or with one turned too far, are left unchanged.",
             search_aliases=["face detection", "face tracking", "lip sync faces", "crop faces"],
             inputs=[
                 clip_input(),
@@ -45,7 +45,7 @@ class PrepareFaces(io.ComfyNode):
                     min=0.05,
                     max=0.95,
                     step=0.05,
-                    tooltip="How sure the detector must be that it sees a face. Drawn faces may need 0.3.",
+                    tooltip="Least score of a detection; lower lets false ones in. Animated faces may need marks.",
                 ),
                 io.Float.Input(
                     "face_scale",

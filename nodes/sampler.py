@@ -39,8 +39,7 @@ class Sampler(io.ComfyNode):
                     "scheduler",
                     options=[scheduler.value for scheduler in Scheduler],
                     default=DEFAULTS.scheduler.value,
-                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order and usually need fewer steps. "
-                    "Counts with quality custom.",
+                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order. Counts with quality custom.",
                 ),
                 length_input(),
                 quality_input("steps, cfg, scheduler and TREPA Settings' noise_sharing"),

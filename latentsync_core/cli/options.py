@@ -111,7 +111,7 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     sampling.add_argument("--cfg", type=float, help=f"audio guidance scale, 1.0 = off (custom: {SAMPLER.cfg})")
     sampling.add_argument(
         "--scheduler", choices=[scheduler.value for scheduler in Scheduler],
-        help=f"ddim is upstream's; the other two need fewer steps (custom: {SAMPLER.scheduler.value})",
+        help=f"ddim is upstream's, the others are of higher order (custom: {SAMPLER.scheduler.value})",
     )  # fmt: skip
     sampling.add_argument("--seed", type=int, default=SAMPLER.seed, help="(default %(default)s)")
     sampling.add_argument(
@@ -173,14 +173,14 @@ def add_face_options(parser: argparse._ActionsContainer) -> None:
     """The options that decide which faces are found."""
     parser.add_argument(
         "--detector-score", type=float, default=FACES.detector_score,
-        help="least score of a detection, 0 to 1; drawn faces may need 0.3 (default %(default)s)",
+        help="least score of a detection, 0 to 1; lower lets false ones in (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--shot-threshold", type=float, default=FACES.shot_threshold,
         help="how easily a cut is detected, 1 to 10: less finds more cuts, and false ones (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--marks", type=local_path, metavar="FILE", help="faces marked on key frames, as JSON (see the README)"
+        "--marks", type=local_path, metavar="FILE", help="faces marked on key frames, as JSON (see docs/cli.md)"
     )
 
 

@@ -11,7 +11,7 @@ from ..errors import OptionError
 class FaceOptions:
     """What counts as a face, and how often the detector runs."""
 
-    detector_score: float = 0.5  # minimum score of a detection, 0 to 1; drawn faces may need 0.3
+    detector_score: float = 0.5  # minimum score of a detection, 0 to 1
     presence: float = 0.5  # minimum confidence of the mesh network that it sees a face, 0 to 1
     min_size: float = 40.0  # pixels, the longer side of a face's box: smaller faces may be missed
     max_gap: int = 5  # frames without the face that are bridged; a longer gap starts a new track

@@ -65,7 +65,9 @@ class ScratchFolder:
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `target` when the block ends well; otherwise nothing is left.
+    """A path to write to; it replaces `target` when the block ends without an exception, and is removed otherwise.
+
+    A process that is killed leaves the path's folder; `remove_stale_scratch` in a later run removes it.
 
     Raises:
         OSError: there is no folder to write to, or `target` can't be replaced.

@@ -15,7 +15,7 @@ class Scheduler(str, Enum):
     """How the noise is taken away, from step to step, along the schedule that the networks were trained with."""
 
     DDIM = "ddim"  # upstream's
-    DPM_PLUS_PLUS_2M = "dpm++ 2m"  # second order: fewer steps for the same result (Lu et al. 2022, arXiv 2211.01095)
+    DPM_PLUS_PLUS_2M = "dpm++ 2m"  # second order (Lu et al. 2022, arXiv 2211.01095)
     UNIPC = "unipc"  # predictor and corrector (Zhao et al. 2023, arXiv 2302.04867)
 
 
