@@ -1,4 +1,4 @@
-"""The messages that help pages and the README quote are those that the code raises."""
+"""The error messages that the documents quote are those that the code raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.shared_reference import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "web" / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "web" / "docs").glob("*.md"))]
 # What stands for a value in a quoted message, and where its sentences part.
 VALUE = r"\.\.\.|\(\.\.\.\)|\S*\d\S*(?: MB)?|\S+\.mp4\b\S*|VHS_\w+|'[^']*'|[;:,]"
 

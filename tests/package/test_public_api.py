@@ -98,9 +98,9 @@ def test_every_name_in_the_documents_resolves(document, name):
     assert resolve(name) is not None
 
 
-def test_the_readmes_python_runs_up_to_its_call():
+def test_the_documented_python_runs_up_to_its_call():
     """Imports, names of options and their values; the job itself needs the user's files."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text("utf-8"), re.DOTALL)
     assert blocks
     for block in blocks:
         scope: dict[str, object] = {}
@@ -114,7 +114,7 @@ def test_every_flag_in_the_documents_is_one_of_the_command_line():
     parser = commands._parser()
     (subparsers,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     known = {option for command in subparsers.choices.values() for option in command._option_string_actions}
-    for path in (ROOT / "README.md", *(ROOT / "web" / "docs").glob("*.md")):
+    for path in DOCUMENTS:
         for line in re.findall(r"python -m latentsync_core [^\n`]*(?:\\\n[^\n`]*)*", path.read_text("utf-8")):
             unknown = set(re.findall(r"(?<!\S)--[a-z-]+", line)) - known
             assert not unknown, (path.name, line)
