@@ -40,8 +40,8 @@ TEXT_WIDTH = 400
 NOTE = text(
     "Film dub with a cloned voice",
     """
-A French, German, Italian or Spanish film scene in; the same scene out, in English, spoken by a clone of the actor's own
-voice, with the actor's mouth following it and the music and effects left as they were.
+Dubs a French, German, Italian or Spanish film scene into English, spoken by a clone of the actor's own voice, with the
+actor's mouth following it and the music and effects kept.
 """,
     "**Clone a voice only with the consent of the person whose voice it is.**",
     """
@@ -51,35 +51,35 @@ voice, with the actor's mouth following it and the music and effects left as the
    (reverb) and *ReActor* (restored faces) are needed only if you want those two branches, which are bypassed.
 - Put *MelBandRoformer_fp16.safetensors* into models/diffusion_models, and *gemma4_e4b_it_fp8_scaled.safetensors* (9 GB)
    into models/text_encoders. Core's own template "Gemma4: Text Generation" offers the second one.
-- The suite builds a Python environment of its own for Qwen and fetches its speech models: tens of minutes, once.
+- The suite creates a Python environment of its own for Qwen and downloads its speech models: tens of minutes, once.
 - *Generate Text* needs ComfyUI 0.21 or newer.
 """,
     """
-**The way through**
+**Steps**
 
-1. **Film.** Put *Load Video* in the place of *LatentSync Sample Scene*, whose scene is in French. Clip Audio takes the
-   sound without loading a single frame.
-2. **Voice and background** come apart.
-3. **What is said** is written down with its times. Set the language in *ASR Transcribe* if you know it: French, German,
-   Italian and Spanish can all be timed.
-4. **In English.** A language model translates the subtitles. Select *The English* and run only that node first (right
-   click, Queue Selected Output Nodes): read it. To speak your own text instead, cut the link into *TTS SRT* and
-   paste your subtitles there: number, time line, words.
+1. **Film.** Replace *LatentSync Sample Scene*, whose scene is in French, with *Load Video*. Clip Audio extracts the
+   audio without loading a frame.
+2. **Voice and background** are separated.
+3. **Transcription** with time codes. Set the language in *ASR Transcribe* if you know it; French, German, Italian and
+   Spanish can all be aligned.
+4. **Translation.** A language model translates the subtitles. Run only *The English* first (right click, Queue Selected
+   Output Nodes) and read it. To use your own text instead, remove the link into *TTS SRT* and paste your subtitles
+   there: number, time line, words.
 5. **The new voice.** In *Character Voices*, *trim_start* and *trim_end* must hold 5 to 15 seconds of one person's clean
-   speech: listen to it. All cues get this voice; *[Name] words* in a cue takes the saved voice of that name, so keep
-   other square brackets out.
-6. **LatentSync** hears the dry voice alone and redraws the mouth.
-7. **Sound and film.** The new voice goes over the background. It stays on *audio1*, whose length is the film's.
+   speech: listen to it. All cues get this voice; *[Name] words* in a cue uses the saved voice of that name, so avoid
+   other square brackets.
+6. **LatentSync** follows the dry voice alone and generates the mouth.
+7. **Sound and film.** The new voice is mixed over the background, which stays on *audio1*: its length is the film's.
 """,
     """
-**When something is off**
+**Troubleshooting**
 
 - *timing_report* says "Truncating": the English is longer than its cue. Shorten the words, or choose *stretch_to_fit*.
-- The voice sounds too dry: put impulse responses (WAV) into the reverb pack's folder audio/ir, restart, choose one,
-   take the bypass off. Lips keep following the dry voice.
-- A film of more than 5 minutes: raise *max_length* of *Generate Text*, or do it in parts.
-- Faces too soft: take the bypass off *Decode Faces*, *Restore Face* and *Replace Faces*, at a visibility of 0.5 to 0.8,
-   and set Composite's *region* to *face*.
+- The voice sounds too dry: put impulse responses (WAV) into the reverb pack's folder audio/ir, restart, choose one
+   and remove the bypass. The lips still follow the dry voice.
+- A film of more than 5 minutes: raise *max_length* of *Generate Text*, or process it in parts.
+- Faces too soft: remove the bypass from *Decode Faces*, *Restore Face* and *Replace Faces*, at a visibility of 0.5 to
+   0.8, and set Composite's *region* to *face*.
 """,
     REAL_RESULTS,
 )

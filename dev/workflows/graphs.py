@@ -37,17 +37,17 @@ QUICK = Workflow(
         "Quick lip sync",
         "A clip and a voice go in, the same clip comes out with its mouth following the voice. One node does it all.",
         """
-1. Press **Run**. The sample scene, a drawn person who speaks French, says the same in English.
+1. Press **Run**. A rendered woman who speaks French in the sample scene is dubbed into English.
 2. The result plays on both nodes on the right. *Save Video* keeps it in the output folder.
 """,
         SOURCES,
         REAL_RESULTS,
         """
-- *quality* *recommended* samples with the model's own settings. With *custom*, *steps* and *cfg* are yours: fewer steps
-  are faster, and *cfg* 1.0 is twice as fast as 1.5, with weaker lip movements.
-- *length* says what happens where clip and voice differ in length.
+- *quality* *recommended* samples with the model's own settings. With *custom*, the node's *steps* and *cfg* are used:
+   fewer steps are faster, and *cfg* 1.0, without audio guidance, is twice as fast as 1.5.
+- *length* decides what happens where clip and voice differ in length.
 """,
-        "For several takes of a voice take **02 Full control**: it finds the faces only once. " + HELP,
+        "For several takes of a voice use **02 Full control**, which finds the faces only once. " + HELP,
     ),
     [
         [
@@ -80,17 +80,17 @@ FULL = Workflow(
         "Full control",
         "The same job in five stages. Each keeps its result until something above it changes.",
         """
-1. **Prepare Faces** finds the face in every frame. Look at its picture: is it the right one, well inside the box?
-2. **Embed Audio** listens to the voice. Another take repeats this stage and the next two, not the first.
-3. **TREPA Settings** keep the mouth steady from frame to frame: what *overlap* and *noise_sharing* do is in its help.
-4. **Sampler** draws the mouths, with a preview while it works.
-5. **Composite** pastes them into the clip's own frames and adds the sound. Trying another *feather* repeats only this.
+1. **Prepare Faces** finds the face in every frame. Check its picture: is it the right face, well inside the box?
+2. **Embed Audio** computes the voice's features. Another take repeats this stage and those after it, not the first.
+3. **TREPA Settings** control temporal consistency; *overlap* and *noise_sharing* are explained in its help.
+4. **Sampler** generates the mouths, with a live preview.
+5. **Composite** pastes them into the clip's frames and adds the audio. Another *feather* repeats only this stage.
 """,
         SOURCES,
         REAL_RESULTS,
         """
-*prores* and *ffv1* are saved by Composite itself, in the output folder. *matte* and *patch* are for compositing
-programs. Connect a full mix to *mux_audio*: the lips follow the voice, the film gets the mix.
+Composite itself saves *prores* and *ffv1*, in the output folder. *matte* and *patch* are for compositing programs.
+Connect a full mix to *mux_audio*: the lips follow the voice, the film gets the mix.
 """,
         HELP,
     ),
@@ -114,25 +114,25 @@ RESTORE = Workflow(
     text(
         "Restore faces",
         """
-The new faces leave as square pictures, anything that improves pictures may work on them, and they go back into their
-places before the clip is put together.
+The generated faces leave as square images, any restorer or upscaler works on them, and they return before
+compositing.
 """,
         """
-1. **Decode Faces** gives one picture for every frame that shows the face.
+1. **Decode Faces** returns one image for every frame that shows the face.
 2. **Upscale Image By** (core) stands for the restorer here. It needs no download and adds no detail.
-3. **Replace Faces** takes the pictures back: the same number, in the same order, square, in any one size.
-4. In **Composite**, *region* is *face*, since a restorer works on the skin as well. Choose *mouth* to keep all of the
-   filmed skin.
+3. **Replace Faces** takes the images back: the same number, in the same order, square, all of one size.
+4. In **Composite**, *region* is *face*, since a restorer changes the skin as well. Choose *mouth* to leave the skin
+   unchanged.
 """,
         """
-**Put in its place:** *Load Upscale Model* with *Upscale Image (using Model)* of core; ReActor's *Restore Face* (it
+**Replace it with** *Load Upscale Model* with *Upscale Image (using Model)* of core; ReActor's *Restore Face* (it
 works frame by frame: a visibility of 0.5 to 0.8 flickers less); or SeedVR2's upscaler, which looks at neighbouring
 frames too.
 """,
         SOURCES,
         REAL_RESULTS,
         """
-These pictures are in memory: 1000 faces of 512 px take 3 GB, twice as large four times as much. Do long films in parts.
+These images are in memory: 1000 faces of 512 px take 3 GB, at twice the size 12 GB. Process long films in parts.
 """,
         HELP,
     ),
@@ -175,11 +175,11 @@ STILL = Workflow(
         """
 1. The picture goes into **Prepare Faces** as a clip of one frame. *fps* there is the frame rate of the video to come.
 2. In the **Sampler**, *length* is *hold*: the frame stays until the voice ends.
-3. Where no face is found, lower *detector_score* to 0.3. Drawn faces may need that.
+3. If no face is found, for example in an animated picture, mark it in *marks*: its help has the format.
 """,
         """
-**With your own:** put *Load Image* and *Load Audio* in the place of *LatentSync Sample Scene*. Only the mouth moves:
-for nods and blinks start from a clip of somebody who is silent, with *length* on *ping-pong*.
+**With your own picture:** replace *LatentSync Sample Scene* with *Load Image* and *Load Audio*. Only the mouth moves:
+for nods and blinks start from a clip of a silent person, with *length* on *ping-pong*.
 """,
         REAL_RESULTS,
         HELP,
@@ -204,14 +204,14 @@ DUB = Workflow(
     text(
         "Film dub with your own English recording",
         """
-A French, German, Italian or Spanish scene speaks English: its mouth follows your recording, and the film gets that
+Dubs a French, German, Italian or Spanish scene into English: the mouth follows your recording, and the film gets that
 recording over its music and effects.
 """,
         """
-1. **Film:** put *Load Video* in the place of *LatentSync Sample Scene*, whose scene is in French.
-2. **Voice:** *Load Audio* with the English recording: dry, without music, in time with the film from its first
-   frame on.
-3. **Music and effects:** *Load Audio* with the M&E track. Without one, take the voice out of the film's own sound as
+1. **Film:** replace *LatentSync Sample Scene*, whose scene is in French, with *Load Video*.
+2. **Voice:** *Load Audio* with the English recording: dry, without music, in sync with the film from its first
+   frame.
+3. **Music and effects:** *Load Audio* with the M&E track. Without one, remove the voice from the film's audio as
    workflow **06** does.
 4. The two level nodes are the mix, in decibels. In *Merge Audio* the **music and effects stay on
    *audio1***: the first input decides how long the mix is.
@@ -219,11 +219,11 @@ recording over its music and effects.
 """,
         REAL_RESULTS,
         """
-The picture outside of the mouth stays the film's own, sample by sample, and every frame keeps its time. For an editing
-program choose *prores* in Composite (it saves the file itself), with *matte* and *patch* if you composite the mouth
-there.
+Only the mouth is changed before encoding, and every frame keeps its time. *h264* and *prores* are lossy, *ffv1* is
+lossless. For an editing program choose *prores* in Composite (it saves the file itself), with *matte* and *patch* if
+you composite the mouth there.
 """,
-        "Re-record a line, and only the voice, the mouths and the film are made anew; the faces are kept. " + HELP,
+        "If you re-record a line, face detection is not repeated. " + HELP,
     ),
     [
         [
@@ -271,14 +271,14 @@ TWO = Workflow(
         "Two speakers",
         "Two people in one scene, each with a voice of their own; cuts and close-ups included.",
         """
-1. **Prepare Faces** finds everybody, shot by shot. It runs once for both.
+1. **Prepare Faces** finds all faces, shot by shot. It runs once for both speakers.
 2. The two **Select Faces** show all people by number. One is set to *person* 0, the other to *person* 1.
 3. Each voice goes through an **Embed Audio** and a **Sampler** of its own.
 4. **Composite** takes both samplers: *synced* and *synced_2*. Without a mix on *mux_audio* the file gets both voices.
 """,
         """
-**With your own film:** put *Load Video* and a *Load Audio* for each voice in the place of *LatentSync Sample Scene*.
-Each voice must be as long as the film, silent while the other one speaks: the lips are closed then.
+**With your own film:** replace *LatentSync Sample Scene* with *Load Video* and a *Load Audio* for each voice. Each
+voice must be as long as the film, and silent while the other person speaks.
 """,
         """
 **Wrong person?** Choose by *point* or *picture* instead of the number, or name single tracks in *tracks_on* and

@@ -113,12 +113,13 @@ FIXED = {"seed": 1, "control_after_generate": "fixed"}
 TREPA = Node("trepa", "LatentSyncDubTrepaSettings")
 
 SOURCES = """
-**With your own film:** put *Load Video* and *Load Audio* in the place of *LatentSync Sample Scene*. Any length,
-size and frame rate goes; the voice must be the voice alone, without music.
+**With your own film:** replace *LatentSync Sample Scene* with *Load Video* and *Load Audio*. Any length, size and
+frame rate works; the audio must be the voice alone, without music.
 """
 REAL_RESULTS = """
-**For film** choose *latentsync-1.6* as the model (512 px mouths; 5 GB, fetched once). *nano*, which is chosen here, is
-a demonstration that comes with the pack: its mouths follow the voice, but it knows drawn people only, and draws softly.
+**For film** choose *latentsync-1.6* as the model (512 px crops; 5 GB, downloaded once). *nano*, which is selected here,
+is a bundled demonstration model: its mouths follow the voice, but it was trained on rendered people and its mouths are
+soft.
 """
 HELP = "Every node has a help page: select it and press the **i** above it."
 
