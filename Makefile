@@ -16,6 +16,7 @@ lint: .venv/installed
 
 bench: .venv/installed  ## the tables in benchmarks/README.md
 	$(VENV) -m benchmarks.compositing
+	$(VENV) -m benchmarks.encoders
 	$(VENV) -m benchmarks.real_clip
 	$(VENV) -m benchmarks.memory
 	$(VENV) -m benchmarks.faces.films 1 2 3

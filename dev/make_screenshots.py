@@ -1,4 +1,4 @@
-"""Writes media/*.png, the README's pictures: shipped workflows in ComfyUI's page after they ran.
+"""Writes media/*.png, pictures of the documentation: shipped workflows in ComfyUI's page after they ran.
 
     python -m dev.make_screenshots [--steps N] [NAME ...]
 

@@ -89,7 +89,7 @@ class Composite(io.ComfyNode):
                     default=WRITER.crf,
                     min=0,
                     max=51,
-                    tooltip="Quality of h264: 0 is lossless, 16 is visually lossless, 23 is small.",
+                    tooltip="Quality of h264, 0 (lossless) to 51; lower values give larger files.",
                 ),
                 io.Boolean.Input(
                     "matte",

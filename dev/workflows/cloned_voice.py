@@ -117,7 +117,7 @@ SEPARATION = Group(
     ],
 )
 TRANSCRIPTION = Group(
-    "3  What is said",
+    "3  Transcription",
     BLUE,
     [
         [_engine()],
@@ -129,12 +129,12 @@ TRANSCRIPTION = Group(
                 {"language": "Auto", "task": "transcribe", "timestamps": "word"},
             ),
             Node("srt", "TextToSRTBuilderNode", {"asr_timing_data": "asr.asr_timing_data", "text": "asr.text"}),
-            Node("french", "PreviewAny", {"source": "srt.srt"}, title="What was said", display_height=TEXT_HEIGHT),
+            Node("french", "PreviewAny", {"source": "srt.srt"}, title="Transcription", display_height=TEXT_HEIGHT),
         ],
     ],
 )
 TRANSLATION = Group(
-    "4  In English",
+    "4  Translation",
     VIOLET,
     [
         [

@@ -203,7 +203,7 @@ def _with_tail_silence(audio: AudioSource, report: Callable[[], None] | None = N
 def _write_features(
     pieces: Iterable[torch.Tensor], shape: tuple[int, int, int], digest: str, folder: Path | None
 ) -> FeatureFile:
-    """Writes (n, levels, width) float16 pieces one after the other as one .npy file; nothing is left of a failure."""
+    """Writes (n, levels, width) float16 pieces one after the other as one .npy file, removed if that fails."""
     name, rows = f"voice-{digest[:16]}.npy", 0
     try:
         with ExitStack() as failed:

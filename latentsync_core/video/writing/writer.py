@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class FrameWriter:
-    """Writes frames to `path`, which appears, whole, when the `with` block ends well; otherwise nothing is left.
+    """Writes frames to `path`, which appears, whole, when the `with` block ends without an exception.
 
     Times are `pts` exactly where the container can hold them (see `notes`). The sound's file begins with the first
     frame and is cut where the last one ends (to a packet, where it is copied). A
