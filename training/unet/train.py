@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ from ..takes import other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from .copy_path import fit_output_layer, with_copy_path
-from .diffusion import NOISE_SHARING, add_noise, alphas_cumprod, velocity
+from .diffusion import add_noise, alphas_cumprod, draw_noise, velocity
 from .features import LATENT_SIZE, Features, features
 
 WEIGHTS = paths.network_weights("unet")
@@ -144,13 +143,11 @@ def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms
         clean.append(_latents(data.whole, clip, at))
         condition.append(make_condition(data, rng, clip, at))
         audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
-    shape = (count, 4, WINDOW, LATENT_SIZE, LATENT_SIZE)
-    common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
     return WindowBatch(
         torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
         torch.stack(condition).transpose(1, 2),
         torch.stack(audio),
-        math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
+        draw_noise(draw, count, WINDOW, LATENT_SIZE),
         torch.from_numpy(sample_steps(rng, count)),
     )
 
@@ -258,7 +255,7 @@ def sample_steps(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @functools.cache
 def _error_weights() -> Tensor:
-    """What an error of each latent weighs, (1, 16, 16) with mean 1: most at the mouth, little where nothing is drawn."""
+    """(1, 16, 16) with mean 1, what an error of each latent weighs: most at the mouth, little where frames are kept."""
     drawn = 1 - latent_mask(RESOLUTION).view(1, LATENT_SIZE, LATENT_SIZE)
     weights = mouth_weights(LATENT_SIZE) ** 1.5 * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * drawn)
     return weights / weights.mean()
