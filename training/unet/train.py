@@ -14,8 +14,8 @@ windows and the pause before each text without a dub, that share was 0.24.
 Whisper's states differ in size: single channels reach fifty times the others'. The network trains on states whose
 channels are alike in size, and the divisors are folded into the weights that read them.
 
-Few steps are to be enough, so training is at their noise levels: a third of the windows at the last diffusion step,
-which is pure noise and where sampling starts, a third at the further ones of two to four steps, the rest anywhere.
+Few steps are to be enough, so training is at their noise levels: most of the windows at the last diffusion step,
+which is pure noise, so that audio alone decides the mouth, most others at the further ones of two to four steps.
 Errors weigh more at the mouth, and once more as means over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple
 diffusion", https://arxiv.org/abs/2301.11093): errors of a patch's colour are the first that the eye sees.
 """
@@ -65,7 +65,7 @@ SILENT_RECORDING_SHARE = 0.12  # of the windows have a closed mouth and the audi
 DUB_SHARE = 0.95  # of the windows that can be are dubs: condition and target are of different takes
 SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause before it, both mouths are closed
 SPEECH_SHARE = 0.9  # of the windows begin there or later
-LAST_STEP_SHARE, FEW_STEPS_SHARE = 0.35, 0.35  # of the windows are at the last diffusion step, at one of FEW_STEPS
+LAST_STEP_SHARE, FEW_STEPS_SHARE = 0.6, 0.3  # of the windows are at the last diffusion step, at one of FEW_STEPS
 FEW_STEPS = (499, 666, 332, 749, 249)  # those of two, three and four steps that are spread evenly up to the last
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
 FIT_BATCHES = 40  # of two windows, for the closed form of the output layer
