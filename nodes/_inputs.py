@@ -9,12 +9,14 @@ from comfy_api.latest import io
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
-from ..latentsync_core.models.loading.registry import KNOWN_MODELS
+from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ._comfy import models_folders, upstream_classes
 
 DEFAULTS = SamplerOptions()  # one source for widget and engine defaults
+ADVANCED = {"advanced": True}  # as a fact of the widget's own, since old ComfyUIs (0.3.64) know no such parameter
+MODEL_LABELS = "latentsync_labels"  # where web/js finds them in the page's description of the input
 BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a batch of the clip
 
 
@@ -31,6 +33,8 @@ def clip_input() -> io.Input:
 def fps_input() -> io.Float.Input:
     return io.Float.Input(
         "fps",
+        display_name="fps (images only)",
+        extra_dict=ADVANCED,
         default=25.0,
         min=1.0,
         max=240.0,
@@ -56,9 +60,17 @@ def model_input() -> io.Combo.Input:
     return io.Combo.Input(
         "model",
         options=list(names),
+        extra_dict={MODEL_LABELS: {name: _model_label(name) for name in KNOWN_MODELS}},
         tooltip="latentsync-1.6 generates mouths at 512 px, latentsync-1.5 at 256 px. A demonstration model comes "
         "with the pack: small and quick, it shows how everything works. Others lie in models/latentsync.",
     )
+
+
+def _model_label(name: str) -> str:
+    """A released model with its resolution and what its download takes, as the page's list shows it."""
+    model = KNOWN_MODELS[name]
+    size = sum(file.size for file in (model.unet, model.whisper, VAE_CONFIG, VAE_WEIGHTS))
+    return f"{name} ({model.resolution} px, {size / 1e9:.0f} GB)"
 
 
 def quality_input(settings: str) -> io.Combo.Input:
@@ -77,11 +89,12 @@ def quality_input(settings: str) -> io.Combo.Input:
     )
 
 
-def sampling_inputs() -> list[io.Input]:
-    """seed, steps and cfg."""
+def sampling_inputs(seed: dict[str, bool] | None = None) -> list[io.Input]:
+    """seed, steps and cfg; `seed` holds further facts of the seed's widget."""
     return [
         io.Int.Input(
             "seed",
+            extra_dict=seed,
             default=DEFAULTS.seed,
             min=0,
             max=2**64 - 1,

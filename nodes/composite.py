@@ -16,6 +16,7 @@ from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._checks import check_inputs
 from ._comfy import Progress, connected_outputs, pack_temp_folder, running_prompt, schema
+from ._inputs import ADVANCED
 from ._results import PREFIX, OutputRequest, PatchFormat, player_ui, write_output
 from ._sockets import Synced, WithTensors
 
@@ -86,6 +87,7 @@ class Composite(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "crf",
+                    extra_dict=ADVANCED,
                     default=WRITER.crf,
                     min=0,
                     max=51,
@@ -93,11 +95,13 @@ class Composite(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "matte",
+                    extra_dict=ADVANCED,
                     default=False,
                     tooltip="Save the patch's soft edge too, as a grey ProRes video: for compositing programs.",
                 ),
                 io.Combo.Input(
                     "patch",
+                    extra_dict=ADVANCED,
                     options=[patch.value for patch in PatchFormat],
                     default=PatchFormat.NONE.value,
                     tooltip="Save the new mouths alone too, with straight alpha, to lay over the original: as ProRes "
@@ -105,11 +109,13 @@ class Composite(io.ComfyNode):
                 ),
                 io.String.Input(
                     "filename_prefix",
+                    extra_dict=ADVANCED,
                     default=PREFIX,
                     tooltip="Where prores, ffv1, matte and patch go below the output folder.",
                 ),
                 io.Boolean.Input(
                     "keep_occlusions",
+                    extra_dict=ADVANCED,
                     default=OPTIONS.occlusion,
                     tooltip="Leave hands, microphones and other objects in front of the mouth unchanged.",
                 ),

@@ -17,6 +17,7 @@ from ._checks import check_inputs
 from ._clips import clip_from_input
 from ._comfy import Progress, pack_temp_folder, schema
 from ._inputs import (
+    ADVANCED,
     clip_input,
     fps_input,
     length_input,
@@ -46,7 +47,7 @@ class LipSync(io.ComfyNode):
                 clip_input(),
                 io.Audio.Input("audio", tooltip="The voice that the mouth follows: the voice alone, without music."),
                 model_input(),
-                *sampling_inputs(),
+                *sampling_inputs(seed=ADVANCED),
                 length_input(),
                 fps_input(),
                 io.Audio.Input(

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..latentsync_core.models.load_options import PRECISIONS
 from ._checks import check_inputs
 from ._comfy import Progress, schema
-from ._inputs import model_input
+from ._inputs import ADVANCED, model_input
 from ._managed_model import managed_model
 from ._sockets import Model
 
@@ -29,12 +29,14 @@ class LoadModel(io.ComfyNode):
                 model_input(),
                 io.Combo.Input(
                     "precision",
+                    extra_dict=ADVANCED,
                     options=["auto", *PRECISIONS],
                     default="auto",
                     tooltip="Of U-Net and VAE. auto is fp16 on graphics cards that are fast at it, fp32 elsewhere.",
                 ),
                 io.Boolean.Input(
                     "download_if_missing",
+                    extra_dict=ADVANCED,
                     default=True,
                     tooltip="Fetch a released model that isn't installed (5 GB and more, checked by hash; an "
                     "interrupted download goes on where it stopped). Off: say where its files go instead.",

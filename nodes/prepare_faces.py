@@ -17,11 +17,10 @@ from ..latentsync_core.video.clip import Clip
 from ._checks import check_inputs
 from ._clips import clip_from_input
 from ._comfy import Progress, pack_temp_folder, preview_image, schema
-from ._inputs import clip_input, fps_input, reject_batched_clip
+from ._inputs import ADVANCED, clip_input, fps_input, reject_batched_clip
 from ._sockets import Faces, WithTensors
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
-ADVANCED = {"advanced": True}  # as a fact of the widget's own, since old ComfyUIs (0.3.64) know no such parameter
 
 
 class PrepareFaces(io.ComfyNode):
@@ -49,6 +48,7 @@ class PrepareFaces(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "face_scale",
+                    extra_dict=ADVANCED,
                     default=ALIGN.scale,
                     min=0.25,
                     max=4.0,
@@ -57,6 +57,8 @@ class PrepareFaces(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "face_shift",
+                    display_name="face_shift (crop heights)",
+                    extra_dict=ADVANCED,
                     default=ALIGN.shift_y,
                     min=-0.5,
                     max=0.5,
@@ -65,6 +67,8 @@ class PrepareFaces(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "max_yaw",
+                    display_name="max_yaw (degrees)",
+                    extra_dict=ADVANCED,
                     default=LIMITS.max_yaw,
                     min=0.0,
                     max=90.0,
@@ -73,6 +77,8 @@ class PrepareFaces(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "smallest_face",
+                    display_name="smallest_face (pixels)",
+                    extra_dict=ADVANCED,
                     default=LIMITS.min_size,
                     min=0.0,
                     max=2000.0,
@@ -81,13 +87,16 @@ class PrepareFaces(io.ComfyNode):
                 ),
                 io.String.Input(
                     "marks",
+                    extra_dict=ADVANCED,
                     default="",
                     multiline=True,
+                    placeholder='marks: [{"frame": 0, "box": [x0, y0, x1, y1]}]',
                     tooltip="Faces that the detector can't find, marked by hand on key frames and followed in between: "
                     '[{"frame": 0, "box": [x0, y0, x1, y1]}], or "points" for both brows and the nose. See the help.',
                 ),
                 io.Float.Input(
                     "max_pitch",
+                    display_name="max_pitch (degrees)",
                     default=LIMITS.max_pitch,
                     min=0.0,
                     max=90.0,

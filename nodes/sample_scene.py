@@ -24,7 +24,9 @@ class SampleScene(io.ComfyNode):
             search_aliases=["example clip", "demo video", "test clip"],
             inputs=[],
             outputs=[
-                io.Video.Output(display_name="scene", tooltip="A drawn person who speaks French, with music beneath."),
+                io.Video.Output(
+                    display_name="scene", tooltip="Two drawn people in a lit set who speak French, with music beneath."
+                ),
                 io.Audio.Output(display_name="english_voice", tooltip="The same said in English; the voice alone."),
                 io.Audio.Output(display_name="music_and_effects", tooltip="The scene's sound without any voice."),
                 io.Image.Output(display_name="portrait", tooltip="One picture of a drawn person."),

@@ -11,7 +11,7 @@ from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
 from ._checks import check_inputs
 from ._comfy import Progress, schema
-from ._inputs import DEFAULTS, length_input, quality_input, sampling_inputs
+from ._inputs import ADVANCED, DEFAULTS, length_input, quality_input, sampling_inputs
 from ._managed_model import ManagedModel
 from ._sampling import sample_with_preview
 from ._sockets import Audio, Faces, Model, Synced, Trepa, WithTensors
@@ -37,6 +37,7 @@ class Sampler(io.ComfyNode):
                 *sampling_inputs(),
                 io.Combo.Input(
                     "scheduler",
+                    extra_dict=ADVANCED,
                     options=[scheduler.value for scheduler in Scheduler],
                     default=DEFAULTS.scheduler.value,
                     tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order. Counts with quality custom.",

@@ -14,6 +14,7 @@ from ..latentsync_core.faces.report import report_data, report_text, timeline_pi
 from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, choose, read_track_list
 from ._checks import check_inputs
 from ._comfy import preview_image, schema
+from ._inputs import ADVANCED
 from ._sockets import Faces, WithTensors
 
 DEFAULTS = FaceChoice()
@@ -50,22 +51,45 @@ class SelectFaces(io.ComfyNode):
                     tooltip="The number on the sheet; 0 is seen most.",
                 ),
                 io.Float.Input(
-                    "point_x", default=0.0, min=0.0, max=65535.0, step=1.0, tooltip="Pixels from the left, for point."
+                    "point_x",
+                    display_name="point_x (pixels)",
+                    extra_dict=ADVANCED,
+                    default=0.0,
+                    min=0.0,
+                    max=65535.0,
+                    step=1.0,
+                    tooltip="Pixels from the left, for point.",
                 ),
                 io.Float.Input(
-                    "point_y", default=0.0, min=0.0, max=65535.0, step=1.0, tooltip="Pixels from the top, for point."
+                    "point_y",
+                    display_name="point_y (pixels)",
+                    extra_dict=ADVANCED,
+                    default=0.0,
+                    min=0.0,
+                    max=65535.0,
+                    step=1.0,
+                    tooltip="Pixels from the top, for point.",
                 ),
                 io.Int.Input(
                     "frame",
+                    extra_dict=ADVANCED,
                     default=DEFAULTS.frame,
                     min=0,
                     max=2**31 - 1,
                     tooltip="The clip's frame that the point, or a mask of one picture, belongs to; 0 is the first.",
                 ),
                 io.String.Input(
-                    "tracks_on", default="", tooltip='Tracks synced in any case, by the numbers on the sheet: "3, 5-7".'
+                    "tracks_on",
+                    extra_dict=ADVANCED,
+                    default="",
+                    tooltip='Tracks synced in any case, by the numbers on the sheet: "3, 5-7".',
                 ),
-                io.String.Input("tracks_off", default="", tooltip="Tracks that are never synced, written likewise."),
+                io.String.Input(
+                    "tracks_off",
+                    extra_dict=ADVANCED,
+                    default="",
+                    tooltip="Tracks that are never synced, written likewise.",
+                ),
                 io.Image.Input("picture", optional=True, tooltip="Shows the person's face, for picture."),
                 io.Mask.Input("mask", optional=True, tooltip="Lies over the person's face, for mask."),
             ],

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..latentsync_core.sampling.sampler_options import MAX_WINDOW_FRAMES, SamplerOptions, WindowOptions
 from ._checks import check_inputs
 from ._comfy import schema
+from ._inputs import ADVANCED
 from ._sockets import Trepa
 
 DEFAULTS = SamplerOptions()
@@ -26,6 +27,8 @@ class TrepaSettings(io.ComfyNode):
             inputs=[
                 io.Int.Input(
                     "window",
+                    display_name="window (frames)",
+                    extra_dict=ADVANCED,
                     default=DEFAULTS.windows.frames,
                     min=1,
                     max=MAX_WINDOW_FRAMES,
@@ -33,6 +36,7 @@ class TrepaSettings(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "overlap",
+                    display_name="overlap (frames)",
                     default=DEFAULTS.windows.overlap,
                     min=0,
                     max=MAX_WINDOW_FRAMES // 2,
@@ -41,6 +45,7 @@ class TrepaSettings(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "noise_sharing",
+                    extra_dict=ADVANCED,
                     default=DEFAULTS.noise_sharing,
                     min=0.0,
                     max=1.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
 
 from ..takes import Takes
-from ..unet.diffusion import NOISE_SHARING
+from ..unet.diffusion import draw_noise
 from ..unet.features import LATENT_SIZE, Features
 from ..unet.train import (
     AUDIO_DROPOUT,
@@ -74,14 +73,11 @@ class Stage2Clips:
             audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.channel_rms * has_audio[-1])
             pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)
             mels.append(mel_windows(self._mel(clip), [at]))
-        common, own = (
-            torch.randn((count, 4, frames, LATENT_SIZE, LATENT_SIZE), generator=draw) for frames in (1, WINDOW)
-        )
         windows = WindowBatch(
             torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
             torch.stack(condition).transpose(1, 2),
             torch.stack(audio),
-            math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
+            draw_noise(draw, count, WINDOW, LATENT_SIZE),
             torch.from_numpy(sample_steps(rng, count)),
         )
         return Stage2Batch(windows, torch.stack(pictures).transpose(1, 2), torch.cat(mels), torch.tensor(has_audio))

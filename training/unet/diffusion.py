@@ -9,7 +9,9 @@ that predicts the noise has nothing to say there, and near there its errors coun
 from __future__ import annotations
 
 import functools
+import math
 
+import torch
 from torch import Tensor
 
 from latentsync_core.models.noise_schedule import NoiseSchedule, PredictionType, TimestepSpacing
@@ -30,6 +32,12 @@ NANO_SETTINGS = RecommendedSettings(steps=2, cfg=1.0, scheduler="ddim", noise_sh
 def alphas_cumprod() -> Tensor:
     """(1000,) of a noisy latent's variance, the share that is the picture's, by diffusion step; 0 at the last."""
     return NANO_SCHEDULE.alphas_cumprod()
+
+
+def draw_noise(generator: torch.Generator, windows: int, frames: int, size: int) -> Tensor:
+    """(windows, 4, frames, size, size) of unit variance, NOISE_SHARING of which is common to a window's frames."""
+    common, own = (torch.randn((windows, 4, count, size, size), generator=generator) for count in (1, frames))
+    return math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own
 
 
 def add_noise(clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.pipeline import SyncOptions, sync
-from latentsync_core.sampling.sampler_options import SamplerOptions
+from latentsync_core.sampling.quality import resolve_quality
+from latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 
@@ -99,13 +100,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(options.model)
-    steps, cfg = options.steps or model.recommended.steps, options.cfg or model.recommended.cfg
+    chosen = {name: value for name in ("steps", "cfg") if (value := getattr(options, name)) is not None}
+    sampler = resolve_quality(SamplerOptions(**chosen), Quality.RECOMMENDED, model, explicit=chosen)
     speech = perform(VOICE, sample_voice(VOICE, options.language, "test"), options.seconds, "test")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         voice = Path(folder) / "voice.wav"
         write_wave(voice, speech.waveform[: round(options.seconds * SAMPLE_RATE)])
-        sampler = SamplerOptions(steps=steps, cfg=cfg, noise_sharing=model.recommended.noise_sharing)
         job = SyncOptions(model=model, sampler=sampler, end=options.seconds)
         report = sync(options.clip, voice, options.out, job)
         shown = probe(options.clip).trim(0, options.seconds)
@@ -114,7 +115,7 @@ def main() -> None:
     times = np.arange(len(after)) / float(probe(options.clip).fps)
     crops = aligned_crops(options.clip, options.seconds)
     audio = encode_recording(model.whisper, speech.waveform, len(crops), float(probe(options.clip).fps))
-    generation = GenerationOptions(steps, cfg, schedule=model.schedule)
+    generation = GenerationOptions(sampler.steps, sampler.cfg, schedule=model.schedule)
     intended = np.array([mouth.opening for mouth in speech.mouth(times)])
     print(
         json.dumps(

@@ -14,8 +14,8 @@ windows and the pause before each text without a dub, that share was 0.24.
 Whisper's states differ in size: single channels reach fifty times the others'. The network trains on states whose
 channels are alike in size, and the divisors are folded into the weights that read them.
 
-Few steps are to be enough, so training is at their noise levels: a third of the windows at the last diffusion step,
-which is pure noise and where sampling starts, a third at the further ones of two to four steps, the rest anywhere.
+Few steps are to be enough, so training is at their noise levels: most of the windows at the last diffusion step,
+which is pure noise, so that audio alone decides the mouth, most others at the further ones of two to four steps.
 Errors weigh more at the mouth, and once more as means over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple
 diffusion", https://arxiv.org/abs/2301.11093): errors of a patch's colour are the first that the eye sees.
 """
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ from ..takes import other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from .copy_path import fit_output_layer, with_copy_path
-from .diffusion import NOISE_SHARING, add_noise, alphas_cumprod, velocity
+from .diffusion import add_noise, alphas_cumprod, draw_noise, velocity
 from .features import LATENT_SIZE, Features, features
 
 WEIGHTS = paths.network_weights("unet")
@@ -66,7 +65,7 @@ SILENT_RECORDING_SHARE = 0.12  # of the windows have a closed mouth and the audi
 DUB_SHARE = 0.95  # of the windows that can be are dubs: condition and target are of different takes
 SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause before it, both mouths are closed
 SPEECH_SHARE = 0.9  # of the windows begin there or later
-LAST_STEP_SHARE, FEW_STEPS_SHARE = 0.35, 0.35  # of the windows are at the last diffusion step, at one of FEW_STEPS
+LAST_STEP_SHARE, FEW_STEPS_SHARE = 0.6, 0.3  # of the windows are at the last diffusion step, at one of FEW_STEPS
 FEW_STEPS = (499, 666, 332, 749, 249)  # those of two, three and four steps that are spread evenly up to the last
 SCALE_CLIPS = 100  # from which the sizes of Whisper's channels are taken
 FIT_BATCHES = 40  # of two windows, for the closed form of the output layer
@@ -144,13 +143,11 @@ def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms
         clean.append(_latents(data.whole, clip, at))
         condition.append(make_condition(data, rng, clip, at))
         audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
-    shape = (count, 4, WINDOW, LATENT_SIZE, LATENT_SIZE)
-    common, own = (torch.randn((*shape[:2], frames, *shape[3:]), generator=draw) for frames in (1, WINDOW))
     return WindowBatch(
         torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
         torch.stack(condition).transpose(1, 2),
         torch.stack(audio),
-        math.sqrt(NOISE_SHARING) * common + math.sqrt(1 - NOISE_SHARING) * own,
+        draw_noise(draw, count, WINDOW, LATENT_SIZE),
         torch.from_numpy(sample_steps(rng, count)),
     )
 
@@ -258,7 +255,7 @@ def sample_steps(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @functools.cache
 def _error_weights() -> Tensor:
-    """What an error of each latent weighs, (1, 16, 16) with mean 1: most at the mouth, little where nothing is drawn."""
+    """(1, 16, 16) with mean 1, what an error of each latent weighs: most at the mouth, little where frames are kept."""
     drawn = 1 - latent_mask(RESOLUTION).view(1, LATENT_SIZE, LATENT_SIZE)
     weights = mouth_weights(LATENT_SIZE) ** 1.5 * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * drawn)
     return weights / weights.mean()
