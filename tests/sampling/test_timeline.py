@@ -30,6 +30,12 @@ def test_hold_shows_the_last_frame_until_the_voice_ends():
     np.testing.assert_allclose(timeline.times[-1], 74 / 25)
 
 
+@pytest.mark.parametrize("rule", [LengthRule.VIDEO, LengthRule.HOLD, LengthRule.PING_PONG])
+@pytest.mark.parametrize("voice", [0.5, 1.99, 2.0])
+def test_a_voice_that_is_no_longer_than_the_clip_adds_no_frame(voice, rule):
+    assert plan_timeline(clip_of(50), voice, rule).source_index.tolist() == list(range(50))
+
+
 def test_hold_makes_a_still_talk():
     assert plan_timeline(clip_of(1), 2.0, LengthRule.HOLD).source_index.tolist() == [0] * 50
 
