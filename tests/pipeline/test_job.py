@@ -183,9 +183,13 @@ def test_a_face_beyond_a_limit_or_switched_off_is_left_unchanged(job, source, fl
     assert (luma(report.output) == source).all()
 
 
-def test_a_limit_that_faces_keep_changes_nothing(job, plain):
-    within = job.run_flags("--max-yaw", "90", "--max-pitch", "90", "--smallest-face", "1")
-    assert (luma(within.output) == luma(plain.output)).all()
+@pytest.mark.parametrize(
+    "flags",
+    [("--max-yaw", "90", "--max-pitch", "90", "--smallest-face", "1"), ("--no-occlusion",)],
+    ids=lambda flags: flags[0],
+)
+def test_flags_that_concern_no_frame_of_this_clip_change_nothing(job, plain, flags):
+    assert (luma(job.run_flags(*flags).output) == luma(plain.output)).all()
 
 
 def test_tracks_are_switched_on_and_off_one_by_one(job, source, plain):

@@ -58,6 +58,13 @@ def test_film_rate_keeps_its_rational_time_over_two_hours():
     assert last == (len(timeline.pts) - 1) / fps
 
 
+def test_added_frames_follow_at_the_clips_rate_in_its_own_ticks():
+    clip = dataclasses.replace(clip_of(3), pts=np.array([512, 1024, 1536]), time_base=Fraction(1, 12800))
+    timeline = plan_timeline(clip, 5 / 25, LengthRule.HOLD)
+    assert timeline.pts.tolist() == [512, 1024, 1536, 2048, 2560]
+    np.testing.assert_allclose(timeline.times, np.arange(5) / 25)
+
+
 def test_a_variable_rate_clip_keeps_its_stamps():
     pts = np.array([0, 3, 4, 9], dtype=np.int64)
     clip = dataclasses.replace(clip_of(4), pts=pts, time_base=Fraction(1, 100))
