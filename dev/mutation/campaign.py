@@ -21,9 +21,9 @@ from pathlib import Path
 from .mutants import Mutant, Target, find_test_files, mutated_source
 
 NOT_COPIED = (".git", ".venv", ".mutation", ".hypothesis", ".pytest_cache", ".ruff_cache", "__pycache__", "demo")
-# With the same examples on every run, a mutant isn't killed by chance one day and survives the next.
-PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+PYTEST = ("-x", "-q", "-p", "no:cacheprovider")
 TIMEOUT_FACTOR, TIMEOUT_SLACK = 3, 20  # times the unmutated tests' time, and seconds on top
+MAX_ADDRESS_SPACE = 16 << 30  # bytes of a run, most of them only reserved: a loop without end must not fill the memory
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 PASSED, FAILED, NO_TESTS = 0, 1, 5  # pytest's exit codes
 
@@ -216,8 +216,12 @@ def _run_tests(tree: Path, tests: list[str], answer: Connection) -> None:
     """Runs pytest in `tree` and sends its exit code and the first test that failed."""
     import pytest
 
-    if hasattr(os, "setsid"):
+    if sys.platform != "win32":
+        import resource
+
         os.setsid()  # so that what the tests start ends with them
+        with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
+            resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
     os.chdir(tree)
     sys.path.insert(0, str(tree))
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -246,7 +250,7 @@ class _FirstFailure:
 
 def _ended(process: BaseProcess, answer: Connection) -> tuple[int, str]:
     """Ends a run and all that it started; its exit code and first failure, or FAILED where it died without any."""
-    if hasattr(os, "killpg"):
+    if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()

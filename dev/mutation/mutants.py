@@ -75,13 +75,13 @@ class _Change(NamedTuple):
 def sample_mutants(root: Path, targets: Sequence[Target], count: int, seed: int) -> list[Mutant]:
     """`count` mutants, the targets taking turns; fewer where the code allows no more.
 
-    A larger count with the same seed begins with the same mutants, so that a campaign can be prolonged.
+    A larger count with the same seed begins with the same mutants, and a target's are the same whatever the others are,
+    so that a campaign can be prolonged.
     """
-    generator = random.Random(seed)
     queues = []
     for target in targets:
         mutants = [one for path in modules(root, target) for one in mutants_of(root, path, target)]
-        generator.shuffle(mutants)
+        random.Random(f"{seed} {target.name}").shuffle(mutants)
         queues.append(mutants)
     sampled: list[Mutant] = []
     while len(sampled) < count and any(queues):

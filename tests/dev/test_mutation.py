@@ -115,12 +115,13 @@ def test_every_mutant_differs_from_its_module_and_messages_and_annotations_never
     assert all(CODE.splitlines()[mutant.line - 1].strip() for mutant in mutants)
 
 
-def test_the_engines_mutants_are_the_same_for_a_seed_and_a_larger_sample_begins_with_the_smaller(project):
+def test_the_engines_mutants_are_the_same_for_a_seed_and_a_larger_sample_begins_with_the_smaller():
     few, many = (sample_mutants(ROOT, TARGETS, count, seed=1) for count in (50, 300))
     assert many[:50] == few
     assert len(set(many)) == 300
     assert {mutant.target for mutant in few} == set(TARGETS)
     assert sample_mutants(ROOT, TARGETS, 50, seed=2) != few
+    assert sample_mutants(ROOT, TARGETS[:1], 10, seed=1) == [one for one in few if one.target is TARGETS[0]]
     for target in TARGETS:
         assert find_test_files(ROOT, target)
     for mutant in few:
