@@ -2,13 +2,19 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-all mutation lint bench clean
 
 demo: .venv/installed  ## lip-sync a carried sample into demo/
 	$(VENV) -m latentsync_core demo --out demo/out.mp4
 
 test: .venv/installed lint  ## everything that must hold before a commit
 	$(VENV) -m pytest
+
+test-all: .venv/installed lint  ## the slow tests too: full-size networks, long clips
+	$(VENV) -m pytest -m "slow or not slow"
+
+mutation: .venv/installed  ## which small changes of the engine's code do its tests not see?
+	$(VENV) -m dev.mutation
 
 lint: .venv/installed
 	$(VENV) -m ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 from fractions import Fraction
 
 import numpy as np
@@ -134,11 +135,11 @@ def test_a_long_voice_lives_in_a_file_that_goes_with_it(encoder, monkeypatch):
 
 def test_features_in_a_given_folder_stay_there(encoder, monkeypatch, tmp_path):
     monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 10)
-    embedded = embed_audio(source(1.0), encoder, folder=tmp_path / "work")
+    embedded = embed_audio(source(1.0), encoder, folder=tmp_path / "deep" / "work")
     path = embedded.features.path
     del embedded
     gc.collect()
-    assert list((tmp_path / "work").iterdir()) == [path]
+    assert list((tmp_path / "deep" / "work").iterdir()) == [path]
 
 
 def test_features_that_were_deleted_are_missed_by_name(tmp_path):
@@ -171,6 +172,11 @@ def test_progress_counts_segments_and_can_cancel_without_leaving_anything(encode
         with pytest.raises(Stop):
             embed_audio(source(65.0), encoder, stop_at(when), tmp_path / "work")
     assert not list(tmp_path.rglob("*.*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(Stop) as held:  # what is held keeps the failed call's objects from being collected
+        embed_audio(source(1.0), encoder, stop_at(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    assert held.type is Stop
 
 
 def test_a_folder_that_cannot_be_written_is_named(encoder, monkeypatch, tmp_path):

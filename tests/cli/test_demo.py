@@ -23,7 +23,7 @@ from latentsync_core.cli.before_after import (
 )
 from latentsync_core.cli.commands import main
 from latentsync_core.cli.compare import Caption, write_compare
-from latentsync_core.cli.demo import comparison_path
+from latentsync_core.cli.demo import _mix_audio, comparison_path
 from latentsync_core.cli.lettering import ACCENT
 from latentsync_core.errors import OutputError
 from latentsync_core.faces.tracking.find_tracks import track_faces
@@ -225,6 +225,14 @@ def test_compare_holds_the_last_frame_of_a_clip_that_is_shorter_than_the_result(
     assert (frames[:, 24:, 10:50].mean((1, 2)).argmax(1) == 0).all()
 
 
+def test_the_demonstrations_sound_is_the_voice_over_the_music(tmp_path):
+    mixed = load_audio(_mix_audio(VOICE, MUSIC_AND_EFFECTS, tmp_path / "mix.wav"))
+    assert (mixed.channels, mixed.duration) == (2, 8.0)
+    voice, music, both = (one.mono16k().numpy() for one in (load_audio(VOICE), load_audio(MUSIC_AND_EFFECTS), mixed))
+    assert np.abs(music[int(2.6 * 16000) : int(2.8 * 16000)]).max() > 0.02, "the music goes on where nobody speaks"
+    np.testing.assert_allclose(both, voice + music, atol=2e-3)
+
+
 @pytest.mark.parametrize("name", ["compare.mp4", "Compare.MP4"])
 def test_the_comparison_never_takes_the_results_name(name, tmp_path):
     assert comparison_path(tmp_path / name).name == "before-after.mp4"
@@ -233,6 +241,10 @@ def test_the_comparison_never_takes_the_results_name(name, tmp_path):
 
 @pytest.mark.slow
 def test_the_demonstration_leaves_a_clip_with_the_mixed_sound_a_sheet_and_a_report(tmp_path, capsys):
+    """Quick: test_the_demonstrations_sound_is_the_voice_over_the_music,
+    Quick: test_compare_shows_both_clips_side_by_side_with_the_results_sound,
+    Quick: test_a_sheet_shows_the_same_faces_before_and_after_above_the_voice.
+    """
     out = tmp_path / "demo" / "out.mp4"
     assert main(["demo", "--out", str(out)]) == 0
     said = capsys.readouterr().out

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.commands import main
 from latentsync_core.faces.alignment.align import crop_size
 from latentsync_core.faces.crop_path import path_transforms
@@ -128,13 +129,17 @@ def test_frames_without_a_face_pass_through(model, tmp_path):
 
 
 def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, tmp_path):
-    report = sync(SCENE, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
+    voice = converted_voice(tmp_path, seconds=2.0, start=0.8)
+    report = sync(SCENE, voice, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
     assert report.frames == 10
-    assert any("8.00 s" in note and "0.40 s" in note for note in report.notes)
+    assert any("2.00 s" in note and "0.40 s" in note for note in report.notes)
     with av.open(str(report.output)) as file:
         sound = file.streams.audio[0]
         seconds = sum(frame.samples for frame in file.decode(sound)) / sound.rate
     assert seconds == pytest.approx(0.4, abs=0.1)
+    written, spoken = (load_audio(path).mono16k()[: 4 * 1600] for path in (report.output, voice))
+    assert spoken.square().mean() > 1e-4, "somebody speaks in these 0.4 seconds"
+    assert (written - spoken).square().mean() < 0.01 * spoken.square().mean(), "AAC, but the voice's samples"
 
 
 def test_a_picture_talks_as_long_as_the_voice(model, tmp_path):
@@ -150,9 +155,9 @@ def test_a_picture_talks_as_long_as_the_voice(model, tmp_path):
     assert probe(report.output).frame_count == 15
 
 
-def converted_voice(folder: Path, seconds: float) -> Path:
+def converted_voice(folder: Path, seconds: float, start: float = 0.0) -> Path:
     voice = folder / "voice.wav"
-    command = [ffmpeg_executable(), "-loglevel", "error", "-i", str(VOICE), "-t", str(seconds)]
+    command = [ffmpeg_executable(), "-loglevel", "error", "-ss", str(start), "-i", str(VOICE), "-t", str(seconds)]
     subprocess.run([*command, str(voice)], check=True)
     return voice
 

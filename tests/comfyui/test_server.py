@@ -78,6 +78,7 @@ def test_interrupt_ends_a_running_prompt(comfy):
 
 @pytest.mark.slow
 def test_a_server_ends_with_its_files_and_its_port(comfy):
+    """Quick: test_a_prompt_runs_and_its_pictures_are_found, whose server ends with the session."""
     server = ComfyServer(comfy.comfy, pack=None, flags=["--cache-classic"], inputs={"a/b.txt": b"x"})
     with server:
         assert (server.input / "a" / "b.txt").read_bytes() == b"x"

@@ -99,7 +99,7 @@ def test_it_runs(dub, path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_it_runs_as_it_is_on_a_fresh_server(dub, path):
-    """Eight seconds; a minute or two each."""
+    """Eight seconds; a minute or two each. Quick: test_it_runs."""
     result = saved(dub, in_one_step(workflow_to_prompt(read(path), dub.object_info())), timeout=900)
     scene = TWO_PEOPLE if path.stem.startswith("07") else SCENE
     assert packet_times(result) == packet_times(scene)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentsync_core.compositing.composite_options import CompositeOptions
-from latentsync_core.compositing.compositor import mouth_region, paste_face, soft_mask
+from latentsync_core.compositing.compositor import face_layer, mouth_region, paste_face, soft_mask
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face, crop_size
 from latentsync_core.video.frame import Frame
@@ -123,8 +123,19 @@ def test_an_edge_beyond_reason_is_refused():
         CompositeOptions(feather=7)
 
 
+def test_a_patch_costs_no_more_in_a_larger_frame():
+    """Everything is computed in the returned region, so its size is the cost."""
+    patch = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(5))
+    small, large = (face_layer(UPRIGHT, patch, 64, size) for size in ((320, 300), (3840, 2160)))
+    assert large.roi == small.roi
+    assert large.rgb.shape[1:] == large.alpha.shape == (large.roi.height, large.roi.width)
+    covered = np.prod(crop_size(64)) / np.linalg.det(UPRIGHT[:, :2])
+    assert large.alpha.numel() < 1.3 * covered
+
+
 @pytest.mark.slow
 def test_a_4k_frame_with_a_600_pixel_face_is_pasted_in_well_under_the_references_time():
+    """Quick: test_a_patch_costs_no_more_in_a_larger_frame."""
     frame = _planar_frame(3840, 2160)
     brows = np.array([[1666.0, 900], [2134, 925], [1900, 1128]])  # the face some 600 pixels wide
     transform = align_track(brows[None], np.ones(1, bool), 512)[0]

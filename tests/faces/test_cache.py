@@ -66,6 +66,21 @@ def test_a_second_run_looks_for_nothing(faces, clip, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_another_part_of_the_clip_has_faces_of_its_own(clip, tmp_path):
+    """Parts of one length, so that only their first frames differ."""
+    prepared = []
+
+    def prepare_for(first):
+        prepared.append(first)
+        return made_faces(part, [make_track(0, 0, 10, box=(first, 10, first + 30, 44))])
+
+    for first in (0, 10, 0, 10):
+        part = clip.subclip(first, first + 10)
+        found = cached_faces(part, "options", tmp_path, ALIGN, LIMITS, lambda first=first: prepare_for(first))
+        assert found.tracks[0].boxes[0, 0] == first
+    assert prepared == [0, 10]
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "frames", "shape", "place", "pickle"])
 def test_a_spoilt_file_is_not_trusted(faces, clip, tmp_path, damage, caplog):
     path = tmp_path / f"x{SUFFIX}"

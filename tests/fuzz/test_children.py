@@ -61,7 +61,7 @@ def outcomes(tmp_path_factory) -> dict[str, str]:
         pytest.skip("Windows can't fork")
     command = [sys.executable, "-c", textwrap.dedent(WORKS), str(tmp_path_factory.mktemp("left") / "pid")]
     # "-c" finds modules in its own folder.
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -88,7 +89,7 @@ def hub(monkeypatch) -> Hub:
             if served.held and self.path.endswith(served.held_path):
                 middle = len(body) // 2
                 self.wfile.write(body[start:middle])
-                served.held.wait(60)
+                served.held.wait()
                 start = max(start, middle)
             try:
                 self.wfile.write(body[start:] + served.more)
@@ -107,6 +108,8 @@ def hub(monkeypatch) -> Hub:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield served
+        if served.held:
+            served.held.set()  # a test that failed lets its answers end too
         server.shutdown()
         thread.join()
 
@@ -394,13 +397,13 @@ def test_two_threads_fetch_a_file_once(hub, tmp_path):
 
     first = threading.Thread(target=run)
     first.start()
-    wait_until(lambda: len(hub.ranges) == 1)
+    wait_until(lambda: len(hub.ranges) == 1, first)
     second = threading.Thread(target=run, args=[lambda done, total: waited.append(done)])
     second.start()
-    wait_until(lambda: len(waited) >= 2, "the one that waits shows progress, so that it can be cancelled")
+    wait_until(lambda: len(waited) >= 2, second)  # the one that waits shows progress, so that it can be cancelled
     hub.held.set()
-    first.join(60)
-    second.join(60)
+    first.join()
+    second.join()
     assert failures == []
     assert hub.ranges == [None]
     assert target.read_bytes() == CONTENT
@@ -410,7 +413,7 @@ def test_one_that_waits_can_be_cancelled(hub, tmp_path):
     hub.held = threading.Event()
     first = threading.Thread(target=fetch, args=(FILE, tmp_path / "weights.bin", hub.address))
     first.start()
-    wait_until(lambda: len(hub.ranges) == 1)
+    wait_until(lambda: len(hub.ranges) == 1, first)
 
     def cancel(_done, _total):
         raise KeyboardInterrupt
@@ -418,7 +421,7 @@ def test_one_that_waits_can_be_cancelled(hub, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fetch(FILE, tmp_path / "weights.bin", hub.address, cancel)
     hub.held.set()
-    first.join(60)
+    first.join()
     assert (tmp_path / "weights.bin").read_bytes() == CONTENT
 
 
@@ -437,13 +440,13 @@ def test_two_processes_fetch_a_file_once_and_a_killed_one_holds_up_nobody(hub, t
     facts = [FILE.repository, FILE.revision, FILE.path, str(FILE.size), FILE.sha256, str(target), hub.address]
     environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
     processes = [subprocess.Popen([sys.executable, "-c", FETCH, *facts], cwd=ROOT, env=environment) for _ in range(3)]
-    wait_until(lambda: len(hub.ranges) == 1)
-    wait_until(lambda: target.with_name("weights.bin.part").exists())
+    wait_until(lambda: len(hub.ranges) == 1, *processes)
+    wait_until(lambda: target.with_name("weights.bin.part").exists(), *processes)
     holder = lock_holder(processes, tmp_path / module.LOCK_FILE)
     holder.kill()
-    wait_until(lambda: len(hub.ranges) == 2, "the next one goes on")
+    wait_until(lambda: len(hub.ranges) == 2, *(one for one in processes if one is not holder))  # the next one goes on
     hub.held.set()
-    ended = [process.wait(60) for process in processes]
+    ended = [process.wait() for process in processes]
     assert sorted(code == 0 for code in ended) == [False, True, True]
     assert len(hub.ranges) == 2
     assert target.read_bytes() == CONTENT
@@ -461,10 +464,12 @@ def lock_holder(processes: list[subprocess.Popen], path: Path) -> subprocess.Pop
     return found[0]
 
 
-def wait_until(happened, what: str = "") -> None:
-    deadline = time.monotonic() + 60
+def wait_until(happened: Callable[[], bool], *workers: threading.Thread | subprocess.Popen) -> None:
+    """Waits for what the workers are to bring about, for as long as all of them are at work."""
     while not happened():
-        assert time.monotonic() < deadline, what
+        for worker in workers:
+            at_work = worker.is_alive() if isinstance(worker, threading.Thread) else worker.poll() is None
+            assert at_work or happened(), "it ended without that"
         time.sleep(0.01)
 
 
@@ -512,15 +517,15 @@ def test_a_cancelled_download_says_what_is_kept_and_the_next_one_continues(hub, 
     arguments = ["download", "latentsync-1.5", "--models-folder", str(tmp_path / "m"), "--endpoint", hub.address]
     part = tmp_path / "m/latentsync-1.5/latentsync_unet.pt.part"
     running = small_release(*arguments)
-    wait_until(lambda: part.exists() and part.stat().st_size >= 900_000)
+    wait_until(lambda: part.exists() and part.stat().st_size >= 900_000, running)
     running.send_signal(signal.SIGINT)
     hub.held.set()
-    _, told = running.communicate(timeout=60)
+    _, told = running.communicate()
     assert running.returncode == 130
     assert re.search(r"\d [KM]B of latentsync_unet\.pt are kept; run it again to continue", told)
     assert "whisper/tiny.pt are installed" in told
     again = small_release(*arguments)
-    assert again.wait(60) == 0
+    assert again.wait() == 0
     assert any(asked for asked in hub.ranges), "it went on from what was kept"
     again.communicate()
 
@@ -529,9 +534,9 @@ def test_a_download_cancelled_at_once_says_that_nothing_is_there(hub, small_rele
     hub.held = threading.Event()
     folder = str(tmp_path / "m")
     running = small_release("download", "latentsync-1.5", "--models-folder", folder, "--endpoint", hub.address)
-    wait_until(lambda: len(hub.ranges) == 1)
+    wait_until(lambda: len(hub.ranges) == 1, running)
     running.send_signal(signal.SIGINT)
     hub.held.set()
-    _, told = running.communicate(timeout=60)
+    _, told = running.communicate()
     assert running.returncode == 130
     assert "cancelled; nothing was written" in told or "bytes of config.json are kept" in told

@@ -174,6 +174,7 @@ def test_the_rules_weights_are_the_references(tiny):
 @needs_shared
 @pytest.mark.slow
 def test_the_full_model_gives_the_references_vectors():
+    """Quick: test_what_is_heard_is_the_references, of the small network."""
     golden = np.load(FULL / "full_config_rule.npz")
     net = SyncNet.from_config(SyncNetConfig(), device="meta").eval().requires_grad_(False)
     net.load_state_dict({key: rule_tensor(key, slot.shape) for key, slot in net.state_dict().items()}, assign=True)

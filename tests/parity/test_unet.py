@@ -135,6 +135,7 @@ def test_the_full_model_has_the_released_checkpoints_keys_and_shapes(full_keys):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", "ab")
 def test_the_full_model_predicts_the_references_noise(full_model, case):
+    """Quick: test_it_predicts_the_references_noise, of the small network."""
     assert error(full_model, load_file(SHARED / "reference/unet_full_rule/cases.safetensors"), case) < 1e-4
 
 

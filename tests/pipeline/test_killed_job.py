@@ -47,6 +47,7 @@ def unaugmented(tmp_path_factory) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("moments", [FEW, pytest.param(TWENTY, marks=pytest.mark.slow)], ids=["few", "twenty"])
 def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(unaugmented, tmp_path, moments):
+    """Quick: test_a_resumed_job_keeps_the_frames_that_two_windows_were_blended_in, without a process to kill."""
     folders = Folders.below(tmp_path)
     finished = []
     for moment in moments:

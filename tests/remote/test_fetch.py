@@ -523,7 +523,7 @@ def test_a_second_process_waits_for_the_first_and_then_has_nothing_to_fetch(serv
 
     first = fetch(server, tmp_path, let_the_second_wait)
     assert first.outcome is Outcome.DOWNLOADED
-    output, _ = second[0].communicate(timeout=30)
+    output, _ = second[0].communicate()
     assert second[0].returncode == 0
     assert output.splitlines()[-1] == "unchanged"
     assert requests(server) == [{}, {"if-none-match": '"v1"'}], "the film itself was sent once"

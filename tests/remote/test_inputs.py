@@ -183,7 +183,7 @@ def test_ctrl_c_ends_a_download_that_hangs_and_leaves_nothing(server, temporary,
         request.begin(200, Content_Length="1000000", Content_Type="video/mp4")
         request.raw(b"a" * 1000)
         asked.set()
-        request.closing.wait(30)
+        request.closing.wait()
 
     server.pages["/hanging.mp4"] = hang
     thread = threading.Thread(target=lambda: asked.wait() and _thread.interrupt_main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -341,7 +340,7 @@ def test_a_cancel_acts_at_once_whatever_is_waited_for(server, stage):
 
     def wait(*_):
         waiting.set()
-        never.wait(PATIENCE)
+        never.wait()
 
     server.pages["/scene.mp4"] = wait
     changes = {} if stage == "answer" else {stage: wait}
@@ -350,11 +349,11 @@ def test_a_cancel_acts_at_once_whatever_is_waited_for(server, stage):
         if waiting.is_set():
             raise _CancelError
 
-    started = time.monotonic()
-    with pytest.raises(_CancelError):
-        ask(server, tick=cancel_once_it_waits, **changes)
-    assert time.monotonic() - started < 5, "well before any time limit"
-    never.set()
+    try:
+        with pytest.raises(_CancelError):  # a time limit would be another error
+            ask(server, tick=cancel_once_it_waits, **changes)
+    finally:
+        never.set()
 
 
 # Proxies

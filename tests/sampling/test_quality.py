@@ -31,6 +31,12 @@ def model() -> LatentSyncModel:
     return dataclasses.replace(untrained_model(resolution=64, device="cpu"), recommended=RECOMMENDED)
 
 
+def test_the_defaults_are_upstreams_and_training_s():
+    assert quality_settings(SamplerOptions()) == {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 0.5}
+    assert SamplerOptions().seed == 1247
+    assert SamplerOptions().windows == WindowOptions(frames=16, overlap=0, full_last=True)
+
+
 def test_custom_is_what_was_given(model):
     assert resolve_quality(GIVEN, Quality.CUSTOM, model) == GIVEN
 

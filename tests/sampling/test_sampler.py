@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
 from latentsync_core.audio.features import AudioEmbedding, embed_audio
 from latentsync_core.audio.source import load_audio
@@ -14,29 +15,32 @@ from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.models.noise_schedule import NoiseSchedule, PredictionType
 from latentsync_core.pipeline import sample
 from latentsync_core.sample_scene import SCENE, VOICE
-from latentsync_core.sampling.sampler_options import SamplerOptions
+from latentsync_core.sampling.sampler_options import SamplerOptions, Scheduler, WindowOptions
+from latentsync_core.sampling.timeline import LengthRule
 from latentsync_core.video.reading.probing import probe
+from tests.clips import make_sound
 from tests.made_faces import made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
 
 FRAMES = 3
+BOX = (400, 100, 560, 280)
 
 
 @pytest.fixture(scope="module")
 def job() -> tuple[LatentSyncModel, FaceTracks, AudioEmbedding]:
     model = untrained_model(resolution=64)
     clip = probe(SCENE).subclip(0, FRAMES)
-    faces = made_faces(clip, [make_track(0, 0, FRAMES, box=(400, 100, 560, 280))])
+    faces = made_faces(clip, [make_track(0, 0, FRAMES, box=BOX)])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 
-def sampled_windows(job, folder, seed: int = 1) -> int:
+def sampled_windows(job, folder, length=LengthRule.VIDEO, seconds=None, **options) -> int:
     """Runs the job, which is one window long, and counts the windows that weren't in the folder yet."""
     previews = []
-    options = SamplerOptions(steps=1, cfg=1.0, seed=seed)
-    with sample(*job, options, folder=folder, on_preview=previews.append).patches as patches:
+    options = SamplerOptions(**{"steps": 1, "cfg": 1.0, "seed": 1, **options})
+    with sample(*job, options, length, folder, seconds, previews.append).patches as patches:
         assert patches.finished.all()
     return len(previews)
 
@@ -62,3 +66,84 @@ def test_another_edition_resumes_nothing_and_keeps_what_is_there(job, tmp_path, 
     assert sampled_windows(job, tmp_path) == 0
     monkeypatch.undo()
     assert sampled_windows(job, tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cfg": 1.5},
+        {"noise_sharing": 0.25},
+        {"scheduler": Scheduler.UNIPC},
+        {"length": LengthRule.HOLD, "seconds": 0.16},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_option_resumes_nothing(job, tmp_path, change):
+    assert sampled_windows(job, tmp_path) == 1
+    assert sampled_windows(job, tmp_path, **change) >= 1
+    assert sampled_windows(job, tmp_path, **change) == 0
+
+
+def test_another_model_clip_face_or_voice_resumes_nothing(job, tmp_path):
+    model, faces, voice = job
+    other_voice = embed_audio(load_audio(make_sound(tmp_path / "tone.wav")), model.whisper)
+    later = made_faces(probe(SCENE).subclip(1, 1 + FRAMES), [make_track(0, 0, FRAMES, box=BOX)])
+    moved = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=(402, 100, 562, 280))])
+    other_person = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=BOX, person=1)])
+    other_pictures = made_faces(probe_copy(tmp_path), [make_track(0, 0, FRAMES, box=BOX)])
+    jobs = {
+        "the job": job,
+        "another model": (dataclasses.replace(model, digest="another"), faces, voice),
+        "another voice": (model, faces, other_voice),
+        "later frames": (model, later, voice),
+        "a moved face": (model, moved, voice),
+        "another person": (model, other_person, voice),
+        "another file": (model, other_pictures, voice),
+    }
+    assert {name: sampled_windows(one, tmp_path) for name, one in jobs.items()} == dict.fromkeys(jobs, 1)
+    assert {name: sampled_windows(one, tmp_path) for name, one in jobs.items()} == dict.fromkeys(jobs, 0)
+
+
+def probe_copy(folder):
+    """The scene's first frames in a file with another content."""
+    copy = folder / "copy.mp4"
+    copy.write_bytes(SCENE.read_bytes() + bytes(8))  # a reader ignores what lies after the last box
+    return probe(copy).subclip(0, FRAMES)
+
+
+def test_two_persons_share_no_noise(job):
+    """One face, drawn once as person 0 and once as person 1: all that differs is the noise."""
+    model, faces, voice = job
+    drawn = []
+    for person in (0, 1):
+        one = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=BOX, person=person)])
+        with sample(model, one, voice, SamplerOptions(steps=1, cfg=1.0)).patches as patches:
+            drawn.append(patches.get(range(FRAMES)))
+    spread = drawn[0].std()
+    assert (drawn[0] - drawn[1]).flatten(1).std(1).min() > 0.1 * spread
+
+
+class _StopError(Exception):
+    """What a user's cancel looks like to the sampler."""
+
+
+def test_a_resumed_job_keeps_the_frames_that_two_windows_were_blended_in(job, tmp_path):
+    """Of windows 0-1, 1-2, 2-3 the first two are drawn; the second is drawn again alone, for frame 2."""
+    model, _, voice = job
+    clip = probe(SCENE).subclip(0, 4)
+    faces = made_faces(clip, [make_track(0, 0, 4, box=BOX)])
+    options = SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=2, overlap=1))
+
+    def stop_in_the_third_window(done: int, total: int) -> None:
+        if done == 3:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        sample(model, faces, voice, options, folder=tmp_path, on_progress=stop_in_the_third_window)
+    previews = []
+    with (
+        sample(model, faces, voice, options, folder=tmp_path, on_preview=previews.append).patches as resumed,
+        sample(model, faces, voice, options).patches as undisturbed,
+    ):
+        assert torch.equal(resumed.get(range(4)), undisturbed.get(range(4)))
+    assert len(previews) == 2

@@ -30,6 +30,12 @@ def test_hold_shows_the_last_frame_until_the_voice_ends():
     np.testing.assert_allclose(timeline.times[-1], 74 / 25)
 
 
+@pytest.mark.parametrize("rule", [LengthRule.VIDEO, LengthRule.HOLD, LengthRule.PING_PONG])
+@pytest.mark.parametrize("voice", [0.5, 1.99, 2.0])
+def test_a_voice_that_is_no_longer_than_the_clip_adds_no_frame(voice, rule):
+    assert plan_timeline(clip_of(50), voice, rule).source_index.tolist() == list(range(50))
+
+
 def test_hold_makes_a_still_talk():
     assert plan_timeline(clip_of(1), 2.0, LengthRule.HOLD).source_index.tolist() == [0] * 50
 
@@ -50,6 +56,13 @@ def test_film_rate_keeps_its_rational_time_over_two_hours():
     timeline = plan_timeline(clip, 7200.0, LengthRule.HOLD)
     last = Fraction(int(timeline.pts[-1] - timeline.pts[0])) * clip.time_base
     assert last == (len(timeline.pts) - 1) / fps
+
+
+def test_added_frames_follow_at_the_clips_rate_in_its_own_ticks():
+    clip = dataclasses.replace(clip_of(3), pts=np.array([512, 1024, 1536]), time_base=Fraction(1, 12800))
+    timeline = plan_timeline(clip, 5 / 25, LengthRule.HOLD)
+    assert timeline.pts.tolist() == [512, 1024, 1536, 2048, 2560]
+    np.testing.assert_allclose(timeline.times, np.arange(5) / 25)
 
 
 def test_a_variable_rate_clip_keeps_its_stamps():

@@ -149,7 +149,7 @@ def test_rotation_sample_aspect_and_tags_travel(tmp_path, rotation, codec):
     assert np.corrcoef(turned.ravel(), ours.ravel())[0, 1] > 0.8
     again = probe(rewrite(clip, tmp_path / "out", WriterOptions(codec)).path)
     assert (again.rotation, again.sample_aspect) == (clip.rotation, clip.sample_aspect)
-    assert again.color == (clip.color if codec is Codec.H264 else again.color)
+    assert again.color == clip.color
     assert again.color.matrix == "smpte170m"
     assert again.color.primaries == "bt709"
 
@@ -511,6 +511,10 @@ def test_the_codec_chooses_the_container(tmp_path):
         output_path(tmp_path / "a.mp4", Codec.PRORES)
 
 
+def test_by_default_h264_is_visually_lossless():
+    assert WriterOptions() == WriterOptions(Codec.H264, crf=16, preset="medium")
+
+
 @pytest.mark.parametrize("wrong", [{"crf": -1}, {"crf": 52}, {"preset": "quick"}])
 def test_options_outside_their_range_are_refused(wrong):
     with pytest.raises(OptionError):
@@ -541,6 +545,7 @@ def test_an_ffmpeg_older_than_7_is_refused(text, recent):
 @needs_shared
 @pytest.mark.slow
 def test_a_real_clip_leaves_ffv1_as_it_came(tmp_path):
+    """Quick: test_ffv1_keeps_every_sample."""
     clip = probe(SHARED / "media" / "demo1_video.mp4").subclip(0, 60)
     assert (clip.fps, clip.width, clip.height) == (25, 1080, 1920)
     out = rewrite(clip, tmp_path / "out")

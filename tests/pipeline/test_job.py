@@ -1,0 +1,233 @@
+"""A job gives every stage what is meant for it: each speaker their voice, the file its sound, each flag its effect."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentsync_core.audio.source import load_audio
+from latentsync_core.cli.commands import _parser
+from latentsync_core.cli.options import sync_options
+from latentsync_core.faces.selection import ChooseBy, FaceChoice
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.models.loading.untrained import untrained_model
+from latentsync_core.models.model import LatentSyncModel
+from latentsync_core.pipeline import Speaker, SyncOptions, SyncReport, sync
+from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
+from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
+from latentsync_core.sampling.timeline import LengthRule
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from tests.clips import make_sound
+from tests.one_thread import one_thread  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LEFT, RIGHT = np.s_[:, :, :400], np.s_[:, :, 400:]  # she sits on the left half of the picture, he on the right
+HER, HIM = FaceChoice(ChooseBy.LEFT), FaceChoice(ChooseBy.POINT, point=(590, 200))
+FIRST, FRAMES, VOICE_FRAMES = 25, 3, 8  # the voice is the longer one
+START, END = FIRST / 25, (FIRST + FRAMES) / 25  # seconds
+
+
+class Job:
+    """Runs jobs over one short clip; all share a work folder, so that its faces are detected only once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.model: LatentSyncModel = untrained_model(resolution=64)
+        self.hers, self.his = (
+            speech_from(voice, seconds, folder / voice.name) for voice, seconds in ((HER_VOICE, 0.3), (HIS_VOICE, 1.9))
+        )
+        self.options = SyncOptions(
+            model=self.model,
+            choice=HER,
+            sampler=SamplerOptions(steps=1, cfg=1.0),
+            writer=WriterOptions(Codec.FFV1),
+            start=START,
+            end=END,
+            work_folder=folder / "work",
+        )
+        self._count = 0
+
+    def run(self, voice: Path, options: SyncOptions | None = None, on_progress=None, **changes) -> SyncReport:
+        self._count += 1
+        options = dataclasses.replace(options or self.options, **changes)
+        return sync(TWO_PEOPLE, voice, self._folder / f"{self._count}.mkv", options, on_progress)
+
+    def run_flags(self, *flags: str) -> SyncReport:
+        """A job as the command line asks for it, with the small model."""
+        needed = ["--video", str(TWO_PEOPLE), "--audio", str(self.hers), "--out", "out.mkv", "--face", "left"]
+        small = ["--steps", "1", "--cfg", "1", "--codec", "ffv1", "--start", str(START), "--end", str(END)]
+        options = sync_options(_parser().parse_args(["sync", *needed, *small, *flags]))
+        return self.run(self.hers, options, model=self.model, work_folder=self.options.work_folder)
+
+
+def speech_from(voice: Path, seconds: float, target: Path) -> Path:
+    """The part of a recording from where somebody speaks, of `VOICE_FRAMES`."""
+    part = ["-y", "-ss", str(seconds), "-i", str(voice), "-t", str(VOICE_FRAMES / 25), str(target.with_suffix(".wav"))]
+    run_ffmpeg(part, error=AssertionError, what="cutting a voice")
+    return target.with_suffix(".wav")
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> Job:
+    return Job(tmp_path_factory.mktemp("job"))
+
+
+def luma(path: Path) -> np.ndarray:
+    """(frames, height, width) levels."""
+    with FrameReader(probe(path)) as frames:
+        return np.stack([frame.planes[0] for frame in frames]).astype(int)
+
+
+@pytest.fixture(scope="module")
+def source() -> np.ndarray:
+    with FrameReader(probe(TWO_PEOPLE).trim(START, END)) as frames:
+        return np.stack([frame.planes[0] for frame in frames]).astype(int)
+
+
+# --- two speakers ----------------------------------------------------------------------------------------------------
+
+
+def test_each_of_two_speakers_moves_as_alone_with_the_same_voice(job):
+    hers = luma(job.run(job.hers).output)
+    his = luma(job.run(job.his, choice=HIM).output)
+    both = luma(job.run(job.hers, other_speakers=(Speaker(job.his, HIM),)).output)
+    assert (both[LEFT] == hers[LEFT]).all()
+    assert (both[RIGHT] == his[RIGHT]).all()
+    exchanged = luma(job.run(job.his, other_speakers=(Speaker(job.hers, HIM),)).output)
+    assert (exchanged[LEFT] != hers[LEFT]).any(), "another voice gives another mouth"
+    assert (exchanged[RIGHT] != his[RIGHT]).any()
+
+
+# --- the sound -------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_holds_the_voice(job):
+    assert_same_sound(job.run(job.hers).output, job.hers)
+
+
+def test_the_file_holds_the_sound_that_was_given_for_it_in_the_voices_place(job, tmp_path):
+    music = make_sound(tmp_path / "music.wav")
+    report = job.run(job.hers, mux_audio=music)
+    assert_same_sound(report.output, music)
+    assert (luma(report.output) == luma(job.run(job.hers).output)).all(), "the voice still drives the mouth"
+
+
+def assert_same_sound(film: Path, sound: Path) -> None:
+    found, expected = load_audio(film).mono16k().numpy(), load_audio(sound).mono16k().numpy()
+    frames = round(FRAMES / 25 * 16000)
+    assert 0 <= len(found) - frames < 1600, "cut where the picture ends, to a packet"
+    assert np.abs(expected[:frames]).max() > 0.05
+    np.testing.assert_allclose(found[:frames], expected[:frames], atol=2e-3)
+
+
+# --- resuming --------------------------------------------------------------------------------------------------------
+
+
+class _StopError(Exception):
+    """What a user's cancel looks like to the engine."""
+
+
+def test_a_resumed_job_samples_only_what_is_missing(job, tmp_path):
+    steps = 2
+    sampler = SamplerOptions(steps=steps, cfg=1.0, windows=WindowOptions(frames=1))  # as many windows as frames
+    options = dataclasses.replace(job.options, sampler=sampler, work_folder=tmp_path)
+    done: list[int] = []
+
+    def stop_in_the_third_window(phase: str, count: int, total: int) -> None:
+        if phase == "sampling":
+            done.append(count)
+            if count == 2 * steps + 1:
+                raise _StopError
+
+    with pytest.raises(_StopError):
+        job.run(job.hers, options, stop_in_the_third_window)
+    assert done == [1, 2, 3, 4, 5]
+    done.clear()
+    resumed = job.run(job.hers, options, lambda phase, count, _: done.append(count) if phase == "sampling" else None)
+    assert done == [2, 4, 5, 6], "two windows are skipped at once, one is sampled step by step"
+    whole = job.run(job.hers, options, work_folder=tmp_path / "other")
+    assert (luma(resumed.output) == luma(whole.output)).all()
+
+
+# --- flags -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain(job) -> SyncReport:
+    """The job without further flags: only her mouth moves."""
+    report = job.run_flags()
+    assert (report.frames, report.synced_frames) == (FRAMES, FRAMES)
+    return report
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--max-yaw", "0"),
+        ("--max-pitch", "0"),
+        ("--smallest-face", "400"),
+        ("--min-sharpness", "1"),
+        ("--tracks-off", "0-1"),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_a_face_beyond_a_limit_or_switched_off_is_left_unchanged(job, source, flags):
+    report = job.run_flags(*flags)
+    assert report.passed_through == ((0, FRAMES),)
+    assert (luma(report.output) == source).all()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--max-yaw", "90", "--max-pitch", "90", "--smallest-face", "1"), ("--no-occlusion",)],
+    ids=lambda flags: flags[0],
+)
+def test_flags_that_concern_no_frame_of_this_clip_change_nothing(job, plain, flags):
+    assert (luma(job.run_flags(*flags).output) == luma(plain.output)).all()
+
+
+def test_tracks_are_switched_on_and_off_one_by_one(job, source, plain):
+    hers, his = ("0", "1") if plain.faces[0]["tracks"][0]["chosen"] else ("1", "0")
+    changed = luma(job.run_flags("--tracks-on", his, "--tracks-off", hers).output) != source
+    assert not changed[LEFT].any()
+    assert changed[RIGHT].any((1, 2)).all()
+
+
+def test_the_feather_widens_the_patch(job, source, plain):
+    areas = [
+        (luma(report.output) != source).sum()
+        for report in (job.run_flags("--feather", "0"), plain, job.run_flags("--feather", "2"))
+    ]
+    assert areas == sorted(set(areas))
+
+
+def test_the_whole_crop_is_pasted_where_that_is_asked_for(job, source, plain):
+    mouth, face = (luma(report.output) != source for report in (plain, job.run_flags("--region", "face")))
+    assert face.sum() > 1.3 * mouth.sum()
+
+
+@pytest.mark.parametrize(
+    ("rule", "frames"), [("video", FRAMES), ("hold", VOICE_FRAMES), ("ping-pong", VOICE_FRAMES), ("cut", FRAMES)]
+)
+def test_the_length_rule_decides_how_many_frames_there_are(job, source, rule, frames):
+    report = job.run_flags("--length", rule)
+    assert report.frames == probe(report.output).frame_count == frames
+    if frames > FRAMES:
+        surroundings = np.s_[:, :60]  # above both faces
+        shown = luma(report.output)[surroundings]
+        last = {"hold": FRAMES - 1, "ping-pong": 0}[rule]  # of the source, in frame 2 * FRAMES - 1
+        assert (shown[2 * FRAMES - 1] == source[surroundings][last]).all()
+    kept = any("the voice was cut" in note for note in report.notes)
+    assert kept == (rule in ("video", "cut"))
+
+
+def test_a_shorter_voice_cuts_the_clip_where_that_is_asked_for(job, tmp_path):
+    short = make_sound(tmp_path / "short.wav", seconds=0.08)
+    assert job.run(short, length=LengthRule.CUT).frames == 2
+    assert job.run(short).frames == FRAMES
