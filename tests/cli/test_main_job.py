@@ -130,7 +130,7 @@ def test_frames_without_a_face_pass_through(model, tmp_path):
 def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, tmp_path):
     report = sync(SCENE, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
     assert report.frames == 10
-    assert any("8.00 s" in note and "0.40 s" in note for note in report.notes)
+    assert any("8.00 s" in note.fact and "0.40 s" in note.fact for note in report.notes)
     with av.open(str(report.output)) as file:
         sound = file.streams.audio[0]
         seconds = sum(frame.samples for frame in file.decode(sound)) / sound.rate
