@@ -39,6 +39,7 @@ _MODULES = {
         "AudioError", "ClipChangedError", "DownloadError", "FaceError", "LatentSyncError", "ModelError", "OptionError",
         "OutputError", "ToolError", "UnavailableError", "VideoError",
     ),
+    "messages": ("Note", "NoteLevel", "Remedy"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -1,8 +1,29 @@
-"""Errors that reach the user: each message is one sentence naming what was wrong, the value seen and the way out."""
+"""Errors that reach the user: each states what was wrong, the value seen and the way out."""
+
+from __future__ import annotations
+
+from .messages import Remedy, Words, add_ways_out
 
 
 class LatentSyncError(Exception):
-    """Base of every error that the engine raises on purpose; the command line turns it into exit code 2."""
+    """Base of every error that the engine raises on purpose; the command line turns it into exit code 2.
+
+    Its text is one sentence: the fact, and ways out that read alike everywhere. `worded` adds those that don't.
+
+    Args:
+        fact: what was wrong, and the value seen.
+        ways_out: each a text that fits everywhere, or a remedy that command line and nodes put in their own words.
+        about: what remedies refer to, such as a model's name.
+    """
+
+    def __init__(self, fact: str = "", *ways_out: Remedy | str, about: str = "") -> None:
+        super().__init__(add_ways_out(fact, (way for way in ways_out if isinstance(way, str))))
+        self.fact, self.ways_out, self.about = fact, ways_out, about
+
+    def worded(self, words: Words) -> str:
+        """The whole sentence in one place's words."""
+        ways = (way if isinstance(way, str) else words[way].format(self.about) for way in self.ways_out)
+        return add_ways_out(self.fact, ways)
 
 
 class OptionError(LatentSyncError):

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .audio.features import AudioEmbedding, embed_audio
 from .audio.mix import mix_to_file
 from .audio.source import AudioSource, load_audio
 from .compositing.composite_options import CompositeOptions
+from .compositing.notes import demonstration_notes, job_notes, synced_frames
 from .compositing.write import write_rendered
 from .errors import VideoError
 from .faces.alignment.align_options import AlignOptions
@@ -26,6 +26,7 @@ from .faces.report import report_data
 from .faces.selection import FaceChoice, check_no_shared_faces, choose
 from .files.output_checks import check_no_overwrite, check_target
 from .files.scratch import ScratchFolder, remove_stale_scratch
+from .messages import Note
 from .models.load_options import LoadOptions
 from .models.loading.weights import load_model
 from .models.model import LatentSyncModel
@@ -90,7 +91,7 @@ class SyncReport:
     passed_through: tuple[tuple[int, int], ...]  # half-open ranges of output frames that were left unchanged
     occluded: tuple[tuple[int, int], ...]  # those in which a mouth was occluded; the occluder was left unchanged
     faces: tuple[dict, ...]  # of each speaker, what was done with each of the clip's frames and why: faces/report.py
-    notes: tuple[str, ...]  # what the user should know: sound cut, re-encoded, ...
+    notes: tuple[Note, ...]  # what the user should know: sound cut, re-encoded, ...
     seconds: dict[str, float]  # per phase
     sampling: dict[str, int | float | str]  # the quality, and the steps, cfg, scheduler and noise sharing that it gave
 
@@ -162,7 +163,7 @@ def sync(
             sinks = [lambda _, rendered: writer.write(rendered.frame)]
             occluded = write_rendered(synced, sinks, options.composite, on_progress=report_progress)
 
-    present = np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced], axis=0)
+    present = synced_frames(synced)
     return SyncReport(
         output=out,
         model=model.name,
@@ -174,14 +175,13 @@ def sync(
         occluded=tuple(runs_where(occluded)),
         faces=tuple(report_data(one) for one in faces),
         notes=(
+            *demonstration_notes(model),
             *(
-                [f"The result is named {out.name}: {options.writer.codec.label} goes into {out.suffix} files."]
+                [Note(f"The result is named {out.name}: {options.writer.codec.label} goes into {out.suffix} files.")]
                 if out != requested
                 else []
             ),
-            *dict.fromkeys(note for source in (clip, *voices, *([mux] if mux else [])) for note in source.notes),
-            *_length_notes(synced[0], max_voice_seconds, options.length),
-            *writer.notes,
+            *job_notes(synced, writer.notes, mux),
         ),
         seconds=clock.seconds,
         sampling={"quality": Quality(options.quality).value, **quality_settings(sampler)},
@@ -231,12 +231,3 @@ def _load_image(source: str | Path) -> torch.Tensor:
     if clip.images is None:
         raise VideoError(f"{source} is no picture; give a PNG or JPEG that shows the person")
     return clip.images[:1]
-
-
-def _length_notes(synced: SyncedFaces, seconds: float, rule: LengthRule) -> list[str]:
-    clip = synced.faces.clip
-    written = float((synced.pts[-1] - synced.pts[0]) * clip.time_base + 1 / clip.fps)
-    if seconds > written + float(1 / clip.fps):
-        remedy = "" if rule is LengthRule.CUT else "; --length hold or ping-pong would keep all of it"
-        return [f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut{remedy}"]
-    return []

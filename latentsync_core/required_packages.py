@@ -55,7 +55,7 @@ PACKAGES = (
     Package("av", "reads clips and sound", "14.2.0"),
     Package("pillow", "reads and draws pictures"),
     Package("tqdm", "progress on the command line"),
-    Package("accelerate", "--offload, for small cards", "0.21.0", optional=True),
+    Package("accelerate", "offloading, for small cards", "0.21.0", optional=True),
     Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
 )
 BY_NAME = {package.name: package for package in PACKAGES}

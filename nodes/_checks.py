@@ -21,13 +21,17 @@ from ..latentsync_core.sampling.sampler_options import SamplerOptions
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Faces, Model, Synced, Trepa, WithTensors
+from ._wording import errors_in_node_words
 
 MAX_LISTED_CHOICES = 8  # choices that a message lists
 MAX_SHOWN_CHARACTERS = 60  # characters of a value that a message repeats
 
 
 def check_inputs(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutput]:
-    """Makes a node's `execute` take only what its schema describes; a LatentSyncError names the first misfit."""
+    """Makes a node's `execute` take only what its schema describes; a LatentSyncError names the first misfit.
+
+    Every LatentSyncError, also of the engine, is raised in the words of that node.
+    """
 
     @functools.wraps(execute)
     def run(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
@@ -35,7 +39,8 @@ def check_inputs(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.Node
         given = {
             name: value for name, value in values.items() if value is not None or not _is_optional(inputs.get(name))
         }
-        return execute(cls, **{name: _check_input(inputs.get(name), name, value) for name, value in given.items()})
+        with errors_in_node_words(inputs):
+            return execute(cls, **{name: _check_input(inputs.get(name), name, value) for name, value in given.items()})
 
     return run
 

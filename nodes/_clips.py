@@ -15,6 +15,7 @@ from comfy_api.latest import Input, InputImpl
 from ..latentsync_core.audio.clip_audio import clip_audio
 from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import atomic_write
+from ..latentsync_core.messages import Note
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.probing import clip_from_images, probe, snap_to_standard_rate
 from ._comfy import pack_temp_folder
@@ -58,7 +59,7 @@ def clip_from_input(source: Any, fps: float) -> Clip:
     )
 
 
-def audio_from_video(video: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+def audio_from_video(video: Any) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends; and notes on it.
 
     Raises:

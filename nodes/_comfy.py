@@ -40,6 +40,11 @@ def schema(**arguments: Any) -> io.Schema:
     )
 
 
+def input_names(node: type[io.ComfyNode]) -> list[str]:
+    """The names of a node's inputs, sockets and widgets."""
+    return [declared.id for declared in node.define_schema().inputs]
+
+
 # ---- progress and cancel
 
 

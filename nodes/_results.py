@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from ..latentsync_core.compositing.composite_options import CompositeOptions
+from ..latentsync_core.compositing.notes import job_notes, outcome_notes
 from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import as_matching_batch
 from ..latentsync_core.compositing.write import write_rendered
 from ..latentsync_core.files.output_checks import check_no_overwrite
+from ..latentsync_core.messages import Note, NoteLevel
 from ..latentsync_core.progress import Progress
-from ..latentsync_core.runs import runs_where
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
@@ -28,8 +29,10 @@ from ..latentsync_core.video.writing.proxy import is_browser_playable, write_pro
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._comfy import output_file, pack_temp_folder, raise_if_interrupted, saved_result, temporary_file
+from ._wording import note_lines
 
 PREFIX = "LatentSync/dub"
+NOT_SAVED = Note("not saved yet: connect Save Video", NoteLevel.WARNING)
 
 
 class PatchFormat(Enum):
@@ -55,7 +58,7 @@ class WrittenOutput:
     """What was written."""
 
     path: Path
-    notes: list[str] = field(default_factory=list)  # what the user should know
+    notes: list[Note] = field(default_factory=list)  # what the user should know
     images: torch.Tensor | None = None  # (F, H, W, 3) float32
     masks: torch.Tensor | None = None  # (F, H, W) float32
 
@@ -69,11 +72,12 @@ def write_output(
     request: OutputRequest | None = None,
     foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
+    is_taken: bool = True,
 ) -> WrittenOutput:
     """Composites the new faces, each person's, and writes the clip.
 
     H.264 goes into the temp folder, for Save Video to copy; anything else into the output folder, since Save Video
-    can't.
+    can't. `is_taken` tells whether a node takes the video; a note says so where nothing keeps a temporary file.
     """
     writer, request = writer or WriterOptions(), request or OutputRequest()
     synced = as_matching_batch(synced_per_speaker)[0]
@@ -104,12 +108,13 @@ def write_output(
         if masks is not None:
             sinks.append(lambda index, rendered: masks[index].copy_(rendered.matte))
         occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress)
-    notes = [note for written in (file, *extra_writers) for note in written.notes]
-    notes += [
-        f"frames {a} to {b - 1}: an object in front of a mouth was left unchanged" for a, b in runs_where(occluded)
-    ]
     saved = [written.path for written in ([file] if is_final else []) + extra_writers]
-    notes += [f"saved: {_output_relative_path(written)}" for written in saved]
+    notes = [
+        *([] if is_final or is_taken else [NOT_SAVED]),
+        *outcome_notes(synced_per_speaker, occluded),
+        *(Note(f"saved: {_output_relative_path(written)}") for written in saved),
+        *job_notes(synced_per_speaker, (note for written in (file, *extra_writers) for note in written.notes)),
+    ]
     return WrittenOutput(path, notes, images, masks)
 
 
@@ -121,8 +126,11 @@ def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path
     FrameWriter(path, clip, options=writer, pts=pts, audio=sound).preflight()
 
 
-def player_ui(result: WrittenOutput) -> dict[str, Any]:
-    """The page's player for a result, or for a small copy of it where the page can't play it itself."""
+def player_ui(result: WrittenOutput, inputs: Collection[str]) -> dict[str, Any]:
+    """The page's player for a result, or for a small copy of it where the page can't play it itself; and its notes.
+
+    `inputs` are those of the node that shows it.
+    """
     path = result.path
     if not is_browser_playable(path):
         path = write_proxy(
@@ -130,7 +138,7 @@ def player_ui(result: WrittenOutput) -> dict[str, Any]:
             pack_temp_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4",
             on_progress=raise_if_interrupted,
         )
-    return {"images": [saved_result(path)], "animated": (True,), "text": result.notes}
+    return {"images": [saved_result(path)], "animated": (True,), "text": note_lines(result.notes, inputs)}
 
 
 def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:

@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from ..latentsync_core.media.downmix import Channels, downmix_channels
 from ._checks import check_inputs
 from ._clips import audio_from_video
-from ._comfy import schema
+from ._comfy import input_names, schema
+from ._wording import note_lines
 
 
 class ClipAudio(io.ComfyNode):
@@ -39,4 +40,4 @@ class ClipAudio(io.ComfyNode):
     def execute(cls, video: Any, channels: str) -> io.NodeOutput:
         sound, notes = audio_from_video(video)
         audio = {**sound, "waveform": downmix_channels(sound["waveform"], Channels(channels))}
-        return io.NodeOutput(audio, ui={"text": list(notes)})
+        return io.NodeOutput(audio, ui={"text": note_lines(notes, input_names(cls))})

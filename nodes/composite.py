@@ -15,13 +15,14 @@ from ..latentsync_core.compositing.composite_options import CompositeOptions, Re
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._checks import check_inputs
-from ._comfy import Progress, connected_outputs, pack_temp_folder, running_prompt, schema
+from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, running_prompt, schema
 from ._inputs import ADVANCED
 from ._results import PREFIX, OutputRequest, PatchFormat, player_ui, write_output
 from ._sockets import Synced, WithTensors
 
 NODE_ID = "LatentSyncDubComposite"
 OPTIONS, WRITER = CompositeOptions(), WriterOptions()
+VIDEO_OUTPUT = 0
 MASK_OUTPUT, IMAGES_OUTPUT = 1, 2  # places of the outputs that are made only where something takes them
 DRIVING_VOICE, CLIP_AUDIO, NO_AUDIO = "driving voice", "clip's own", "none"
 EXTRA_SYNCED_INPUTS = ("synced_2", "synced_3", "synced_4")
@@ -168,7 +169,7 @@ class Composite(io.ComfyNode):
             synced.value,
             *(others[name].value for name in EXTRA_SYNCED_INPUTS if others.get(name) is not None),
         ]
-        connected = _connected_optional_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
+        connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
         result = write_output(
             synced_per_speaker,
             _output_audio(synced_per_speaker, sound, mux_audio),
@@ -180,11 +181,11 @@ class Composite(io.ComfyNode):
             ),
             foreground,
             Progress().phase(),
+            is_taken=VIDEO_OUTPUT in connected,
         )
-        if sound == CLIP_AUDIO and mux_audio is None:
-            result.notes[:0] = synced_per_speaker[0].faces.clip.notes
         video = InputImpl.VideoFromFile(str(result.path))
-        return io.NodeOutput(video, result.masks, result.images, ui=player_ui(result))
+        ui = player_ui(result, input_names(cls))
+        return io.NodeOutput(video, result.masks, result.images, ui=ui)
 
 
 def _connected_optional_outputs(prompt: Any, node_id: str) -> frozenset[int]:

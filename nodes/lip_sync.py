@@ -9,13 +9,14 @@ from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
+from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ._checks import check_inputs
 from ._clips import clip_from_input
-from ._comfy import Progress, pack_temp_folder, schema
+from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
 from ._inputs import (
     ADVANCED,
     clip_input,
@@ -29,6 +30,8 @@ from ._inputs import (
 from ._managed_model import managed_model
 from ._results import player_ui, preflight_output, write_output
 from ._sampling import sample_with_preview
+
+VIDEO_OUTPUT = 0
 
 
 class LipSync(io.ComfyNode):
@@ -93,5 +96,10 @@ class LipSync(io.ComfyNode):
         )
         synced = sample_with_preview(managed, faces, audio_embedding, options, length, progress, "drawing")
         with synced.patches:
-            result = write_output([synced], sound, on_progress=progress.phase("writing"))
-        return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=player_ui(result))
+            connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
+            result = write_output(
+                [synced], sound, on_progress=progress.phase("writing"), is_taken=VIDEO_OUTPUT in connected
+            )
+        result.notes.extend(demonstration_notes(managed.model))
+        ui = player_ui(result, input_names(cls))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=ui)

@@ -7,6 +7,7 @@ from comfy_api.latest import InputImpl, io
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, MUSIC_AND_EFFECTS, PORTRAIT, SCENE, TWO_PEOPLE, VOICE
 from ..latentsync_core.video.reading.probing import probe
+from ._checks import check_inputs
 from ._comfy import audio_value, schema
 
 
@@ -37,6 +38,7 @@ class SampleScene(io.ComfyNode):
         )
 
     @classmethod
+    @check_inputs
     def execute(cls) -> io.NodeOutput:
         return io.NodeOutput(
             InputImpl.VideoFromFile(str(SCENE)),

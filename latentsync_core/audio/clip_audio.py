@@ -14,6 +14,7 @@ import torch
 from ..errors import AudioError
 from ..media.opening import open_container
 from ..media.streams import audio_stream
+from ..messages import Remedy
 from ..video.clip import Clip
 from ..video.reading.probing import check_identity
 from .wav import ensure_float_wav
@@ -68,7 +69,7 @@ class _ClipAudioReader:
 
     def __init__(self, clip: Clip) -> None:
         if clip.identity is None:
-            raise AudioError("A clip of images in memory has no sound of its own: connect a sound instead.")
+            raise AudioError("A clip of images in memory has no sound of its own.", Remedy.GIVE_SOUND)
         check_identity(clip)
         self._clip = clip
 
@@ -80,7 +81,7 @@ class _ClipAudioReader:
             silent = not self._container.streams.audio
             self._container.close()
             reason = "has no sound in it" if silent else "has sound in codecs that have no decoder here"
-            raise AudioError(f"{path} {reason}: connect a sound file instead.")
+            raise AudioError(f"{path} {reason}.", Remedy.GIVE_SOUND)
         self.rate: int = stream.codec_context.sample_rate
         self.channels: int = stream.codec_context.layout.nb_channels
         self._start = int(self._clip.pts[0]) * self._clip.time_base  # on the file's clock

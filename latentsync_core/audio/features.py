@@ -221,6 +221,6 @@ def _write_features(
     except OSError as problem:
         raise OutputError(
             f"The voice's features can't be written to {folder or 'the folder for temporary files'} "
-            f"({problem.strerror or problem}): choose a folder with room."
+            f"({problem.strerror or problem}): free some room there."
         ) from None
     return FeatureFile(target, (rows, *shape[1:]), owned)

@@ -11,6 +11,7 @@ from ..files.scratch import atomic_write
 from ..media.downmix import stereo_downmix_filter
 from ..media.ffmpeg import run_ffmpeg
 from ..media.opening import ffmpeg_input, ffmpeg_output
+from ..messages import Remedy
 from .source import AudioSource
 
 
@@ -25,7 +26,7 @@ def mix_to_file(sources: Sequence[AudioSource], folder: Path) -> Path:
         OutputError: `folder` can't be written to.
     """
     if not sources:
-        raise AudioError("No sound was given to mix: connect an AUDIO or name a sound file.")
+        raise AudioError("No sound was given to mix.", Remedy.GIVE_SOUND)
     if len(sources) == 1:
         return sources[0].as_file(folder)
     files = [sound.as_file(folder) for sound in sources]
@@ -53,6 +54,6 @@ def mix_to_file(sources: Sequence[AudioSource], folder: Path) -> Path:
             )
     except OSError as problem:
         raise OutputError(
-            f"The mixed voices can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
+            f"The mixed voices can't be written to {target} ({problem.strerror or problem}): free some room there."
         ) from None
     return target

@@ -18,6 +18,7 @@ from ..files.scratch import ScratchFolder
 from ..media.ffmpeg import FfmpegStream
 from ..media.opening import check_file, ffmpeg_input, open_container
 from ..media.streams import audio_note, audio_stream
+from ..messages import Note, Remedy
 from ..required_packages import importing
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
 from .wav import ensure_float_wav
@@ -48,7 +49,7 @@ class AudioSource:
     digest: str  # hex SHA-256 of the file's bytes, or of the tensor's values with their rate, shape and dtype
     stat: tuple[int, int] | None = field(default=None, repr=False)  # the file's size and mtime_ns when it was read
     stream: int = 0  # which of the file's streams it is
-    notes: tuple[str, ...] = ()  # sentences for the user: what of the file is left out
+    notes: tuple[Note, ...] = ()  # what of the file is left out
 
     @property
     def duration(self) -> float:
@@ -135,12 +136,14 @@ def load_audio(source: str | os.PathLike | Mapping | None) -> AudioSource:
             of another form.
     """
     if source is None:
-        raise AudioError("No sound was given: connect an AUDIO or name a sound file.")
+        raise AudioError("No sound was given.", Remedy.GIVE_SOUND)
     if isinstance(source, Mapping):
         return _load_mapping(source)
     if isinstance(source, (str, os.PathLike)):
         return _load_file(Path(source))
-    raise AudioError(f"A {type(source).__name__} is no sound: give an AUDIO (a waveform with a sample_rate) or a path.")
+    raise AudioError(
+        f"A {type(source).__name__} is no sound, which is a waveform with a sample_rate, or a path.", Remedy.GIVE_SOUND
+    )
 
 
 def _load_file(path: Path) -> AudioSource:
@@ -187,7 +190,7 @@ def _load_mapping(audio: Mapping) -> AudioSource:
     try:
         waveform, rate = audio["waveform"], audio["sample_rate"]
     except KeyError as problem:
-        raise AudioError(f"The sound has no {problem}: an AUDIO holds a waveform and a sample_rate.") from None
+        raise AudioError(f"The sound has no {problem}: it must hold a waveform and a sample_rate.") from None
     if not isinstance(waveform, torch.Tensor) or not waveform.is_floating_point():
         kind = waveform.dtype if isinstance(waveform, torch.Tensor) else type(waveform).__name__
         raise AudioError(f"The sound's waveform is {kind}, not a float tensor: convert it to float in -1 to 1.")

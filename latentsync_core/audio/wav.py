@@ -29,7 +29,7 @@ def ensure_float_wav(target: Path, rate: int, channels: int, samples: int, block
             write_float_wav(partial, rate, channels, samples, blocks)
     except OSError as problem:
         raise OutputError(
-            f"The sound can't be written to {target} ({problem.strerror or problem}): choose a folder with room."
+            f"The sound can't be written to {target} ({problem.strerror or problem}): free some room there."
         ) from None
     return target
 

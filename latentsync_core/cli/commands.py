@@ -18,6 +18,7 @@ from ..remote.public_https import Network
 from .arguments import marks_text
 from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
 from .options import add_download_limit, add_face_options, add_sync_options, face_options, sync_options
+from .wording import WORDS
 
 EXIT_ERROR = 2  # bad input, said in one sentence
 EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None, network: Network | None = None) -> 
     try:
         options.command(options)
     except LatentSyncError as error:
-        print_error(str(error), options.json)
+        print_error(error.worded(WORDS), options.json)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print_error(f"cancelled; {options.left(options)}", options.json)

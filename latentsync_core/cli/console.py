@@ -6,7 +6,9 @@ import dataclasses
 import json
 import sys
 
+from ..messages import NoteLevel
 from ..remote.inputs import FetchedInput
+from .wording import WORDS
 
 
 class ProgressBars:
@@ -48,11 +50,10 @@ def print_fetched(fetched: list[FetchedInput]) -> None:
 
 def print_report(report, as_json: bool, fetched: list[FetchedInput] | None = None) -> None:
     if as_json:
-        print(json.dumps({**dataclasses.asdict(report), **downloads_data(fetched or [])}, default=str))
+        notes = [note.worded(WORDS) for note in report.notes]
+        print(json.dumps({**dataclasses.asdict(report), "notes": notes, **downloads_data(fetched or [])}, default=str))
         return
     print_fetched(fetched or [])
-    if report.demonstration:
-        print(f"model {report.model!r} is a demonstration: it shows how the pack works, not how well LatentSync draws")
     print(f"{report.output}: {report.frames} frames at {report.fps} fps, {report.synced_frames} synced")
     for number, speaker in enumerate(report.faces, 1):
         who = f"speaker {number}: " if len(report.faces) > 1 else ""
@@ -63,7 +64,7 @@ def print_report(report, as_json: bool, fetched: list[FetchedInput] | None = Non
     for start, stop in report.occluded:
         print(f"  frames {start} to {stop - 1}: an object in front of a mouth was left unchanged")
     for note in report.notes:
-        print(f"  note: {note}")
+        print(f"  {'warning' if note.level is NoteLevel.WARNING else 'note'}: {note.worded(WORDS)}")
 
 
 def print_error(sentence: str, as_json: bool) -> None:

@@ -121,8 +121,7 @@ def _check_crop(crop: torch.Tensor, size: tuple[int, ...], number: int) -> None:
 
 def _wrong_count(given: str, needed: int) -> OptionError:
     return OptionError(
-        f"{given} face crops came for {needed} frames that have a face: give back every crop of Decode Faces once and "
-        f"in order"
+        f"{given} face crops came for {needed} frames that have a face: give back every decoded crop once and in order"
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from ..errors import OutputError
 from ..files.output_checks import check_disk_space, check_target
 from ..files.scratch import ScratchFolder
+from ..messages import Note, NoteLevel, Remedy
 from ..video.clip import Clip
 from ..video.pixel_format import Layout
 from .layer import Layer
@@ -37,7 +38,7 @@ class PngLayerWriter:
 
     Attributes:
         path: the folder.
-        notes: sentences for the user.
+        notes: for the user.
 
     Raises:
         OutputError: there is something of that name already, nothing can be written there, or there is no room.
@@ -48,9 +49,10 @@ class PngLayerWriter:
         self._size = (clip.width, clip.height)
         self._deep = Layout.of(clip).pixel_format.bits > 8
         self._frames, self._written = frames, 0
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         if len(set(np.diff(clip.times).round(3))) > 2:  # two: a rate whose stamps are rounded
-            self.notes.append("A sequence of pictures has no times, and this clip's frames aren't evenly spaced.")
+            fact = "A sequence of pictures has no times, and this clip's frames aren't evenly spaced."
+            self.notes.append(Note(fact, NoteLevel.WARNING))
 
     def preflight(self) -> None:
         """Raises what opening and writing would, as far as that can be known before."""
@@ -98,7 +100,7 @@ class PngLayerWriter:
 
     def _failure(self, problem: OSError) -> OutputError:
         if problem.errno in (errno.ENOSPC, errno.EFBIG):
-            return OutputError(f"There is no room left in {self.path.parent}: free some, or write to another disk.")
+            return OutputError(f"There is no room left in {self.path.parent}.", "free some", Remedy.MOVE_RESULT)
         return OutputError(f"Can't write {self.path}: {problem.strerror or problem}.")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..files.scratch import atomic_write
+from ..messages import Remedy
 from ..models.checkpoints.weights_file import READ_ERRORS
 from ..video.clip import Clip
 from .alignment.align_options import AlignOptions
@@ -79,8 +80,9 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
             np.savez(file, tracks=np.array(table, np.int64), shots=np.array(faces.shots, np.int64), **named)
     except OSError as problem:
         raise OutputError(
-            f"can't save the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}; choose "
-            f"another folder or free disk space"
+            f"can't save the faces of {faces.clip.name} in {path.parent}: {problem.strerror or problem}",
+            "free disk space",
+            Remedy.MOVE_WORK_FOLDER,
         ) from None
 
 

@@ -19,16 +19,14 @@ class FaceOptions:
     shot_threshold: float = 1.75  # a cut's difference over the usual one, 1 to 10: lower finds more cuts, some false
 
     def __post_init__(self) -> None:
-        for name in ("detector_score", "presence"):
-            value = getattr(self, name)
+        for name, value in (("detector score", self.detector_score), ("presence", self.presence)):
             if not 0 < value < 1:
-                raise OptionError(f"{name} is {value}; use a value between 0 and 1")
-        for name, least, most in (
-            ("min_size", 12, 2000),
-            ("max_gap", 0, 50),
-            ("search_interval", 1, 50),
-            ("shot_threshold", 1, 10),
+                raise OptionError(f"the {name} is {value}; use a value between 0 and 1")
+        for name, value, least, most in (
+            ("smallest face to detect", self.min_size, 12, 2000),
+            ("longest gap", self.max_gap, 0, 50),
+            ("search interval", self.search_interval, 1, 50),
+            ("shot threshold", self.shot_threshold, 1, 10),
         ):
-            value = getattr(self, name)
             if not least <= value <= most:
-                raise OptionError(f"{name} is {value}; use {least} to {most}")
+                raise OptionError(f"the {name} is {value}; use {least} to {most}")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import FaceError, OptionError
+from ..messages import Remedy
 from ..video.reading.probing import clip_from_images
 from .tracking.find_tracks import track_faces
 from .tracks import FaceTrack
@@ -45,11 +46,14 @@ def closest_person(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
         if track.embedding is not None
     }
     if not distances:
-        raise FaceError("no face of the clip is clear enough to compare with a picture; choose by point or by number")
+        raise FaceError(
+            "no face of the clip is clear enough to compare with a picture", Remedy.CHOOSE_BY_POINT_OR_NUMBER
+        )
     nearest = min(distances, key=distances.get)
     if distances[nearest] > MAX_EMBEDDING_DISTANCE:
         raise FaceError(
             f"nobody in the clip looks like the picture: the nearest face, track {nearest}, is at distance "
-            f"{distances[nearest]:.2f}, above the limit of {MAX_EMBEDDING_DISTANCE}; choose by point or by number"
+            f"{distances[nearest]:.2f}, above the limit of {MAX_EMBEDDING_DISTANCE}",
+            Remedy.CHOOSE_BY_POINT_OR_NUMBER,
         )
     return tracks[nearest].person

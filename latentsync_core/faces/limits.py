@@ -29,10 +29,16 @@ class TouchLimits:
     fade_frames: int = 4  # over which the generated face fades in and out; never at a cut
 
     def __post_init__(self) -> None:
-        limits = {"max_yaw": 180, "max_pitch": 180, "min_size": 1e5, "min_sharpness": 1, "fade_frames": 100}
-        for name, most in limits.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise OptionError(f"{name} is {getattr(self, name)}; use 0 to {most:g}")
+        limits = {
+            "the largest yaw": (self.max_yaw, 180),
+            "the largest pitch": (self.max_pitch, 180),
+            "the smallest face": (self.min_size, 1e5),
+            "the least sharpness": (self.min_sharpness, 1),
+            "the number of frames to fade over": (self.fade_frames, 100),
+        }
+        for name, (value, most) in limits.items():
+            if not 0 <= value <= most:
+                raise OptionError(f"{name} is {value}; use 0 to {most:g}")
 
 
 class Outcome(IntEnum):

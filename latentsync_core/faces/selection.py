@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import FaceError, OptionError
+from ..messages import Remedy
 from .face_tracks import FaceTracks
 from .tracks import FaceTrack
 
@@ -194,13 +195,13 @@ def _person_in_picture(faces: FaceTracks, picture: torch.Tensor | None) -> int:
     from .likeness import closest_person, picture_embedding
 
     if picture is None:
-        raise OptionError("choosing by picture needs a picture of the person; connect one")
+        raise OptionError("choosing by picture needs a picture of the person", Remedy.GIVE_PICTURE)
     return closest_person(picture_embedding(picture), faces.tracks)
 
 
 def _person_under_mask(faces: FaceTracks, mask: torch.Tensor | None, frame: int) -> int:
     if mask is None:
-        raise OptionError("choosing by mask needs a mask; connect one")
+        raise OptionError("choosing by mask needs a mask that lies over the person", Remedy.GIVE_MASK)
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or len(mask) not in (1, faces.clip.frame_count):
         raise OptionError(

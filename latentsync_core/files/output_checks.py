@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import OptionError, OutputError
+from ..messages import Remedy
 
 WINDOWS_FORBIDDEN = '<>:"|?*'  # in names; a colon would even write into another file's hidden stream
 
@@ -60,7 +61,7 @@ def check_no_overwrite(outputs: Iterable[Path | None], inputs: Iterable[tuple[st
                 raise OptionError(f"Two results would be written to {output}: choose another name for one of them.")
 
 
-def check_disk_space(folder: Path, needed: float, what: str) -> None:
+def check_disk_space(folder: Path, needed: float, what: str, way_out: Remedy = Remedy.MOVE_RESULT) -> None:
     """OutputError where `folder`, or the nearest one above it that exists, has less than `needed` bytes free."""
     place = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), None)
     try:
@@ -70,7 +71,9 @@ def check_disk_space(folder: Path, needed: float, what: str) -> None:
     if free < needed:
         raise OutputError(
             f"There is no room for {what} in {folder}: it needs {_human_size(needed)} or more, {_human_size(free)} are "
-            f"free. Free some, or choose a folder on another disk."
+            "free.",
+            "free some",
+            way_out,
         )
 
 

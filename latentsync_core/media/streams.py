@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..messages import Note, NoteLevel
+
 if TYPE_CHECKING:
     import av
 
@@ -26,15 +28,16 @@ def has_video(container: av.container.InputContainer) -> bool:
     return not all(map(_is_cover, container.streams.video))
 
 
-def audio_note(container: av.container.InputContainer) -> str | None:
-    """A sentence for the user where the first audio stream is not the one that is taken."""
+def audio_note(container: av.container.InputContainer) -> Note | None:
+    """Tells the user where the first audio stream is not the one that is taken."""
     taken = audio_stream(container)
     skipped = [] if taken is None else [stream for stream in container.streams.audio if stream.index < taken.index]
     if not skipped:
         return None
-    return (
+    return Note(
         f"The codec of audio track {len(skipped)} has no decoder here: track {len(skipped) + 1} "
-        f"({taken.codec_context.name}) is used."
+        f"({taken.codec_context.name}) is used.",
+        NoteLevel.WARNING,
     )
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from ..errors import DownloadError, OutputError, UnavailableError
+from ..messages import Remedy
 from .public_https import Network, Response, Tick, get
 from .store import SUFFIX_BY_MEDIA_TYPE, SUFFIXES, CachedFile, DownloadMetadata, is_date, is_etag, locked
 from .url import Url
@@ -20,7 +21,6 @@ from .url import Url
 BLOCK = 1 << 20  # bytes read at once, at most
 # And 5xx: statuses that say nothing against a copy kept earlier.
 UNAVAILABLE_STATUSES = {401, 403, 404, 408, 410, 425, 429}
-RESUME_HINT = "run the command again; with a --work-folder, the next run goes on where one was cut off"
 
 Progress = Callable[[int, int], None]  # bytes that came and bytes in all, 0 where the server doesn't say; may cancel
 
@@ -80,7 +80,7 @@ def download_url(
             return _download(url, folder, limits or DownloadLimits(), tell)
     except OSError as problem:  # the network's own are DownloadErrors by now
         raise OutputError(
-            f"{url} can't be kept in {folder} ({problem.strerror or problem}); choose another --work-folder."
+            f"{url} can't be kept in {folder} ({problem.strerror or problem}).", Remedy.MOVE_WORK_FOLDER
         ) from None
 
 
@@ -98,8 +98,8 @@ def _download(url: Url, folder: Path, limits: DownloadLimits, tell: Progress) ->
             room = shutil.disk_usage(folder).free
             if (metadata.size or 0) - start > room:
                 raise OutputError(
-                    f"{url} needs {_megabytes(metadata.size - start)} in {folder}, which has {_megabytes(room)} free; "
-                    "choose another --work-folder."
+                    f"{url} needs {_megabytes(metadata.size - start)} in {folder}, which has {_megabytes(room)} free.",
+                    Remedy.MOVE_WORK_FOLDER,
                 )
             partial = replace(partial, metadata=metadata)
             partial.write_metadata()
@@ -257,11 +257,13 @@ class _StallDetector:
             self._since, self._before = now, received
         elif now - self._since > limits.stall_seconds:
             raise DownloadError(
-                f"{self._source} stalled: {received - self._before} bytes came in {limits.stall_seconds:g} s; "
-                f"{RESUME_HINT}."
+                f"{self._source} stalled: {received - self._before} bytes came in {limits.stall_seconds:g} s.",
+                Remedy.RESUME_DOWNLOAD,
             )
         if now - self._started > limits.total_seconds:
-            raise DownloadError(f"{self._source} took more than {limits.total_seconds / 3600:g} hours; {RESUME_HINT}.")
+            raise DownloadError(
+                f"{self._source} took more than {limits.total_seconds / 3600:g} hours.", Remedy.RESUME_DOWNLOAD
+            )
 
 
 def _suffix(url: Url, final: Url, kind: str, headers: http.client.HTTPMessage) -> str:
@@ -287,13 +289,13 @@ def _web_page(source: Url | str) -> DownloadError:
 def _too_large(source: Url | str, limits: DownloadLimits, seen: str) -> DownloadError:
     limit = _megabytes(limits.size)
     return _RejectedContentError(
-        f"{source} {seen}, beyond the limit of {limit}; raise --download-limit, or give a file."
+        f"{source} {seen}, beyond the limit of {limit}.", Remedy.RAISE_DOWNLOAD_LIMIT, "give a file"
     )
 
 
 def _cut_off(metadata: DownloadMetadata, done: int) -> DownloadError:
     of = "" if metadata.size is None else f" of {_megabytes(metadata.size)}"
-    return DownloadError(f"{metadata.source} was cut off after {_megabytes(done)}{of}; {RESUME_HINT}.")
+    return DownloadError(f"{metadata.source} was cut off after {_megabytes(done)}{of}.", Remedy.RESUME_DOWNLOAD)
 
 
 def _megabytes(size: int) -> str:

@@ -17,6 +17,7 @@ import torch
 from ..errors import OutputError
 from ..files.output_checks import check_disk_space
 from ..files.scratch import ScratchFolder
+from ..messages import Remedy
 
 _NUMPY_TYPES = {torch.float16: np.float16, torch.float32: np.float32}
 
@@ -75,7 +76,9 @@ class PatchStore:
                     (self._folder / f"{key}.finished").unlink(missing_ok=True)  # the patches that it tells of are gone
                 self._folder.mkdir(parents=True, exist_ok=True)
                 allocated = allocated_bytes(self._folder / f"{key}.patches")
-                check_disk_space(self._folder, frames * self._slot_bytes - allocated, "the finished faces")
+                check_disk_space(
+                    self._folder, frames * self._slot_bytes - allocated, "the finished faces", Remedy.MOVE_WORK_FOLDER
+                )
                 self._data, self._flags = (
                     opened.enter_context(open(_allocate(self._folder / name, size), "r+b", buffering=0))
                     for name, size in sizes.items()
@@ -189,5 +192,5 @@ def _write_at(file, offset: int, data: bytes) -> None:  # an unbuffered file may
 
 def _output_error(error: OSError, folder: Path) -> OutputError:
     if error.errno == errno.ENOSPC:
-        return OutputError(f"no room left in {folder} for the finished faces; free some or choose another work folder")
-    return OutputError(f"can't keep the finished faces in {folder}: {error.strerror}; choose another work folder")
+        return OutputError(f"no room left in {folder} for the finished faces", "free some", Remedy.MOVE_WORK_FOLDER)
+    return OutputError(f"can't keep the finished faces in {folder}: {error.strerror}", Remedy.MOVE_WORK_FOLDER)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection
 
 from ..errors import ModelError, OptionError
+from ..messages import Remedy
 from ..models.model import LatentSyncModel
 from ..models.names import one_line
 from .denoise import make_scheduler, set_timesteps
@@ -52,6 +53,7 @@ def _scheduler(name: str, model: LatentSyncModel) -> Scheduler:
     except ValueError:
         known = ", ".join(scheduler.value for scheduler in Scheduler)
         raise ModelError(
-            f"{model.name} recommends the scheduler {one_line(repr(name))}, which this version doesn't have; choose "
-            f"the quality {Quality.CUSTOM.value} and one of {known}."
+            f"{model.name} recommends the scheduler {one_line(repr(name))}, which this version doesn't have, only "
+            f"{known}.",
+            Remedy.CHOOSE_CUSTOM_QUALITY,
         ) from None

@@ -15,6 +15,7 @@ from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
 from ..files.output_checks import check_disk_space
+from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
 from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
@@ -52,7 +53,7 @@ def check_disk_space_for_patches(resolution: int, frames: int, speakers: int, fo
     latent_size = resolution // PIXELS_PER_LATENT
     needed = speakers * frames * LATENT_CHANNELS * latent_size**2 * torch.float16.itemsize
     existing_bytes = sum(map(allocated_bytes, store_folder.glob("*.patches"))) if folder else 0
-    check_disk_space(store_folder, needed - existing_bytes, "the finished faces")
+    check_disk_space(store_folder, needed - existing_bytes, "the finished faces", Remedy.MOVE_WORK_FOLDER)
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OptionError
+from ..messages import Note
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ class Clip:
     sample_aspect: Fraction = Fraction(1)
     color: ColorTags = ColorTags()
     audio_codec: str | None = None  # of the file's audio stream; None if it has none
-    notes: tuple[str, ...] = ()  # sentences for the user: what of the file is left out
+    notes: tuple[Note, ...] = ()  # what of the file is left out
 
     @property
     def name(self) -> str:

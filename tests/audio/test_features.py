@@ -182,7 +182,7 @@ def test_progress_counts_segments_and_can_cancel_without_leaving_anything(encode
 def test_a_folder_that_cannot_be_written_is_named(encoder, monkeypatch, tmp_path):
     monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 10)
     (tmp_path / "taken").write_text("a file, not a folder")
-    with pytest.raises(OutputError, match="choose a folder with room"):
+    with pytest.raises(OutputError, match="free some room there"):
         embed_audio(source(1.0), encoder, folder=tmp_path / "taken")
 
 

@@ -201,7 +201,7 @@ def test_a_silent_clip_says_so(page, material, vue):
     page.connect(audio, 0, page.add("PreviewAudio", at=(900, 100)), "audio")
     page.use_vue_nodes(vue)
     run = page.queue(PATIENCE)
-    assert run.error.endswith("page_silent.mp4 has no sound in it: connect a sound file instead.")
+    assert run.error.endswith("page_silent.mp4 has no sound in it; take the sound from Load Audio.")
     assert_readable(page, "LatentSync Clip Audio", run.error)
 
 

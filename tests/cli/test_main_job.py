@@ -132,7 +132,7 @@ def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, tmp_pa
     voice = converted_voice(tmp_path, seconds=2.0, start=0.8)
     report = sync(SCENE, voice, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
     assert report.frames == 10
-    assert any("2.00 s" in note and "0.40 s" in note for note in report.notes)
+    assert any("2.00 s" in note.fact and "0.40 s" in note.fact for note in report.notes)
     with av.open(str(report.output)) as file:
         sound = file.streams.audio[0]
         seconds = sum(frame.samples for frame in file.decode(sound)) / sound.rate

@@ -23,7 +23,7 @@ def refused(dub):
         sentence = run.error
         assert sentence
         assert "\n" not in sentence
-        assert "latentsync_core.errors" in run.error_type
+        assert run.error_type.startswith("LatentSync.")
         return sentence
 
     return run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,11 @@ def test_nodes_are_found_by_other_words_too(comfy, ours):
     if "search_aliases" not in comfy.object_info()["LoadImage"]:
         pytest.skip(f"ComfyUI {comfy.comfy.version} has no search aliases")
     assert not [node for node, info in ours.items() if not info["search_aliases"]]
+
+
+def test_comfyui_has_every_flag_that_the_nodes_words_name(comfy):
+    words = (Path(__file__).parents[2] / "nodes" / "_wording.py").read_text("utf-8")
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", words))
+    assert flags
+    known = (comfy.comfy.root / "comfy" / "cli_args.py").read_text("utf-8")
+    assert [flag for flag in flags if f'"{flag}"' not in known] == []

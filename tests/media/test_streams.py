@@ -11,6 +11,7 @@ from latentsync_core.audio.clip_audio import clip_audio, clip_audio_file
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.messages import Note, NoteLevel
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
@@ -61,7 +62,8 @@ def test_the_first_audio_track_with_a_decoder_is_used_everywhere_with_a_note(fil
     clip, voice = probe(path), load_audio(path)
     assert clip.audio_codec == "aac"
     for notes in (clip.notes, voice.notes):
-        assert notes == ("The codec of audio track 1 has no decoder here: track 2 (aac) is used.",)
+        fact = "The codec of audio track 1 has no decoder here: track 2 (aac) is used."
+        assert notes == (Note(fact, NoteLevel.WARNING),)
     waveform, rate = clip_audio(clip)
     assert pitch(waveform[0].numpy(), rate) == pytest.approx(HIGH, abs=20)
     assert pitch(voice.mono16k().numpy(), 16000) == pytest.approx(HIGH, abs=20)

@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from latentsync_core.cli.wording import WORDS
 from latentsync_core.errors import ModelError
 from latentsync_core.evaluation.syncnet import load_syncnet
 from latentsync_core.models.checkpoints import weights_file
@@ -40,10 +41,10 @@ ON_CPU = LoadOptions(device="cpu")
 
 
 def refusal(read: Callable[[], object]) -> str:
-    """The one line that refuses what `read` reads."""
+    """The one line that refuses what `read` reads, as the command line prints it."""
     with pytest.raises(ModelError) as error:
         read()
-    sentence = str(error.value)
+    sentence = error.value.worded(WORDS)
     assert sentence.isprintable(), sentence
     assert len(sentence) < 800, sentence
     return sentence

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from latentsync_core.errors import ModelError, OutputError
+from latentsync_core.messages import Remedy
 from latentsync_core.models.loading import download as module
 from latentsync_core.models.loading import hub_http, registry
 from latentsync_core.models.loading.digests import stored_sha256
@@ -206,8 +207,9 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(hub, tmp_path, monkey
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(hub, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="another models folder"):
+    with pytest.raises(OutputError, match="can't be written") as error:
         fetch(FILE, tmp_path / "file/weights.bin", hub.address)
+    assert error.value.ways_out == (Remedy.MOVE_MODELS_FOLDER,)
 
 
 def test_a_released_model_comes_with_its_whisper_and_vae(hub, tmp_path, monkeypatch):

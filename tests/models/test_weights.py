@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from latentsync_core.cli.wording import WORDS
 from latentsync_core.errors import ModelError, OptionError, OutputError
 from latentsync_core.models.checkpoints.tensors import fill, read_tensors
 from latentsync_core.models.load_options import LoadOptions
@@ -89,9 +90,10 @@ def networks(model: LatentSyncModel) -> tuple[torch.nn.Module, ...]:
 
 
 def refusal(spec: str | Path, options: LoadOptions, kind: type = ModelError) -> str:
+    """The sentence that the command line prints."""
     with pytest.raises(kind) as error:
         load_model(spec, options)
-    return str(error.value)
+    return error.value.worded(WORDS)
 
 
 # --- ways to name a model
@@ -255,7 +257,7 @@ def write_noise(path):
     ("write", "words"),
     [
         (write_html, ["web page"]),
-        (write_pointer, ["git-LFS pointer", "git lfs pull"]),
+        (write_pointer, ["git-LFS pointer", "fetch it with git LFS"]),
         (write_code, ["holds code", "not run"]),
         (write_old_code, ["holds code", "not run"]),
         (write_truncated, ["cut short", "20000 bytes"]),

@@ -11,7 +11,7 @@ from tests.shared_reference import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "web" / "docs").glob("*.md"))]
 # What stands for a value in a quoted message, and where its sentences part.
-VALUE = r"\.\.\.|\(\.\.\.\)|\S*\d\S*(?: MB)?|\S+\.mp4\b\S*|VHS_\w+|'[^']*'|[;:,]"
+VALUE = r"\.\.\.|\(\.\.\.\)|\S*\d\S*(?: MB)?|\S+\.mp4\b\S*|VHS_\w+|'[^']*'|, or |[;:,]"
 
 
 def messages_in_the_code() -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.errors import DownloadError, OutputError
+from latentsync_core.messages import Remedy
 from latentsync_core.remote import fetch as module
 from latentsync_core.remote.fetch import DownloadedFile, DownloadLimits, Outcome, download_url
 from latentsync_core.remote.url import Url
@@ -207,7 +208,7 @@ def endless(request: Request) -> None:
 
 def test_a_film_over_the_limit_is_refused_before_it_comes(server, tmp_path):
     serve(server, lambda request: request.begin(200, Content_Length=str(10**15)))
-    with pytest.raises(DownloadError, match=r"has 1000000\.0 GB, beyond the limit of 50\.0 GB; raise --download-limit"):
+    with pytest.raises(DownloadError, match=r"has 1000000\.0 GB, beyond the limit of 50\.0 GB; give a file"):
         fetch(server, tmp_path)
 
 
@@ -229,14 +230,16 @@ def test_nothing_beyond_the_announced_length_is_kept(server, tmp_path):
 
 def test_a_full_disk_is_noticed_before_the_film_comes(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 200_000}))
-    with pytest.raises(OutputError, match=r"needs 0\.3 MB in .* which has 0\.2 MB free; choose another --work-folder"):
+    with pytest.raises(OutputError, match=r"needs 0\.3 MB in .* which has 0\.2 MB free") as error:
         fetch(server, tmp_path)
+    assert error.value.ways_out == (Remedy.MOVE_WORK_FOLDER,)
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(server, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="choose another --work-folder"):
+    with pytest.raises(OutputError, match="can't be kept in") as error:
         fetch(server, tmp_path / "file" / "downloads")
+    assert error.value.ways_out == (Remedy.MOVE_WORK_FOLDER,)
     assert server.asked == []
 
 
@@ -273,7 +276,7 @@ def chunks_of_one_byte_with_long_names(request: Request) -> None:
 @pytest.mark.parametrize("page", [stalled, dribbling, endless_trailer, chunks_of_one_byte_with_long_names])
 def test_a_film_that_stalls_or_hardly_moves_ends(server, tmp_path, page):
     serve(server, page)
-    with pytest.raises(DownloadError, match=r"stalled: \d+ bytes came in 0\.3 s; run the command again"):
+    with pytest.raises(DownloadError, match=r"stalled: \d+ bytes came in 0\.3 s"):
         fetch(server, tmp_path, stall_seconds=0.3)
 
 

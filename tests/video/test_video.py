@@ -244,7 +244,7 @@ def test_a_changed_file_is_noticed_at_every_open(tmp_path, keep_mtime):
     path.write_bytes(data)
     if keep_mtime:
         os.utime(path, ns=(clip.identity.mtime_ns, clip.identity.mtime_ns))
-    with pytest.raises(ClipChangedError, match="run Prepare Faces again"), FrameReader(clip):
+    with pytest.raises(ClipChangedError, match="changed since its faces were prepared"), FrameReader(clip):
         pass
     path.unlink()
     with pytest.raises(ClipChangedError, match="is gone"):
@@ -280,7 +280,7 @@ def test_stamps_are_the_sources_to_the_tick_of_the_container(tmp_path, codec, so
     written = packet_times(out.path)
     if codec is Codec.FFV1:
         assert written == [Fraction(floor(time * 1000 + Fraction(1, 2)), 1000) for time in times(clip)]
-        assert any("milliseconds" in note for note in out.notes) == (source == "in.mp4")
+        assert any("milliseconds" in note.fact for note in out.notes) == (source == "in.mp4")
     else:
         assert written == times(clip)
     if rate != "variable":
@@ -309,7 +309,9 @@ def test_h264_takes_any_size_and_format(tmp_path, pixel_format, size):
     out = rewrite(clip, tmp_path / "out", WriterOptions(crf=1, preset="ultrafast"))
     again = probe(out.path)
     assert (again.width, again.height, again.frame_count) == (*size, 3)
-    assert (again.pixel_format == pixel_format) == (not any("interpolated" in n or "rounded" in n for n in out.notes))
+    assert (again.pixel_format == pixel_format) == (
+        not any("interpolated" in n.fact or "rounded" in n.fact for n in out.notes)
+    )
     for frame, original in zip(read(again), read(clip), strict=True):
         assert (frame.rgb() - original.rgb()).abs().mean() < 1 / 255
 
@@ -323,7 +325,7 @@ def test_prores_holds_422_10_bit_and_says_when_it_converted(tmp_path, pixel_form
     out = rewrite(clip, tmp_path / "out", WriterOptions(Codec.PRORES))
     again = probe(out.path)
     assert (again.pixel_format, again.width, again.height) == ("yuv422p10le", *size)
-    assert any("converted" in note or "anew" in note for note in out.notes) == (pixel_format != "yuv422p10le")
+    assert any("converted" in note.fact or "anew" in note.fact for note in out.notes) == (pixel_format != "yuv422p10le")
     for frame, original in zip(read(again), read(clip), strict=True):
         assert (frame.rgb() - original.rgb()).abs().mean() < 2 / 255
 
@@ -391,7 +393,7 @@ def test_sound_is_copied_where_it_plays_and_encoded_elsewhere(tmp_path, codec, s
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
     again = probe(out.path)
     assert again.audio_codec.removesuffix("float") == expected.split(" -> ")[-1]
-    assert any("re-encoded" in note for note in out.notes) == ("->" in expected)
+    assert any("re-encoded" in note.fact for note in out.notes) == ("->" in expected)
     assert times(again) == times(clip)
     if "->" not in expected and sound != "a.m4a":
         assert decoded_sound(out.path) == decoded_sound(audio)

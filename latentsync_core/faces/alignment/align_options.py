@@ -24,8 +24,8 @@ class AlignOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing_strength <= 3:
-            raise OptionError(f"the alignment's smoothing_strength is {self.smoothing_strength}; use 0 (none) to 3")
+            raise OptionError(f"the smoothing of the landmarks is {self.smoothing_strength}; use 0 (none) to 3")
         if not 0.25 <= self.scale <= 4:
-            raise OptionError(f"the alignment's scale is {self.scale}; use 0.25 to 4")
+            raise OptionError(f"the face scale is {self.scale}; use 0.25 to 4")
         if not -0.5 <= self.shift_y <= 0.5:
-            raise OptionError(f"the alignment's shift_y is {self.shift_y} crop heights; use -0.5 to 0.5")
+            raise OptionError(f"the face shift is {self.shift_y} crop heights; use -0.5 to 0.5")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...errors import FaceError
+from ...messages import Remedy
 from ...progress import Progress
 from ...video.clip import Clip
 from ...video.frame import Frame
@@ -86,14 +87,14 @@ def track_faces(
     ]
     shot_tracks.sort(key=_track_order)
     if required and not shot_tracks:
-        suggestion = suggest_mark(clip, options)
+        found = f"no face was found in any of the {clip.frame_count} frames of {clip.name}"
+        if suggestion := suggest_mark(clip, options):
+            raise FaceError(f"{found}; {suggestion}", Remedy.MARK_FACE)
         raise FaceError(
-            f"no face was found in any of the {clip.frame_count} frames of {clip.name}; "
-            + (
-                suggestion
-                or f"use a part that shows a face from the front, a detector score under {options.detector_score}, or "
-                f"mark the face by hand"
-            )
+            found,
+            "use a part that shows a face from the front",
+            Remedy.ADJUST_DETECTION,
+            about=f"{options.detector_score:g}",
         )
     _hide_occluded_gaps(shot_tracks)
     for shot_track in shot_tracks:

@@ -13,7 +13,7 @@ SAMPLED_FRAMES = 6  # evenly spaced frames that are searched
 
 
 def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
-    """The end of an error message: the detection with the highest score, and a mark made from it; None without any.
+    """The end of a fact: the detection with the highest score, and a mark made from it; None without any.
 
     The detector often finds drawn faces, masks and animals, but the mesh, which gives brows and nose, doesn't converge
     on them. A lower score doesn't help there; a mark does.
@@ -32,5 +32,5 @@ def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
     mark = f'[{{"frame": {index}, "box": [{x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f}]}}]'
     return (
         f"a possible face was detected (frame {index}, score {score:.2f}), but its brows and nose were not found, as "
-        f"happens with drawn faces, masks and animals; if it is a face, mark it by hand: {mark}"
+        f"happens with drawn faces, masks and animals; if it is a face, its mark is {mark}"
     )

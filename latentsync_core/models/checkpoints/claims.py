@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from ...errors import ModelError
+from ...messages import Remedy
 from ..names import first_line, one_line
 from ..unet.config import UNetConfig
 
@@ -23,15 +24,15 @@ BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, Ru
 T = TypeVar("T")
 
 
-def build_or_raise(build: Callable[[], T], what: str, remedy: str) -> T:
+def build_or_raise(build: Callable[[], T], what: str, remedy: Remedy | str) -> T:
     """What `build` gives; ModelError, from `what` to `remedy`, where the config or the tensors won't do for it."""
     try:
         return build()
     except BUILD_ERRORS as problem:
-        raise ModelError(f"{what} describes no network that can be built ({first_line(problem)}); {remedy}.") from None
+        raise ModelError(f"{what} describes no network that can be built ({first_line(problem)}).", remedy) from None
 
 
-def check_unet(config: UNetConfig, tensors: Mapping[str, torch.Tensor], what: str, remedy: str) -> None:
+def check_unet(config: UNetConfig, tensors: Mapping[str, torch.Tensor], what: str, remedy: Remedy | str) -> None:
     """ModelError, from `what` to `remedy`, for a U-Net that is larger than its weights can be."""
     size_limits = _SizeLimits(tensors, what, remedy)
     size_limits.check_size(max(*config.block_channels, config.audio_width, config.in_channels, config.out_channels))
@@ -43,12 +44,12 @@ def check_unet(config: UNetConfig, tensors: Mapping[str, torch.Tensor], what: st
     if motion:
         heads = motion.heads
         if not isinstance(heads, int) or heads < 1 or any(channels % heads for channels in config.block_channels):
-            raise ModelError(f"{what} has {one_line(heads)} motion heads, which can't share its channels; {remedy}.")
+            raise ModelError(f"{what} has {one_line(heads)} motion heads, which can't share its channels.", remedy)
         tables = 2 * levels * (config.resnets_per_block + 1) * temporal
         size_limits.check_positions(tables * motion.positions * max(config.block_channels))
 
 
-def check_vae(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], what: str, remedy: str) -> None:
+def check_vae(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], what: str, remedy: Remedy | str) -> None:
     """The same of the image autoencoder, whose config is diffusers', and of SyncNet, whose is upstream's."""
     size_limits = _SizeLimits(tensors, what, remedy)
     for key, value in config.items():
@@ -69,7 +70,7 @@ def check_whisper(widths: tuple[int, ...], layers: int, tensors: Mapping[str, to
 class _SizeLimits:
     """How much there is in a file of weights."""
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], what: str, remedy: str) -> None:
+    def __init__(self, tensors: Mapping[str, torch.Tensor], what: str, remedy: Remedy | str) -> None:
         self._what, self._remedy = what, remedy
         self._tensor_count = len(tensors)
         full = [tensor.shape for tensor in tensors.values() if tensor.numel()]
@@ -91,8 +92,8 @@ class _SizeLimits:
     def _check_limit(self, name: str, claimed: int, limit: int) -> None:
         if claimed > limit:
             raise ModelError(
-                f"{self._what} claims {one_line(claimed)} {name}, where its weights can have {limit} at most; "
-                f"{self._remedy}."
+                f"{self._what} claims {one_line(claimed)} {name}, where its weights can have {limit} at most.",
+                self._remedy,
             )
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ...errors import ModelError
+from ...messages import Remedy
 from ..names import check_path, first_line
 
 MAX_CONFIG_BYTES = 2**20  # the longest in use has 2 KB
 
 
-def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
+def read_json_object(path: Path, remedy: Remedy | str) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
@@ -25,14 +26,14 @@ def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
         if len(data) > MAX_CONFIG_BYTES:
-            raise ModelError(f"{path} has more than {MAX_CONFIG_BYTES} bytes, too many for a description; {remedy}.")
+            raise ModelError(f"{path} has more than {MAX_CONFIG_BYTES} bytes, too many for a description.", remedy)
         content = json.loads(data.decode("utf-8"), parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except OSError as problem:
-        raise ModelError(f"{path} can't be read ({problem.strerror or first_line(problem)}); {remedy}.") from None
+        raise ModelError(f"{path} can't be read ({problem.strerror or first_line(problem)}).", remedy) from None
     except (ValueError, RecursionError) as problem:
-        raise ModelError(f"{path} can't be read as JSON ({first_line(problem)}); {remedy}.") from None
+        raise ModelError(f"{path} can't be read as JSON ({first_line(problem)}).", remedy) from None
     if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}, not a description; {remedy}.")
+        raise ModelError(f"{path} holds a {type(content).__name__}, not a description.", remedy)
     return content
 
 

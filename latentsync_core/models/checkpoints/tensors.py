@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from ...errors import ModelError
+from ...messages import Remedy
 from ..names import one_line
 from .weights_file import read_content
 
 SHOWN_KEYS = 3
 MAX_MAPPED_BYTES = 512 * 2**20  # bytes of a file that may count as this process's memory while its tensors are cast
-DOWNLOAD_REMEDY = "get the official file with `python -m latentsync_core download latentsync-1.6`"
 FLOAT_DTYPES = {  # kinds that PyTorch can cast into the one that a network runs in; old ones lack the last two
     getattr(torch, name, torch.float32)
     for name in ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
@@ -21,7 +21,7 @@ FLOAT_DTYPES = {  # kinds that PyTorch can cast into the one that a network runs
 WRAPPER_KEYS = ("state_dict", "model", "module")  # keys that training programs put the weights under
 
 
-def read_tensors(path: Path, remedy: str = DOWNLOAD_REMEDY) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, remedy: Remedy | str = Remedy.REPLACE_WITH_OFFICIAL) -> dict[str, torch.Tensor]:
     """The tensors of a .pt or .safetensors file by key, still in the file: memory is taken when one is copied or cast.
 
     A state dict inside is unwrapped, and the "module." that distributed training puts before keys is dropped. `remedy`
@@ -34,7 +34,7 @@ def read_tensors(path: Path, remedy: str = DOWNLOAD_REMEDY) -> dict[str, torch.T
     if isinstance(content, Mapping):
         content = next((content[key] for key in WRAPPER_KEYS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not content or not all(map(is_dense_tensor_entry, content.items())):
-        raise ModelError(f"{path} is no checkpoint that we know: it holds {_describe(content)}; {remedy}.")
+        raise ModelError(f"{path} is no checkpoint that we know: it holds {_describe(content)}.", remedy)
     return {key.removeprefix("module."): tensor for key, tensor in content.items()}
 
 
@@ -59,7 +59,7 @@ def fill(
     device: torch.device,
     dtype: torch.dtype,
     on_tensor: Callable[[], None] | None = None,
-    remedy: str = DOWNLOAD_REMEDY,
+    remedy: Remedy | str = Remedy.REPLACE_WITH_OFFICIAL,
 ) -> None:
     """Gives `module`, built on the meta device, its weights one tensor after the other, cast and moved on the way, so
     that never more than one copy of them is in memory. Weights already on `device` in `dtype` stay in their file.
@@ -95,18 +95,18 @@ def check_state_dict(
     expected_tensors: Mapping[str, torch.Tensor],
     tensors: Mapping[str, torch.Tensor],
     what: str,
-    remedy: str = DOWNLOAD_REMEDY,
+    remedy: Remedy | str = Remedy.REPLACE_WITH_OFFICIAL,
 ) -> None:
     """ModelError, from `what` to `remedy`, unless `tensors` has every weight of the state dict `expected_tensors` in
     its shape, as floats where those are."""
     for key, target in expected_tensors.items():
         if key not in tensors and target.is_meta:
-            raise ModelError(f"{what}: it lacks {key} and holds {_describe(tensors)}; {remedy}.")
+            raise ModelError(f"{what}: it lacks {key} and holds {_describe(tensors)}.", remedy)
         if key in tensors and tensors[key].shape != target.shape:
             seen, expected = one_line(tuple(tensors[key].shape)), tuple(target.shape)
-            raise ModelError(f"{what}: {key} has shape {seen} where {expected} is expected; {remedy}.")
+            raise ModelError(f"{what}: {key} has shape {seen} where {expected} is expected.", remedy)
         if key in tensors and target.is_floating_point() != tensors[key].is_floating_point():
-            raise ModelError(f"{what}: {key} is {tensors[key].dtype} where {target.dtype} is expected; {remedy}.")
+            raise ModelError(f"{what}: {key} is {tensors[key].dtype} where {target.dtype} is expected.", remedy)
 
 
 def _describe(content: object) -> str:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import torch
 
 from ...errors import ModelError
+from ...messages import Remedy
 from ..names import check_path, first_line, one_line
 from .pickle_scan import OversizedPickle, Storage, UnsafePickle, scan_pickle
 
@@ -53,7 +54,7 @@ READ_ERRORS = (
 )
 
 
-def read_content(path: Path, remedy: str) -> object:
+def read_content(path: Path, remedy: Remedy | str) -> object:
     """What a .pt or .safetensors file holds: usually a dictionary of tensors, or of such dictionaries.
 
     Raises:
@@ -63,12 +64,12 @@ def read_content(path: Path, remedy: str) -> object:
     check_path(path)
     try:
         if not path.is_file():
-            raise ModelError(f"There is no file of weights at {path}; {remedy}.")
+            raise ModelError(f"There is no file of weights at {path}.", remedy)
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as problem:
-        raise ModelError(f"{path} can't be read ({problem.strerror or first_line(problem)}); {remedy}.") from None
+        raise ModelError(f"{path} can't be read ({problem.strerror or first_line(problem)}).", remedy) from None
     _check_is_weights(path, head, size, remedy)
     if _is_safetensors(path, head):
         return _read_safetensors(path, size, remedy)
@@ -95,19 +96,19 @@ def torch_version() -> tuple[int, int]:
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
-def _check_is_weights(path: Path, head: bytes, size: int, remedy: str) -> None:
+def _check_is_weights(path: Path, head: bytes, size: int, remedy: Remedy | str) -> None:
     if head.startswith(LFS_POINTER):
         raise ModelError(
-            f"{path} is a git-LFS pointer of {size} bytes, not the weights; run `git lfs pull`, or {remedy}."
+            f"{path} is a git-LFS pointer of {size} bytes, not the weights.", "fetch it with git LFS", remedy
         )
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise ModelError(f"{path} is a web page of {size} bytes saved under that name, not weights; {remedy}.")
+        raise ModelError(f"{path} is a web page of {size} bytes saved under that name, not weights.", remedy)
     if size < 16:
-        raise ModelError(f"{path} is cut short: it has only {size} bytes; {remedy}.")
+        raise ModelError(f"{path} is cut short: it has only {size} bytes.", remedy)
 
 
-def _damaged(path: Path, problem: BaseException, remedy: str) -> ModelError:
-    return ModelError(f"{path} is damaged or cut short ({first_line(problem)}); {remedy}.")
+def _damaged(path: Path, problem: BaseException, remedy: Remedy | str) -> ModelError:
+    return ModelError(f"{path} is damaged or cut short ({first_line(problem)}).", remedy)
 
 
 # --- safetensors
@@ -117,7 +118,7 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
     return path.suffix.lower() == ".safetensors" or head[8:9] == b"{"
 
 
-def _read_safetensors(path: Path, size: int, remedy: str) -> dict[str, torch.Tensor]:
+def _read_safetensors(path: Path, size: int, remedy: Remedy | str) -> dict[str, torch.Tensor]:
     try:
         _check_header(path, size)
         return _open_safetensors(
@@ -125,7 +126,7 @@ def _read_safetensors(path: Path, size: int, remedy: str) -> dict[str, torch.Ten
             lambda file: {key: file.get_tensor(key) for key in file.keys()},  # noqa: SIM118 (a file, not a mapping)
         )
     except READ_ERRORS as problem:
-        raise ModelError(f"{path} is damaged or cut short at {size} bytes ({first_line(problem)}); {remedy}.") from None
+        raise ModelError(f"{path} is damaged or cut short at {size} bytes ({first_line(problem)}).", remedy) from None
 
 
 def _check_header(path: Path, size: int) -> None:
@@ -152,10 +153,10 @@ def _open_safetensors(path: Path, read: Callable):
 # --- pickles, in an archive or in a row as before PyTorch 1.6
 
 
-def _read_pickle(path: Path, head: bytes, size: int, remedy: str) -> object:
+def _read_pickle(path: Path, head: bytes, size: int, remedy: Remedy | str) -> object:
     is_archive = head.startswith(b"PK\3\4")
     if not is_archive and not head.startswith(b"\x80"):
-        raise ModelError(f"{path} is no file of weights; {remedy}.")
+        raise ModelError(f"{path} is no file of weights.", remedy)
     if torch_version() < MIN_SAFE_TORCH:
         raise ModelError(
             f"{path} is not opened: a .pt file can run code in PyTorch {torch.__version__} (CVE-2025-32434); use the "
@@ -163,7 +164,7 @@ def _read_pickle(path: Path, head: bytes, size: int, remedy: str) -> object:
         )
     try:
         if is_archive and not zipfile.is_zipfile(path):
-            raise ModelError(f"{path} is cut short at {size} bytes: its end is missing; {remedy}.")
+            raise ModelError(f"{path} is cut short at {size} bytes: its end is missing.", remedy)
         if is_archive:
             _check_archive(path, size)
         else:
@@ -171,10 +172,10 @@ def _read_pickle(path: Path, head: bytes, size: int, remedy: str) -> object:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
     except UnsafePickle as problem:
         raise ModelError(
-            f"{path} holds code besides weights ({one_line(problem)}), which was not run; {remedy}."
+            f"{path} holds code besides weights ({one_line(problem)}), which was not run.", remedy
         ) from None
     except OversizedPickle as problem:
-        raise ModelError(f"{path} claims more than it holds, {one_line(problem)}; {remedy}.") from None
+        raise ModelError(f"{path} claims more than it holds, {one_line(problem)}.", remedy) from None
     except READ_ERRORS as problem:
         raise _damaged(path, problem, remedy) from None
 

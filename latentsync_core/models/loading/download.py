@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ModelError, OutputError
+from ...messages import Remedy
 from ...progress import Progress
 from ...required_packages import importing
 from ..names import check_path, first_line
@@ -113,7 +114,9 @@ def _install(file: KnownFile, destination: Path, part: Path, address: str, repor
         part.unlink()
         raise ModelError(
             f"{file.path} of {file.repository} came with another hash than the published one, {file.sha256[:8]}..., "
-            "and was removed; try again, or use another mirror."
+            "and was removed.",
+            "try again",
+            Remedy.USE_MIRROR,
         )
     try:
         os.replace(part, destination)
@@ -162,8 +165,9 @@ def _download_error(file: KnownFile, part: Path, problem: BaseException) -> Mode
     if _is_disk_error(problem):
         return OutputError(f"{part} can't be written ({first_line(problem)}), {left}; free some room.")
     return ModelError(
-        f"{file.path} of {file.repository} could not be fetched ({first_line(problem)}), {left}; try again, or use a "
-        "mirror (--endpoint or HF_ENDPOINT)."
+        f"{file.path} of {file.repository} could not be fetched ({first_line(problem)}), {left}.",
+        "try again",
+        Remedy.USE_MIRROR,
     )
 
 
@@ -224,7 +228,11 @@ def _check_disk_space(file: KnownFile, folder: Path, bytes_present: int) -> None
     free = shutil.disk_usage(folder).free
     missing = file.size - (bytes_present if bytes_present < file.size else 0)
     if free < missing:
-        raise OutputError(f"{folder} has {free >> 20} MiB free, but {file.path} needs {missing >> 20} more.")
+        raise OutputError(
+            f"{folder} has {free >> 20} MiB free, but {file.path} needs {missing >> 20} more.",
+            "free some room",
+            Remedy.MOVE_MODELS_FOLDER,
+        )
 
 
 def _model_files(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
@@ -269,4 +277,4 @@ def _megabytes(size: int) -> str:
 
 
 def _write_error(destination: Path, problem: OSError) -> OutputError:
-    return OutputError(f"{destination} can't be written ({problem.strerror}); choose another models folder.")
+    return OutputError(f"{destination} can't be written ({problem.strerror}).", Remedy.MOVE_MODELS_FOLDER)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ...errors import ModelError
+from ...messages import Remedy
 from ..names import check_path
 from .registry import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS
 
@@ -67,8 +68,9 @@ def find_vae(unet: Path, folder: Path, chosen: Path | None = None) -> tuple[Path
     if chosen is not None:
         raise ModelError(f"There is no VAE at {chosen}; give a folder with {VAE_CONFIG.path} and {VAE_WEIGHTS.path}.")
     raise ModelError(
-        f"The VAE that belongs to {unet} is missing; put {VAE_CONFIG.path} and {VAE_WEIGHTS.path} into "
-        f"{folder / VAE_FOLDER}, or run `python -m latentsync_core download latentsync-1.6`."
+        f"The VAE that belongs to {unet} is missing.",
+        f"put {VAE_CONFIG.path} and {VAE_WEIGHTS.path} into {folder / VAE_FOLDER}",
+        Remedy.INSTALL_COMPANIONS,
     )
 
 
@@ -85,15 +87,16 @@ def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = Non
     name = WHISPER_FILE_BY_WIDTH.get(width)
     if name is None:
         raise ModelError(
-            f"{unet} expects Whisper features of width {width}, neither tiny's nor small's; name the Whisper model."
+            f"{unet} expects Whisper features of width {width}, neither tiny's nor small's.", Remedy.STATE_WHISPER
         )
     bases = [unet.parent, folder, folder / UPSTREAM_FOLDER, *(folder / known for known in KNOWN_MODELS)]
     for place in [base / part for base in bases for part in (f"whisper/{name}", name)]:
         if place.is_file():
             return place
     raise ModelError(
-        f"The Whisper model that belongs to {unet} is missing; put {name} into {unet.parent / 'whisper'}, "
-        "or run `python -m latentsync_core download latentsync-1.6`."
+        f"The Whisper model that belongs to {unet} is missing.",
+        f"put {name} into {unet.parent / 'whisper'}",
+        Remedy.INSTALL_COMPANIONS,
     )
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from ...errors import ModelError, OptionError
+from ...messages import Remedy
 from ...progress import Progress
 from ..checkpoints.claims import build_or_raise, check_unet, check_vae
 from ..checkpoints.settings_file import read_json_object
-from ..checkpoints.tensors import DOWNLOAD_REMEDY, check_state_dict, fill, read_tensors
+from ..checkpoints.tensors import check_state_dict, fill, read_tensors
 from ..load_options import PRECISIONS, LoadOptions
 from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..names import check_path, one_line
@@ -34,10 +35,6 @@ from .untrained import untrained_model
 
 __all__ = ["LatentSyncModel", "LoadOptions", "convert", "load_model", "save_bundle"]
 
-REMEDY = (
-    f"give {', '.join(KNOWN_MODELS)}, a bundle folder, a U-Net checkpoint, or {NANO} (the small demonstration model "
-    "that is carried with the pack)"
-)
 REWRITE_REMEDY = "write the bundle again"
 MISMATCH_MESSAGE = "{} does not fit LatentSync's U-Net"
 
@@ -78,12 +75,16 @@ def load_model(
         is_folder, is_file = path.is_dir(), path.is_file()
         is_bundle = is_folder and ((path / BUNDLE_FILE).is_file() or not (path / UNET_FILE).is_file())
     except OSError as problem:  # a name that is too long, or a folder that can't be looked into
-        raise ModelError(f"There is no model to be read at {one_line(spec)} ({problem.strerror}); {REMEDY}.") from None
+        raise ModelError(
+            f"There is no model to be read at {one_line(spec)} ({problem.strerror}).", Remedy.CHOOSE_MODEL
+        ) from None
     if is_bundle:
         return _load_bundle(path, options, on_progress)
     if is_folder or is_file:
         return _load_checkpoint(path / UNET_FILE if is_folder else path, None, options, on_progress)
-    raise ModelError(f"There is no model called {one_line(repr(str(spec)))} and no file or folder there; {REMEDY}.")
+    raise ModelError(
+        f"There is no model called {one_line(repr(str(spec)))} and no file or folder there.", Remedy.CHOOSE_MODEL
+    )
 
 
 def convert(
@@ -122,8 +123,10 @@ def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progre
         if known.name in place.parts[-3:] or _identify_release(place, on_progress) == known:
             return _load_checkpoint(place, known, options, on_progress)
     raise ModelError(
-        f"{known.name} is not installed in {folder}; run `python -m latentsync_core download {known.name}`, or try out "
-        f"the rest with `--model {NANO}`, the small demonstration model that is carried with the pack."
+        f"{known.name} is not installed in {folder}.",
+        Remedy.INSTALL_MODEL,
+        Remedy.TRY_DEMONSTRATION,
+        about=known.name,
     )
 
 
@@ -155,15 +158,18 @@ def _load_checkpoint(
 ) -> LatentSyncModel:
     tensors = read_tensors(path)
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    config = build_or_raise(lambda: UNetConfig.from_shapes(shapes), str(path), DOWNLOAD_REMEDY)
+    config = build_or_raise(lambda: UNetConfig.from_shapes(shapes), str(path), Remedy.REPLACE_WITH_OFFICIAL)
     if config is None:
         first = ", ".join(map(one_line, list(tensors)[:3]))
         raise ModelError(
-            f"{path} is no LatentSync U-Net: it holds {len(tensors)} tensors, {first}, ...; give latentsync_unet.pt, "
-            "or run `python -m latentsync_core download latentsync-1.6`."
+            f"{path} is no LatentSync U-Net: it holds {len(tensors)} tensors, {first}, ....",
+            f"give {UNET_FILE}",
+            Remedy.REPLACE_WITH_OFFICIAL,
         )
-    check_unet(config, tensors, str(path), DOWNLOAD_REMEDY)
-    empty = build_or_raise(lambda: UNet.from_config(config, device="meta").state_dict(), str(path), DOWNLOAD_REMEDY)
+    check_unet(config, tensors, str(path), Remedy.REPLACE_WITH_OFFICIAL)
+    empty = build_or_raise(
+        lambda: UNet.from_config(config, device="meta").state_dict(), str(path), Remedy.REPLACE_WITH_OFFICIAL
+    )
     check_state_dict(empty, tensors, MISMATCH_MESSAGE.format(path))
     del tensors  # and with them the mapping of the file
     known = known or _identify_release(path, on_progress)
@@ -171,8 +177,8 @@ def _load_checkpoint(
         _check_resolution(known.name, known.resolution, options)
     elif options.resolution is None:
         raise ModelError(
-            f"{path} is a LatentSync U-Net, but neither 1.5's nor 1.6's own file, and its weights don't tell which; "
-            "pass --resolution 256 if it was made from 1.5 or 512 if from 1.6."
+            f"{path} is a LatentSync U-Net, but neither 1.5's nor 1.6's own file, and its weights don't tell which.",
+            Remedy.STATE_RESOLUTION,
         )
     folder = models_folder(options.models_folder)
     vae_config, vae_file = find_vae(path, folder, options.vae)
@@ -216,11 +222,13 @@ def _assemble(
     unet = build_or_raise(
         lambda: UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta"),
         str(unet_file),
-        DOWNLOAD_REMEDY,
+        Remedy.REPLACE_WITH_OFFICIAL,
     )
     what = f"The config of {vae_file}"
-    check_vae(vae_config, read_tensors(vae_file), what, DOWNLOAD_REMEDY)
-    codec = build_or_raise(lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, DOWNLOAD_REMEDY)
+    check_vae(vae_config, read_tensors(vae_file), what, Remedy.REPLACE_WITH_OFFICIAL)
+    codec = build_or_raise(
+        lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, Remedy.REPLACE_WITH_OFFICIAL
+    )
     total = len(unet.state_dict()) + len(codec.vae.state_dict())
     done = 0
 
@@ -235,7 +243,9 @@ def _assemble(
     fill(unet, lambda: read_tensors(unet_file), MISMATCH_MESSAGE.format(unet_file), weights_device, dtype, count)
     fill(
         codec.vae,
-        lambda: build_or_raise(lambda: rename_legacy_keys(read_tensors(vae_file)), str(vae_file), DOWNLOAD_REMEDY),
+        lambda: build_or_raise(
+            lambda: rename_legacy_keys(read_tensors(vae_file)), str(vae_file), Remedy.REPLACE_WITH_OFFICIAL
+        ),
         f"{vae_file} does not fit the VAE",
         device,
         dtype,

@@ -22,6 +22,7 @@ from ...media.ffmpeg import ffmpeg_executable
 from ...media.opening import MAX_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_image, unreadable_message
 from ...media.streams import audio_note, audio_stream, has_video, video_stream
 from ...media.truncation import is_truncated
+from ...messages import Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
 from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
@@ -108,9 +109,9 @@ def check_identity(clip: Clip) -> None:
     if known is None:
         return
     if not known.path.is_file():
-        raise ClipChangedError(f"The clip {known.path} is gone: put it back, or run Prepare Faces on another one.")
+        raise ClipChangedError(f"The clip {known.path} is gone: put it back.")
     if _file_identity(known.path) != known:
-        raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared: run Prepare Faces again.")
+        raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared.", Remedy.PREPARE_AGAIN)
 
 
 def has_pts(container: av.container.InputContainer) -> bool:

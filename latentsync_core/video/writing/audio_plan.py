@@ -13,6 +13,7 @@ from ...media.downmix import stereo_downmix_filter
 from ...media.ffmpeg import run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
 from ...media.streams import audio_stream
+from ...messages import Note, NoteLevel
 from .writer_options import Codec
 
 AAC_BIT_RATE = "320k"
@@ -38,7 +39,7 @@ class AudioPlan:
     stream: int  # of the file
     args: tuple[str, ...]  # ffmpeg's, for the output
     filters: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def is_copy(self) -> bool:
@@ -109,12 +110,17 @@ def _candidate_plans(info: _StreamInfo, codec: Codec) -> Iterator[AudioPlan]:
             else "pcm_s24le"
         )
         args, description = ("-c:a", encoder), PCM[encoder]
-    note = f"The audio was re-encoded from {name} to {description}."
+    note = Note(f"The audio was re-encoded from {name} to {description}.")
     yield AudioPlan(info.stream, args, (), (note,))
     if info.channels > 2:
         mixed = f"Its {info.channels} channels ({info.layout}) were mixed down to stereo, since {codec.label} files "
         mixed += "can't hold that layout."
-        yield AudioPlan(info.stream, args, (stereo_downmix_filter(info.channels, scaled=True),), (note, mixed))
+        yield AudioPlan(
+            info.stream,
+            args,
+            (stereo_downmix_filter(info.channels, scaled=True),),
+            (note, Note(mixed, NoteLevel.WARNING)),
+        )
 
 
 def _trial_encode(path: Path, plan: AudioPlan, codec: Codec) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from ...errors import OptionError, OutputError
 from ...imaging.roi import Roi
+from ...messages import Note
 from ..clip import Clip, ColorTags
 from ..frame import Frame
 from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
@@ -40,7 +41,7 @@ class VideoPlan:
     convert: Callable[[Frame], tuple[np.ndarray, ...]]
     filters: tuple[str, ...]
     args: tuple[str, ...]  # ffmpeg's, for the output
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def output_path(path: str | Path, codec: Codec) -> Path:
@@ -231,7 +232,9 @@ def _video_plan(
     # Else full range is converted unasked.
     tag_args = [] if extra_filters or not tags.range else ["-color_range", tags.range]
     tag_args += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
-    return VideoPlan(_pipe_name(target.pixel_format), convert, tuple(filters), (*args, *tag_args), tuple(notes))
+    return VideoPlan(
+        _pipe_name(target.pixel_format), convert, tuple(filters), (*args, *tag_args), tuple(map(Note, notes))
+    )
 
 
 def _target_layout(name: str, layout: Layout, tags: ColorTags) -> Layout:

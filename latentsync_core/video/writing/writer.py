@@ -21,6 +21,7 @@ from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, open_frame_pipe
+from ...messages import Note, Remedy
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
@@ -53,7 +54,7 @@ class FrameWriter:
 
     Attributes:
         path: where the result will be.
-        notes: sentences for the user: what had to be converted, what players may not take.
+        notes: for the user: what had to be converted, what players may not take.
 
     Raises, while opening, writing or leaving:
         OutputError: the folder is missing, nothing can be written there, or there is no room.
@@ -75,7 +76,7 @@ class FrameWriter:
         self._clip, self._layout = clip, Layout.of(clip)
         self._pts = check_pts(pts)
         self._plan = plan or plan_video(clip, options)
-        self.notes = list(self._plan.notes)
+        self.notes: list[Note] = list(self._plan.notes)
         self._codec = options.codec
         self._audio = None if audio is None else Path(audio)
         self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
@@ -260,7 +261,7 @@ class FrameWriter:
         messages = self._messages.read()
         log.warning("ffmpeg said: %s", messages.decode("utf-8", "replace"))
         if b"No space left" in messages or b"File too large" in messages:
-            return OutputError(f"There is no room left in {self.path.parent}: free some, or write to another disk.")
+            return OutputError(f"There is no room left in {self.path.parent}.", "free some", Remedy.MOVE_RESULT)
         return OutputError(f"Can't write {self.path}: {first_error_line(messages, code)}.")
 
     def _end_process(self) -> None:

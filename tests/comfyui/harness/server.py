@@ -99,7 +99,7 @@ class Run:
 
     @property
     def error_type(self) -> str:
-        """The failed node's exception class, e.g. "latentsync_core.errors.InputError"."""
+        """The failed node's exception class, e.g. "LatentSync.VideoError"."""
         return self._ending().get("exception_type", "")
 
     @property

@@ -1,0 +1,90 @@
+"""What the user should know of a finished job: how much was synced, where not and why, and what was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ..audio.source import AudioSource
+from ..faces.limits import Outcome
+from ..faces.report import MAX_LINES, OUTCOME_LABELS, outcome_runs
+from ..messages import Note, NoteLevel, Remedy
+from ..models.model import LatentSyncModel
+from ..runs import runs_where
+from ..sampling.synced_faces import SyncedFaces
+
+SYNCED_OUTCOMES = (Outcome.SYNCED, Outcome.FADED)
+
+
+def job_notes(
+    synced_per_speaker: Sequence[SyncedFaces], written: Iterable[Note], mux: AudioSource | None = None
+) -> tuple[Note, ...]:
+    """Everything about the files of a job: what was left out of them, cut or converted; each note once.
+
+    Args:
+        synced_per_speaker: the new faces, all over the same frames of one clip.
+        written: the writers' own notes.
+        mux: the sound of the result, where it isn't the voices.
+    """
+    voices = [synced.audio.source for synced in synced_per_speaker]
+    sources = (synced_per_speaker[0].faces.clip, *voices, *([mux] if mux else []))
+    read = [note for source in sources for note in source.notes]
+    return tuple(dict.fromkeys([*read, *_cut_voice_notes(synced_per_speaker), *written]))
+
+
+def outcome_notes(synced_per_speaker: Sequence[SyncedFaces], occluded: np.ndarray) -> tuple[Note, ...]:
+    """How many frames were synced, and which were not and why.
+
+    Args:
+        synced_per_speaker: the new faces, all over the same F output frames.
+        occluded: (F,) bool, as `write_rendered` returns it.
+    """
+    present = synced_frames(synced_per_speaker)
+    level = NoteLevel.INFO if present.any() else NoteLevel.WARNING
+    ranges = []
+    for number, synced in enumerate(synced_per_speaker, 1):
+        who = f"speaker {number}: " if len(synced_per_speaker) > 1 else ""
+        ranges += [
+            f"{who}{_frames(run.first, run.stop)} passed through: {OUTCOME_LABELS[run.outcome]}"
+            for run in outcome_runs(synced.faces)
+            if run.outcome not in SYNCED_OUTCOMES
+        ]
+    ranges += [
+        f"{_frames(first, stop)}: an object in front of a mouth was left unchanged"
+        for first, stop in runs_where(occluded)
+    ]
+    more = [f"and {len(ranges) - MAX_LINES} more ranges"] if len(ranges) > MAX_LINES else []
+    return (
+        Note(f"{int(present.sum())} of {len(present)} frames synced", level),
+        *map(Note, [*ranges[:MAX_LINES], *more]),
+    )
+
+
+def demonstration_notes(model: LatentSyncModel) -> tuple[Note, ...]:
+    """A warning where the model is no real lip-sync model."""
+    if not model.demonstration:
+        return ()
+    fact = f"{model.name} is a demonstration model: it shows how the pack works, not how well LatentSync draws"
+    return (Note(fact, NoteLevel.WARNING),)
+
+
+def synced_frames(synced_per_speaker: Sequence[SyncedFaces]) -> np.ndarray:
+    """(F,) bool: the output frames in which at least one mouth is new."""
+    return np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced_per_speaker], axis=0)
+
+
+def _cut_voice_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
+    """A note where the longest voice goes on after the last frame."""
+    first = synced_per_speaker[0]
+    clip = first.faces.clip
+    seconds = max(synced.audio.duration for synced in synced_per_speaker)
+    written = float((first.pts[-1] - first.pts[0]) * clip.time_base + 1 / clip.fps)
+    if seconds <= written + float(1 / clip.fps):
+        return []
+    fact = f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut"
+    return [Note(fact, NoteLevel.WARNING, (Remedy.KEEP_WHOLE_VOICE,))]
+
+
+def _frames(first: int, stop: int) -> str:
+    return f"frames {first} to {stop - 1}" if stop - first > 1 else f"frame {first}"
