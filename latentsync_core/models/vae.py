@@ -34,8 +34,8 @@ SD_VAE_CONFIG = {  # of sd-vae-ft-mse, as diffusers names its sizes
 }
 # The published file is older than the names that diffusers now gives the parts of its attention.
 LEGACY_ATTENTION_KEYS = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-# Pictures that pass through the autoencoder together, in pixels: on a GPU as many as 3 GB hold, at some 3 KB a pixel; on
-# a CPU as many as its caches hold, which takes two thirds of the time that larger chunks take.
+# Pictures that pass through the autoencoder together, in pixels: on a GPU as many as 3 GB hold, at some 3 KB a pixel;
+# on a CPU as many as its caches hold, which takes two thirds of the time that larger chunks take.
 CHUNK_PIXELS, CPU_CHUNK_PIXELS = 4 * 512 * 512, 8 * 128 * 128
 
 
