@@ -13,6 +13,7 @@ test: .venv/installed lint  ## everything that must hold before a commit
 lint: .venv/installed
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
+	$(VENV) -m basedpyright --pythonpath $(VENV)
 
 bench: .venv/installed  ## the tables in benchmarks/README.md
 	$(VENV) -m benchmarks.compositing
