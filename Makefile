@@ -19,6 +19,7 @@ mutation: .venv/installed  ## which small changes of the engine's code do its te
 lint: .venv/installed
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
+	$(VENV) -m basedpyright --pythonpath $(VENV)
 
 bench: .venv/installed  ## the tables in benchmarks/README.md
 	$(VENV) -m benchmarks.compositing

@@ -6,8 +6,105 @@ The names below are the library. Each is imported when it is first used, so that
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from . import deprecated_paths
+
+if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
+    from .audio.features import AudioEmbedding, embed_audio, frame_windows
+    from .audio.source import AudioSource, load_audio
+    from .compositing.composite_options import CompositeOptions, Region
+    from .compositing.rendering import RenderedFrame, render
+    from .errors import (
+        AudioError,
+        ClipChangedError,
+        DownloadError,
+        FaceError,
+        LatentSyncError,
+        ModelError,
+        OptionError,
+        OutputError,
+        ToolError,
+        UnavailableError,
+        VideoError,
+    )
+    from .faces.alignment.align import align_track, crop_face
+    from .faces.alignment.align_options import AlignOptions
+    from .faces.face_options import FaceOptions
+    from .faces.face_tracks import FaceTracks
+    from .faces.find import find_faces
+    from .faces.limits import TouchLimits
+    from .faces.selection import ChooseBy, FaceChoice, choose
+    from .models.load_options import LoadOptions
+    from .models.loading.weights import load_model
+    from .models.model import LatentSyncModel
+    from .models.unet.unet import UNet
+    from .models.whisper.encoder import WhisperEncoder
+    from .pipeline import Speaker, SyncOptions, SyncReport, sample, sync
+    from .sampling.sampler_options import Quality, SamplerOptions, Scheduler, WindowOptions
+    from .sampling.synced_faces import SyncedFaces
+    from .sampling.timeline import LengthRule
+    from .video.clip import Clip
+    from .video.reading.probing import clip_from_images, probe
+    from .video.reading.reader import FrameReader
+    from .video.writing.writer import FrameWriter
+    from .video.writing.writer_options import Codec, WriterOptions
+
+__all__ = [
+    "AlignOptions",
+    "AudioEmbedding",
+    "AudioError",
+    "AudioSource",
+    "ChooseBy",
+    "Clip",
+    "ClipChangedError",
+    "Codec",
+    "CompositeOptions",
+    "DownloadError",
+    "FaceChoice",
+    "FaceError",
+    "FaceOptions",
+    "FaceTracks",
+    "FrameReader",
+    "FrameWriter",
+    "LatentSyncError",
+    "LatentSyncModel",
+    "LengthRule",
+    "LoadOptions",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "Quality",
+    "Region",
+    "RenderedFrame",
+    "SamplerOptions",
+    "Scheduler",
+    "Speaker",
+    "SyncOptions",
+    "SyncReport",
+    "SyncedFaces",
+    "ToolError",
+    "TouchLimits",
+    "UNet",
+    "UnavailableError",
+    "VideoError",
+    "WhisperEncoder",
+    "WindowOptions",
+    "WriterOptions",
+    "align_track",
+    "choose",
+    "clip_from_images",
+    "crop_face",
+    "embed_audio",
+    "find_faces",
+    "frame_windows",
+    "load_audio",
+    "load_model",
+    "probe",
+    "render",
+    "sample",
+    "sync",
+]
 
 _MODULES = {
     "pipeline": ("Speaker", "SyncOptions", "SyncReport", "sample", "sync"),
@@ -42,7 +139,6 @@ _MODULES = {
     "messages": ("Note", "NoteLevel", "Remedy"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted(_MODULE_OF)
 
 deprecated_paths.register(__name__)
 

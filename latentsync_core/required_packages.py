@@ -114,8 +114,8 @@ def quoted(arguments: Sequence[str]) -> str:
 
 def _release(version: str) -> tuple[int, ...]:
     """A version's numbers, (0, 42, 1) of "0.42.1", "0.42.1.dev0" and "0.42.1+cu128"; without zeros at their end."""
-    release = re.match(r"v?(?:\d+!)?(\d+(?:\.\d+)*)?", version)[1] or ""
-    numbers = [int(number) for number in release.split(".") if number]
+    release = re.match(r"v?(?:\d+!)?(\d+(?:\.\d+)*)", version)
+    numbers = [int(number) for number in release[1].split(".")] if release else []
     while numbers and not numbers[-1]:
         numbers.pop()
     return tuple(numbers)

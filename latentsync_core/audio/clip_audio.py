@@ -13,7 +13,7 @@ import torch
 
 from ..errors import AudioError
 from ..media.opening import open_container
-from ..media.streams import audio_stream
+from ..media.streams import audio_stream, time_base
 from ..messages import Remedy
 from ..video.clip import Clip
 from ..video.reading.probing import check_identity
@@ -58,8 +58,8 @@ def clip_audio_file(clip: Clip, folder: Path) -> Path:
     """
     with _ClipAudioReader(clip) as sound:
         if sound.begins_with_clip:
-            return clip.identity.path
-        facts = f"{clip.identity.digest} {clip.identity.mtime_ns} {clip.first_frame} {clip.frame_count}"
+            return sound.identity.path
+        facts = f"{sound.identity.digest} {sound.identity.mtime_ns} {clip.first_frame} {clip.frame_count}"
         target = Path(folder) / f"clip-sound-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.wav"
         return ensure_float_wav(target, sound.rate, sound.channels, sound.samples, sound)
 
@@ -71,10 +71,10 @@ class _ClipAudioReader:
         if clip.identity is None:
             raise AudioError("A clip of images in memory has no sound of its own.", Remedy.GIVE_SOUND)
         check_identity(clip)
-        self._clip = clip
+        self._clip, self.identity = clip, clip.identity
 
     def __enter__(self) -> _ClipAudioReader:
-        path = self._clip.identity.path
+        path = self.identity.path
         self._container = open_container(path, AudioError)
         stream = audio_stream(self._container)
         if stream is None:
@@ -89,7 +89,7 @@ class _ClipAudioReader:
         self.samples: int = max(1, round((last + 1 / self._clip.fps) * self.rate))
         self._stream = stream
         size = self.samples * self.channels * 4
-        if size > min(MAX_AUDIO_BYTES, MAX_EXPANSION_RATIO * self._clip.identity.size + MIN_SIZE_LIMIT):
+        if size > min(MAX_AUDIO_BYTES, MAX_EXPANSION_RATIO * self.identity.size + MIN_SIZE_LIMIT):
             self._container.close()
             raise AudioError(
                 f"The sound of {path} would take {size / 1e9:.1f} GB of memory ({self._clip.duration:.0f} s of "
@@ -137,21 +137,21 @@ class _ClipAudioReader:
 
     def _decode(self) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
         """Yields (seconds on the file's clock, (channels, n) float32) from the clip's begin or some time ahead."""
-        import av
+        from av.error import FFmpegError
 
-        path = self._clip.identity.path
+        path = self.identity.path
         stream = self._stream
-        time_base = stream.time_base
-        if self._start > 2 * PREROLL and (1 / time_base) % self.rate == 0:
+        tick = time_base(stream)
+        if self._start > 2 * PREROLL and (1 / tick) % self.rate == 0:
             # only where stamps are as fine as samples: elsewhere the way there would move the samples
-            self._container.seek(int((self._start - PREROLL) / time_base), stream=stream, backward=True)
+            self._container.seek(int((self._start - PREROLL) / tick), stream=stream, backward=True)
         failure = None
         decoded = False
         to_float = _FloatConverter()
         for packet in self._container.demux(stream):
             try:
                 frames = packet.decode()
-            except av.FFmpegError as problem:  # the hole that it leaves is filled
+            except FFmpegError as problem:  # the hole that it leaves is filled
                 failure = problem.strerror or problem
                 continue
             for frame in frames:
@@ -161,7 +161,7 @@ class _ClipAudioReader:
                         f"{frame.sample_rate} Hz and {frame.layout.nb_channels}: convert it first."
                     )
                 decoded = True
-                yield None if frame.pts is None else frame.pts * time_base, to_float(frame)
+                yield None if frame.pts is None else frame.pts * tick, to_float(frame)
         if failure and not decoded:
             raise AudioError(f"The sound of {path} can't be decoded ({failure}).")
 
@@ -184,7 +184,7 @@ class _FloatConverter:
             self._resamplers[kind] = av.AudioResampler("flt", frame.layout, frame.sample_rate)
         channels = frame.layout.nb_channels
         blocks = [
-            np.frombuffer(part.planes[0], np.float32, count=part.samples * channels).reshape(-1, channels)
+            np.frombuffer(memoryview(part.planes[0]), np.float32, count=part.samples * channels).reshape(-1, channels)
             for part in self._resamplers[kind].resample(frame)
         ]
         return torch.from_numpy(np.concatenate(blocks).T.copy() if blocks else np.zeros((channels, 0), np.float32))

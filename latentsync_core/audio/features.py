@@ -207,10 +207,13 @@ def _write_features(
     name, rows = f"voice-{digest[:16]}.npy", 0
     try:
         with ExitStack() as failed:
-            owned = ScratchFolder() if folder is None else None
-            if owned:
+            owned = None
+            parent = folder
+            if parent is None:
+                owned = ScratchFolder()
                 failed.callback(owned.close)
-            target = (owned.path if owned else Path(folder)) / name
+                parent = owned.path
+            target = Path(parent) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(target) as partial, partial.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from ..errors import AudioError
 from ..files.scratch import ScratchFolder
 from ..media.ffmpeg import FfmpegStream
 from ..media.opening import check_file, ffmpeg_input, open_container
-from ..media.streams import audio_note, audio_stream
+from ..media.streams import audio_note, audio_stream, time_base
 from ..messages import Note, Remedy
 from ..required_packages import importing
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
@@ -94,20 +96,20 @@ class AudioSource:
             OutputError: `folder` can't be written to.
         """
         if self.path:
-            self._check_unchanged()
+            self._check_unchanged(self.path)
             return self.path
         target = Path(folder) / f"sound-{self.digest[:16]}.wav"
         return ensure_float_wav(target, self.sample_rate, self.channels, self.samples, self._blocks())
 
     def _blocks(self) -> Iterator[torch.Tensor]:
         """Yields the sound at its own rate as (channels, n) float32."""
-        if self.path is None:
+        if self.waveform is not None:
             for start in range(0, self.samples, BLOCK_SAMPLES):
                 yield self.waveform[:, start : start + BLOCK_SAMPLES].to("cpu", torch.float32)
-            return
-        self._check_unchanged()
-        with _Decoder(self.path, self.stream) as decoder:
-            yield from decoder
+        elif self.path is not None:
+            self._check_unchanged(self.path)
+            with _Decoder(self.path, self.stream) as decoder:
+                yield from decoder
 
     def _ffmpeg_16k(self) -> Iterator[torch.Tensor]:
         """Yields the sound as (n,) float32 at 16 kHz, resampled by ffmpeg before the channels are averaged."""
@@ -118,9 +120,9 @@ class AudioSource:
             for block in decoder:
                 yield block.mean(dim=0)
 
-    def _check_unchanged(self) -> None:
-        if _stat(self.path) != self.stat:
-            raise AudioError(f"{self.path} has changed since it was loaded: load it again.")
+    def _check_unchanged(self, path: Path) -> None:
+        if _stat(path) != self.stat:
+            raise AudioError(f"{path} has changed since it was loaded: load it again.")
 
 
 def load_audio(source: str | os.PathLike | Mapping | None) -> AudioSource:
@@ -159,7 +161,9 @@ def _load_file(path: Path) -> AudioSource:
         index = stream.index
         stated = 0.0
         if TIMESTAMPED_FORMATS & set(container.format.name.split(",")):
-            stated = float((stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, av.time_base))
+            stated = float(
+                (stream.duration or 0) * time_base(stream) or Fraction(container.duration or 0, av.time_base)
+            )
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -214,7 +218,7 @@ def _load_mapping(audio: Mapping) -> AudioSource:
     return source
 
 
-def _checked_sample_rate(rate: object) -> int:
+def _checked_sample_rate(rate: Any) -> int:
     try:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
@@ -291,8 +295,10 @@ class _Decoder:
             raise
         return self
 
-    def __exit__(self, *problem: object) -> None:
-        self._stream.__exit__(*problem)
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.__exit__(kind, problem, trace)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         frame = 4 * self.channels  # bytes

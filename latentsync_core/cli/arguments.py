@@ -30,7 +30,8 @@ def face_argument(text: str):
         at = (float(place[1]), float(place[2]))
         return Speaker("", FaceChoice(ChooseBy.POINT, point=at, frame=int(place[3] or 0)))
     if kind == "picture" and rest:
-        return Speaker("", FaceChoice(ChooseBy.PICTURE), media_argument(rest))
+        # A URL takes the picture's place until it is fetched, as it does the voice's below (see remote/inputs.py).
+        return dataclasses.replace(Speaker("", FaceChoice(ChooseBy.PICTURE)), picture=media_argument(rest))
     raise argparse.ArgumentTypeError(
         f"{redact_url(text)!r} names no face; write largest, frontal, left, person:1, point:640,210@48 or "
         "picture:anna.png"

@@ -98,8 +98,7 @@ def loudest_moments(voice: AudioSource, clip: Clip, frames: Sequence[int], count
     sound = voice.mono16k().double().numpy()
     energy = np.concatenate([[0.0], np.cumsum(sound**2)])
     half = round(LOUDNESS_SECONDS / 2 * 16000)
-    frames = np.asarray(frames)
-    middles = (clip.times[frames] * 16000).round().astype(int)
+    middles = (clip.times[np.asarray(frames)] * 16000).round().astype(int)
     ends, starts = (np.clip(middles + way * half, 0, len(sound)) for way in (1, -1))
     loudness = energy[ends] - energy[starts]
     parts = np.array_split(np.arange(len(frames)), min(count, len(frames)))
@@ -125,10 +124,11 @@ def _read_frames(clip: Clip, moments: list[int]) -> list[Frame]:
 def _face_squares(clip: Clip, frames: list[Frame]) -> list[Roi | None]:
     """The part of each frame to show: a square about the face; None for all, whole frames, where one has no face."""
     meshes = [SingleFaceTracker(FaceOptions()).find(frame) for frame in frames]
-    if any(mesh is None for mesh in meshes):
+    found = [mesh for mesh in meshes if mesh is not None]
+    if len(found) < len(frames):
         return [None] * len(frames)
     aspect = float(clip.sample_aspect)
-    boxes = np.array([[*mesh.min(0), *mesh.max(0)] for mesh in meshes]) * (aspect, 1, aspect, 1)
+    boxes = np.array([[*mesh.min(0), *mesh.max(0)] for mesh in found]) * (aspect, 1, aspect, 1)
     parts = []
     for x0, y0, x1, y1 in boxes:
         side = min(FACE_SCALE * float(max(x1 - x0, y1 - y0)), clip.width * aspect, clip.height)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import logging
 import signal
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None, network: Network | None = None) -> 
 
 def run() -> None:
     """What `python -m latentsync_core` does: `main`, as a process of its own."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name that isn't text must not end a finished job
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that isn't text must not end a finished job
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
     sys.exit(main())
 

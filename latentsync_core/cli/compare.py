@@ -68,7 +68,8 @@ def half_size(clip: Clip) -> tuple[int, int]:
     """Width and height of either picture: the clip's shape with square pixels and even sides."""
     width = clip.width * float(clip.sample_aspect)
     scale = min(MAX_HALF_WIDTH / width, 1.0)
-    return tuple(max(2 * round(side * scale / 2), 2) for side in (width, clip.height))
+    across, down = (max(2 * round(side * scale / 2), 2) for side in (width, clip.height))
+    return across, down
 
 
 def _graph(size: tuple[int, int], captions: Sequence[Caption]) -> str:

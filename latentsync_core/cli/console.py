@@ -24,7 +24,7 @@ class ProgressBars:
             return
         from tqdm import tqdm
 
-        if phase != self._phase:
+        if self._bar is None or phase != self._phase:
             self.__exit__()
             self._phase, self._bar = phase, tqdm(desc=f"{phase:12}", total=total, leave=True)
         self._bar.total = total

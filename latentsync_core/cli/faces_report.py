@@ -43,9 +43,9 @@ def list_faces(
     Raises:
         LatentSyncError: the clip can't be read, shows no face, or `folder` can't be written to.
     """
-    files: tuple[Path, ...] = ()
+    files: list[Path] = []
     if folder is not None:
-        files = tuple(Path(folder) / name for name in ("people.png", "timeline.png", "faces.json"))
+        files = [Path(folder) / name for name in ("people.png", "timeline.png", "faces.json")]
         check_no_overwrite(files, (("the video", video), *inputs))
     faces = find_faces(probe(video), options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = report_text(faces), report_data(faces)
@@ -58,7 +58,7 @@ def list_faces(
         files[2].write_text(json.dumps(data, indent=1), "utf-8")
     except OSError as problem:
         raise OutputError(f"can't write into {folder}: {problem.strerror or problem}; choose another folder") from None
-    return FaceReport(text, data, files)
+    return FaceReport(text, data, tuple(files))
 
 
 def _write_picture(rgb: torch.Tensor, path: Path) -> None:

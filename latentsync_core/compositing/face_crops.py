@@ -29,7 +29,7 @@ def decode_faces(synced: SyncedFaces, on_progress: Progress | None = None) -> It
     feather). Crops that were replaced come back as they are, in their own size. Streamed: no more than a few are held.
     """
     indices = frames_with_face(synced)
-    for done, (index, frame, generated) in enumerate(generated_faces(synced, indices), start=1):
+    for done, (index, frame, generated) in enumerate(generated_faces(synced), start=1):
         if synced.patches.kind is PatchKind.LATENTS:
             generated = blend_into_crop(frame, synced.transforms[index], generated, synced.resolution)
         yield index, generated

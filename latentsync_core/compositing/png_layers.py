@@ -112,7 +112,7 @@ def png_bytes(rgba: torch.Tensor, *, deep: bool) -> bytes:
     scanlines = np.zeros((height, 1 + samples[0].nbytes), np.uint8)  # each begins with its filter's number: none
     scanlines[:, 1:] = samples.reshape(height, -1).view(np.uint8)
     header = struct.pack(">IIBBBBB", width, height, bits, COLOR_TYPE_RGBA, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(scanlines, COMPRESSION_LEVEL)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(scanlines.data, COMPRESSION_LEVEL)), (b"IEND", b""))
     return PNG_SIGNATURE + b"".join(map(_chunk, *zip(*chunks, strict=True)))
 
 

@@ -11,15 +11,15 @@ from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.pixel_format import Layout
 from ..video.writing.encoding import layer_clip, matte_clip, plan_layer
-from ..video.writing.writer import FrameWriter
+from ..video.writing.writer import VideoWriter
 from ..video.writing.writer_options import Codec, WriterOptions
 from .layer import Layer
 
 MATTE_OPTIONS = WriterOptions(Codec.PRORES)
 
 
-class MatteWriter(FrameWriter):
-    """Writes mattes as a grey video of the clip's size, rate, stamps and rotation; a FrameWriter in all else.
+class MatteWriter(VideoWriter):
+    """Writes mattes as a grey video of the clip's size, rate, stamps and rotation.
 
     Grey is BT.709 of video range, as every program expects of such files: 0 is black, 1 is white. ProRes, the default,
     is what editing and compositing programs read, in 10 bits; FFV1 keeps those without loss; H.264 has 8 and plays
@@ -38,13 +38,13 @@ class MatteWriter(FrameWriter):
         black, white = self._layout.luma_scale
         luma = _to_stored_orientation(matte, self._layout).mul(white).add(black).round()
         dtype = self._layout.pixel_format.dtype
-        super().write(Frame((luma.numpy().astype(dtype), *self._chroma), 0, 0, self._layout))
+        self._append(Frame((luma.numpy().astype(dtype), *self._chroma), 0, 0, self._layout))
 
     def _write_blank(self) -> None:
         self.write(torch.zeros(self._clip.height, self._clip.width))
 
 
-class LayerWriter(FrameWriter):
+class LayerWriter(VideoWriter):
     """Writes patches with alpha as ProRes 4444 (.mov) of the clip's size, rate, stamps, rotation and colours.
 
     Colours are straight (not multiplied by alpha): tell the program so where it asks. Laid over the clip with the usual
@@ -67,7 +67,7 @@ class LayerWriter(FrameWriter):
             alpha[part.y0 : part.y1, part.x0 : part.x1] = (
                 _to_stored_orientation(padded.alpha, self._layout).mul(top).round().numpy()
             )
-        super().write(Frame((*frame.planes, alpha), 0, 0, self._layout))
+        self._append(Frame((*frame.planes, alpha), 0, 0, self._layout))
 
     def _write_blank(self) -> None:
         self.write(None)

@@ -130,14 +130,15 @@ def frames_with_face(synced: SyncedFaces) -> list[int]:
     return np.flatnonzero(np.isfinite(synced.transforms).all(axis=(1, 2))).tolist()
 
 
-def generated_faces(synced: SyncedFaces, indices: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor | None]]:
-    """Yields for each of the output frames `indices`: its index, the source's frame, and its patch where it has one.
+def generated_faces(synced: SyncedFaces) -> Iterator[tuple[int, Frame, torch.Tensor]]:
+    """Yields for each of `frames_with_face`: its index, the source's frame, and its patch.
 
     The patch is (3, P, P) float32 on the CPU, about [0, 1] and not clamped; P is the crops' resolution, or the size of
     replaced crops. A few frames are decoded together, no more are held.
     """
-    for index, frame, (patch,) in _generated_faces_of_all((synced,), indices):
-        yield index, frame, patch
+    for index, frame, (patch,) in _generated_faces_of_all((synced,), frames_with_face(synced)):
+        if patch is not None:
+            yield index, frame, patch
 
 
 def _generated_faces_of_all(

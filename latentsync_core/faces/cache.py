@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..errors import OutputError
 from ..files.scratch import atomic_write
 from ..messages import Remedy
 from ..models.checkpoints.weights_file import READ_ERRORS
-from ..video.clip import Clip
+from ..video.clip import Clip, FileIdentity
 from .alignment.align_options import AlignOptions
 from .face_tracks import FaceTracks
 from .identity.embedding import EMBEDDING_SIZE
@@ -53,7 +54,7 @@ def cached_faces(
     """
     if folder is None or clip.identity is None:
         return prepare()
-    path = Path(folder) / f"{_key(clip, request)}{SUFFIX}"
+    path = Path(folder) / f"{_key(clip, clip.identity, request)}{SUFFIX}"
     cached = read_faces(path, clip, align, limits)
     if cached is None:
         cached = prepare()
@@ -73,7 +74,9 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     table = [(track.start, track.stop, track.person, track.by_hand) for track in tracks]
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
-    named = {SAVED_NAMES.get(name, name): values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
+    named: dict[str, Any] = {
+        SAVED_NAMES.get(name, name): values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial, partial.open("wb") as file:
@@ -154,6 +157,6 @@ def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limit
     return FaceTracks(clip, tuple(tracks), tuple((int(a), int(b)) for a, b in shots), align, limits)
 
 
-def _key(clip: Clip, request: str) -> str:
-    parts = (CACHE_VERSION, clip.identity.digest, clip.identity.mtime_ns, clip.first_frame, clip.frame_count, request)
+def _key(clip: Clip, file: FileIdentity, request: str) -> str:
+    parts = (CACHE_VERSION, file.digest, file.mtime_ns, clip.first_frame, clip.frame_count, request)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

@@ -65,7 +65,8 @@ def people_sheet(faces: FaceTracks) -> torch.Tensor:
         synced = bool((faces.path.track == track.track_id).any())
         picture = Image.fromarray(track.portrait).resize((CARD - 8, CARD - 8))
         sheet.paste(
-            picture if synced else picture.point(lambda level: round(level * DIMMED_BRIGHTNESS)), (x + 4, y + 4)
+            picture if synced else picture.point([round(level * DIMMED_BRIGHTNESS) for level in range(256)] * 3),
+            (x + 4, y + 4),
         )
         if synced:
             colour = tuple(round(255 * part) for part in FRAME_COLOUR)

@@ -28,10 +28,11 @@ def picture_embedding(picture: torch.Tensor) -> np.ndarray:
     if picture.ndim != 4 or len(picture) != 1 or picture.shape[-1] < 3:
         raise OptionError(f"the picture of the person has shape {tuple(picture.shape)}; use one picture, (h, w, 3)")
     faces = track_faces(clip_from_images(picture[..., :3].float().cpu().contiguous(), Fraction(25)))
-    embedded = [track for track in faces.tracks if track.embedding is not None]
+    embedded = [(track.boxes[0], track.embedding) for track in faces.tracks if track.embedding is not None]
     if not embedded:
         raise FaceError("the face in the picture of the person is not clear enough to identify; use a clearer picture")
-    return max(embedded, key=lambda track: float(np.prod(track.boxes[0, 2:] - track.boxes[0, :2]))).embedding
+    _, embedding = max(embedded, key=lambda one: float(np.prod(one[0][2:] - one[0][:2])))
+    return embedding
 
 
 def closest_person(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
@@ -49,7 +50,7 @@ def closest_person(embedding: np.ndarray, tracks: Sequence[FaceTrack]) -> int:
         raise FaceError(
             "no face of the clip is clear enough to compare with a picture", Remedy.CHOOSE_BY_POINT_OR_NUMBER
         )
-    nearest = min(distances, key=distances.get)
+    nearest = min(distances, key=distances.__getitem__)
     if distances[nearest] > MAX_EMBEDDING_DISTANCE:
         raise FaceError(
             f"nobody in the clip looks like the picture: the nearest face, track {nearest}, is at distance "

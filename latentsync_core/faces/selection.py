@@ -188,7 +188,7 @@ def _tracks_at_point(faces: FaceTracks, choice: FaceChoice) -> list[int]:
         raise FaceError(
             f"no face is at {x:g}, {y:g} in frame {choice.frame}; {_describe_nearby_faces(faces, choice.frame)}"
         )
-    return _tracks_of_person(faces, min(away, key=away.get))
+    return _tracks_of_person(faces, min(away, key=away.__getitem__))
 
 
 def _person_in_picture(faces: FaceTracks, picture: torch.Tensor | None) -> int:

@@ -12,6 +12,11 @@ PER_FRAME = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "s
 """The columns of a FaceTrack, which hold one row per frame, and the shape of a row."""
 
 
+def blank_portrait() -> np.ndarray:
+    """(PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8: black, in the place of a portrait that is still to be cut."""
+    return np.zeros((PORTRAIT_SIZE, PORTRAIT_SIZE, 3), np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
     """One face in consecutive frames of one shot: the clip's frames start..stop-1, n of them.

@@ -7,7 +7,9 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from types import TracebackType
+from typing import cast
 
 from ..errors import LatentSyncError, ToolError
 from ..required_packages import command, importing
@@ -66,8 +68,8 @@ def run_ffmpeg(args: Sequence[str], *, error: type[LatentSyncError], what: str, 
         input: bytes for its standard input ("pipe:0").
     """
     command = [ffmpeg_executable(), *QUIET, *args]
-    stdin_args = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
-    done = subprocess.run(command, capture_output=True, check=False, creationflags=_NO_WINDOW, **stdin_args)
+    stdin = subprocess.DEVNULL if input is None else None
+    done = subprocess.run(command, stdin=stdin, input=input, capture_output=True, check=False, creationflags=_NO_WINDOW)
     if done.returncode:
         raise error(f"{what}: {first_error_line(done.stderr, done.returncode)}.")
     return done.stdout
@@ -92,27 +94,28 @@ class FfmpegStream:
             stderr=self._messages,
             creationflags=_NO_WINDOW,
         )
+        self._output = cast(BufferedReader, self._process.stdout)  # there, since it was asked for with PIPE
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.stdout.close()
+        self._output.close()
         self._process.wait()
         self._messages.close()
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only where the output ends."""
-        return self._process.stdout.read(size)
+        return self._output.read(size)
 
     def readinto(self, buffer: memoryview) -> int:
         """Fills `buffer` and returns how many bytes came; fewer than its size only where the output ends."""
-        return self._process.stdout.readinto(buffer)
+        return self._output.readinto(buffer)
 
     def lines(self) -> Iterator[str]:
         """The output's lines as they come."""
-        for line in self._process.stdout:
+        for line in self._output:
             yield line.decode("utf-8", "replace").strip()
 
     def finish(self) -> None:

@@ -17,7 +17,7 @@ from .sample_tables import claims_too_many_samples
 from .truncation import is_truncated
 
 if TYPE_CHECKING:
-    import av
+    from av.container import InputContainer, OutputContainer
     from PIL import Image
 
 # ffmpeg's demuxers of containers and plain streams that hold the media themselves. Left out on purpose: playlists and
@@ -79,7 +79,7 @@ def check_file(path: Path, error: type[LatentSyncError]) -> None:
         raise error(f"{path} is empty (0 bytes): copy or export it again.")
 
 
-def open_container(path: Path, error: type[LatentSyncError]) -> av.container.InputContainer:
+def open_container(path: Path, error: type[LatentSyncError]) -> InputContainer:
     """PyAV's container of a local media file, to be used in a `with` block.
 
     Raises:
@@ -87,12 +87,13 @@ def open_container(path: Path, error: type[LatentSyncError]) -> av.container.Inp
     """
     with importing("av"):
         import av
+        from av.error import FFmpegError
 
     demuxer = _checked_demuxer(path, error)
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
     try:
         return av.open(f"file:{path}", format=demuxer, options=options, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as problem:
+    except (FFmpegError, OSError, ValueError) as problem:
         raise error(unreadable_message(path, problem, error)) from None
 
 
@@ -113,7 +114,7 @@ def ffmpeg_output(path: Path) -> str:
     return f"file:{path}"
 
 
-def open_frame_pipe(stream: IO[bytes]) -> av.container.OutputContainer:
+def open_frame_pipe(stream: IO[bytes]) -> OutputContainer:
     """PyAV's writer of raw frames into a pipe, in NUT: the one simple container with any time base and every stamp."""
     with importing("av"):
         import av

@@ -15,7 +15,7 @@ from ..errors import ModelError
 from ..required_packages import importing
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 SCALING_FACTOR = 0.18215  # latents are the autoencoder's values times this, whatever its own config says
 PIXELS_PER_LATENT = 8  # a side

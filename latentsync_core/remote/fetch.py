@@ -89,16 +89,17 @@ def _download(url: Url, folder: Path, limits: DownloadLimits, tell: Progress) ->
     partial = CachedFile.partial(folder, url)
     try:
         with _request(url, cached, partial, limits.network, lambda: tell(0, 0)) as response:
-            if response.status == 304:
+            if cached is not None and response.status == 304:
                 return _downloaded_file(cached, url, Outcome.UNCHANGED)
             start = partial.resumable_bytes() if response.status == 206 else 0
             metadata = _metadata_from(response, url, start, limits)
             if start:  # the same file goes on; its rest may be described with fewer words
                 metadata = replace(partial.metadata, source=metadata.source, size=metadata.size)
             room = shutil.disk_usage(folder).free
-            if (metadata.size or 0) - start > room:
+            needed = (metadata.size or 0) - start
+            if needed > room:
                 raise OutputError(
-                    f"{url} needs {_megabytes(metadata.size - start)} in {folder}, which has {_megabytes(room)} free.",
+                    f"{url} needs {_megabytes(needed)} in {folder}, which has {_megabytes(room)} free.",
                     Remedy.MOVE_WORK_FOLDER,
                 )
             partial = replace(partial, metadata=metadata)
@@ -196,7 +197,7 @@ def _metadata_from(response: Response, url: Url, start: int, limits: DownloadLim
         size = start + int(length)
     if start:
         size = int(response.headers["Content-Range"].rpartition("/")[2])
-    if (size or 0) > limits.size:
+    if size is not None and size > limits.size:
         raise _too_large(url, limits, f"has {_megabytes(size)}")
     modified = response.headers.get("Last-Modified", "")
     suffix = _suffix(url, response.url, kind, response.headers)

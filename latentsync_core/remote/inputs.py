@@ -118,8 +118,7 @@ def _replace_urls(value, file_of: Callable[[UrlArgument], object]):
         return file_of(value)
     if isinstance(value, list):
         return [_replace_urls(one, file_of) for one in value]
-    if dataclasses.is_dataclass(value):
-        return dataclasses.replace(
-            value, audio=_replace_urls(value.audio, file_of), picture=_replace_urls(value.picture, file_of)
-        )
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        media = {name: _replace_urls(getattr(value, name), file_of) for name in ("audio", "picture")}
+        return dataclasses.replace(value, **media)
     return value

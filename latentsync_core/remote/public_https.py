@@ -136,7 +136,8 @@ def _request(url: Url, headers: Mapping[str, str], network: Network, tick: Tick)
     lines += ["Accept-Encoding: identity", "Connection: close", *(f"{name}: {text}" for name, text in headers.items())]
     with ExitStack() as cleanup:
         polling_socket = cleanup.enter_context(_PollingSocket(connection, check_deadline))
-        response = http.client.HTTPResponse(polling_socket, method="GET")  # type: ignore[arg-type]
+        # Of a socket, HTTPResponse calls `makefile` alone.
+        response = http.client.HTTPResponse(polling_socket, method="GET")  # pyright: ignore[reportArgumentType]
         cleanup.callback(response.close)
         try:
             polling_socket.send("\r\n".join([*lines, "", ""]).encode("ascii"))
@@ -163,7 +164,7 @@ def _connect(url: Url, network: Network, tick: Tick) -> ssl.SSLSocket:
             "give its path."
         )
     proxy, context = _proxy_for(url.host), network.context()
-    problem: OSError = OSError("the host has no address")
+    last_failure = OSError("the host has no address")
     for address in addresses[:MAX_ADDRESSES]:
         try:
             return _run_in_thread(
@@ -177,13 +178,15 @@ def _connect(url: Url, network: Network, tick: Tick) -> ssl.SSLSocket:
         except ssl.SSLError as failure:
             raise DownloadError(f"{url.authority} fails to speak TLS ({_reason(failure)}); check the URL.") from None
         except OSError as failure:
-            problem = failure
-    raise UnavailableError(f"{url.authority} can't be reached ({_reason(problem)}); check the URL and the network.")
+            last_failure = failure
+    raise UnavailableError(
+        f"{url.authority} can't be reached ({_reason(last_failure)}); check the URL and the network."
+    )
 
 
 def _dial(url: Url, address: str, proxy: SplitResult | None, context: ssl.SSLContext, network: Network):
     """One try at one checked address, through the proxy if there is one."""
-    place = (proxy.hostname, proxy.port or 80) if proxy else (address, url.port)
+    place = (proxy.hostname or "", proxy.port or 80) if proxy else (address, url.port)
     plain = network.connect(place, network.connect_timeout)
     try:
         if proxy:
@@ -199,14 +202,15 @@ def _proxy_for(host: str) -> SplitResult | None:
     """The proxy that the environment names (HTTPS_PROXY, ALL_PROXY, NO_PROXY), which is the user's own to trust."""
     proxies = urllib.request.getproxies_environment()
     named = proxies.get("https") or proxies.get("all")
-    if not named or urllib.request.proxy_bypass_environment(host, proxies):
+    # typeshed lacks this function, the counterpart of the one above.
+    if not named or urllib.request.proxy_bypass_environment(host, proxies):  # pyright: ignore[reportAttributeAccessIssue]
         return None
     try:
         proxy = urlsplit(named if "://" in named else f"http://{named}")
         usable = proxy.scheme == "http" and proxy.hostname and (proxy.port or 80)
     except ValueError:
-        usable = False
-    if not usable:
+        proxy, usable = None, False
+    if proxy is None or not usable:
         raise DownloadError("HTTPS_PROXY names no http:// proxy; unset it, or download the file and give its path.")
     return proxy
 
@@ -256,7 +260,7 @@ def _run_in_thread(work: Callable[[], T], seconds: float, tick: Tick) -> T:
             continue
         if problem:
             raise problem
-        return result  # type: ignore[return-value]
+        return result  # pyright: ignore[reportReturnType]  # `work`'s own, where there is no problem
 
 
 class _PollingSocket(io.RawIOBase):

@@ -69,7 +69,7 @@ class DownloadMetadata:
                 and is_date(metadata.last_modified)
             )
         except (OSError, ValueError, TypeError, RecursionError):
-            is_valid = False  # none, or not one of ours
+            return cls()  # none, or not one of ours
         return metadata if is_valid else cls()
 
 

@@ -52,14 +52,15 @@ class Url:
             raise DownloadError("the URL holds a control character or a backslash; copy it again")
         if "@" in re.split(r"[/?#]", text.partition("//")[2], maxsplit=1)[0]:
             raise DownloadError("the URL holds a user name or password, which is never sent; use a share link")
+        no_host = DownloadError("the URL has no valid host name or port; write https://host/file.mp4")
         try:
             parts = urlsplit(text)
             host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
             port = parts.port or 443
         except ValueError:  # a wrong port, bracket or international name
-            host = ""
+            raise no_host from None
         if not re.fullmatch(r"[a-z0-9_.-]+|[0-9a-f:.]+", host):
-            raise DownloadError("the URL has no valid host name or port; write https://host/file.mp4")
+            raise no_host
         query = f"?{quote(parts.query, safe=URL_SAFE_CHARACTERS + '?')}" if parts.query else ""
         return cls(host, port, quote(parts.path or "/", safe=URL_SAFE_CHARACTERS) + query)
 

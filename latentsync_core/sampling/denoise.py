@@ -78,11 +78,12 @@ def denoise_window(
         if guided:
             unconditional, conditional = predicted.chunk(2)
             predicted = unconditional + cfg * (conditional - unconditional)
+        clean = None
         if on_step:
             alpha_cumprod = float(noise_scheduler.alphas_cumprod[int(timestep)])
             clean = schedule.clean_estimate(latents, predicted, alpha_cumprod)
         latents = noise_scheduler.step(predicted, timestep, latents, return_dict=False)[0]
-        if on_step:
+        if on_step and clean is not None:
             on_step(step, *(state[0].transpose(0, 1) for state in (predicted, latents, clean)))
     return rearrange(latents, "1 c f h w -> f c h w")
 

@@ -65,8 +65,11 @@ class PatchStore:
         self.dtype = dtype
         self.kind = kind
         self._slot_bytes = int(np.prod(shape)) * dtype.itemsize
-        temporary = None if folder else ScratchFolder()
-        self._folder = temporary.path if temporary else Path(folder)
+        temporary = None
+        if not folder:
+            temporary = ScratchFolder()
+            folder = temporary.path
+        self._folder = Path(folder)
         sizes = {f"{key}.patches": frames * self._slot_bytes, f"{key}.finished": frames}
         with ExitStack() as opened:
             if temporary:
@@ -157,7 +160,7 @@ def _finalize(files: tuple[FileIO, ...], temporary: ScratchFolder | None, remova
         for path in own:
             path.unlink(missing_ok=True)
     except OSError as problem:  # another store has it open; nobody could be told
-        log.warning("%s is left behind: %s", path, problem.strerror or problem)
+        log.warning("%s is left behind: %s", problem.filename, problem.strerror or problem)
     if temporary:
         temporary.close()
 

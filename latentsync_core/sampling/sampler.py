@@ -85,7 +85,7 @@ def sample_faces(
     options = options or SamplerOptions()
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
     path = faces.path
-    present = np.isfinite(transforms).all(axis=(1, 2))
+    present = np.all(np.isfinite(transforms), axis=(1, 2))
     windows = plan_windows(present, options.windows, path.track[timeline.source_index])
     latent_size = model.resolution // PIXELS_PER_LATENT
     # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.
@@ -237,7 +237,7 @@ def _content_key(
     digest = hashlib.sha256(f"edition {CACHE_VERSION} ".encode())
     if clip.identity:
         digest.update(f"{clip.identity.digest} {clip.identity.mtime_ns}".encode())
-    else:
+    elif clip.images is not None:
         for image in clip.images:
             digest.update(image.contiguous().cpu().numpy().tobytes())
     digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from ..errors import OptionError
 
@@ -69,6 +70,6 @@ class SamplerOptions:
             raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")
 
     @classmethod
-    def reference_preset(cls, **changes: object) -> SamplerOptions:
+    def reference_preset(cls, **changes: Any) -> SamplerOptions:
         """The preset that reproduces upstream's numbers: draws, windows and all."""
         return cls(reference=True, windows=WindowOptions(full_last=False), **changes)

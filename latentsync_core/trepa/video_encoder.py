@@ -24,7 +24,7 @@ from ..models.checkpoints.network_file import read_config, save_network
 from ..models.checkpoints.tensors import fill, read_tensors
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers.modeling_utils import PreTrainedModel
 
 REMEDY = "give VideoMAE-v2's vit_g_hybrid_pt_1200e_ssv2_ft.pth or a file of save_video_encoder"
 MAX_CONFIG_SIZE = 8192  # of anything in a config; ViT-g is 1408 wide
@@ -111,6 +111,8 @@ class VideoEncoder(nn.Module):
         recompute: forget what happens inside the blocks and compute it again for the gradient: one forward pass more,
             and only one block's inside in memory instead of all.
     """
+
+    positions: torch.Tensor  # (1, tokens, width)
 
     def __init__(self, config: VideoEncoderConfig, device: torch.device | str | None = None):
         """Raises ModelError for sizes that don't divide. With `device="meta"` weights take no memory."""

@@ -73,11 +73,11 @@ def downsample_to_chroma(
         edge = layers[..., -1:] if stop == count else torch.zeros_like(layers[..., :1])
         pieces.append(edge.expand(*edge.shape[:-1], after))
     padded = torch.cat(pieces, -1) if len(pieces) > 1 else layers
-    out = None
-    for tap, weight in taps:
-        begin = tap - taps[0][0]
-        samples = padded[..., begin : begin + 2 * blocks - 1 : 2]
-        out = samples * weight if out is None else out.add_(samples, alpha=weight)
+    begins = [tap - taps[0][0] for tap, _ in taps]
+    nearest, *others = (padded[..., begin : begin + 2 * blocks - 1 : 2] for begin in begins)
+    out = nearest * taps[0][1]
+    for samples, (_, weight) in zip(others, taps[1:], strict=True):
+        out.add_(samples, alpha=weight)
     return out.transpose(dim, -1)
 
 

@@ -115,7 +115,7 @@ class Frame:
         if self.layout.luma_weights is None:
             self._paste_rgb(stored, rgb, alpha, written)
         else:
-            self._paste_yuv(stored, rgb, alpha, written)
+            self._paste_yuv(stored, rgb, alpha, written, self.layout.luma_weights)
 
     def without_subsampling(self) -> tuple[np.ndarray, ...]:
         """The stored planes with chroma interpolated to luma's grid: a 4:2:0 or 4:2:2 frame as 4:4:4."""
@@ -203,9 +203,16 @@ class Frame:
                 part = self.planes[number][roi.y0 : roi.y1, roi.x0 : roi.x1]
             _blend(part, (rgb[channel] * white + black) * alpha, alpha, written, self.layout.pixel_format.bits)
 
-    def _paste_yuv(self, roi: Roi, rgb: torch.Tensor, alpha: torch.Tensor, written: torch.Tensor) -> None:
+    def _paste_yuv(
+        self,
+        roi: Roi,
+        rgb: torch.Tensor,
+        alpha: torch.Tensor,
+        written: torch.Tensor,
+        luma_weights: tuple[float, float],
+    ) -> None:
         bits = self.layout.pixel_format.bits
-        red, blue = self.layout.luma_weights
+        red, blue = luma_weights
         green = 1 - red - blue
         black, white = self.layout.luma_scale
         grey, span = self.layout.chroma_scale

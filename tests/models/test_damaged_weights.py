@@ -13,6 +13,7 @@ import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from latentsync_core.errors import ModelError
 from latentsync_core.evaluation.syncnet import load_syncnet
 from latentsync_core.models.checkpoints import weights_file
 from latentsync_core.models.checkpoints.network_file import read_config
+from latentsync_core.models.checkpoints.pickle_scan import scan_pickle
 from latentsync_core.models.checkpoints.settings_file import MAX_CONFIG_BYTES, read_json_object
 from latentsync_core.models.checkpoints.tensors import read_tensors
 from latentsync_core.models.load_options import LoadOptions
@@ -203,6 +205,16 @@ def test_a_hostile_pickle_is_refused_before_it_is_loaded(name, tmp_path, capsys)
         tracemalloc.stop()
     assert time.process_time() - before < 30
     assert "was run" not in capsys.readouterr().out
+
+
+def test_a_pickle_that_remembers_a_mark_as_a_value_is_refused_as_the_loader_refuses_it():
+    mark, put, to_tuple, stop = b"(", b"q\x00", b"t", b"."
+    scan_pickle(BytesIO(b"\x80\x02" + mark + to_tuple + put + stop), print)
+    remembered_mark = b"\x80\x02" + mark + put + to_tuple + stop
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(remembered_mark)
+    with pytest.raises(ValueError, match="a mark where a value is due"):
+        scan_pickle(BytesIO(remembered_mark), print)
 
 
 def test_the_same_pickle_without_harm_is_read(tmp_path):

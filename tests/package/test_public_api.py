@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,15 @@ def test_the_package_exports_what_it_promises_and_nothing_that_is_missing():
     assert set(latentsync_core.__all__) <= set(dir(latentsync_core))
     with pytest.raises(AttributeError, match="no attribute 'dub'"):
         _ = latentsync_core.dub
+
+
+def test_type_checkers_see_every_name_where_it_is_imported_from_on_first_use():
+    tree = ast.parse(Path(latentsync_core.__file__).read_text("utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {node.module: sorted(alias.name for alias in node.names) for node in block.body}
+    assert seen == {module: sorted(names) for module, names in latentsync_core._MODULES.items()}
+    assert sorted(latentsync_core.__all__) == sorted(name for names in seen.values() for name in names)
+    assert (ROOT / "latentsync_core" / "py.typed").exists()
 
 
 def test_every_error_is_exported():

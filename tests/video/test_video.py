@@ -498,6 +498,8 @@ def test_what_can_not_be_written_is_refused_before_any_frame(tmp_path):
     with pytest.raises(OutputError, match="Frame 2"):
         FrameWriter(tmp_path / "a", clip, pts=np.array([0, 5, 5]))
     first, second = read(clip, 0, 2)
+    with pytest.raises(OutputError, match=r"a\.mp4 is not open"):
+        FrameWriter(tmp_path / "a", clip, pts=clip.pts).write(first)
     with FrameWriter(tmp_path / "a", clip, pts=clip.pts[:1]) as out:
         out.write(first)
         with pytest.raises(OutputError, match="one more came"):

@@ -63,7 +63,7 @@ def smooth_landmarks(
     slower to follow small movements.
     """
     smoothed = np.array(landmarks, np.float64)
-    usable = np.isfinite(smoothed).all((1, 2))
+    usable = np.all(np.isfinite(smoothed), axis=(1, 2))
     usable[usable] = np.ptp(smoothed[usable], axis=1).max(1) > MIN_TRIANGLE_SIZE
     parts = [first + np.flatnonzero(usable[first:stop]) for first, stop in segments]
     parts = [part for part in parts if len(part) > 1]

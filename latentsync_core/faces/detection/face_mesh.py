@@ -28,7 +28,7 @@ class MeshDetection:
 
     points: np.ndarray  # (468, 3) float64: x y in displayed pixels, z in square pixels, smaller being nearer
     presence: float  # 0 to 1: confidence that there is a face
-    picture: torch.Tensor | None  # (3, 192, 192) in [0, 1]: the network's input
+    picture: torch.Tensor  # (3, 192, 192) in [0, 1]: the network's input; (3, 0, 0) outside of the frame
     flip_error: float  # face widths: mean distance between its points and those of the mirror image
 
 
@@ -45,11 +45,11 @@ def face_meshes(frame: Frame, regions: Sequence[FaceRegion]) -> list[MeshDetecti
     """The meshes in several regions of a frame, in one batch; NaN points and presence 0 outside of it."""
     network = load_network("mesh468")
     pictures = [crop_region(frame, region, network.size) for region in regions]
-    meshes = [MeshDetection(np.full((468, 3), np.nan), 0.0, None, np.nan) for _ in regions]
-    inside = [number for number, picture in enumerate(pictures) if picture is not None]
+    meshes = [MeshDetection(np.full((468, 3), np.nan), 0.0, torch.empty(3, 0, 0), np.nan) for _ in regions]
+    inside = {number: picture for number, picture in enumerate(pictures) if picture is not None}
     if not inside:
         return meshes
-    batch = torch.stack([pictures[number] for number in inside])
+    batch = torch.stack(list(inside.values()))
     points, presence = network(torch.cat([batch, batch.flip(-1)]))
     points, mirrored = points.reshape(2, -1, 468, 3).numpy().astype(np.float64) / network.size
     mirrored = mirrored[:, mirror_indices()]
@@ -65,7 +65,7 @@ def face_meshes(frame: Frame, regions: Sequence[FaceRegion]) -> list[MeshDetecti
         offsets = (places[:, :2] - 0.5) * region.side
         flat = (region.centre + offsets @ rotation(region.angle).T) / (frame.sample_aspect, 1.0)
         meshes[number] = MeshDetection(
-            np.column_stack([flat, places[:, 2] * region.side]), confidence, pictures[number], flip_error
+            np.column_stack([flat, places[:, 2] * region.side]), confidence, inside[number], flip_error
         )
     return meshes
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import OptionError
 
 
-class ThreePoints(NamedTuple):
+@dataclass(frozen=True)
+class ThreePoints:
     """Which landmarks are averaged into each point; left and right as seen in the picture."""
 
     count: int  # landmarks in the scheme

@@ -105,7 +105,7 @@ class _Clustering:
         """The weighted median distance of tracks that share a frame; infinite if none do. Call it before `cluster`."""
         counts = np.zeros(1 + round(4 / DISTANCE_BIN))
         numbers = np.arange(len(self._parent))
-        for index in np.flatnonzero(self._active):
+        for index in np.flatnonzero(self._active).tolist():
             others = np.flatnonzero(self._overlapping(index) & self._active & (numbers > index))
             if len(others):
                 distances = np.linalg.norm(self._means[others] - self._means[index], axis=1)

@@ -20,7 +20,7 @@ from ...video.clip import Clip
 from ...video.frame import Frame
 from ...video.reading.reader import FrameReader
 from ..alignment.align import align_track, crop_face
-from ..tracks import PORTRAIT_SIZE, FaceTrack
+from ..tracks import PORTRAIT_SIZE, FaceTrack, blank_portrait
 from .marks import Mark
 from .patch_tracker import GRID, PatchTracker, Pyramid, downsampled_luma
 
@@ -90,7 +90,8 @@ class _MarkedTrack:
     first: int
     stop: int
     marks: dict[int, Mark]  # by frame; at least one
-    portrait: np.ndarray | None = None  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
+    portrait: np.ndarray = field(default_factory=blank_portrait)  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
+    has_portrait: bool = False  # once the forward pass has read the first mark's frame
     seen: dict[bool, _Observations] = field(default_factory=dict)  # by whether it was tracked forwards
 
     def __post_init__(self) -> None:
@@ -214,8 +215,8 @@ class _Pass:
             for tracker in trackers:
                 tracker.update(index, picture)
                 path = tracker.path
-                if frame is not None and path.portrait is None and index in path.marks:
-                    path.portrait = _portrait(frame, path.marks[index])
+                if frame is not None and not path.has_portrait and index in path.marks:
+                    path.portrait, path.has_portrait = _portrait(frame, path.marks[index]), True
             yield done
             if all(tracker.ended(index) for tracker in trackers):
                 break
@@ -260,7 +261,7 @@ class _DirectionalTracker:
             box, points = mark.box_and_points(aspect)
             self._place = (box * (aspect, 1, aspect, 1), points * (aspect, 1))
             self._tracker, self._missed = PatchTracker(picture, _tracked_box(self._place[0])), 0
-        elif self._tracker is None:
+        elif self._tracker is None or self._place is None:
             return
         elif not self._tracker.find(picture):
             self._missed += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 import numpy as np
 
@@ -218,7 +218,8 @@ class _Entry:
             if not isinstance(point, list) or len(point) != 2:
                 self._refuse(f"has the point {_quoted(point)}", remedy)
         left, right, nose = (
-            tuple(self._number_value(value, "has in its points", remedy) for value in point) for point in written
+            (self._number_value(x, "has in its points", remedy), self._number_value(y, "has in its points", remedy))
+            for x, y in written
         )
         apart = min(math.dist(*pair) for pair in ((left, right), (left, nose), (right, nose)))
         if not apart >= MIN_POINT_DISTANCE:
@@ -253,7 +254,7 @@ class _Entry:
         raise OptionError(f"mark {self._number} {what}; {remedy}")
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

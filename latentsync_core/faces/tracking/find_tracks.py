@@ -98,7 +98,7 @@ def track_faces(
         )
     _hide_occluded_gaps(shot_tracks)
     for shot_track in shot_tracks:
-        if shot_track.portrait is None or not shot_track.samples:
+        if not shot_track.has_portrait or not shot_track.samples:
             shot_track.sample_clearest_frame(clip, options)
     people = cluster_tracks([_summary(shot_track, ranges, clip) for shot_track in shot_tracks])
     tracks = tuple(
@@ -220,7 +220,8 @@ class _ShotTrack:
         self.detected = np.isin(np.arange(self.start, self.stop), frames)  # (n,) bool: detected, not interpolated
         self.visible = np.ones(len(self.rows), bool)  # also in gaps, unless another face occludes it
         self.samples = [sample for sample in face.samples if self.start <= sample[0] < self.stop]
-        self.portrait = face.portrait if self.start <= face.portrait_frame < self.stop else None
+        self.portrait = face.portrait
+        self.has_portrait = self.start <= face.portrait_frame < self.stop  # else it is of another shot
 
     def sample_clearest_frame(self, clip: Clip, options: FaceOptions) -> None:
         """Reads its best frame again for a portrait and embedding: split at a cut known late, it may have none."""
@@ -228,8 +229,8 @@ class _ShotTrack:
         row, index = self.rows[best], self.start + int(best)
         with FrameReader(clip, index, index + 1) as frames:
             frame = next(iter(frames))
-        if self.portrait is None:
-            self.portrait = cut_portrait(frame, row)
+        if not self.has_portrait:
+            self.portrait, self.has_portrait = cut_portrait(frame, row), True
         region = FaceRegion.from_box(row[BOX], row[POSE][2], frame.sample_aspect)
         mesh = converged_meshes(frame, [region], options.presence)[0]
         embedding = None if mesh is None else embed_meshes(frame, [mesh])[0]

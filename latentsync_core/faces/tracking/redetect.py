@@ -160,11 +160,11 @@ def _detect_near(frame: Frame, squares: Sequence[FaceRegion], options: FaceOptio
     """The short-range detections in each square, in fractions of it."""
     size = load_network("blazeface_short").size
     pictures = [crop_region(frame, square, size, padding="zeros") for square in squares]
-    inside = [number for number, picture in enumerate(pictures) if picture is not None]
+    inside = {number: picture for number, picture in enumerate(pictures) if picture is not None}
     faces: list[list[Detection]] = [[] for _ in squares]
     if inside:
         detections = detect_in_squares(
-            torch.stack([pictures[number] for number in inside]), options.detector_score * TRACKED_SCORE_FACTOR
+            torch.stack(list(inside.values())), options.detector_score * TRACKED_SCORE_FACTOR
         )
         for number, found in zip(inside, detections, strict=True):
             faces[number] = found

@@ -153,7 +153,8 @@ class Tracker:
         suspects = {number: risk for number, risk in suspects.items() if risk}
         if not suspects:
             return own
-        embeddings = dict(zip(suspects, embed_meshes(frame, [meshes[number] for number in suspects]), strict=True))
+        found = {number: mesh for number, mesh in enumerate(meshes) if mesh is not None}
+        embeddings = dict(zip(suspects, embed_meshes(frame, [found[number] for number in suspects]), strict=True))
         distances = {number: known[number].distance(embeddings[number]) for number in suspects}
         for number, risk in suspects.items():
             others = [

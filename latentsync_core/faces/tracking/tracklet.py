@@ -16,7 +16,7 @@ from ..detection.landmarks import LandmarkScheme, three_points
 from ..detection.region import FaceRegion
 from ..detection.sharpness import face_sharpness
 from ..identity.embedding import embed_faces, face_chip
-from ..tracks import PORTRAIT_SIZE
+from ..tracks import PORTRAIT_SIZE, blank_portrait
 from .redetect import bounding_box
 
 # Columns of a frame's row of measurements.
@@ -37,10 +37,10 @@ class Tracklet:
         self.frames: list[int] = []  # ascending
         self.rows: list[np.ndarray] = []  # (COLUMNS,) float32 each
         self.samples: list[tuple[int, float, np.ndarray]] = []  # frame, quality, embedding (128,)
-        self.portrait: np.ndarray | None = None  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
+        self.portrait = blank_portrait()  # until `add` below
         self.portrait_frame = -1
         self._portrait_quality = 0.0
-        self.region: FaceRegion | None = None  # in its last frame
+        self.region = FaceRegion.from_mesh(mesh.points, self._aspect)  # in its last frame
         self._velocity = np.zeros(2)  # square pixels from the last frame but one to the last
         self.missed_frames = 0  # since its last frame
         self.add(index, frame, mesh)
@@ -79,7 +79,7 @@ class Tracklet:
         region = FaceRegion.from_mesh(mesh.points, self._aspect)
         if not self.frames or index > self.last:
             gap = index - self.last if self.frames else 1
-            self._velocity = (region.centre - self.region.centre) / gap if self.region is not None else np.zeros(2)
+            self._velocity = (region.centre - self.region.centre) / gap
             self.region, self.missed_frames = region, 0
             self.frames.append(index)
             self.rows.append(row)
@@ -93,7 +93,7 @@ class Tracklet:
         near = min((abs(index - frame_index) for frame_index, _, _ in self.samples), default=SAMPLE_INTERVAL)
         if near >= SAMPLE_INTERVAL and (not self.samples or quality > 0.5 * max(sample[1] for sample in self.samples)):
             self.add_sample(index, frame, mesh, quality)
-        if self.portrait is None or quality > PORTRAIT_QUALITY_RATIO * self._portrait_quality:
+        if self.portrait_frame < 0 or quality > PORTRAIT_QUALITY_RATIO * self._portrait_quality:
             self.portrait = cut_portrait(frame, row)
             self.portrait_frame, self._portrait_quality = index, quality
 
@@ -137,10 +137,10 @@ def face_quality(row: np.ndarray) -> float:
 def embed_meshes(frame: Frame, meshes: list[MeshDetection]) -> list[np.ndarray | None]:
     """The embeddings (128,) of several faces of a frame; None where a face lies outside of it."""
     chips = [face_chip(frame, mesh.points) for mesh in meshes]
-    inside = [number for number, chip in enumerate(chips) if chip is not None]
+    inside = {number: chip for number, chip in enumerate(chips) if chip is not None}
     found: list[np.ndarray | None] = [None] * len(meshes)
     if inside:
-        values = embed_faces(torch.stack([chips[number] for number in inside]))
+        values = embed_faces(torch.stack(list(inside.values())))
         for number, value in zip(inside, values, strict=True):
             found[number] = value if np.isfinite(value).all() else None
     return found

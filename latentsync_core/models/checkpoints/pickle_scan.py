@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import pickletools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
@@ -88,7 +88,7 @@ def scan_pickle(file: BinaryIO, on_storage: Callable[[Storage], None]) -> None:
     ValueError, IndexError, KeyError, TypeError, AttributeError or OverflowError.
     """
     stack: list[_StackValue | None] = []  # None: a mark
-    memo: dict[int, _StackValue] = {}
+    memo: dict[Hashable, _StackValue] = {}
     for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
         if count > MAX_OPCODES:
             raise OversizedPickle(f"a list of more than {MAX_OPCODES} steps")
@@ -98,14 +98,14 @@ def scan_pickle(file: BinaryIO, on_storage: Callable[[Storage], None]) -> None:
         if name not in ALLOWED_OPCODES:
             raise ValueError(f"the operation {name}")
         if name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
+            memo[argument] = _without_mark(stack[-1])
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(memo[argument])
         elif name == "MARK":
             stack.append(None)
         elif name == "GLOBAL":
             if argument not in ALLOWED_GLOBALS:
-                raise UnsafePickle(argument.replace(" ", "."))
+                raise UnsafePickle(str(argument).replace(" ", "."))
             stack.append(_StackValue(1, _Global(argument)))
         else:
             operands = _pop_operands(stack, operation.stack_before)
@@ -123,11 +123,14 @@ def _pop_operands(stack: list, expected: Iterable) -> list[_StackValue]:
         while (part := stack.pop()) is not None:
             operands.append(part)
         expected = expected[: expected.index(pickletools.markobject)]
-    for _ in expected:
-        operands.append(stack.pop())
-    if None in operands:
-        raise ValueError("a mark where a value is due")
+    operands += [_without_mark(stack.pop()) for _ in expected]
     return operands[::-1]
+
+
+def _without_mark(value: _StackValue | None) -> _StackValue:
+    if value is None:
+        raise ValueError("a mark where a value is due")
+    return value
 
 
 def _result(

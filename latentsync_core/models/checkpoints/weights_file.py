@@ -219,7 +219,7 @@ def _check_legacy(path: Path, size: int) -> None:
     with path.open("rb") as file:
         bounded = _SizeLimitedReader(file, MAX_PICKLE_BYTES)
         for _ in range(LEGACY_PICKLES):
-            scan_pickle(bounded, check)
+            scan_pickle(bounded, check)  # pyright: ignore[reportArgumentType]  # read, readline, tell: all it uses
 
 
 class _SizeLimitedReader(RawIOBase):

@@ -34,8 +34,8 @@ def check_endpoint(endpoint: str) -> str:
         parts = urllib.parse.urlsplit(endpoint)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        host = None
-    if not host or not endpoint.isprintable() or " " in endpoint or not endpoint.isascii():
+        parts, host = None, None
+    if parts is None or not host or not endpoint.isprintable() or " " in endpoint or not endpoint.isascii():
         raise ModelError(f"{endpoint[:80]!r} is no address of a model hub; write it like https://mirror.example.")
     if parts.username is not None or parts.query or parts.fragment:
         raise ModelError(
@@ -106,9 +106,9 @@ class _SafeRedirectHandler(urllib.request.HTTPRedirectHandler):
     max_redirections = 8
 
     def redirect_request(
-        self, request: urllib.request.Request, file: IO[bytes], code: int, message: str, headers: Message, url: str
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        before, after = urllib.parse.urlsplit(request.full_url), urllib.parse.urlsplit(url)
+        before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         try:
             allowed = after.hostname and after.username is None and after.port != 0 and _is_allowed(after)
         except ValueError:
@@ -119,7 +119,7 @@ class _SafeRedirectHandler(urllib.request.HTTPRedirectHandler):
             raise UnexpectedResponse(
                 f"the server sends on to {after.hostname}, an address inside a private network"[:200]
             )
-        return urllib.request.Request(url.replace(" ", "%20"), headers=request.headers, unverifiable=True)
+        return urllib.request.Request(newurl.replace(" ", "%20"), headers=req.headers, unverifiable=True)
 
     http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302  # Python 3.10 doesn't know it
 
@@ -169,5 +169,5 @@ def _is_private(host: str | None) -> bool:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):
         return False
-    addresses = [ipaddress.ip_address(place[4][0].partition("%")[0]) for place in found]
+    addresses = [ipaddress.ip_address(str(place[4][0]).partition("%")[0]) for place in found]
     return not all((getattr(address, "ipv4_mapped", None) or address).is_global for address in addresses)

@@ -175,7 +175,10 @@ def _load_checkpoint(
     known = known or _identify_release(path, on_progress)
     if known:
         _check_resolution(known.name, known.resolution, options)
-    elif options.resolution is None:
+        resolution = known.resolution
+    elif options.resolution is not None:
+        resolution = options.resolution
+    else:
         raise ModelError(
             f"{path} is a LatentSync U-Net, but neither 1.5's nor 1.6's own file, and its weights don't tell which.",
             Remedy.STATE_RESOLUTION,
@@ -185,7 +188,7 @@ def _load_checkpoint(
     whisper_file = find_whisper(path, folder, config.audio_width, options.whisper)
     return _assemble(
         name=known.name if known else path.stem,
-        resolution=known.resolution if known else options.resolution,
+        resolution=resolution,
         demonstration=False,
         unet_config=config,
         unet_file=path,

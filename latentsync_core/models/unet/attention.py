@@ -14,8 +14,8 @@ from .layers import LayerFactory
 NORM_EPS = 1e-6  # of the group norm before a transformer's projection
 
 
-class Attention(nn.Module):
-    """Multi-head attention from tokens (n, q, channels) to tokens (n, k, context_channels)."""
+class AttentionLayers(nn.Module):
+    """The layers of multi-head attention, under the names that checkpoints give them."""
 
     def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int):
         super().__init__()
@@ -25,13 +25,21 @@ class Attention(nn.Module):
         self.to_v = layers.linear(context_channels, channels, bias=False)
         self.to_out = nn.ModuleList([layers.linear(channels, channels)])
 
-    def forward(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    def attend(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """From tokens (n, q, channels) to tokens (n, k, context_channels): (n, q, channels)."""
         q, k, v = self._split(self.to_q(tokens)), self._split(self.to_k(context)), self._split(self.to_v(context))
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.to_out[0](mixed.transpose(1, 2).flatten(2))  # n heads q d -> n q channels
 
     def _split(self, tokens: torch.Tensor) -> torch.Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # n t channels -> n heads t d
+
+
+class Attention(AttentionLayers):
+    """Multi-head attention from tokens (n, q, channels) to tokens (n, k, context_channels)."""
+
+    def forward(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return self.attend(tokens, context)
 
 
 class GEGLU(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .attention import SpatialTransformer
-from .config import UNetConfig
+from .config import MotionConfig, UNetConfig
 from .layers import LayerFactory
 from .motion import MotionModule
 
@@ -73,7 +73,12 @@ class Level(nn.Module):
     """Residual convolutions, each followed by attention and motion where the level has them."""
 
     def __init__(
-        self, layers: LayerFactory, widths: list[tuple[int, int]], attention: bool, motion: bool, config: UNetConfig
+        self,
+        layers: LayerFactory,
+        widths: list[tuple[int, int]],
+        attention: bool,
+        motion: MotionConfig | None,
+        config: UNetConfig,
     ):
         super().__init__()
         channels = widths[-1][1]
@@ -81,9 +86,9 @@ class Level(nn.Module):
         if attention:
             sizes = (channels, config.audio_width, config.heads, config.norm_groups)
             self.attentions = nn.ModuleList([SpatialTransformer(layers, *sizes) for _ in widths])
-        if motion:
-            self.motion_modules = nn.ModuleList([MotionModule(layers, channels, config.motion) for _ in widths])
-        self.has_attention, self.has_motion = attention, motion
+        if motion is not None:
+            self.motion_modules = nn.ModuleList([MotionModule(layers, channels, motion) for _ in widths])
+        self.has_attention, self.has_motion = attention, motion is not None
 
     def step(self, index: int, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """The `index`-th residual convolution and what follows it."""
@@ -101,7 +106,7 @@ class DownBlock(Level):
     def __init__(self, layers: LayerFactory, inputs: int, level: int, config: UNetConfig):
         outputs = config.block_channels[level]
         widths = [(inputs, outputs)] + [(outputs, outputs)] * (config.resnets_per_block - 1)
-        motion = config.motion_in_down_blocks and config.motion_levels[level]
+        motion = config.motion if config.motion_in_down_blocks and config.motion_levels[level] else None
         super().__init__(layers, widths, config.down_attention[level], motion, config)
         last = level == len(config.block_channels) - 1
         self.downsamplers = None if last else nn.ModuleList([Downsample(layers, outputs)])
@@ -139,7 +144,8 @@ class UpBlock(Level):
         outputs = config.block_channels[-1 - step]
         below = [inputs] + [outputs] * (len(skips) - 1)
         widths = [(width + skip, outputs) for width, skip in zip(below, skips, strict=True)]
-        super().__init__(layers, widths, config.up_attention[step], config.motion_levels[-1 - step], config)
+        motion = config.motion if config.motion_levels[-1 - step] else None
+        super().__init__(layers, widths, config.up_attention[step], motion, config)
         last = step == len(config.block_channels) - 1
         self.upsamplers = None if last else nn.ModuleList([Upsample(layers, outputs)])
 

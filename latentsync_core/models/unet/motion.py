@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ...errors import ModelError
-from .attention import NORM_EPS, Attention, FeedForward
+from .attention import NORM_EPS, AttentionLayers, FeedForward
 from .config import MotionConfig
 from .layers import LayerFactory
 
@@ -17,6 +17,8 @@ NORM_GROUPS = 32  # of the temporal transformer, whatever the rest of the networ
 
 class PositionalEncoding(nn.Module):
     """Adds to each frame's tokens (n, f, channels) the sinusoid of its place in the window; f may be up to `length`."""
+
+    pe: torch.Tensor  # (1, length, channels)
 
     def __init__(self, channels: int, length: int):
         super().__init__()
@@ -29,7 +31,7 @@ class PositionalEncoding(nn.Module):
         return tokens + self.pe[:, :frames].to(tokens)
 
 
-class TemporalAttention(Attention):
+class TemporalAttention(AttentionLayers):
     """Attention among the frames of one pixel, each knowing its place in the window."""
 
     def __init__(self, layers: LayerFactory, channels: int, motion: MotionConfig):
@@ -38,7 +40,7 @@ class TemporalAttention(Attention):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         positioned = self.pos_encoder(tokens)
-        return super().forward(positioned, positioned)
+        return self.attend(positioned, positioned)
 
 
 class TemporalBlock(nn.Module):

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,6 +18,9 @@ from ..checkpoints.tensors import is_dense_tensor_entry, read_tensors
 from ..checkpoints.weights_file import read_content
 from ..names import one_line
 from .log_mel import measure_peak, normalised_mel
+
+if TYPE_CHECKING:
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder as Encoder
 
 REMEDY = "give OpenAI's own tiny.pt or small.pt"
 ROWS_PER_SECOND = 50  # of the features: the second convolution halves the 100 mel frames a second
@@ -50,7 +54,7 @@ class WhisperEncoder(torch.nn.Module):
         context: rows of one segment (1500, 30 s). digest: hex SHA-256 of the weights as loaded.
     """
 
-    def __init__(self, encoder: torch.nn.Module, digest: str) -> None:
+    def __init__(self, encoder: Encoder, digest: str) -> None:
         """`encoder` is a transformers WhisperEncoder that holds its weights; use the class methods to make one."""
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)

@@ -20,7 +20,7 @@ import torch
 from ...errors import ClipChangedError, VideoError
 from ...media.ffmpeg import ffmpeg_executable
 from ...media.opening import MAX_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_image, unreadable_message
-from ...media.streams import audio_note, audio_stream, has_video, video_stream
+from ...media.streams import audio_note, audio_stream, has_video, required_video_stream, time_base, video_stream
 from ...media.truncation import is_truncated
 from ...messages import Remedy
 from ...required_packages import importing
@@ -28,7 +28,9 @@ from ..clip import Clip, ColorTags, FileIdentity
 from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
 
 if TYPE_CHECKING:
-    import av
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 STILL_IMAGE_FPS = Fraction(25)
@@ -70,12 +72,12 @@ def probe(path: str | Path) -> Clip:
         return _still_image_clip(path)
     identity = _file_identity(path)
     with importing("av"):
-        import av
+        from av.error import FFmpegError
 
     try:
         with open_container(path, VideoError) as container:
             return _probe_container(path, identity, container)
-    except av.FFmpegError as problem:
+    except FFmpegError as problem:
         raise VideoError(unreadable_message(path, problem, VideoError)) from None
 
 
@@ -114,12 +116,12 @@ def check_identity(clip: Clip) -> None:
         raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared.", Remedy.PREPARE_AGAIN)
 
 
-def has_pts(container: av.container.InputContainer) -> bool:
+def has_pts(container: InputContainer) -> bool:
     """Whether the container's packets carry presentation stamps; otherwise frames go by their order."""
     return not FORMATS_WITHOUT_PTS & set(container.format.name.split(","))
 
 
-def _probe_container(path: Path, identity: FileIdentity, container: av.container.InputContainer) -> Clip:
+def _probe_container(path: Path, identity: FileIdentity, container: InputContainer) -> Clip:
     stream, sound = video_stream(container), audio_stream(container)
     audio = None if sound is None else sound.codec_context.name
     if stream is None and has_video(container):
@@ -151,17 +153,17 @@ def _probe_container(path: Path, identity: FileIdentity, container: av.container
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
 
     with open_container(path, VideoError) as reopened:  # not every format can be rewound
-        pts = _packet_pts(path, reopened, video_stream(reopened))
+        pts = _packet_pts(path, reopened, required_video_stream(reopened, path))
     if not len(pts):
         raise VideoError(f"{path} has a video stream without frames.")
     _check_not_truncated(path, len(pts), stream.frames)
-    time_base = stream.time_base
+    tick = time_base(stream)
     declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
     if has_pts(container) or pts[-1] > pts[0]:
-        fps = _detect_fps(pts, time_base, declared)
+        fps = _detect_fps(pts, tick, declared)
     else:  # nothing says when: evenly, at the rate that the format tells
         fps = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
-        pts, time_base = np.arange(len(pts), dtype=np.int64), 1 / fps
+        pts, tick = np.arange(len(pts), dtype=np.int64), 1 / fps
     if fps < MIN_FPS:
         raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
     clip = Clip(
@@ -170,7 +172,7 @@ def _probe_container(path: Path, identity: FileIdentity, container: av.container
         frame_count=len(pts),
         first_frame=0,
         fps=fps,
-        time_base=time_base,
+        time_base=tick,
         pts=pts,
         width=width,
         height=height,
@@ -185,14 +187,14 @@ def _probe_container(path: Path, identity: FileIdentity, container: av.container
     return clip
 
 
-def _first_frame(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream):
+def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
     for frame in container.decode(stream):
         return frame
     _check_not_truncated(path, 0, stream.frames)
     raise VideoError(f"{path} has a video stream without frames.")
 
 
-def _packet_pts(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> np.ndarray:
+def _packet_pts(path: Path, container: InputContainer, stream: VideoStream) -> np.ndarray:
     """(N,) int64 stamps of every frame that a player shows, rising; all 0 where the packets don't tell them."""
     pts: list[int] = []
     first_key: int | None = None

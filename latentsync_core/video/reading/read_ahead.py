@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from ..clip import Clip
 from ..frame import Frame
@@ -13,7 +13,7 @@ from .reader import FrameReader
 POLL_SECONDS = 0.1  # seconds between two looks at whether the reader should stop
 
 
-def prefetch_frames(clip: Clip, ahead: int = 2) -> Iterator[Frame]:
+def prefetch_frames(clip: Clip, ahead: int = 2) -> Generator[Frame, None, None]:
     """The clip's frames in order, up to `ahead` decoded before they are asked for.
 
     What reading raises is raised here, in its place. Closing the iterator ends the thread and closes the file.

@@ -7,6 +7,7 @@ it measured faster (a 1080p clip: 258 frames a second against 216).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,17 @@ import numpy as np
 
 from ...errors import VideoError
 from ...media.opening import open_container
-from ...media.streams import video_stream
+from ...media.streams import required_video_stream
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, Layout, planar_name
 from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
-    import av
+    import torch
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
 SEEKABLE = {"mov", "matroska"}  # containers with an index of stamps; others are read from their start
 SEEK_MARGIN = 20  # frames before the wanted one; more than any codec's reordering, so that all its references are read
@@ -43,12 +47,12 @@ class FrameReader:
             raise VideoError(f"Frames {start} to {stop} lie outside {clip.name}, which has {clip.frame_count}.")
         self._clip, self._start, self._stop = clip, start, stop
         self._layout = Layout.of(clip)
-        self._container: av.container.InputContainer | None = None
+        self._container: InputContainer | None = None
 
     def __enter__(self) -> FrameReader:
         check_identity(self._clip)
         if self._clip.identity is not None:
-            self._container = self._open()
+            self._container = _open(self._clip.identity.path)
         return self
 
     def __exit__(
@@ -60,22 +64,23 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[Frame]:
         if self._clip.images is not None:
-            yield from self._in_memory_frames()
+            yield from self._in_memory_frames(self._clip.images)
             return
-        import av
+        from av.error import FFmpegError
 
-        if self._container is None:
+        if self._container is None or self._clip.identity is None:
             raise VideoError(f"The reader of {self._clip.name} is closed: iterate inside its with block.")
         if self._start == self._stop:
             return
         next_index = self._start
+        with_pts = has_pts(self._container)
         try:
-            for decoded in self._decoded_frames():
-                yield self._frame(decoded, next_index)
+            for decoded in self._decoded_frames(self._container, self._clip.identity.path):
+                yield self._frame(decoded, next_index, with_pts)
                 next_index += 1
                 if next_index == self._stop:
                     return
-        except av.FFmpegError as problem:
+        except FFmpegError as problem:
             raise VideoError(
                 f"Frame {next_index} of {self._clip.frame_count} of {self._clip.name} can't be decoded "
                 f"({problem.strerror or problem}): the file is damaged."
@@ -84,53 +89,47 @@ class FrameReader:
             f"{self._clip.name} ended after {next_index} of {self._clip.frame_count} frames: it is damaged or cut off."
         )
 
-    def _in_memory_frames(self) -> Iterator[Frame]:
+    def _in_memory_frames(self, images: torch.Tensor) -> Iterator[Frame]:
         for index in range(self._start, self._stop):
-            image = self._clip.images[index].numpy().copy()  # (H, W, 3)
+            image = images[index].numpy().copy()  # (H, W, 3)
             yield Frame((image,), int(self._clip.pts[index]), index, self._layout)
 
-    def _open(self) -> av.container.InputContainer:
-        container = open_container(self._clip.identity.path, VideoError)
-        video_stream(container).thread_type = "AUTO"
-        return container
-
-    def _decoded_frames(self) -> Iterator[av.VideoFrame]:
+    def _decoded_frames(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
         """Decoded frames from `start` on."""
-        stream = video_stream(self._container)
-        if not has_pts(self._container):
-            for count, frame in enumerate(self._container.decode(stream)):
+        if not has_pts(container):
+            for count, frame in enumerate(_decode(container, path)):
                 if count >= self._clip.first_frame + self._start:
                     yield frame
             return
         target = int(self._clip.pts[self._start])
-        frames = self._seek_before(stream, target)
+        frames = self._seek_before(container, path, target)
         for frame in frames:
             if frame.pts is not None and frame.pts >= target:
                 yield frame
                 break
         yield from frames
 
-    def _seek_before(self, stream: av.video.stream.VideoStream, target: int) -> Iterator[av.VideoFrame]:
+    def _seek_before(self, container: InputContainer, path: Path, target: int) -> Iterator[VideoFrame]:
         """Decoded frames from some frame at or before the stamp `target`, as near as is safe."""
         position = self._clip.first_frame + self._start
-        seekable = SEEKABLE & set(self._container.format.name.split(","))
+        seekable = SEEKABLE & set(container.format.name.split(","))
         if position <= SEEK_MARGIN or not seekable:
-            return self._container.decode(stream)
+            return _decode(container, path)
         step = float(1 / (self._clip.fps * self._clip.time_base))  # ticks a frame, on average
         before = self._start - SEEK_MARGIN
         earlier = int(self._clip.pts[before]) if before >= 0 else int(self._clip.pts[0] + before * step)
-        self._container.seek(earlier, stream=stream, backward=True)
-        frames = self._container.decode(stream)
+        container.seek(earlier, stream=required_video_stream(container, path), backward=True)
+        frames = _decode(container, path)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= target:
             return _chain(first, frames)
         self.__exit__(None, None, None)  # the container's index misled: read it all
-        self._container = self._open()
-        return self._container.decode(video_stream(self._container))
+        self._container = _open(path)
+        return _decode(self._container, path)
 
-    def _frame(self, decoded: av.VideoFrame, index: int) -> Frame:
+    def _frame(self, decoded: VideoFrame, index: int, with_pts: bool) -> Frame:
         pts = int(self._clip.pts[index])
-        if decoded.pts is not None and decoded.pts != pts and has_pts(self._container):
+        if decoded.pts is not None and decoded.pts != pts and with_pts:
             raise VideoError(
                 f"Frame {index} of {self._clip.frame_count} of {self._clip.name} is missing: the file is damaged."
             )
@@ -146,10 +145,20 @@ class FrameReader:
         return Frame(planes, pts, index, layout)
 
 
-def _planes(decoded: av.VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
+def _open(path: Path) -> InputContainer:
+    container = open_container(path, VideoError)
+    required_video_stream(container, path).thread_type = "AUTO"
+    return container
+
+
+def _decode(container: InputContainer, path: Path) -> Iterator[VideoFrame]:
+    return container.decode(required_video_stream(container, path))
+
+
+def _planes(decoded: VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
     """The decoded samples, copied out of the decoder's padded lines."""
     if decoded.format.name in PACKED:
-        lines = np.frombuffer(decoded.planes[0], np.uint8).reshape(-1, decoded.planes[0].line_size)[: layout.height]
+        lines = _lines(decoded.planes[0], np.dtype(np.uint8))[: layout.height]
         bytes_per_pixel = 4 if decoded.format.name == "bgr0" else 3
         pixels = lines[:, : bytes_per_pixel * layout.width].reshape(layout.height, layout.width, bytes_per_pixel)
         return tuple(pixels[:, :, channel].copy() for channel in PACKED[decoded.format.name])
@@ -157,11 +166,15 @@ def _planes(decoded: av.VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
     planes = []
     shapes = layout.pixel_format.plane_shapes(layout.width, layout.height)
     for plane, (rows, columns) in zip(decoded.planes, shapes, strict=True):
-        lines = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
-        planes.append(lines[:rows, :columns].copy())
+        planes.append(_lines(plane, dtype)[:rows, :columns].copy())
     return tuple(planes)
 
 
-def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+def _lines(plane: VideoPlane, dtype: np.dtype) -> np.ndarray:
+    """A view of a plane's lines with what pads them."""
+    return np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // dtype.itemsize)
+
+
+def _chain(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     yield first
     yield from rest

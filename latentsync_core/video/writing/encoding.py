@@ -243,7 +243,7 @@ def _target_layout(name: str, layout: Layout, tags: ColorTags) -> Layout:
     return replace(
         layout,
         pixel_format=pixel_format,
-        luma_weights=None if pixel_format.is_rgb else LUMA_WEIGHTS[tags.matrix],
+        luma_weights=None if pixel_format.is_rgb else LUMA_WEIGHTS[tags.matrix or "bt709"],
         is_full_range=is_full_range(tags, pixel_format),
         siting=siting(tags.chroma_location, pixel_format),
         rotation=0,

@@ -10,7 +10,7 @@ from ...errors import OutputError, VideoError
 from ...files.scratch import atomic_write
 from ...media.ffmpeg import FfmpegStream, run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
-from ...media.streams import audio_stream, video_stream
+from ...media.streams import audio_stream, required_video_stream
 from ...progress import Progress
 from ..pixel_format import HD_HEIGHT
 from ..reading.probing import MATRICES, TRANSFERS
@@ -89,12 +89,11 @@ class _StreamInfo:
 
 def _stream_info(path: Path) -> _StreamInfo:
     import av
+    from av.error import FFmpegError
 
     try:
         with open_container(path, VideoError) as container:
-            stream = video_stream(container)
-            if stream is None:
-                raise VideoError(f"{path} has no video stream: name a video file.")
+            stream = required_video_stream(container, path)
             context = stream.codec_context
             seconds = (container.duration or 0) / av.time_base
             audio = audio_stream(container)
@@ -110,7 +109,7 @@ def _stream_info(path: Path) -> _StreamInfo:
                 audio=None if audio is None else audio.codec_context.name,
                 audio_map=() if audio is None else ("-map", f"0:{audio.index}"),
             )
-    except (av.FFmpegError, OSError) as problem:
+    except (FFmpegError, OSError) as problem:
         raise VideoError(f"Can't read {path} ({problem.strerror or problem}).") from None
 
 

@@ -7,12 +7,14 @@ import logging
 import os
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from types import TracebackType
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -29,6 +31,10 @@ from .audio_plan import container_start_time, plan_audio
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
 from .writer_options import Codec, WriterOptions
 
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from typing_extensions import Self
+
 __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path"]
 
 DEFAULTS = WriterOptions()
@@ -38,8 +44,8 @@ MIN_MP4_TIMESCALE = 10_000  # ticks a second at the least, so that sound and edi
 log = logging.getLogger(__name__)
 
 
-class FrameWriter:
-    """Writes frames to `path`, which appears, whole, when the `with` block ends without an exception.
+class VideoWriter(ABC):
+    """Writes a video to `path`, which appears, whole, when the `with` block ends without an exception.
 
     Times are `pts` exactly where the container can hold them (see `notes`). The sound's file begins with the first
     frame and is cut where the last one ends (to a packet, where it is copied). A
@@ -87,7 +93,7 @@ class FrameWriter:
             self._pts, first = self._pts - self._pts[0], Fraction(0)
         self._first = first
         self._written = 0
-        self._pipe = None  # the container that frames go into
+        self._pipe: OutputContainer | None = None  # the container that frames go into
 
     def preflight(self) -> None:
         """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
@@ -106,7 +112,7 @@ class FrameWriter:
         except OSError as problem:
             raise OutputError(f"Can't write into {self.path.parent}: {problem.strerror or problem}.") from None
 
-    def __enter__(self) -> FrameWriter:
+    def __enter__(self) -> Self:
         check_target(self.path)
         folder = self.path.parent
         try:
@@ -129,6 +135,7 @@ class FrameWriter:
                 bufsize=0,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
+            self._stdin = cast(IO[bytes], self._process.stdin)  # there, since it was asked for with PIPE
             try:
                 self._open_pipe()
             except BaseException:
@@ -140,10 +147,16 @@ class FrameWriter:
             raise
         return self
 
-    def write(self, frame: Frame) -> None:
+    @abstractmethod
+    def _write_blank(self) -> None:
+        """Appends a frame that shows nothing."""
+
+    def _append(self, frame: Frame) -> None:
         """Appends a frame; it is shown at the next of the writer's timestamps, whatever its own."""
         import av
 
+        if self._pipe is None:
+            raise OutputError(f"{self.path.name} is not open: write inside the writer's with block.")
         if self._written == len(self._pts):
             raise OutputError(f"{self.path.name} was opened for {len(self._pts)} frames; one more came.")
         if frame.layout != self._layout:
@@ -152,7 +165,8 @@ class FrameWriter:
                 f"{self._clip.name} has them."
             )
         planes = self._plan.convert(frame)
-        packet = av.Packet(np.concatenate([np.ascontiguousarray(plane).reshape(-1).view(np.uint8) for plane in planes]))
+        samples = np.concatenate([np.ascontiguousarray(plane).reshape(-1).view(np.uint8) for plane in planes])
+        packet = av.Packet(samples)  # pyright: ignore[reportArgumentType]  # any buffer will do; the stub names bytes
         packet.pts = packet.dts = int(self._pts[self._written])
         packet.time_base, packet.stream, packet.is_keyframe = self._clip.time_base, self._stream, True
         with self._translating_errors():
@@ -176,8 +190,8 @@ class FrameWriter:
                 f"Only {self._written} of {len(self._pts)} frames were written; {self.path.name} was not made."
             )
         with self._translating_errors():
-            self._pipe.close()
-            self._process.stdin.close()
+            self._close_pipe()
+            self._stdin.close()
         if self._process.wait():
             raise self._failure()
         try:
@@ -186,9 +200,6 @@ class FrameWriter:
             raise OutputError(f"Can't put {self.path} in place: {problem.strerror or problem}.") from None
         for note in self.notes:
             log.info("%s: %s", self.path.name, note)
-
-    def _write_blank(self) -> None:
-        self.write(Frame.blank(self._layout))
 
     def _ffmpeg_args(self) -> list[str]:
         display_rotation = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
@@ -199,7 +210,7 @@ class FrameWriter:
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
         ]
         args += PIPED_FRAMES_INPUT
-        if self._audio is not None:
+        if self._audio is not None and self._audio_plan is not None:
             args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
             args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
             # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
@@ -230,7 +241,7 @@ class FrameWriter:
 
     def _open_pipe(self) -> None:
         rate = self._clip.fps
-        self._pipe = open_frame_pipe(self._process.stdin)
+        self._pipe = open_frame_pipe(self._stdin)
         self._stream = self._pipe.add_stream(
             "rawvideo",
             rate=rate,
@@ -245,11 +256,11 @@ class FrameWriter:
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
         """Turns a pipe broken by ffmpeg's end into what ffmpeg said."""
-        import av
+        from av.error import FFmpegError
 
         try:
             yield
-        except (OSError, av.FFmpegError):
+        except (OSError, FFmpegError):
             raise self._failure() from None
 
     def _failure(self) -> OutputError:
@@ -264,14 +275,28 @@ class FrameWriter:
             return OutputError(f"There is no room left in {self.path.parent}.", "free some", Remedy.MOVE_RESULT)
         return OutputError(f"Can't write {self.path}: {first_error_line(messages, code)}.")
 
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+
     def _end_process(self) -> None:
-        import av
+        from av.error import FFmpegError
 
         self._process.kill()
         self._process.wait()
         # PyAV 17 and older write the trailer of a container that was left open when it is collected; its file is closed
         # by then, and the whole program ends. Here the pipe is merely broken.
-        if self._pipe is not None:
-            with suppress(OSError, ValueError, av.FFmpegError):
-                self._pipe.close()
-        self._process.stdin.close()
+        with suppress(OSError, ValueError, FFmpegError):
+            self._close_pipe()
+        self._stdin.close()
+
+
+class FrameWriter(VideoWriter):
+    """Writes a clip's frames, in its own size and, where the codec can hold it, in its own pixel format."""
+
+    def write(self, frame: Frame) -> None:
+        """Appends a frame; it is shown at the next of the writer's timestamps, whatever its own."""
+        self._append(frame)
+
+    def _write_blank(self) -> None:
+        self.write(Frame.blank(self._layout))

@@ -1,0 +1,7 @@
+# Of transformers' base class of all models, what the engine uses.
+from typing import Any
+
+from torch import nn
+
+class PreTrainedModel(nn.Module):
+    config: Any
