@@ -255,7 +255,7 @@ def main() -> None:
             for with_both in (False, True)
         ]
         for number, (set_name, packages, with_both) in enumerate(
-            [*rows, ("lowest versions", (*OLD_COMFYUI[:3], *MIN_VERSIONS), True)]
+            [*rows, ("lowest versions", MIN_VERSIONS, True)]
         ):
             if not any(text in set_name for text in options.only):
                 continue
