@@ -1,8 +1,8 @@
 """Which packages the engine uses and from which version on; one sentence for each that is missing, too old or broken.
 
-The lowest versions stand here and are repeated in pyproject.toml. They are the oldest ones that lip-synced the carried
-sample (`python -m benchmarks.installations`). Nothing heavy is imported here: install.py reads this list before any
-package is there.
+The lowest versions stand here and are repeated in pyproject.toml. They are the oldest ones on which the engine's tests
+were tried and pass (`python -m dev.try_lowest_versions`). Nothing heavy is imported here: install.py reads this list
+before any package is there.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Package:
 
 PACKAGES = (
     Package("torch", "runs the networks"),
-    Package("numpy", "holds frames and sound"),
+    Package("numpy", "holds frames and sound", "1.23.2"),
     Package("diffusers", "the image autoencoder and the schedulers", "0.28.0"),
     Package("transformers", "Whisper's encoder", "4.25.1"),
     Package("huggingface-hub", "downloads models", "0.25.0"),
     Package("safetensors", "reads and writes weights", "0.3.1"),
-    Package("einops", "reorders tensors"),
+    Package("einops", "reorders tensors", "0.6.0"),
     Package("imageio-ffmpeg", "carries ffmpeg 7 or newer", "0.6.0"),
     Package("av", "reads clips and sound", "14.2.0"),
-    Package("pillow", "reads and draws pictures"),
-    Package("tqdm", "progress on the command line"),
+    Package("pillow", "reads and draws pictures", "9.3.0"),
+    Package("tqdm", "progress on the command line", "4.60.0"),
     Package("accelerate", "--offload, for small cards", "0.21.0", optional=True),
     Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
 )
