@@ -254,9 +254,7 @@ def main() -> None:
             for set_name, packages in PACKAGE_SETS.items()
             for with_both in (False, True)
         ]
-        for number, (set_name, packages, with_both) in enumerate(
-            [*rows, ("lowest versions", (*OLD_COMFYUI[:3], *MIN_VERSIONS), True)]
-        ):
+        for number, (set_name, packages, with_both) in enumerate([*rows, ("lowest versions", MIN_VERSIONS, True)]):
             if not any(text in set_name for text in options.only):
                 continue
             more, shared = (["diffusers"], ["torch", "torchaudio"]) if with_both else ([], ["torch"])

@@ -1,4 +1,4 @@
-"""`python -m latentsync_core`: the command line."""
+"""`python -m latentsync_core`: the command line, without the console command that pip installs."""
 
 from .cli.commands import run
 

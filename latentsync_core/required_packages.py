@@ -1,8 +1,8 @@
 """Which packages the engine uses and from which version on; one sentence for each that is missing, too old or broken.
 
-The lowest versions stand here and are repeated in pyproject.toml. They are the oldest ones that lip-synced the carried
-sample (`python -m benchmarks.installations`). Nothing heavy is imported here: install.py reads this list before any
-package is there.
+The lowest versions stand here and are repeated in pyproject.toml. They are the oldest ones on which the engine's tests
+were tried and pass (`python -m dev.try_lowest_versions`). Nothing heavy is imported here: install.py reads this list
+before any package is there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .errors import ToolError
 
-INSTALLER = Path(__file__).resolve().parents[1] / "install.py"
+INSTALLER = Path(__file__).resolve().parents[1] / "install.py"  # beside the engine in the pack; absent where pip put it
 # What an import raises where two packages don't fit each other, or a package its own compiled parts.
 IMPORT_ERRORS = (ImportError, AttributeError, NameError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -35,7 +35,7 @@ class Package:
 
     @property
     def requirement(self) -> str:
-        """As pip takes it, such as "diffusers>=0.25.0"."""
+        """As pip takes it, such as "diffusers>=0.28.0"."""
         return f"{self.name}>={self.min_version}" if self.min_version else self.name
 
     def allows(self, version: str) -> bool:
@@ -45,16 +45,16 @@ class Package:
 
 PACKAGES = (
     Package("torch", "runs the networks"),
-    Package("numpy", "holds frames and sound"),
-    Package("diffusers", "the image autoencoder and the schedulers", "0.25.0"),
+    Package("numpy", "holds frames and sound", "1.23.2"),
+    Package("diffusers", "the image autoencoder and the schedulers", "0.28.0"),
     Package("transformers", "Whisper's encoder", "4.25.1"),
     Package("huggingface-hub", "downloads models", "0.25.0"),
     Package("safetensors", "reads and writes weights", "0.3.1"),
-    Package("einops", "reorders tensors"),
+    Package("einops", "reorders tensors", "0.6.0"),
     Package("imageio-ffmpeg", "carries ffmpeg 7 or newer", "0.6.0"),
     Package("av", "reads clips and sound", "14.2.0"),
-    Package("pillow", "reads and draws pictures"),
-    Package("tqdm", "progress on the command line"),
+    Package("pillow", "reads and draws pictures", "9.3.0"),
+    Package("tqdm", "progress on the command line", "4.60.0"),
     Package("accelerate", "offloading, for small cards", "0.21.0", optional=True),
     Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
 )
@@ -84,13 +84,10 @@ def importing(name: str, *, any_version: bool = False) -> Iterator[None]:
         yield
     except IMPORT_ERRORS as problem:
         if version is None:
-            raise ToolError(
-                f"{name} is not installed ({needed} will do); to add it and leave every installed package as it is, "
-                f"run: {command()}"
-            ) from problem
+            raise ToolError(f"{name} is not installed ({needed} will do); {_way_to_add(name)}") from problem
         raise ToolError(
             f"{name} {version} is installed but can't be imported ({_reason(problem)}); to find out which packages "
-            f"don't fit each other, run: {command()}"
+            f"don't fit each other, run: {_check_command()}"
         ) from problem
 
 
@@ -103,8 +100,27 @@ def installed_version(name: str) -> str | None:
 
 
 def command(*names: str) -> str:
-    """The command line that runs install.py with this Python."""
-    return quoted([sys.executable or "python", str(INSTALLER), *names])
+    """The command line that installs the packages `names` for this Python: install.py, which adds all that is missing
+    too; pip, where the engine was installed without the pack."""
+    if INSTALLER.is_file():
+        return quoted([_python(), str(INSTALLER), *names])
+    return quoted([_python(), "-m", "pip", "install", *(BY_NAME[name].requirement for name in names)])
+
+
+def _way_to_add(name: str) -> str:
+    """How a missing package is installed; install.py alone moves no other."""
+    if INSTALLER.is_file():
+        return f"to add it and leave every installed package as it is, run: {command()}"
+    return f"to add it, run: {command(name)}"
+
+
+def _check_command() -> str:
+    """The command line that names packages which don't fit each other."""
+    return command() if INSTALLER.is_file() else quoted([_python(), "-m", "pip", "check"])
+
+
+def _python() -> str:
+    return sys.executable or "python"
 
 
 def quoted(arguments: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from .wording import WORDS
 EXIT_ERROR = 2  # bad input, said in one sentence
 EXIT_CANCELLED = 130  # Ctrl-C, as shells have it
 NOTHING_WRITTEN = "nothing was written"
+CONSOLE_COMMAND = "latentsync-dub"  # installed by pip, see pyproject.toml
 
 
 def main(arguments: list[str] | None = None, network: Network | None = None) -> int:
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None, network: Network | None = None) -> 
 
 
 def run() -> None:
-    """What `python -m latentsync_core` does: `main`, as a process of its own."""
+    """What `latentsync-dub` and `python -m latentsync_core` do: `main`, as a process of its own."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that isn't text must not end a finished job
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated job cleans up as a cancelled one does
@@ -162,8 +163,13 @@ def _convert(options: argparse.Namespace) -> None:
     print(json.dumps({"written": str(written)}) if options.json else f"written: {written}")
 
 
+def _program() -> str:
+    """What was typed to get here: the installed console command, or Python and the package's name."""
+    return CONSOLE_COMMAND if Path(sys.argv[0]).stem == CONSOLE_COMMAND else "python -m latentsync_core"
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m latentsync_core", description="Lip-sync a clip to a voice.")
+    parser = argparse.ArgumentParser(prog=_program(), description="Lip-sync a clip to a voice.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _cancelled_job_message)
     add_sync_options(sync)

@@ -25,6 +25,7 @@ from ..models.unet.layers import LayerFactory
 from .sync_mel import N_MELS, window_columns
 from .syncnet_config import NORM_GROUPS, EncoderConfig, SyncNetConfig
 
+CARRIED_SYNCNET = Path(__file__).parents[1] / "assets" / "evaluation" / "syncnet.safetensors"
 REMEDY = "give LatentSync's stable_syncnet.pt or a file of save_syncnet"
 NORM_EPS = 1e-6
 HEADS = 8
@@ -166,8 +167,12 @@ class SyncNet(nn.Module):
         return F.normalize(self.audio_encoder(mel))
 
 
-def load_syncnet(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> SyncNet:
-    """Loads a SyncNet that `save_syncnet` wrote, or LatentSync's stable_syncnet.pt. Its weights are fixed.
+def load_syncnet(
+    path: str | Path = CARRIED_SYNCNET, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> SyncNet:
+    """Loads a SyncNet that `save_syncnet` wrote (by default the carried one), or LatentSync's stable_syncnet.pt.
+
+    Its weights are fixed.
 
     Raises ModelError for any other file.
     """

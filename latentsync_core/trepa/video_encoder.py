@@ -26,6 +26,7 @@ from ..models.checkpoints.tensors import fill, read_tensors
 if TYPE_CHECKING:
     from transformers.modeling_utils import PreTrainedModel
 
+CARRIED_ENCODER = Path(__file__).parents[1] / "assets" / "evaluation" / "trepa.safetensors"
 REMEDY = "give VideoMAE-v2's vit_g_hybrid_pt_1200e_ssv2_ft.pth or a file of save_video_encoder"
 MAX_CONFIG_SIZE = 8192  # of anything in a config; ViT-g is 1408 wide
 MAX_PERIOD = 10000  # of the slowest position sinusoid, in tubes over 2 pi
@@ -191,11 +192,12 @@ def position_table(tokens: int, width: int) -> torch.Tensor:
 
 
 def load_video_encoder(
-    path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    path: str | Path = CARRIED_ENCODER, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> VideoEncoder:
     """Loads an encoder that `save_video_encoder` wrote, or VideoMAE-v2's released ViT-g (the classifier is left out).
 
-    Its weights are fixed: gradients pass through them to the clip. Raises ModelError for any other file.
+    By default it is the carried one. Its weights are fixed: gradients pass through them to the clip. Raises ModelError
+    for any other file.
     """
     path = Path(path)
     config = read_config(path) or {}

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_model
 
 from latentsync_core.errors import AudioError, ModelError
 from latentsync_core.models.whisper.encoder import WhisperEncoder
@@ -42,6 +43,7 @@ def hugging_face_folder(tmp_path, encoder):
     model = WhisperModel(config)
     model.encoder.load_state_dict(encoder.encoder.state_dict())
     model.save_pretrained(tmp_path)
+    save_model(model, str(tmp_path / "model.safetensors"))  # transformers before 4.35 writes another format
     return tmp_path
 
 

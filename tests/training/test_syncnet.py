@@ -107,6 +107,5 @@ def test_saved_weights_are_a_syncnet_of_the_engine(tmp_path):
     assert net.config.face_size == (64, 64)
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights: python -m training.syncnet.train")
 def test_the_carried_weights_fit():
     assert load_syncnet(WEIGHTS).config.face_size == (64, 64)

@@ -24,7 +24,8 @@ from ..paths import CACHE
 from ..takes import load_takes
 from .data import SyncClips, sync_clips
 
-WEIGHTS = paths.WEIGHTS / "syncnet.safetensors"
+WEIGHTS = paths.network_weights("syncnet")
+OUTPUT = paths.WEIGHTS / "syncnet.safetensors"
 RUN = paths.RUNS / "syncnet"
 CONFIG = {  # as upstream's files name its sizes; 2.6 M parameters
     "audio_encoder": {
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips")
     parser.add_argument("--batch", type=int, default=CLIPS_PER_STEP, help="clips of a step; more on a GPU")
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options)
     drawn = load_takes(options.clips, options.cache)

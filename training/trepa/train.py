@@ -40,7 +40,8 @@ CONFIGS = {
     "loss": VideoEncoderConfig(width=192, blocks=4, heads=3, inner=768, patch=8, size=64),
     "judge": VideoEncoderConfig(width=144, blocks=5, heads=4, inner=576, patch=16, size=128),
 }
-WEIGHTS = {"loss": paths.WEIGHTS / "trepa.safetensors", "judge": paths.WEIGHTS / "trepa_judge.safetensors"}
+STAGES = {"loss": "trepa", "judge": "trepa_judge"}  # as `training.stages` calls them
+WEIGHTS = {which: paths.network_weights(stage) for which, stage in STAGES.items()}
 SEEDS = {"loss": 0, "judge": 1}
 LEARNING_RATE = 1e-3
 WINDOWS_PER_STEP = 8  # of a step
@@ -147,7 +148,7 @@ def main() -> None:
     parser.set_defaults(run=None, seed=None)
     options = parser.parse_args()
     options.seed = SEEDS[options.which] if options.seed is None else options.seed
-    options.run = options.run or paths.RUNS / WEIGHTS[options.which].stem
+    options.run = options.run or paths.RUNS / STAGES[options.which]
     if options.start:
         parser.error("An encoder alone can't go on; leave --from out, or keep the folder of its checkpoint.")
     budget = loop.budget_from(options)
@@ -155,7 +156,7 @@ def main() -> None:
     loop.logger.info("%d clips", len(drawn))
     encoder = train(drawn.crops, CONFIGS[options.which], budget, options.run, count=options.batch,
                     on_progress=loop.reporter())  # fmt: skip
-    save_video_encoder(encoder.half(), options.out or WEIGHTS[options.which])
+    save_video_encoder(encoder.half(), options.out or paths.WEIGHTS / f"{STAGES[options.which]}.safetensors")
 
 
 if __name__ == "__main__":
