@@ -1,6 +1,7 @@
 # Two commands set everything up on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv/bin/python
+WORKERS ?= 2  # of the tests, one thread each
 
 .PHONY: demo test test-all mutation lint bench clean
 
@@ -8,7 +9,7 @@ demo: .venv/installed  ## lip-sync a carried sample into demo/
 	$(VENV) -m latentsync_core demo --out demo/out.mp4
 
 test: .venv/installed lint  ## everything that must hold before a commit
-	$(VENV) -m pytest
+	$(VENV) -m pytest -n $(WORKERS) --dist loadgroup
 
 test-all: .venv/installed lint  ## the slow tests too: full-size networks, long clips
 	$(VENV) -m pytest -m "slow or not slow"

@@ -28,7 +28,7 @@ from tests.comfyui.third_party.node_facts import FACTS_FOLDER
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 STAND_INS = FACTS_FOLDER / "stand_in_pack"  # other packs' nodes by their outward shape, for 06
-PACK_PROPERTIES = {"cnr_id": "comfyui-latentsync-dub", "ver": "0.1.0"}
+PACK_PROPERTIES = {"cnr_id": "comfyui-latentsync-dub", "ver": "0.2.0"}
 CORE_PROPERTIES = {"cnr_id": "comfy-core", "ver": "0.33.0"}
 PAGE_ONLY = {"MarkdownNote"}
 WIDTH = 320  # pixels on the canvas, as all below

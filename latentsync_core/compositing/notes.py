@@ -15,6 +15,7 @@ from ..runs import runs_where
 from ..sampling.synced_faces import SyncedFaces
 
 SYNCED_OUTCOMES = (Outcome.SYNCED, Outcome.FADED)
+MAX_ENLARGEMENT = 1.5  # of a generated crop to its place in the frame; beyond, it looks softer than the rest
 
 
 def job_notes(
@@ -30,7 +31,8 @@ def job_notes(
     voices = [synced.audio.source for synced in synced_per_speaker]
     sources = (synced_per_speaker[0].faces.clip, *voices, *([mux] if mux else []))
     read = [note for source in sources for note in source.notes]
-    return tuple(dict.fromkeys([*read, *_cut_voice_notes(synced_per_speaker), *written]))
+    cut, soft = _cut_voice_notes(synced_per_speaker), _enlargement_notes(synced_per_speaker)
+    return tuple(dict.fromkeys([*read, *cut, *soft, *written]))
 
 
 def outcome_notes(synced_per_speaker: Sequence[SyncedFaces], occluded: np.ndarray) -> tuple[Note, ...]:
@@ -84,6 +86,18 @@ def _cut_voice_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
         return []
     fact = f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut"
     return [Note(fact, NoteLevel.WARNING, (Remedy.KEEP_WHOLE_VOICE,))]
+
+
+def _enlargement_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
+    """A note where a face is much larger in the frame than the model generates it."""
+    notes = []
+    for synced in synced_per_speaker:
+        transforms = synced.transforms[np.isfinite(synced.transforms).all((1, 2)), :, :2].astype(np.float64)
+        enlargement = np.linalg.det(transforms).min(initial=1.0) ** -0.5
+        if enlargement > MAX_ENLARGEMENT:
+            side, drawn = round(synced.resolution * enlargement), synced.resolution
+            notes.append(Note(f"a face crop is up to {side} pixels wide, the model generates {drawn}: it is softer"))
+    return notes
 
 
 def _frames(first: int, stop: int) -> str:

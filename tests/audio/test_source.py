@@ -151,7 +151,7 @@ def test_a_wave_file_over_4_gib_is_written_as_rf64(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder")
-    with pytest.raises(OutputError, match="choose a folder"):
+    with pytest.raises(OutputError, match="free some room there"):
         load_audio(in_memory(noise(10), 8000)).as_file(tmp_path / "taken")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.comfyui.harness.server import ComfyServer
-from tests.comfyui.harness.shared_server import shared_server, skip, summarise
+from tests.comfyui.harness.shared_server import shared_server, skip
 
 FIRST_KNOWN = (0, 33, 0)  # on 0.3.64 graphs run too, but errors, Vue nodes and the audio widget differ
 
@@ -24,10 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    summarise(terminalreporter, config)
 
 
 @pytest.fixture(scope="session")

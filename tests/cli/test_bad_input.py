@@ -256,3 +256,15 @@ def test_machines_get_the_error_as_json(capsys):
 
     assert main(["probe", "no_such.mp4", "--json"]) == EXIT_ERROR
     assert "no_such.mp4" in json.loads(capsys.readouterr().err)["error"]
+
+
+def test_a_program_without_standard_output_can_run_a_command():
+    """As pythonw does on Windows, or a service whose output is closed."""
+    script = "import sys; sys.stdout = None; sys.argv = ['latentsync-dub', 'probe', 'nowhere.mp4']; "
+    done = subprocess.run(
+        [sys.executable, "-c", script + "from latentsync_core.cli.commands import run; run()"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == EXIT_ERROR
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr

@@ -11,7 +11,7 @@ from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
 from tests.comfyui.harness.graphs import make_material
 from tests.comfyui.harness.server import ComfyServer
-from tests.comfyui.harness.shared_server import HELPERS, STAND_INS, shared_server, start_server, summarise
+from tests.comfyui.harness.shared_server import HELPERS, STAND_INS, shared_server, start_server
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,10 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.comfyui)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    summarise(terminalreporter, config)
 
 
 @pytest.fixture(scope="session")

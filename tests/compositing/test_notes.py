@@ -47,6 +47,17 @@ def outcomes(one: SyncedFaces, values: list[Outcome]) -> SyncedFaces:
     return one
 
 
+def test_a_face_far_larger_than_the_model_draws_it_is_mentioned_once():
+    one = synced()
+    transforms = np.tile(np.float32([[0.25, 0, 3], [0, 0.25, 5]]), (FRAMES, 1, 1))
+    transforms[3] = np.nan
+    large = replace(one, transforms=transforms)
+    expected = f"up to {4 * one.resolution} pixels wide, the model generates {one.resolution}"
+    assert [expected in fact for fact in facts(job_notes([large, large], ()))] == [True]
+    small = replace(one, transforms=transforms * np.float32(3))
+    assert not any("generates" in fact for fact in facts(job_notes([small], ())))
+
+
 def test_all_frames_are_counted():
     notes = outcome_notes([outcomes(synced(), [Outcome.SYNCED] * FRAMES)], nothing_occluded())
     assert notes == (Note("10 of 10 frames synced"),)

@@ -39,13 +39,10 @@ def skip(config: pytest.Config, what: str, reason: str) -> None:
     pytest.skip(f"{what}: {reason}")
 
 
-def summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Writes one line for each thing that was skipped, and the version of the ComfyUI that was there."""
-    reasons = config.stash.get(_REASONS, {})
-    for what, reason in reasons.items():
-        terminalreporter.write_line(f"{what}: SKIPPED because {reason}", yellow=True, bold=True)
-    reasons.clear()
+def summary_lines(config: pytest.Config) -> list[str]:
+    """One line for each thing that was skipped, and the version of the ComfyUI that was there."""
+    lines = [f"{what}: SKIPPED because {reason}" for what, reason in config.stash.get(_REASONS, {}).items()]
     if _SERVER in config.stash:
         server = config.stash[_SERVER]
-        terminalreporter.write_line(f"real ComfyUI {server.comfy.version}: ready in {server.start_seconds:.0f} s")
-        del config.stash[_SERVER]
+        lines.append(f"real ComfyUI {server.comfy.version}: ready in {server.start_seconds:.0f} s")
+    return lines
