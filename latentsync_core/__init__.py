@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .faces.find import find_faces
     from .faces.limits import TouchLimits
     from .faces.selection import ChooseBy, FaceChoice, choose
+    from .messages import Note, NoteLevel, Remedy
     from .models.load_options import LoadOptions
     from .models.loading.weights import load_model
     from .models.model import LatentSyncModel
@@ -72,10 +73,13 @@ __all__ = [
     "LengthRule",
     "LoadOptions",
     "ModelError",
+    "Note",
+    "NoteLevel",
     "OptionError",
     "OutputError",
     "Quality",
     "Region",
+    "Remedy",
     "RenderedFrame",
     "SamplerOptions",
     "Scheduler",
