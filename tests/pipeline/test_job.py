@@ -223,7 +223,7 @@ def test_the_length_rule_decides_how_many_frames_there_are(job, source, rule, fr
         shown = luma(report.output)[surroundings]
         last = {"hold": FRAMES - 1, "ping-pong": 0}[rule]  # of the source, in frame 2 * FRAMES - 1
         assert (shown[2 * FRAMES - 1] == source[surroundings][last]).all()
-    kept = any("the voice was cut" in note for note in report.notes)
+    kept = any("the voice was cut" in note.fact for note in report.notes)
     assert kept == (rule in ("video", "cut"))
 
 
