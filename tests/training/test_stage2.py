@@ -69,7 +69,7 @@ def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing
     some, more = (gradient_norms(unet, found, LossWeights(trepa=weight)) for weight in (10.0, 30.0))
     assert some["prediction"] > 0
     assert some["sync"] == 0
-    assert more["trepa"] == pytest.approx(3 * some["trepa"], rel=1e-3)
+    assert more["trepa"] == pytest.approx(3 * some["trepa"], rel=1e-2)  # decoded in bfloat16
     assert more["perceptual"] == pytest.approx(some["perceptual"], rel=1e-3)
 
 
