@@ -106,11 +106,11 @@ def test_noise_is_half_common_some_windows_hear_zeros_and_closed_ones_a_recordin
     assert all(1.195 <= first <= 1.245 for first in nothing_said)
 
 
-def test_a_third_of_the_windows_are_pure_noise_and_a_third_at_the_further_steps_of_few():
+def test_most_windows_are_pure_noise_and_a_third_at_the_further_steps_of_few():
     rng = np.random.default_rng(0)
     steps = np.concatenate([sample_steps(rng, 2) for _ in range(1000)])
-    assert (steps == 999).mean() == pytest.approx(0.35, abs=0.02)
-    assert np.isin(steps, FEW_STEPS).mean() == pytest.approx(0.35, abs=0.02)
+    assert (steps == 999).mean() == pytest.approx(0.6, abs=0.02)
+    assert np.isin(steps, FEW_STEPS).mean() == pytest.approx(0.3, abs=0.02)
     assert 0 <= steps.min() < 10
     assert steps.dtype == np.int64
 
