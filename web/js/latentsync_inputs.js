@@ -12,7 +12,7 @@ function keepSeed(node) {
     const [control] = seed?.linkedWidgets ?? [];
     if (!control) return;
     control.value = "fixed";
-    control.advanced = control.options.advanced = seed.options?.advanced; // shown and hidden with the seed
+    control.options.advanced = seed.options?.advanced; // new nodes show and hide it with the seed
 }
 
 /** Shows each value of a list by its label, where the page knows how; the value itself stays as it is. */
