@@ -31,7 +31,7 @@ TARGETS = (
     Target("pipeline", ("latentsync_core/pipeline.py",), ("tests/pipeline",)),
     Target("audio features", ("latentsync_core/audio/features.py",), ("tests/audio/test_features.py",)),
 )
-PRELOADED = (  # what takes long to import is imported once; nothing of the project, which each run reads anew
+PRELOADED = (  # what takes long to import is imported once; the project itself is imported by each run
     "torch",
     "av",
     "PIL.Image",

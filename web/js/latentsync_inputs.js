@@ -15,7 +15,7 @@ function keepSeed(node) {
     control.options.advanced = seed.options?.advanced; // new nodes show and hide it with the seed
 }
 
-/** Shows each value of a list by its label, where the page knows how; the value itself stays as it is. */
+/** Shows each value of a list by its label, where the page knows how; the value itself is unchanged. */
 function showLabels(node, inputs) {
     for (const widget of node.widgets ?? []) {
         const labels = inputs[widget.name]?.[1]?.[LABELS];
