@@ -40,7 +40,7 @@ def test_the_model_list_shows_resolution_and_size_and_keeps_the_names(page, vue)
     )
     assert shown == label
     if vue:
-        assert page.vue_node(node).get_by_text(label).first.is_visible()
+        page.vue_node(node).get_by_text(label).first.wait_for()
     assert page.prompt()[node]["inputs"]["model"] == "latentsync-1.6"
 
 
@@ -59,8 +59,8 @@ def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_f
     page.use_vue_nodes(True)
     faces = page.add("LatentSyncDubPrepareFaces")
     node = page.vue_node(faces)
-    assert node.get_by_text("detector_score").first.is_visible()
+    node.get_by_text("detector_score").first.wait_for()
     assert node.get_by_text("max_yaw (degrees)").count() == 0
     node.get_by_text("Show advanced").first.click()
     node.get_by_text("max_yaw (degrees)").first.wait_for()
-    assert node.get_by_text("fps (images only)").first.is_visible()
+    node.get_by_text("fps (images only)").first.wait_for()
