@@ -74,7 +74,7 @@ def test_what_is_shown_is_there_again_when_its_outputs_come_back(page):
 @BOTH
 def test_a_node_that_draws_ends_with_its_video_in_place_of_the_last_preview(page, vue):
     scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
-    lips = page.add("LatentSyncDubLipSync", at=(400, 0), model=MODEL, steps=3, cfg=1.0, quality="custom")
+    lips = page.add("LatentSyncDubLipSync", at=(400, 0), model=MODEL, steps=3, cfg=1.0, quality="custom", seed=int(vue))
     page.connect(scene, "portrait", lips, "clip")
     page.connect(scene, "english_voice", lips, "audio")
     page.use_vue_nodes(vue)
