@@ -108,7 +108,7 @@ def test_noise_is_half_common_some_windows_hear_zeros_and_closed_ones_a_recordin
 
 def test_most_windows_are_pure_noise_and_a_third_at_the_further_steps_of_few():
     rng = np.random.default_rng(0)
-    steps = np.concatenate([sample_steps(rng, 2) for _ in range(1000)])
+    steps = np.concatenate([sample_steps(rng, 2) for _ in range(4000)])
     assert (steps == 999).mean() == pytest.approx(0.6, abs=0.02)
     assert np.isin(steps, FEW_STEPS).mean() == pytest.approx(0.3, abs=0.02)
     assert 0 <= steps.min() < 10
