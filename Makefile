@@ -9,7 +9,7 @@ demo: .venv/installed  ## lip-sync a carried sample into demo/
 	$(VENV) -m latentsync_core demo --out demo/out.mp4
 
 test: .venv/installed lint  ## everything that must hold before a commit
-	$(VENV) -m pytest -n $(WORKERS) --dist loadgroup
+	$(VENV) -m pytest -n $(WORKERS) --dist loadfile
 
 test-all: .venv/installed lint  ## the slow tests too: full-size networks, long clips
 	$(VENV) -m pytest -m "slow or not slow"

@@ -1,4 +1,4 @@
-"""How the gate runs: in two workers, each file whole in one of them, and all that needs a ComfyUI in the same one."""
+"""How the gate runs: in two workers of one thread each; what they say of a ComfyUI goes into the summary."""
 
 from __future__ import annotations
 
@@ -10,18 +10,7 @@ import pytest
 
 from tests.comfyui.harness.shared_server import summary_lines
 
-SERVER_FOLDERS = {"comfyui", "browser"}  # one server for both
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        needs_server = item.path.parent.name in SERVER_FOLDERS
-        item.add_marker(pytest.mark.xdist_group("comfyui" if needs_server else item.path.as_posix()))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one worker of pytest-xdist")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

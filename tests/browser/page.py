@@ -88,7 +88,9 @@ class ComfyPage:
     def open(self) -> None:
         """Opens the page, or opens it again, and waits until it is ready."""
         self.page.goto(self.server.url)
-        self.page.wait_for_function("window.app?.vueAppReady === true", timeout=OPEN_SECONDS * 1000)
+        # Ready, and the graph that the page starts with is there: it would replace one that was begun before.
+        ready = "window.app?.vueAppReady === true && window.app.extensionManager?.workflow?.activeWorkflow != null"
+        self.page.wait_for_function(ready, timeout=OPEN_SECONDS * 1000)
         self.page.evaluate(_RECORD_EVENTS)
 
     def refresh(self) -> None:
