@@ -263,7 +263,7 @@ def _ended(process: BaseProcess, answer: Connection) -> tuple[int, str]:
 
 
 def _copied(root: Path, tree: Path) -> Path:
-    """A copy of the project to mutate, compiled, and beside it one that stays as it is."""
+    """A copy of the project to mutate, compiled, and beside it an unchanged one."""
     original = tree.parent / "original"
     if not original.exists():
         shutil.copytree(root, original, ignore=shutil.ignore_patterns(*NOT_COPIED))
