@@ -74,9 +74,9 @@ def test_a_vae_of_cores_takes_the_place_of_the_models_own(graph, expected):
 
 
 def test_a_bundle_in_a_sub_folder_is_listed_and_runs(dub, graph, expected):
-    save_bundle(untrained_model(device="cpu"), dub.models / "latentsync" / "mine" / "small")
-    assert "mine/small" in listed(dub)
-    graph.stages(model=graph.model(model="mine/small"))
+    save_bundle(untrained_model(device="cpu"), dub.models / "latentsync" / "mine" / "listed")
+    assert "mine/listed" in listed(dub)
+    graph.stages(model=graph.model(model="mine/listed"))
     assert np.array_equal(pictures(graph.lossless()), expected)
 
 
