@@ -64,11 +64,12 @@ class Stage2Clips:
         """
         rng = np.random.default_rng((15487583, seed, step))
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        clean, condition, audio, pictures, mels, has_audio = [], [], [], [], [], []
+        clean, condition, audio, openings, pictures, mels, has_audio = [], [], [], [], [], [], []
         for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
             at = draw_start(self._seen, rng)
             clean.append(_part(self._seen.whole, clip, at))
             condition.append(make_condition(self._seen, rng, clip, at))
+            openings.append(_part(self._seen.openings, clip, at))
             has_audio.append(rng.random() >= AUDIO_DROPOUT)
             audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.channel_rms * has_audio[-1])
             pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)
@@ -79,6 +80,7 @@ class Stage2Clips:
             torch.stack(audio),
             draw_noise(draw, count, WINDOW, LATENT_SIZE),
             torch.from_numpy(sample_steps(rng, count)),
+            torch.stack(openings),
         )
         return Stage2Batch(windows, torch.stack(pictures).transpose(1, 2), torch.cat(mels), torch.tensor(has_audio))
 

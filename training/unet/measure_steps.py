@@ -56,6 +56,7 @@ def sample_windows(codec: DiffusersCodec, crops: Sequence[np.ndarray], voices: S
         torch.stack(audio_features),
         torch.stack(noise).transpose(1, 2),
         torch.zeros(len(crops), dtype=torch.long),
+        torch.full((len(crops), WINDOW), torch.nan),
     )
 
 

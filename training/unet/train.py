@@ -4,7 +4,7 @@ The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, sectio
 window of 16 frames' noisy latents the network predicts v (`diffusion.py`), given the frames with the mouth masked,
 reference frames whole, and Whisper's states; half of the noise's variance is common to all frames. The reference frames
 never overlap the window: with the same ones the network would copy the old mouth. One window in ten has no audio, so
-that guidance works; one in eight has a closed mouth and the audio of a silent recording.
+that guidance works; one in five has a closed mouth and the audio of a silent recording.
 
 Rendered people have two takes of everything, so almost all windows are dubs, once both texts have begun: masked and
 reference frames are the other take's, the same frames among them. Jaw and cheeks beside the mask tell what was said
@@ -16,8 +16,12 @@ channels are alike in size, and the divisors are folded into the weights that re
 
 Few steps are to be enough, so training is at their noise levels: most of the windows at the last diffusion step,
 which is pure noise, so that audio alone decides the mouth, most others at the further ones of two to four steps.
+Rendered people's latents are not those of filmed ones, so in two windows of five they are mirrored or have their
+channels mixed (`latent_variation.py`).
+
 Errors weigh more at the mouth, and once more as means over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple
-diffusion", https://arxiv.org/abs/2301.11093): errors of a patch's colour are the first that the eye sees.
+diffusion", https://arxiv.org/abs/2301.11093): errors of a patch's colour are the first that the eye sees. The error of
+the mouth's opening, a small part of any latent's error, is a loss of its own (`opening_probe.py`).
 """
 
 from __future__ import annotations
@@ -45,9 +49,12 @@ from ..synthetic.crops import RESOLUTION
 from ..takes import other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
+from ..vae.train import load as load_vae
 from .copy_path import fit_output_layer, with_copy_path
-from .diffusion import add_noise, alphas_cumprod, draw_noise, velocity
-from .features import LATENT_SIZE, Features, features
+from .diffusion import add_noise, alphas_cumprod, clean_estimate, draw_noise, velocity
+from .features import LATENT_SIZE, Features, encoder_digest, features
+from .latent_variation import LatentVariation
+from .opening_probe import OpeningProbe, load_or_train_opening_probe
 
 WEIGHTS = paths.network_weights("unet")
 OUTPUT = paths.WEIGHTS / "unet.safetensors"
@@ -61,7 +68,7 @@ LEARNING_RATE = 6e-4
 AVERAGING = 0.998
 WINDOW = 16  # frames
 AUDIO_DROPOUT = 0.1  # of the windows have zeros for audio
-SILENT_RECORDING_SHARE = 0.12  # of the windows have a closed mouth and the audio of a silent recording
+SILENT_RECORDING_SHARE = 0.2  # of the windows have a closed mouth and the audio of a silent recording
 DUB_SHARE = 0.95  # of the windows that can be are dubs: condition and target are of different takes
 SPEECH_START_FRAME = 18  # by then every clip's speech has begun: in the pause before it, both mouths are closed
 SPEECH_SHARE = 0.9  # of the windows begin there or later
@@ -72,6 +79,9 @@ FIT_BATCHES = 40  # of two windows, for the closed form of the output layer
 KEPT_WEIGHT = 0.2  # of an error where the frames are kept, beside one where the mouth is drawn
 COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
 COARSE_WEIGHT = 4.0  # what that weighs
+VARIED_SHARE = 0.4  # of the windows have latents that no drawn person has
+OPENING_WEIGHT = 0.05  # of the opening's squared error, in the openings' variance
+OPENING_DEVIATION = 0.083  # head units, standard deviation of all openings
 AUDIO_PROJECTIONS = (
     ".attn2.to_k.weight",
     ".attn2.to_v.weight",
@@ -87,6 +97,7 @@ class WindowBatch:
     audio: Tensor  # (b, f, 50, 384)
     noise: Tensor  # as `clean`
     steps: Tensor  # (b,) of the diffusion
+    openings: Tensor  # (b, f) in head units; NaN where they aren't known or the latents are varied
 
     def share(self, state: PartialState) -> WindowBatch:
         """The windows that one of several processes trains on."""
@@ -124,11 +135,13 @@ def fold_channel_rms(state: Mapping[str, Tensor], channel_rms: Tensor) -> dict[s
     }
 
 
-def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms: Tensor) -> WindowBatch:
+def sample_windows(
+    data: Features, step: int, seed: int, count: int, channel_rms: Tensor, varied_share: float = VARIED_SHARE
+) -> WindowBatch:
     """The windows of this step: of `count` clips, at any time. The audio comes divided by `channel_rms`."""
     rng = np.random.default_rng((15487549, seed, step))
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    clean, condition, audio = [], [], []
+    clean, condition, audio, openings = [], [], [], []
     for clip in rng.choice(len(data), count, replace=len(data) < count):
         at = draw_start(data, rng)
         closed_mouth_windows = data.closed_mouth_windows(WINDOW) if rng.random() < SILENT_RECORDING_SHARE else ()
@@ -140,8 +153,12 @@ def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms
             )
         else:
             audio_features = data.audio(int(clip), range(at, at + WINDOW))
-        clean.append(_latents(data.whole, clip, at))
-        condition.append(make_condition(data, rng, clip, at))
+        vary = LatentVariation.sample(rng) if rng.random() < varied_share else LatentVariation()
+        clean.append(vary(_latents(data.whole, clip, at)))
+        opening = torch.from_numpy(np.array(data.openings[clip % len(data.openings), at : at + WINDOW])).float()
+        openings.append(opening if vary == LatentVariation() else torch.full_like(opening, torch.nan))
+        mask, masked, reference = make_condition(data, rng, clip, at).split((1, 4, 4), dim=1)
+        condition.append(torch.cat([mask, vary(masked), vary(reference)], dim=1))
         audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
     return WindowBatch(
         torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
@@ -149,6 +166,7 @@ def sample_windows(data: Features, step: int, seed: int, count: int, channel_rms
         torch.stack(audio),
         draw_noise(draw, count, WINDOW, LATENT_SIZE),
         torch.from_numpy(sample_steps(rng, count)),
+        torch.stack(openings),
     )
 
 
@@ -169,8 +187,11 @@ def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int)
     return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE), *seen], dim=1)
 
 
-def compute_loss(unet: nn.Module, windows: WindowBatch) -> tuple[Tensor, dict[str, float]]:
-    """The weighted error of the predicted v, and what the plain one is, at all latents and at the last step."""
+def compute_loss(
+    unet: nn.Module, windows: WindowBatch, probe: OpeningProbe | None = None
+) -> tuple[Tensor, dict[str, float]]:
+    """The weighted error of the predicted v and, given a probe, of the opening in the clean estimate; its parts, and
+    what the plain error is."""
     sample = add_noise(windows.clean, windows.noise, windows.steps)
     predicted = unet(torch.cat([sample, windows.condition], dim=1), windows.steps, windows.audio).float()
     residual = predicted - velocity(windows.clean, windows.noise, windows.steps)
@@ -178,7 +199,14 @@ def compute_loss(unet: nn.Module, windows: WindowBatch) -> tuple[Tensor, dict[st
     fine = (error * _error_weights().to(error)).mean()
     coarse = F.avg_pool3d(residual, (WINDOW, COARSE_PATCH, COARSE_PATCH)).square().mean()
     parts = {"loss": fine, "coarse": coarse, "plain": error.mean()}
-    return fine + COARSE_WEIGHT * coarse, {name: value.item() for name, value in parts.items()}
+    total = fine + COARSE_WEIGHT * coarse
+    if probe is not None:
+        estimate = clean_estimate(sample, predicted, windows.steps).transpose(1, 2).flatten(0, 1)
+        openings = windows.openings.flatten()
+        difference = torch.where(openings.isfinite(), probe(estimate) - openings, 0)
+        parts["opening"] = (difference / OPENING_DEVIATION).square().mean()
+        total = total + OPENING_WEIGHT * parts["opening"]
+    return total, {name: value.item() for name, value in parts.items()}
 
 
 def train(
@@ -190,10 +218,12 @@ def train(
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
     on_weights: Callable[[dict[str, Tensor]], None] | None = None,
+    probe: OpeningProbe | None = None,
 ) -> dict[str, Tensor]:
     """Trains on `count` windows a step; returns the averaged weights. The rest is `loop.fit`'s.
 
-    `start` and what is returned read Whisper's states as they are; those of a checkpoint don't, see `fold_channel_rms`.
+    Without a `probe` the opening is no loss by itself. `start` and what is returned read Whisper's states as they are;
+    those of a checkpoint don't, see `fold_channel_rms`.
     """
     channel_rms = measure_channel_rms(data)
 
@@ -201,7 +231,7 @@ def train(
         unet: nn.Module, step: int, fraction_done: float, device: torch.device
     ) -> tuple[Tensor, dict[str, float]]:
         windows = sample_windows(data, step, budget.seed, count, channel_rms)
-        return compute_loss(unet, windows.share(PartialState()).to(device))
+        return compute_loss(unet, windows.share(PartialState()).to(device), probe)
 
     def write(state: dict[str, Tensor]) -> None:
         on_weights(fold_channel_rms(state, channel_rms))
@@ -283,11 +313,13 @@ def main() -> None:
     data = features(options.clips, options.cache, options.vae)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
+    probe_name = f"opening-probe-{len(data)}-{encoder_digest(load_vae(options.vae))}.safetensors"
+    probe = load_or_train_opening_probe(data, options.cache / probe_name)
     if options.copy_path:
         start = add_copy_path(start or build(budget.seed).state_dict(), data, budget.seed)
     train(
         data, budget, options.run, start, options.batch, on_progress=loop.reporter(),
-        on_weights=lambda state: save(state, options.out),
+        on_weights=lambda state: save(state, options.out), probe=probe,
     )  # fmt: skip
 
 
