@@ -17,6 +17,7 @@ from latentsync_core.errors import OutputError
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.demonstration import NANO, NANO_FOLDER
 from latentsync_core.models.model import LatentSyncModel
+from latentsync_core.models.reference_mouth import ReferenceMouth
 
 from .synthetic.crops import RESOLUTION
 from .unet.diffusion import NANO_SCHEDULE, NANO_SETTINGS
@@ -47,6 +48,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
         digest=digest.hexdigest(),
         demonstration=True,
         schedule=NANO_SCHEDULE,
+        reference_mouth=ReferenceMouth.AVERAGED,
         recommended=NANO_SETTINGS,
     )
 

@@ -10,6 +10,7 @@ import torch
 from ..errors import OptionError
 from .noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
 from .recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
+from .reference_mouth import ReferenceMouth
 from .unet.unet import UNet
 from .vae import LatentCodec
 
@@ -34,6 +35,7 @@ class LatentSyncModel:
     digest: str  # hex; differs where weights, resolution or precision differ
     demonstration: bool = False  # True: carried to show how everything works, not to be published with
     schedule: NoiseSchedule = REFERENCE_SCHEDULE  # what the U-Net was trained on
+    reference_mouth: ReferenceMouth = ReferenceMouth.FILMED  # likewise
     recommended: RecommendedSettings = REFERENCE_SETTINGS
 
     @property

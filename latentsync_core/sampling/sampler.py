@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +17,16 @@ from ..faces.face_tracks import FaceTracks
 from ..files.output_checks import check_disk_space
 from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
+from ..models.reference_mouth import ReferenceMouth, average_mouth
 from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
+from ..runs import runs_where
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
 from .denoise import denoise_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
+from .reference_means import ReferenceMeans
 from .sampler_options import SamplerOptions
 from .synced_faces import SyncedFaces
 from .timeline import Timeline
@@ -86,7 +89,8 @@ def sample_faces(
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
     path = faces.path
     present = np.all(np.isfinite(transforms), axis=(1, 2))
-    windows = plan_windows(present, options.windows, path.track[timeline.source_index])
+    track_ids = path.track[timeline.source_index]
+    windows = plan_windows(present, options.windows, track_ids)
     latent_size = model.resolution // PIXELS_PER_LATENT
     # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.
     key = _content_key(model, faces, transforms, timeline, audio, options) if folder else "this-run"
@@ -104,6 +108,9 @@ def sample_faces(
     downsampled_mask = latent_mask(model.resolution).float()
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
+    means = None
+    if model.reference_mouth is ReferenceMouth.AVERAGED:
+        means = ReferenceMeans(runs_where(present, track_ids), lambda pixels: model.codec.encode(pixels, None))
 
     try:
         with _CropStream(faces.clip, model.resolution) as crops:
@@ -111,15 +118,19 @@ def sample_faces(
                 if not options.reference and store.finished[window.start : window.stop].all():
                     step_progress.skip(options.steps)
                     continue
-                pixels = crops.for_window(window, timeline, transforms) * 2 - 1  # (f, 3, R, R) in [-1, 1]
+                frames = means.needed_frames(window) if means else window.frames
+                crop_of = crops.of_frames(frames, timeline, transforms)
+                pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
                 masked = model.codec.encode((pixels * mask).float(), window_noise.masked)
-                reference = model.codec.encode(pixels, window_noise.reference)
+                reference = model.codec.encode(pixels, window_noise.reference).cpu()
+                if means:
+                    reference = average_mouth(reference, means.around(window, crop_of))
                 latents = denoise_window(
                     model.unet,
                     window_noise.start,
                     downsampled_mask,
                     masked.cpu(),
-                    reference.cpu(),
+                    reference,
                     audio.window(timeline.times[window.start : window.stop]),
                     options.steps,
                     options.cfg,
@@ -181,21 +192,21 @@ def _reference_window_noise(
 
 
 class _CropStream:
-    """Cuts the crops of one window after the other out of the clip; holds no more than one window's."""
+    """Cuts crops out of the clip in its order; holds no more than those that were asked for last."""
 
     def __init__(self, clip: Clip, resolution: int) -> None:
         self._sequence = FrameSequence(clip)
         self._resolution = resolution
         self._crops: dict[int, torch.Tensor] = {}
 
-    def for_window(self, window: Window, timeline: Timeline, transforms: np.ndarray) -> torch.Tensor:
-        """(f, 3, R, R) float32 in [0, 1]."""
-        transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in window.frames}
+    def of_frames(self, frames: Sequence[int], timeline: Timeline, transforms: np.ndarray) -> dict[int, torch.Tensor]:
+        """The crops of output frames, by frame: (3, R, R) float32 in [0, 1]."""
+        transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in frames}
         self._crops = {index: crop for index, crop in self._crops.items() if index in transform_of}
         missing = sorted(transform_of.keys() - self._crops.keys())
         for index, frame in zip(missing, self._sequence.frames(missing), strict=True):
             self._crops[index] = crop_face(frame, transform_of[index], self._resolution)
-        return torch.stack([self._crops[int(timeline.source_index[frame])] for frame in window.frames])
+        return {frame: self._crops[int(timeline.source_index[frame])] for frame in frames}
 
     def __enter__(self) -> _CropStream:
         return self
@@ -243,6 +254,8 @@ def _content_key(
     digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())
     if model.schedule != REFERENCE_SCHEDULE:  # left out, so that stores of earlier versions still resume
         digest.update(f" {model.schedule}".encode())
+    if model.reference_mouth is not ReferenceMouth.FILMED:
+        digest.update(f" {model.reference_mouth.value} reference mouth".encode())
     for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]

@@ -34,6 +34,7 @@ from latentsync_core.models.noise_schedule import (
     TimestepSpacing,
 )
 from latentsync_core.models.recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
+from latentsync_core.models.reference_mouth import ReferenceMouth
 from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG
@@ -344,27 +345,31 @@ OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_
 @pytest.fixture
 def bundle(model, tmp_path) -> Path:
     """A bundle of a model with a schedule and a recommendation of its own."""
-    return save_bundle(replace(model, schedule=OTHER_SCHEDULE, recommended=OTHER_SETTINGS), tmp_path / "own bundle")
+    own = replace(model, schedule=OTHER_SCHEDULE, reference_mouth=ReferenceMouth.AVERAGED, recommended=OTHER_SETTINGS)
+    return save_bundle(own, tmp_path / "own bundle")
 
 
 def test_a_bundle_brings_its_noise_schedule_and_recommended_settings(bundle):
     loaded = load_model(bundle, LoadOptions(device="cpu"))
     assert (loaded.schedule, loaded.recommended) == (OTHER_SCHEDULE, OTHER_SETTINGS)
+    assert loaded.reference_mouth is ReferenceMouth.AVERAGED
     assert json.loads((bundle / "scheduler_config.json").read_text("utf-8"))["_class_name"] == "DDIMScheduler"
 
 
 def test_conversion_keeps_schedule_and_recommendation(bundle, tmp_path):
     converted = read_bundle(convert(bundle, tmp_path / "converted", "fp16"))
     assert (converted.schedule, converted.recommended) == (OTHER_SCHEDULE, OTHER_SETTINGS)
+    assert converted.reference_mouth is ReferenceMouth.AVERAGED
 
 
-def test_a_bundle_without_either_has_the_references(bundle):
+def test_a_bundle_without_any_of_them_has_the_references(bundle):
     (bundle / "scheduler_config.json").unlink()
     description = json.loads((bundle / "model.json").read_text("utf-8"))
-    del description["recommended"]
+    del description["recommended"], description["reference_mouth"]
     (bundle / "model.json").write_text(json.dumps(description), "utf-8")
     loaded = load_model(bundle, LoadOptions(device="cpu"))
     assert (loaded.schedule, loaded.recommended) == (REFERENCE_SCHEDULE, REFERENCE_SETTINGS)
+    assert loaded.reference_mouth is ReferenceMouth.FILMED
 
 
 def test_a_checkpoint_has_the_references_schedule_whatever_lies_beside_it(release, options, tmp_path):
@@ -384,6 +389,8 @@ def test_a_checkpoint_has_the_references_schedule_whatever_lies_beside_it(releas
         ("model.json", {"recommended": {"steps": "many"}}, "steps"),
         ("model.json", {"recommended": [8]}, "recommended"),
         ("model.json", {"recommended": None}, "recommended"),
+        ("model.json", {"reference_mouth": "closed"}, "'closed' for reference_mouth"),
+        ("model.json", {"reference_mouth": ["averaged"]}, "reference_mouth"),
     ],
 )
 def test_a_bundle_with_a_wrong_schedule_or_recommendation_is_refused_by_its_file(bundle, file, changes, words):

@@ -1,12 +1,12 @@
 """Measures the small model as it is used: ``python -m training.unet.measure``, test people, voices and sentences only.
 
-The engine's denoiser generates every clip window by window, with the frame itself as reference; the meter reads the
-openings off the decoded crops. It does so three times: for the clip's own voice, for another language's (a dub), and
-for silence. Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons are made a
-second time without the frames before the last of the voices has begun. A clip generated for its own voice can be
-compared with the rendered one: PSNR within the mask, perceptual distance, low-frequency error on cheeks and neck; the
-autoencoder's own loss stands beside them. Figures are given for all clips, by style and by language. ``--sheet`` draws
-training/media/nano.png instead.
+The engine's denoiser generates every clip window by window, with the frame itself as reference, its mouth averaged; the
+meter reads the openings off the decoded crops. It does so three times: for the clip's own voice, for another language's
+(a dub), and for silence. Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons
+are made a second time without the frames before the last of the voices has begun. A clip generated for its own voice
+can be compared with the rendered one: PSNR within the mask, perceptual distance, low-frequency error on cheeks and
+neck; the autoencoder's own loss stands beside them. Figures are given for all clips, by style and by language.
+``--sheet`` draws training/media/nano.png instead.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from torch import Tensor
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
 from latentsync_core.models.noise_schedule import NoiseSchedule
+from latentsync_core.models.reference_mouth import average_mouth
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
+from latentsync_core.sampling.reference_means import averaged_frames
 from latentsync_core.sampling.sampler_options import WindowOptions
 from latentsync_core.sampling.windows import WindowBlender, next_starts, plan_windows
 
@@ -89,11 +91,12 @@ def generate_clip(
     noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, LATENT_SIZE, LATENT_SIZE), NOISE_SHARING)
     generated, blender = torch.zeros_like(whole), WindowBlender()
     windows = plan_windows(np.ones(len(plain), bool), options.windows)
-    for window, next_start in zip(windows, next_starts(windows), strict=True):
+    means = [whole[averaged_frames(window, (0, len(plain)))].mean(0) for window in windows]
+    for window, mean, next_start in zip(windows, means, next_starts(windows), strict=True):
         part = slice(window.start, window.stop)
         latents = denoise_window(
-            unet, noise[part], latent_mask(RESOLUTION), masked[part], whole[part], audio[part], options.steps,
-            options.cfg, schedule=options.schedule,
+            unet, noise[part], latent_mask(RESOLUTION), masked[part], average_mouth(whole[part], mean), audio[part],
+            options.steps, options.cfg, schedule=options.schedule,
         ).cpu()  # fmt: skip
         for frame, blended in blender.add(window, latents, next_start):
             generated[frame] = blended

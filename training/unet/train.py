@@ -40,6 +40,7 @@ from torch import Tensor, nn
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask
 from latentsync_core.models.checkpoints.network_file import read_config, save_network
+from latentsync_core.models.reference_mouth import average_mouth
 from latentsync_core.models.unet.config import MotionConfig, UNetConfig
 from latentsync_core.models.unet.unet import UNet
 
@@ -181,10 +182,13 @@ def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int)
     starts = np.arange(data.whole.shape[1] - WINDOW + 1)
     other = int(rng.choice(starts[abs(starts - at) >= WINDOW]))
     if rng.random() < DUB_SHARE and at >= SPEECH_START_FRAME:
-        seen = _latents(data.masked, other_take(clip), at), _latents(data.whole, other_take(clip), at)
+        shown, reference_at = other_take(clip), at
     else:
-        seen = _latents(data.masked, clip, at), _latents(data.whole, clip, other)
-    return torch.cat([latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE), *seen], dim=1)
+        shown, reference_at = clip, other
+    mask = latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE)
+    mean = torch.from_numpy(np.array(data.whole[shown], np.float32).mean(0))
+    reference = average_mouth(_latents(data.whole, shown, reference_at), mean)
+    return torch.cat([mask, _latents(data.masked, shown, at), reference], dim=1)
 
 
 def compute_loss(

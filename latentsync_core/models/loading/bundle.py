@@ -1,9 +1,9 @@
 """Bundles: one folder with all networks of a model, in safetensors; the format of small and converted models.
 
-``model.json`` says what it is, how its networks are built and which settings of sampling it recommends,
-``scheduler_config.json`` (diffusers' format) which noise schedule the U-Net was trained on; ``unet.safetensors``,
-``vae.safetensors`` and ``whisper.safetensors`` (OpenAI's names, encoder only) hold the weights. A bundle without a
-schedule or a recommendation has those of LatentSync's releases.
+``model.json`` says what it is, how its networks are built, which settings of sampling it recommends and what the U-Net
+sees of the mouth in its reference frames, ``scheduler_config.json`` (diffusers' format) which noise schedule it was
+trained on; ``unet.safetensors``, ``vae.safetensors`` and ``whisper.safetensors`` (OpenAI's names, encoder only) hold
+the weights. A bundle without a schedule, a recommendation or a reference mouth has those of LatentSync's releases.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ..model import LatentSyncModel
 from ..names import check_path, first_line, one_line
 from ..noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
 from ..recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
+from ..reference_mouth import ReferenceMouth
 from ..vae import DiffusersCodec
 from .models_folder import BUNDLE_FILE
 
@@ -50,6 +51,7 @@ class Bundle:
     vae: Mapping[str, Any]  # config as DiffusersCodec.from_config reads it
     whisper: Mapping[str, int]  # OpenAI's dims
     schedule: NoiseSchedule = REFERENCE_SCHEDULE
+    reference_mouth: ReferenceMouth = ReferenceMouth.FILMED
     recommended: RecommendedSettings = REFERENCE_SETTINGS
 
     def weights(self, part: str) -> Path:
@@ -89,7 +91,8 @@ def read_bundle(folder: Path) -> Bundle:
             "schedule; write it again."
         )
     fields = {field: content[field] for field in FIELDS}
-    bundle = Bundle(folder, **fields, schedule=schedule, recommended=recommended)
+    reference_mouth = _read_reference_mouth(content, path)
+    bundle = Bundle(folder, **fields, schedule=schedule, reference_mouth=reference_mouth, recommended=recommended)
     for part in NETWORKS:
         if not bundle.weights(part).is_file():
             raise ModelError(f"The bundle {folder} lacks {part}.safetensors; copy the whole folder again.")
@@ -132,6 +135,7 @@ def save_bundle(model: LatentSyncModel, folder: Path) -> Path:
         "unet": model.unet.config.to_dict(),
         "vae": model.codec.config,
         "whisper": whisper_dims(model.whisper),
+        "reference_mouth": model.reference_mouth.value,
         "recommended": model.recommended.to_dict(),
     }
     schedule = {"_class_name": SCHEDULER_CLASS, **model.schedule.to_dict()}
@@ -170,6 +174,17 @@ def _read_schedule(path: Path) -> NoiseSchedule:
     if not path.exists():
         return REFERENCE_SCHEDULE
     return NoiseSchedule.from_dict(read_json_object(path, "write the bundle again"), str(path))
+
+
+def _read_reference_mouth(content: Mapping[str, Any], path: Path) -> ReferenceMouth:
+    value = content.get("reference_mouth", ReferenceMouth.FILMED.value)
+    try:
+        return ReferenceMouth(value)
+    except ValueError:
+        raise ModelError(
+            f"{path} gives {one_line(repr(value))} for reference_mouth, not one of "
+            f"{', '.join(one.value for one in ReferenceMouth)}; write it again, or update LatentSync Dub."
+        ) from None
 
 
 def _write_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:

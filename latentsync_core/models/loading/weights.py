@@ -19,6 +19,7 @@ from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..names import check_path, one_line
 from ..noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
 from ..recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
+from ..reference_mouth import ReferenceMouth
 from ..unet.config import UNetConfig
 from ..unet.offload import offload
 from ..unet.unet import UNet
@@ -149,6 +150,7 @@ def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | Non
         options=options,
         on_progress=on_progress,
         schedule=bundle.schedule,
+        reference_mouth=bundle.reference_mouth,
         recommended=bundle.recommended,
     )
 
@@ -213,6 +215,7 @@ def _assemble(
     options: LoadOptions,
     on_progress: Progress | None,
     schedule: NoiseSchedule = REFERENCE_SCHEDULE,  # a checkpoint holds none, and is one of the releases or their kin
+    reference_mouth: ReferenceMouth = ReferenceMouth.FILMED,
     recommended: RecommendedSettings = REFERENCE_SETTINGS,
 ) -> LatentSyncModel:
     device = resolve_device(options.device)
@@ -269,6 +272,7 @@ def _assemble(
         digest=hashlib.sha256(" ".join(parts).encode()).hexdigest(),
         demonstration=demonstration,
         schedule=schedule,
+        reference_mouth=reference_mouth,
         recommended=recommended,
     )
 

@@ -1,0 +1,42 @@
+"""What a model sees of the mouth in its reference frames: the filmed one, or its average over some seconds.
+
+The reference frames show a model which person to draw, but their mouths move to the old voice. Where a model was
+trained on averaged mouths, the reference's latents around lips and chin are their mean over neighbouring frames: it
+holds skin and lips and no motion that could be copied.
+"""
+
+from __future__ import annotations
+
+import functools
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+AVERAGED_FRAMES = 75  # about how many frames are averaged: three seconds
+CENTER, RADII = (0.7625, 0.5), (0.206, 0.217)  # row, column, as fractions of the crop: where lips and chin are
+SOFT_EDGE = 0.5  # width of the edge, as a fraction of the radii
+
+
+class ReferenceMouth(str, Enum):
+    """What the reference frames show where the mouth is."""
+
+    FILMED = "filmed"  # the frame's own mouth; LatentSync's releases
+    AVERAGED = "averaged"  # its mean over about AVERAGED_FRAMES frames
+
+
+def average_mouth(reference: Tensor, mean: Tensor) -> Tensor:
+    """Reference latents (f, 4, h, w) with those around lips and chin replaced by `mean` (4, h, w), softly."""
+    weight = _averaged_weight(*reference.shape[-2:]).to(reference)
+    return torch.lerp(reference, mean.expand_as(reference), weight.expand_as(reference))
+
+
+@functools.cache
+def _averaged_weight(height: int, width: int) -> Tensor:
+    """(h, w) float32: 1 inside an ellipse around lips and chin, 0 outside."""
+    rows, columns = (
+        ((torch.arange(count) + 0.5) / count - center) / radius
+        for count, center, radius in zip((height, width), CENTER, RADII, strict=True)
+    )
+    distance = (rows[:, None].square() + columns[None, :].square()).sqrt()
+    return (0.5 + (1 - distance) / SOFT_EDGE).clamp(0, 1)
