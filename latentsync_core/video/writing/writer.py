@@ -47,9 +47,10 @@ log = logging.getLogger(__name__)
 class VideoWriter(ABC):
     """Writes a video to `path`, which appears, whole, when the `with` block ends without an exception.
 
-    Times are `pts` exactly where the container can hold them (see `notes`). The sound's file begins with the first
-    frame and is cut where the last one ends (to a packet, where it is copied). A
-    trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin at 0.
+    Times are `pts` exactly where the container can hold them (see `notes`). The sound begins with the first frame and
+    ends with the last one: it is cut, or padded with silence, to the sample; an MP4 that gets a copy of it is cut to a
+    packet and never padded. A trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin
+    at 0.
 
     Args:
         path: gets the codec's suffix where it has none.
@@ -213,15 +214,7 @@ class VideoWriter(ABC):
         if self._audio is not None and self._audio_plan is not None:
             args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
             args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
-            # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
-            # copies, but counts from a stream's own begin where it encodes.
-            end = f"{float(self._first) + self._duration():.6f}"
-            filters = (
-                self._audio_plan.filters
-                if self._audio_plan.is_copy
-                else (f"atrim=end={end}", *self._audio_plan.filters)
-            )
-            args += ["-t", end, *(["-af", ",".join(filters)] if filters else []), *self._audio_plan.args]
+            args += self._audio_plan.timed_args(self._first, self._duration())
         args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
         if self._codec is Codec.FFV1:
@@ -235,9 +228,9 @@ class VideoWriter(ABC):
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
         return args
 
-    def _duration(self) -> float:
-        """From the first frame's begin to the last one's end."""
-        return float(int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps)
+    def _duration(self) -> Fraction:
+        """Seconds from the first frame's begin to the last one's end."""
+        return int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps
 
     def _open_pipe(self) -> None:
         rate = self._clip.fps
