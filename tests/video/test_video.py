@@ -20,6 +20,7 @@ from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.reading.probing import check_identity, clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.encoding import output_path
+from latentsync_core.video.writing.metadata import ffmetadata
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, packet_times, raw_planes
@@ -614,3 +615,28 @@ def test_frames_that_lie_days_apart_are_refused(tmp_path):
     path = make_clip(tmp_path / "in.mkv", frames=3, pts="N*N*4000000000", time_base="1/1000")
     with pytest.raises(VideoError, match="less than a frame an hour"):
         probe(path)
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("with_sound", [False, True])
+def test_texts_of_any_length_and_character_go_into_the_file(tmp_path, codec, with_sound):
+    texts = {"workflow": "a = 1; # 'x' \\n\n[\"ż映\"] ", "prompt": '{"text": "' + "long " * 60_000 + '"}'}
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=3))
+    audio = make_sound(tmp_path / "voice.wav") if with_sound else None
+    options = WriterOptions(codec, preset="ultrafast")
+    with (
+        FrameReader(clip) as frames,
+        FrameWriter(tmp_path / "out", clip, options=options, pts=clip.pts, audio=audio, metadata=texts) as out,
+    ):
+        for frame in frames:
+            out.write(frame)
+    with av.open(str(out.path)) as file:
+        tags = {name.lower(): text for name, text in file.metadata.items()}
+        assert len(file.streams.audio) == with_sound
+    assert {name: tags[name] for name in texts} == texts
+
+
+@pytest.mark.parametrize("texts", [{"a=b": "x"}, {"": "x"}, {"a": "x\0y"}])
+def test_metadata_that_a_file_cannot_hold_is_refused(texts):
+    with pytest.raises(OptionError, match="metadata"):
+        ffmetadata(texts)

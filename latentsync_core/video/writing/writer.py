@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import ceil
@@ -29,6 +29,7 @@ from ..frame import Frame
 from ..pixel_format import Layout
 from .audio_plan import container_start_time, plan_audio
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
+from .metadata import ffmetadata
 from .writer_options import Codec, WriterOptions
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class VideoWriter(ABC):
         clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
         pts: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
         audio: a file whose first sound stream goes beside the picture.
+        metadata: texts by name, for the container: tags that ComfyUI's page and ffprobe read.
         plan: how frames reach the encoder, where that is not for `plan_video` to say.
 
     Attributes:
@@ -77,6 +79,7 @@ class VideoWriter(ABC):
         options: WriterOptions = DEFAULTS,
         pts: np.ndarray,
         audio: Path | None = None,
+        metadata: Mapping[str, str] | None = None,
         plan: VideoPlan | None = None,
     ) -> None:
         self.path = output_path(path, options.codec)
@@ -87,6 +90,7 @@ class VideoWriter(ABC):
         self._codec = options.codec
         self._audio = None if audio is None else Path(audio)
         self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
+        self._metadata = dict(metadata or {})
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
         first = int(self._pts[0]) * clip.time_base
@@ -211,11 +215,18 @@ class VideoWriter(ABC):
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
         ]
         args += PIPED_FRAMES_INPUT
+        outputs = ["-map_metadata", "-1"]
         if self._audio is not None and self._audio_plan is not None:
             args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
-            args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
-            args += self._audio_plan.timed_args(self._first, self._duration())
-        args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+            args += ffmpeg_input(self._audio, AudioError)
+            outputs += ["-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
+            outputs += self._audio_plan.timed_args(self._first, self._duration())
+        if self._metadata:  # in a file: a workflow is longer than a command line may be
+            texts = self._scratch.path / "metadata.txt"
+            texts.write_text(ffmetadata(self._metadata), "utf-8", newline="\n")
+            args += ["-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{texts}"]
+            outputs += ["-map_metadata:g", "2:g" if self._audio_plan else "1:g"]
+        args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
         if self._codec is Codec.FFV1:
             # Sound that begins early (AAC's lead-in) must not move the picture.
@@ -225,7 +236,9 @@ class VideoWriter(ABC):
         else:
             ticks = self._clip.time_base.denominator
             ticks *= ceil(MIN_MP4_TIMESCALE / ticks)
-            args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
+            args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks)]
+            # Without that flag MP4 and MOV keep tags of a fixed list of names alone.
+            args += ["-movflags", "+faststart" + ("+use_metadata_tags" if self._metadata else "")]
         return args
 
     def _duration(self) -> Fraction:
