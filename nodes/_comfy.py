@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import time
 import uuid
@@ -19,7 +20,7 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.source import AudioSource
 from ..latentsync_core.errors import OutputError
 from ..latentsync_core.files.prefix import file_prefix
-from ..latentsync_core.files.scratch import remove_stale_scratch
+from ..latentsync_core.files.scratch import atomic_write, remove_stale_scratch
 from ..latentsync_core.models.vae import LatentCodec
 from ..latentsync_core.progress import SPAN_TOTAL, span
 
@@ -119,10 +120,12 @@ def pack_temp_folder(*parts: str) -> Path:
     return folder
 
 
-def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
-    """The next free numbered path in the output folder; `prefix` may name sub-folders, but none outside of it.
+def numbered_output(prefix: str, size: tuple[int, int]) -> str:
+    """The beginning of the paths of one run's files in the output folder, with the next free number: ".../dub_00003_".
 
-    What a killed ComfyUI left there is swept; in its temp folder it isn't, since ComfyUI empties that by itself.
+    ComfyUI counts whatever begins so, so all files of a run share a number that no file had before. `prefix` may name
+    sub-folders, but none outside of the output folder. What a killed ComfyUI left there is swept; in its temp folder it
+    isn't, since ComfyUI empties that by itself.
 
     Raises OptionError for another prefix, OutputError where its folder can't be made.
     """
@@ -135,12 +138,12 @@ def output_file(prefix: str, suffix: str, size: tuple[int, int]) -> Path:
             "filename_prefix."
         ) from None
     remove_stale_scratch(Path(folder))
-    return Path(folder) / f"{name}_{counter:05}_{suffix}"
+    return str(Path(folder) / f"{name}_{counter:05}_")
 
 
-def temporary_file(prefix: str, suffix: str, _size: tuple[int, int]) -> Path:
-    """A new path in our folder below the temp folder, called as the last part of `prefix`."""
-    return pack_temp_folder("results") / f"{Path(file_prefix(prefix)).name or 'dub'}-{uuid.uuid4().hex[:12]}{suffix}"
+def temporary_output(prefix: str) -> str:
+    """The beginning of a new path in our folder below the temp folder, called as the last part of `prefix`."""
+    return str(pack_temp_folder("results") / f"{Path(file_prefix(prefix)).name or 'dub'}-{uuid.uuid4().hex[:12]}")
 
 
 def saved_result(path: Path) -> dict[str, str]:
@@ -161,6 +164,23 @@ def preview_image(rgb: torch.Tensor) -> dict[str, list[dict[str, str]]]:
     path = pack_temp_folder("previews") / f"{uuid.uuid4().hex}.jpg"
     to_pil_image(rgb).save(path, quality=90)
     return {"images": [saved_result(path)]}
+
+
+def save_workflow_picture(path: Path, rgb: torch.Tensor, texts: Mapping[str, str]) -> None:
+    """(3, h, w) in [0, 1] as a PNG with `workflow_texts` in it, for a result in a container that the page can't read.
+
+    Raises OutputError where it can't be written.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_text(name, text)
+    try:
+        with atomic_write(path) as partial:
+            to_pil_image(rgb).save(partial, format="PNG", pnginfo=info)
+    except OSError as problem:
+        raise OutputError(f"Can't write {path}: {problem.strerror or problem}.") from None
 
 
 def audio_value(sound: AudioSource) -> dict[str, Any]:
@@ -189,6 +209,20 @@ def running_prompt(node_id: str | None) -> Mapping[str, Any]:
     current = getattr(queue, "get_current_queue_volatile", queue.get_current_queue)
     running, _ = current()
     return next((item[2] for item in running if node_id is None or str(node_id) in item[2]), {})
+
+
+def workflow_texts(hidden: Any) -> dict[str, str]:
+    """What makes the page open a saved file's graph: the running prompt and its workflow as JSON, as far as known.
+
+    Empty where ComfyUI was started with --disable-metadata.
+    """
+    from comfy.cli_args import args
+
+    if args.disable_metadata:
+        return {}
+    extra = hidden.extra_pnginfo if isinstance(hidden.extra_pnginfo, Mapping) else {}
+    values = {"prompt": hidden.prompt, "workflow": extra.get("workflow")}
+    return {name: json.dumps(value) for name, value in values.items() if value}
 
 
 def upstream_classes(prompt: Mapping[str, Any], node_id: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,14 +25,23 @@ from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.frame import Frame
-from ..latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
+from ..latentsync_core.video.writing.proxy import MAX_HEIGHT, is_browser_playable, write_proxy
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
-from ._comfy import output_file, pack_temp_folder, raise_if_interrupted, saved_result, temporary_file
+from ._comfy import (
+    numbered_output,
+    pack_temp_folder,
+    raise_if_interrupted,
+    save_workflow_picture,
+    saved_result,
+    temporary_output,
+)
 from ._wording import note_lines
 
 PREFIX = "LatentSync/dub"
-NOT_SAVED = Note("not saved yet: connect Save Video", NoteLevel.WARNING)
+# Stays on the node while its result is cached, so it must still be true once Save Video is connected.
+TEMPORARY = Note("the video stays in ComfyUI's temp folder unless Save Video is connected", NoteLevel.WARNING)
+PAGE_READS = {".mp4", ".mov"}  # containers in which the page finds a workflow
 
 
 class PatchFormat(Enum):
@@ -58,6 +67,7 @@ class WrittenOutput:
     """What was written."""
 
     path: Path
+    description: str  # its size and codec, as notes name them
     notes: list[Note] = field(default_factory=list)  # what the user should know
     images: torch.Tensor | None = None  # (F, H, W, 3) float32
     masks: torch.Tensor | None = None  # (F, H, W) float32
@@ -73,27 +83,36 @@ def write_output(
     foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
     is_taken: bool = True,
+    workflow: Mapping[str, str] | None = None,
 ) -> WrittenOutput:
     """Composites the new faces, each person's, and writes the clip.
 
-    H.264 goes into the temp folder, for Save Video to copy; anything else into the output folder, since Save Video
-    can't. `is_taken` tells whether a node takes the video; a note says so where nothing keeps a temporary file.
+    H.264 alone goes into the temp folder, for Save Video to copy. Anything else goes into the output folder, since Save
+    Video can't copy it, and so does H.264 with a matte or patch: they all have one number. A file there carries
+    `workflow`, or has a PNG beside it that does where the page can't read the file's own.
+
+    Args:
+        is_taken: whether a node takes the video; a note says so where nothing keeps a temporary file.
+        workflow: what `workflow_texts` returns.
     """
     writer, request = writer or WriterOptions(), request or OutputRequest()
     synced = as_matching_batch(synced_per_speaker)[0]
     clip = synced.faces.clip
-    is_final = writer.codec is not Codec.H264
-    path = (output_file if is_final else temporary_file)(prefix, writer.codec.suffix, (clip.width, clip.height))
+    is_saved = writer.codec is not Codec.H264 or request.matte or request.patch is not PatchFormat.NONE
+    name = numbered_output(prefix, (clip.width, clip.height)) if is_saved else temporary_output(prefix)
+    path, texts = Path(f"{name}{writer.codec.suffix}"), workflow if is_saved else None
+    picture = Path(f"{name}.png") if texts and writer.codec.suffix not in PAGE_READS else None
+    first: list[torch.Tensor] = []  # the first output frame, for that picture
     frames, in_memory = len(synced.pts), clip.images is not None
     images = torch.empty(frames, clip.height, clip.width, 3) if request.images else None
     masks = torch.empty(frames, clip.height, clip.width) if request.masks else None
     with ExitStack() as files:
-        file = FrameWriter(path, clip, options=writer, pts=synced.pts, audio=sound)
-        matte = _matte_writer(synced, prefix) if request.matte else None
-        patch = _patch_writer(synced, prefix, request.patch) if request.patch is not PatchFormat.NONE else None
+        file = FrameWriter(path, clip, options=writer, pts=synced.pts, audio=sound, metadata=texts)
+        matte = MatteWriter(f"{name}matte.mov", clip, pts=synced.pts) if request.matte else None
+        patch = _patch_writer(synced, f"{name}patch", request.patch)
         extra_writers = [other for other in (matte, patch) if other is not None]
         inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound))
-        check_no_overwrite((written.path for written in (file, *extra_writers)), inputs)
+        check_no_overwrite((picture, *(written.path for written in (file, *extra_writers))), inputs)
         for written in (file, *extra_writers):
             written.preflight()
         for written in (file, *extra_writers):
@@ -107,21 +126,26 @@ def write_output(
             sinks.append(lambda index, rendered: images[index].copy_(_image_tensor(rendered.frame, in_memory)))
         if masks is not None:
             sinks.append(lambda index, rendered: masks[index].copy_(rendered.matte))
+        if picture is not None:
+            sinks.append(lambda index, rendered: None if index else first.append(rendered.frame.rgb()))
         occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress)
-    saved = [written.path for written in ([file] if is_final else []) + extra_writers]
+    if picture is not None and texts:
+        save_workflow_picture(picture, first[0], texts)
+    saved = [written.path for written in (file, *extra_writers)] if is_saved else []
     notes = [
-        *([] if is_final or is_taken else [NOT_SAVED]),
+        *([] if is_saved or is_taken else [TEMPORARY]),
         *outcome_notes(synced_per_speaker, occluded),
         *(Note(f"saved: {_output_relative_path(written)}") for written in saved),
+        *([Note(f"drop {picture.name}, saved beside it, onto the page to open this workflow")] if picture else []),
         *job_notes(synced_per_speaker, (note for written in (file, *extra_writers) for note in written.notes)),
     ]
-    return WrittenOutput(path, notes, images, masks)
+    return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", notes, images, masks)
 
 
 def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> None:
     """Raises what `write_output` would for this clip and a voice of `seconds`: to know before faces are looked for."""
     writer = WriterOptions()
-    path = temporary_file(PREFIX, writer.codec.suffix, (clip.width, clip.height))
+    path = f"{temporary_output(PREFIX)}{writer.codec.suffix}"
     pts = plan_timeline(clip, seconds, length).pts
     FrameWriter(path, clip, options=writer, pts=pts, audio=sound).preflight()
 
@@ -131,14 +155,17 @@ def player_ui(result: WrittenOutput, inputs: Collection[str]) -> dict[str, Any]:
 
     `inputs` are those of the node that shows it.
     """
-    path = result.path
+    path, notes = result.path, result.notes
     if not is_browser_playable(path):
+        # The page writes the size of what it plays below the player.
+        copy = f"the result is {result.description}; the player shows a copy up to {MAX_HEIGHT} pixels high"
+        notes = [Note(copy), *notes]
         path = write_proxy(
             path,
             pack_temp_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4",
             on_progress=raise_if_interrupted,
         )
-    return {"images": [saved_result(path)], "animated": (True,), "text": note_lines(result.notes, inputs)}
+    return {"images": [saved_result(path)], "animated": (True,), "text": note_lines(notes, inputs)}
 
 
 def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:
@@ -148,18 +175,11 @@ def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:
     return frame.rgb().movedim(0, -1)  # CHW -> HWC
 
 
-def _matte_writer(synced: SyncedFaces, prefix: str) -> MatteWriter:
+def _patch_writer(synced: SyncedFaces, path: str, kind: PatchFormat) -> LayerWriter | PngLayerWriter | None:
     clip = synced.faces.clip
-    path = output_file(f"{prefix}_matte", ".mov", (clip.width, clip.height))
-    return MatteWriter(path, clip, pts=synced.pts)
-
-
-def _patch_writer(synced: SyncedFaces, prefix: str, kind: PatchFormat) -> LayerWriter | PngLayerWriter:
-    clip = synced.faces.clip
-    path = output_file(f"{prefix}_patch", ".mov" if kind is PatchFormat.PRORES4444 else "", (clip.width, clip.height))
     if kind is PatchFormat.PRORES4444:
-        return LayerWriter(path, clip, pts=synced.pts)
-    return PngLayerWriter(path, clip, frames=len(synced.pts))
+        return LayerWriter(f"{path}.mov", clip, pts=synced.pts)
+    return PngLayerWriter(path, clip, frames=len(synced.pts)) if kind is PatchFormat.PNG else None
 
 
 def _output_relative_path(path: Path) -> str:

@@ -15,7 +15,15 @@ from ..latentsync_core.compositing.composite_options import CompositeOptions, Re
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._checks import check_inputs
-from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, running_prompt, schema
+from ._comfy import (
+    Progress,
+    connected_outputs,
+    input_names,
+    pack_temp_folder,
+    running_prompt,
+    schema,
+    workflow_texts,
+)
 from ._inputs import ADVANCED
 from ._results import PREFIX, OutputRequest, PatchFormat, player_ui, write_output
 from ._sockets import Synced, WithTensors
@@ -98,7 +106,8 @@ class Composite(io.ComfyNode):
                     "matte",
                     extra_dict=ADVANCED,
                     default=False,
-                    tooltip="Save the patch's soft edge too, as a grey ProRes video: for compositing programs.",
+                    tooltip="Save the patch's soft edge too, as a grey ProRes video: for compositing programs. An h264 "
+                    "result is then saved beside it, under the same number.",
                 ),
                 io.Combo.Input(
                     "patch",
@@ -106,13 +115,14 @@ class Composite(io.ComfyNode):
                     options=[patch.value for patch in PatchFormat],
                     default=PatchFormat.NONE.value,
                     tooltip="Save the new mouths alone too, with straight alpha, to lay over the original: as ProRes "
-                    "4444, or as a folder of PNG pictures.",
+                    "4444, or as a folder of PNG pictures. An h264 result is then saved beside them.",
                 ),
                 io.String.Input(
                     "filename_prefix",
                     extra_dict=ADVANCED,
                     default=PREFIX,
-                    tooltip="Where prores, ffv1, matte and patch go below the output folder.",
+                    tooltip="Where prores, ffv1, matte and patch go below the output folder. All files of a run have "
+                    "one number: dub_00003_.mov, dub_00003_matte.mov, dub_00003_patch.mov.",
                 ),
                 io.Boolean.Input(
                     "keep_occlusions",
@@ -131,7 +141,7 @@ class Composite(io.ComfyNode):
                     tooltip="All frames in memory; made only when connected. A minute of 1080p takes 37 GB.",
                 ),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -182,6 +192,7 @@ class Composite(io.ComfyNode):
             foreground,
             Progress().phase(),
             is_taken=VIDEO_OUTPUT in connected,
+            workflow=workflow_texts(cls.hidden),
         )
         video = InputImpl.VideoFromFile(str(result.path))
         ui = player_ui(result, input_names(cls))

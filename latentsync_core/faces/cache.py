@@ -27,7 +27,7 @@ CACHE_VERSION = 3  # raised whenever detection or tracking gives other results
 SUFFIX = ".faces.npz"
 PER_TRACK = {"portrait": (PORTRAIT_SIZE, PORTRAIT_SIZE, 3), "embedding": (EMBEDDING_SIZE,)}  # shapes
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
-SAVED_NAMES = {"flip_error": "doubt"}  # a field's name in files, where it differs: older files stay readable
+FORMER_NAMES = {"flip_error": "doubt"}  # a field's name in files before 0.2.0, which stay readable
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,7 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
     table = [(track.start, track.stop, track.person, track.by_hand) for track in tracks]
     arrays = {name: np.concatenate(rows) for name, rows in columns.items() if name in PER_FRAME}
     arrays |= {name: np.stack(rows) for name, rows in columns.items() if name in PER_TRACK}
-    named: dict[str, Any] = {
-        SAVED_NAMES.get(name, name): values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()
-    }
+    named: dict[str, Any] = {name: values.astype(TYPES.get(name, np.float32)) for name, values in arrays.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial, partial.open("wb") as file:
@@ -94,7 +92,8 @@ def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits)
     try:
         _check_array_sizes(path)
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[SAVED_NAMES.get(name, name)] for name in ("tracks", "shots", *PER_FRAME, *PER_TRACK)}
+            names = ("tracks", "shots", *PER_FRAME, *PER_TRACK)
+            arrays = {name: file[name if name in file else FORMER_NAMES.get(name, name)] for name in names}
         return _faces(arrays, clip, align, limits)
     except FileNotFoundError:
         return None

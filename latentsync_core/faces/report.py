@@ -157,7 +157,7 @@ def _track_data(faces: FaceTracks, track: FaceTrack) -> dict:
         "pitch": _min_median_max(pitch),
         "roll": _min_median_max(roll),
         "sharpness": _min_median_max(track.sharpness[seen]),
-        "doubt": _min_median_max(track.flip_error[seen]),
+        "flip_error": _min_median_max(track.flip_error[seen]),
     }
 
 

@@ -117,6 +117,18 @@ def test_the_rate_stays_the_clip_s_own_rational(model, tmp_path, rate):
     assert packet_times(report.output) == [index / Fraction(rate) for index in range(report.frames)]
 
 
+@pytest.mark.parametrize("codec", [Codec.PRORES, Codec.FFV1])
+def test_the_sound_of_a_file_for_editing_ends_with_its_last_frame(model, tmp_path, codec):
+    rate = Fraction(24000, 1001)
+    source = converted(SCENE, tmp_path / "in.mp4", "-vf", f"setpts=N/({rate})/TB", "-r", str(rate), "-c:v", "libx264")
+    options = SyncOptions(model=model, sampler=FAST, end=0.2, writer=WriterOptions(codec))
+    report = sync(source, VOICE, tmp_path / "out", options)
+    with av.open(str(report.output)) as file:
+        sound = file.streams.audio[0]
+        samples = sum(frame.samples for frame in file.decode(sound))
+        assert (samples, sound.codec_context.name) == (round(report.frames / rate * sound.rate), "pcm_s24le")
+
+
 def test_frames_without_a_face_pass_through(model, tmp_path):
     blank = "drawbox=enable='between(n,5,11)':color=gray:t=fill:w=iw:h=ih"
     source = converted(SCENE, tmp_path / "gap.mkv", "-vf", blank, "-c:v", "ffv1")

@@ -65,10 +65,10 @@ def dub_classic(
     comfy_with: Callable[..., ComfyServer], material: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> ComfyServer:
     """A server that keeps the outputs of the last prompt and no others, so that it is sure which nodes run again; it
-    also has stand-ins for the other packs that workflows name, and a second models folder."""
+    also has stand-ins for the other packs that workflows name, a second models folder, and no metadata in its files."""
     more = tmp_path_factory.mktemp("more")
     save_bundle(untrained_model(device="cpu"), more / "networks" / "elsewhere")
     (more / "extra.yaml").write_text(f"more:\n  base_path: {more}\n  latentsync: networks\n", "utf-8")
-    flags = ["--cache-classic", "--extra-model-paths-config", str(more / "extra.yaml")]
+    flags = ["--cache-classic", "--disable-metadata", "--extra-model-paths-config", str(more / "extra.yaml")]
     inputs = {path.name: path.read_bytes() for path in material.iterdir()}
     return comfy_with(flags=flags, packs=[HELPERS, STAND_INS], inputs=inputs)

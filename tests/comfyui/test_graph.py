@@ -255,20 +255,3 @@ def test_clip_audio_is_the_clips_own_sound(dub, graph):
     graph.stages(composite={"mux_audio": graph.add("LatentSyncDubClipAudio", "own", video=graph.clip())})
     (shown,) = dub.files(graph.run(), "composite")
     assert sound_seconds(shown) == pytest.approx(SECONDS, abs=0.05)
-
-
-@pytest.mark.parametrize(("patch", "suffix"), [("prores4444", ".mov"), ("png", "")])
-def test_files_for_compositors_go_into_the_output_folder(dub, graph, patch, suffix):
-    """ProRes, its matte and its patch beside it; the page gets a copy that it can play."""
-    graph.stages(composite={"codec": "prores", "matte": True, "patch": patch, "filename_prefix": f"film/{patch}"})
-    run = graph.run()
-    names = sorted(path.name for path in (dub.output / "film").glob(f"{patch}_*"))
-    assert names == [f"{patch}_00001_.mov", f"{patch}_matte_00001_.mov", f"{patch}_patch_00001_{suffix}"]
-    assert packet_times(dub.output / "film" / names[0]) == packet_times(dub.input / "clip.mp4")
-    assert probe(dub.output / "film" / names[1]).frame_count == FRAMES
-    layer = dub.output / "film" / names[2]
-    assert len(packet_times(layer) if suffix else list(layer.glob("*.png"))) == FRAMES
-    (shown,) = dub.files(run, "composite")
-    assert shown.is_relative_to(dub.temp)
-    assert probe(shown).pixel_format == "yuv420p"
-    assert any(names[1] in note for note in run.outputs["composite"]["text"])

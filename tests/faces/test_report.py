@@ -46,6 +46,7 @@ def test_the_data_is_plain_json_and_its_counts_add_up(faces):
     assert data["counts"]["turned too far"] == 7
     assert data["shots"] == [[0, 20], [20, 30], [30, 60]]
     assert [track["shot"] for track in data["tracks"]] == [0, 1, 2]
+    assert all(len(track["flip_error"]) == 3 for track in data["tracks"])
     assert [track["chosen"] for track in data["tracks"]] == [True, False, True]
     assert data["people"] == 2
     assert data["frame_ranges"][0] == {"frames": [0, 20], "outcome": "synced", "track": 0}

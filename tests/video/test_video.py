@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from math import floor
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from latentsync_core.video.clip import ColorTags
 from latentsync_core.video.reading.probing import check_identity, clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.encoding import output_path
+from latentsync_core.video.writing.metadata import ffmetadata
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, packet_times, raw_planes
@@ -380,14 +382,15 @@ def test_what_is_no_image_batch_is_refused(images, words):
         (Codec.H264, "a.ac3", (), "ac3"),
         (Codec.H264, "a.wav", (), "pcm_s16le -> aac"),
         (Codec.H264, "a.flac", (), "flac -> aac"),
-        (Codec.PRORES, "a.wav", ("-c:a", "pcm_f32le"), "pcm_f32le"),
+        (Codec.PRORES, "a.wav", ("-c:a", "pcm_f32le"), "pcm_s24le"),
+        (Codec.PRORES, "a.wav", (), "pcm_s24le"),
         (Codec.PRORES, "a.m4a", ("-c:a", "aac"), "aac -> pcm_s24le"),
-        (Codec.FFV1, "a.wav", (), "pcm_s16le"),
-        (Codec.FFV1, "a.opus", (), "opus"),
-        (Codec.FFV1, "a.m4a", ("-c:a", "aac"), "aac"),
+        (Codec.FFV1, "a.wav", (), "pcm_s24le"),
+        (Codec.FFV1, "a.opus", (), "opus -> pcm_s24le"),
+        (Codec.FFV1, "a.m4a", ("-c:a", "aac"), "aac -> pcm_s24le"),
     ],
 )
-def test_sound_is_copied_where_it_plays_and_encoded_elsewhere(tmp_path, codec, sound, args, expected):
+def test_an_mp4_copies_sound_that_plays_there_and_other_files_hold_24_bit_pcm(tmp_path, codec, sound, args, expected):
     clip = probe(make_clip(tmp_path / "in.mp4", frames=25))
     audio = make_sound(tmp_path / sound, *args)
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
@@ -395,8 +398,44 @@ def test_sound_is_copied_where_it_plays_and_encoded_elsewhere(tmp_path, codec, s
     assert again.audio_codec.removesuffix("float") == expected.split(" -> ")[-1]
     assert any("re-encoded" in note.fact for note in out.notes) == ("->" in expected)
     assert times(again) == times(clip)
-    if "->" not in expected and sound != "a.m4a":
+    if "->" not in expected and sound == "a.wav" and not args:
+        assert decoded_sound(out.path) == decoded_sound(audio), "24 bits hold 16 exactly"
+    elif "->" not in expected and sound in ("a.mp3", "a.ac3"):
         assert decoded_sound(out.path) == decoded_sound(audio)
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("rate", ["25", "24000/1001"])
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+def test_a_sound_is_as_long_as_the_picture_to_the_sample(tmp_path, codec, rate, seconds):
+    frames, sound_rate = 25, 44100
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=frames, rate=Fraction(rate)))
+    audio = make_sound(tmp_path / "voice.wav", seconds=seconds, rate=sound_rate)
+    out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
+    expected = round(frames / Fraction(rate) * sound_rate)
+    decoded = np.frombuffer(decoded_sound(out.path), np.float32)
+    if codec is Codec.H264:  # the file's edit list ends the last packet, which decodes to whole 1024 samples
+        with av.open(str(out.path)) as file:
+            stream = file.streams.audio[0]
+            assert round(stream.duration * stream.time_base * sound_rate) == expected
+            assert 0 <= decoded.size - expected < 1024
+    else:
+        assert decoded.size == expected
+        given = np.frombuffer(decoded_sound(audio), np.float32)[:expected]
+        assert np.array_equal(decoded[: given.size], given)
+        assert not decoded[given.size :].any()
+
+
+@pytest.mark.parametrize("sound", ["voice.m4a", "voice.mp3"])
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+def test_a_copied_sound_never_outlasts_the_picture_by_more_than_a_packet(tmp_path, sound, seconds):
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=25))
+    audio = make_sound(tmp_path / sound, seconds=seconds)
+    out = rewrite(clip, tmp_path / "out", FAST, audio=audio)
+    with av.open(str(out.path)) as file:
+        stream = file.streams.audio[0]
+        length = float(stream.duration * stream.time_base)
+    assert min(seconds, 1) - 0.001 <= length <= min(seconds, 1) + 2 * 1152 / 44100
 
 
 def decoded_sound(path):
@@ -428,8 +467,8 @@ def test_a_longer_sound_ends_with_the_picture(tmp_path, codec, sound, late):
     clip = probe(make_clip(tmp_path / "in.mp4", frames=25, pts="N*512+1600" if late else "N*512"))
     audio = make_sound(tmp_path / sound, seconds=3)
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
-    heard = np.frombuffer(decoded_sound(out.path), np.float32).size / 44100
-    assert heard == pytest.approx(1.0, abs=0.06)
+    samples = np.frombuffer(decoded_sound(out.path), np.float32).size
+    assert samples == (44100 if codec is not Codec.H264 else pytest.approx(44100, abs=2 * 1152))
 
 
 @pytest.mark.parametrize("codec", Codec)
@@ -576,3 +615,28 @@ def test_frames_that_lie_days_apart_are_refused(tmp_path):
     path = make_clip(tmp_path / "in.mkv", frames=3, pts="N*N*4000000000", time_base="1/1000")
     with pytest.raises(VideoError, match="less than a frame an hour"):
         probe(path)
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("with_sound", [False, True])
+def test_texts_of_any_length_and_character_go_into_the_file(tmp_path, codec, with_sound):
+    texts = {"workflow": "a = 1; # 'x' \\n\n[\"ż映\"] ", "prompt": '{"text": "' + "long " * 60_000 + '"}'}
+    clip = probe(make_clip(tmp_path / "in.mp4", frames=3))
+    audio = make_sound(tmp_path / "voice.wav") if with_sound else None
+    options = WriterOptions(codec, preset="ultrafast")
+    with (
+        FrameReader(clip) as frames,
+        FrameWriter(tmp_path / "out", clip, options=options, pts=clip.pts, audio=audio, metadata=texts) as out,
+    ):
+        for frame in frames:
+            out.write(frame)
+    with av.open(str(out.path)) as file:
+        tags = {name.lower(): text for name, text in file.metadata.items()}
+        assert len(file.streams.audio) == with_sound
+    assert {name: tags[name] for name in texts} == texts
+
+
+@pytest.mark.parametrize("texts", [{"a=b": "x"}, {"": "x"}, {"a": "x\0y"}])
+def test_metadata_that_a_file_cannot_hold_is_refused(texts):
+    with pytest.raises(OptionError, match="metadata"):
+        ffmetadata(texts)

@@ -1,4 +1,4 @@
-"""Plans how audio is muxed: copied where the container allows it, else encoded; each plan is tried first."""
+"""Plans how audio is muxed: as 24-bit PCM, or in an MP4 copied or as AAC; each plan is tried first."""
 
 from __future__ import annotations
 
@@ -18,18 +18,10 @@ from .writer_options import Codec
 
 AAC_BIT_RATE = "320k"
 AAC_MAX_SAMPLE_RATE = 96000  # Hz
-COPYABLE_CODECS = {  # codecs that the players of a container take; Matroska takes what it can hold
-    Codec.H264: {"aac", "mp3", "ac3"},
-    Codec.PRORES: {f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")},
-}
+MP4_AUDIO_CODECS = {"aac", "mp3", "ac3"}  # those that players of an MP4 take
 CODEC_ALIASES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
-PCM = {  # encoder: what messages call it
-    "pcm_s24le": "24-bit PCM",
-    "pcm_s32le": "32-bit PCM",
-    "pcm_f32le": "32-bit float PCM",
-    "pcm_f64le": "64-bit float PCM",
-}
-TRIAL_SECONDS = "0.1"
+PCM = "pcm_s24le"  # what every editing program reads in MOV and Matroska, and can be cut to the sample
+TRIAL_SECONDS = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -38,12 +30,22 @@ class AudioPlan:
 
     stream: int  # of the file
     args: tuple[str, ...]  # ffmpeg's, for the output
-    filters: tuple[str, ...]
     notes: tuple[Note, ...]
+    rate: int | None = None  # Hz, of what is encoded; None: the packets are copied
+    filters: tuple[str, ...] = ()
 
-    @property
-    def is_copy(self) -> bool:
-        return "copy" in self.args
+    def timed_args(self, begin: Fraction, seconds: Fraction) -> list[str]:
+        """ffmpeg's arguments for a sound from `begin`, in seconds of the output's clock, that lasts `seconds`.
+
+        What is encoded is cut, or padded with silence, to the nearest sample, also where it begins late in its file. A
+        copy ends with the packet in which the picture ends, or earlier where the sound is shorter.
+        """
+        if self.rate is None:
+            return ["-t", f"{float(begin + seconds):.6f}", *self.args]
+        samples = max(1, round(seconds * self.rate))
+        timing = f"aresample={self.rate}:async=1:first_pts={round(begin * self.rate)}"
+        filters = (timing, *self.filters, f"apad=whole_len={samples}", f"atrim=end_sample={samples}")
+        return ["-af", ",".join(filters), *self.args]
 
 
 @dataclass(frozen=True)
@@ -95,38 +97,29 @@ def _stream_info(path: Path) -> _StreamInfo:
 def _candidate_plans(info: _StreamInfo, codec: Codec) -> Iterator[AudioPlan]:
     """What may work, the best first."""
     name = CODEC_ALIASES.get(info.codec, info.codec)
-    if codec is Codec.FFV1 or name in COPYABLE_CODECS[codec]:
-        yield AudioPlan(info.stream, ("-c:a", "copy"), (), ())
+    rate = info.rate
     if codec is Codec.H264:
-        resample_args = ("-ar", str(AAC_MAX_SAMPLE_RATE)) if info.rate > AAC_MAX_SAMPLE_RATE else ()
-        args = ("-c:a", "aac", "-b:a", AAC_BIT_RATE, *resample_args)
+        if name in MP4_AUDIO_CODECS:
+            yield AudioPlan(info.stream, ("-c:a", "copy"), ())
+        rate = min(rate, AAC_MAX_SAMPLE_RATE)
+        args = ("-c:a", "aac", "-b:a", AAC_BIT_RATE)
         description = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
     else:
-        # As fine as the source's samples; 24 bits hold all of what isn't PCM. Few programs read floats from a .mov.
-        matching_pcm = f"{name[: len('pcm_s32')]}le"
-        encoder = (
-            matching_pcm
-            if matching_pcm in PCM and (codec is Codec.FFV1 or matching_pcm == "pcm_s32le")
-            else "pcm_s24le"
-        )
-        args, description = ("-c:a", encoder), PCM[encoder]
-    note = Note(f"The audio was re-encoded from {name} to {description}.")
-    yield AudioPlan(info.stream, args, (), (note,))
+        args, description = ("-c:a", PCM), "24-bit PCM"
+    is_pcm_still = codec is not Codec.H264 and name.startswith("pcm_")
+    notes = () if is_pcm_still else (Note(f"The audio was re-encoded from {name} to {description}."),)
+    yield AudioPlan(info.stream, args, notes, rate)
     if info.channels > 2:
         mixed = f"Its {info.channels} channels ({info.layout}) were mixed down to stereo, since {codec.label} files "
         mixed += "can't hold that layout."
-        yield AudioPlan(
-            info.stream,
-            args,
-            (stereo_downmix_filter(info.channels, scaled=True),),
-            (note, Note(mixed, NoteLevel.WARNING)),
-        )
+        downmix = (stereo_downmix_filter(info.channels, scaled=True),)
+        yield AudioPlan(info.stream, args, (*notes, Note(mixed, NoteLevel.WARNING)), rate, downmix)
 
 
 def _trial_encode(path: Path, plan: AudioPlan, codec: Codec) -> None:
     """Writes the first moment of the sound as `plan` says; OutputError where ffmpeg can't."""
-    filters = ["-af", ",".join(plan.filters)] if plan.filters else []
     with ScratchFolder() as folder:
         target = folder / f"trial{codec.suffix}"
-        args = [*ffmpeg_input(path, AudioError), "-map", f"0:{plan.stream}", "-t", TRIAL_SECONDS, "-map_metadata", "-1"]
-        run_ffmpeg(["-y", *args, *filters, *plan.args, ffmpeg_output(target)], error=OutputError, what="ffmpeg")
+        args = [*ffmpeg_input(path, AudioError), "-map", f"0:{plan.stream}", "-map_metadata", "-1"]
+        args += plan.timed_args(Fraction(0), TRIAL_SECONDS)
+        run_ffmpeg(["-y", *args, ffmpeg_output(target)], error=OutputError, what="ffmpeg")

@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import ceil
@@ -29,6 +29,7 @@ from ..frame import Frame
 from ..pixel_format import Layout
 from .audio_plan import container_start_time, plan_audio
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
+from .metadata import ffmetadata
 from .writer_options import Codec, WriterOptions
 
 if TYPE_CHECKING:
@@ -47,15 +48,17 @@ log = logging.getLogger(__name__)
 class VideoWriter(ABC):
     """Writes a video to `path`, which appears, whole, when the `with` block ends without an exception.
 
-    Times are `pts` exactly where the container can hold them (see `notes`). The sound's file begins with the first
-    frame and is cut where the last one ends (to a packet, where it is copied). A
-    trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin at 0.
+    Times are `pts` exactly where the container can hold them (see `notes`). The sound begins with the first frame and
+    ends with the last one: it is cut, or padded with silence, to the sample; an MP4 that gets a copy of it is cut to a
+    packet and never padded. A trimmed clip, or one whose first stamp is negative or beyond a second, is moved to begin
+    at 0.
 
     Args:
         path: gets the codec's suffix where it has none.
         clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
         pts: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
         audio: a file whose first sound stream goes beside the picture.
+        metadata: texts by name, for the container: tags that ComfyUI's page and ffprobe read.
         plan: how frames reach the encoder, where that is not for `plan_video` to say.
 
     Attributes:
@@ -76,6 +79,7 @@ class VideoWriter(ABC):
         options: WriterOptions = DEFAULTS,
         pts: np.ndarray,
         audio: Path | None = None,
+        metadata: Mapping[str, str] | None = None,
         plan: VideoPlan | None = None,
     ) -> None:
         self.path = output_path(path, options.codec)
@@ -86,6 +90,7 @@ class VideoWriter(ABC):
         self._codec = options.codec
         self._audio = None if audio is None else Path(audio)
         self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
+        self._metadata = dict(metadata or {})
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
         first = int(self._pts[0]) * clip.time_base
@@ -210,19 +215,18 @@ class VideoWriter(ABC):
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
         ]
         args += PIPED_FRAMES_INPUT
+        outputs = ["-map_metadata", "-1"]
         if self._audio is not None and self._audio_plan is not None:
             args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
-            args += [*ffmpeg_input(self._audio, AudioError), "-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
-            # A longer sound ends with the picture. The limit is a time of the clock; ffmpeg takes it so where it
-            # copies, but counts from a stream's own begin where it encodes.
-            end = f"{float(self._first) + self._duration():.6f}"
-            filters = (
-                self._audio_plan.filters
-                if self._audio_plan.is_copy
-                else (f"atrim=end={end}", *self._audio_plan.filters)
-            )
-            args += ["-t", end, *(["-af", ",".join(filters)] if filters else []), *self._audio_plan.args]
-        args += ["-map_metadata", "-1", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+            args += ffmpeg_input(self._audio, AudioError)
+            outputs += ["-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
+            outputs += self._audio_plan.timed_args(self._first, self._duration())
+        if self._metadata:  # in a file: a workflow is longer than a command line may be
+            texts = self._scratch.path / "metadata.txt"
+            texts.write_text(ffmetadata(self._metadata), "utf-8", newline="\n")
+            args += ["-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{texts}"]
+            outputs += ["-map_metadata:g", "2:g" if self._audio_plan else "1:g"]
+        args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
         if self._codec is Codec.FFV1:
             # Sound that begins early (AAC's lead-in) must not move the picture.
@@ -232,12 +236,14 @@ class VideoWriter(ABC):
         else:
             ticks = self._clip.time_base.denominator
             ticks *= ceil(MIN_MP4_TIMESCALE / ticks)
-            args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks), "-movflags", "+faststart"]
+            args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks)]
+            # Without that flag MP4 and MOV keep tags of a fixed list of names alone.
+            args += ["-movflags", "+faststart" + ("+use_metadata_tags" if self._metadata else "")]
         return args
 
-    def _duration(self) -> float:
-        """From the first frame's begin to the last one's end."""
-        return float(int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps)
+    def _duration(self) -> Fraction:
+        """Seconds from the first frame's begin to the last one's end."""
+        return int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps
 
     def _open_pipe(self) -> None:
         rate = self._clip.fps

@@ -108,9 +108,9 @@ class Graph:
         """Core's Save Video, its choices on auto."""
         return self.add("SaveVideo", "save", video=video)
 
-    def run(self, timeout: float = 600) -> Run:
+    def run(self, timeout: float = 600, workflow: dict | None = None) -> Run:
         """Runs it; see ComfyServer.run."""
-        return self.server.run(self.prompt, timeout)
+        return self.server.run(self.prompt, timeout, workflow)
 
     def lossless(self) -> Path:
         """Runs the stages with an FFV1 file of its own as their result; gives that."""

@@ -239,10 +239,14 @@ class ComfyServer:
         """One node's inputs and outputs as they are now: lists of files are read afresh."""
         return self._get(f"/object_info/{node}")[node]
 
-    def queue(self, prompt: Mapping[str, dict]) -> str:
-        """Queues an API prompt and gives its id; raises PromptRefused if any of its nodes is invalid."""
+    def queue(self, prompt: Mapping[str, dict], workflow: dict | None = None) -> str:
+        """Queues an API prompt and gives its id; raises PromptRefused if any of its nodes is invalid.
+
+        `workflow` goes along as the page sends its own, for the metadata of files.
+        """
         self._raise_if_ended()
-        answer = self._post("/prompt", {"prompt": prompt, "client_id": self._client_id})
+        extra = {} if workflow is None else {"extra_data": {"extra_pnginfo": {"workflow": workflow}}}
+        answer = self._post("/prompt", {"prompt": prompt, "client_id": self._client_id, **extra})
         if "prompt_id" not in answer:
             raise PromptRefused(answer)
         if answer.get("node_errors"):  # other outputs of the prompt are fine and would run without the invalid ones
@@ -265,9 +269,9 @@ class ComfyServer:
         status = "interrupted" if "execution_interrupted" in kinds else history["status"]["status_str"]
         return Run(prompt_id, status, history, self._listener.of(prompt_id))
 
-    def run(self, prompt: Mapping[str, dict], timeout: float = 600) -> Run:
+    def run(self, prompt: Mapping[str, dict], timeout: float = 600, workflow: dict | None = None) -> Run:
         """Queues a prompt and waits; raises PromptRefused, RunFailed or TimeoutError unless it succeeds."""
-        run = self.wait(self.queue(prompt), timeout)
+        run = self.wait(self.queue(prompt, workflow), timeout)
         if run.status != "success":
             raise RunFailed(run)
         return run
