@@ -30,7 +30,7 @@ from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import packet_times
 from tests.shared_reference import SHARED, needs_shared
 
-RESOLUTION = 128
+RESOLUTION = 64
 FAST = SamplerOptions(steps=1, cfg=1.0)
 LOSSLESS = WriterOptions(codec=Codec.FFV1)
 
@@ -217,10 +217,10 @@ def test_the_command_line_reports_as_json(tmp_path, capsys):
 
 
 @needs_shared
-def test_a_real_clip_goes_through(tmp_path):
+def test_a_real_clip_goes_through(model, tmp_path):
     """The beginning of a real 1080 × 1920 HEVC clip; the whole clip is `benchmarks.real_clip`'s."""
     video, audio = SHARED / "media" / "demo1_video.mp4", SHARED / "media" / "demo1_audio.wav"
-    options = SyncOptions(model="untrained", sampler=FAST, end=0.4)
+    options = SyncOptions(model=model, sampler=FAST, end=0.4)
     report = sync(video, audio, tmp_path / "out.mp4", options)
     assert report.frames == report.synced_frames == 10
     assert report.fps == "25"

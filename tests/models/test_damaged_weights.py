@@ -31,9 +31,9 @@ from latentsync_core.models.checkpoints.tensors import read_tensors
 from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.digests import stored_sha256
-from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.whisper.encoder import WhisperEncoder
+from tests.fuzz.seeds import smallest_model
 from tests.shared_reference import ROOT
 from tests.whisper_by_rule import openai_checkpoint
 
@@ -339,7 +339,7 @@ def test_a_config_inside_a_file_is_untrusted_too(config, tmp_path):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
-    return save_bundle(untrained_model(device="cpu"), tmp_path_factory.mktemp("bundles") / "bundle")
+    return save_bundle(smallest_model(), tmp_path_factory.mktemp("bundles") / "bundle")
 
 
 @pytest.fixture
