@@ -13,7 +13,7 @@ import pytest
 from tests.killable_job import FRAMES, STEPS, WINDOWS, Folders, run_job
 
 MUXING = ("compositing", FRAMES)  # the last frame is with ffmpeg, which ends the file now
-FEW = (("faces", 9), ("sampling", 3), ("compositing", 8), MUXING)
+FEW = (("faces", 9), ("sampling", 3), ("sampling", 5), ("compositing", 8), MUXING)
 TWENTY = (
     *(("faces", frame) for frame in (1, 6, FRAMES)),
     ("voice", 1),
