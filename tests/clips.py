@@ -62,6 +62,13 @@ def make_clip(
     return path
 
 
+def part_of(source: Path, path: Path, first: int, frames: int) -> Path:
+    """Writes some frames of a clip of 25 fps to `path`, losslessly and without its sound, and returns it."""
+    args = ["-y", "-i", str(source), "-vf", f"select=gte(n\\,{first}),setpts=N/25/TB", "-frames:v", str(frames)]
+    run_ffmpeg([*args, "-an", *LOSSLESS, str(path)], error=VideoError, what="cutting a test clip")
+    return path
+
+
 def make_sound(path: Path, *args: str, seconds: float = 1.0, rate: int = 44100) -> Path:
     """A tone, encoded by `args` or as the suffix asks."""
     source = ["-y", "-f", "lavfi", "-i", f"sine=r={rate}:d={seconds}"]

@@ -1,8 +1,10 @@
-"""How the gate runs: in two workers of one thread each; what they say of a ComfyUI goes into the summary."""
+"""How the gate runs: in two workers of one thread each, the longest files first; what they say of a ComfyUI goes into
+the summary."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch comes: two workers' threads would wait for each other
 
@@ -10,7 +12,27 @@ import pytest
 
 from tests.comfyui.harness.shared_server import summary_lines
 
+# Files that take longest, by name: begun last, one of them would leave the other worker idle. The rest are in order.
+LONGEST = (
+    "fuzz/test_fuzz.py", "cli/test_main_job.py", "training/test_stage2.py", "models/test_nano.py",
+    "pipeline/test_job.py", "parity/test_pipeline.py", "training/test_unet.py", "pipeline/test_killed_job.py",
+    "training/test_film.py", "training/test_staged.py", "package/test_installation.py", "package/test_wheel.py",
+    "models/test_weights.py", "faces/test_any_face.py", "video/test_video.py",
+)  # fmt: skip
+TESTS = Path(__file__).parent
+
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist's order: files with many tests first
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -293,8 +293,8 @@ def pcm_file(path: Path, samples: torch.Tensor, rate: int) -> Path:
 
 def with_hole(path, seconds):
     """A second of a tone, silence that the file doesn't hold, a second of a tone."""
-    tone = f"sine=d={seconds + 2}:r=48000"
-    gap = f"aselect='lt(t,1)+gt(t,{seconds + 1})'"
+    tone = "sine=d=2:r=48000"
+    gap = f"asetpts=PTS+gte(T\\,1)*{seconds}/TB"
     run_ffmpeg(["-f", "lavfi", "-i", tone, "-af", gap, "-c:a", "aac", str(path)], error=AudioError, what="A hole")
     return path
 

@@ -214,6 +214,7 @@ def test_a_start_after_the_end(refused):
 def test_a_clip_that_changed_between_two_stages(tmp_path, folder):
     from latentsync_core.errors import ClipChangedError
     from latentsync_core.pipeline import SyncOptions, sync
+    from latentsync_core.sampling.sampler_options import SamplerOptions
 
     clip = Path(shutil.copy(SCENE, tmp_path / "clip.mp4"))
 
@@ -221,8 +222,9 @@ def test_a_clip_that_changed_between_two_stages(tmp_path, folder):
         if phase == "sampling" and done == 1:
             made_by_ffmpeg(clip, "-i", str(SCENE), "-an", "-frames:v", "10", "-vf", "hflip")
 
+    options = SyncOptions(model="untrained", sampler=SamplerOptions(steps=1, cfg=1.0), end=0.4)
     with pytest.raises(ClipChangedError, match=r"clip\.mp4"):
-        sync(clip, VOICE, folder / "out.mp4", SyncOptions(model="untrained", end=0.4), overwrite)
+        sync(clip, VOICE, folder / "out.mp4", options, overwrite)
     assert not list(folder.iterdir())
 
 

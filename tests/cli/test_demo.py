@@ -56,7 +56,18 @@ def test_the_sample_is_small_and_its_parts_last_equally_long():
     assert load_audio(MUSIC_AND_EFFECTS).channels == 2
 
 
+def test_around_its_cuts_the_scene_shows_her_then_him_then_both_and_knows_them_apart():
+    faces = track_faces(probe(SCENE).subclip(98, 151))
+    assert faces.shots == ((0, 8), (8, 45), (45, 53))
+    found = [(track.person, track.start, track.stop) for track in faces.tracks]
+    him = next(person for person, start, _ in found if start == 8)
+    her = 1 - him
+    assert sorted(found) == sorted([(her, 0, 8), (him, 8, 45), (her, 45, 53), (him, 45, 53)])
+
+
+@pytest.mark.slow
 def test_the_scene_shows_her_then_him_then_both_and_knows_them_apart():
+    """Quick: test_around_its_cuts_the_scene_shows_her_then_him_then_both_and_knows_them_apart."""
     clip = probe(SCENE)
     assert (clip.width, clip.height, clip.fps, clip.frame_count) == (1280, 720, 25, 200)
     faces = track_faces(clip)
@@ -90,11 +101,24 @@ def test_the_lines_lie_within_the_scene_one_after_another_in_letters_that_pillow
     assert max(np.abs(pause).max() for pause in between) < 0.02
 
 
-def test_the_scene_of_two_people_shows_both_and_then_her_in_every_frame():
+def test_around_its_cut_the_scene_of_two_people_shows_both_and_then_her():
     clip = probe(TWO_PEOPLE)
     assert (clip.pixel_format, clip.audio_codec, clip.duration) == ("yuv420p", "aac", 7.0)
     assert all(load_audio(voice).duration == 7.0 for voice in (HER_VOICE, HIS_VOICE))
-    faces = track_faces(clip)
+    faces = track_faces(clip.subclip(113, 133))
+    assert faces.shots == ((0, 10), (10, 20))
+    tracks = sorted((track.start, track.stop, track.person) for track in faces.tracks)
+    assert [track[:2] for track in tracks] == [(0, 10), (0, 10), (10, 20)]
+    left = min((track for track in faces.tracks if track.start == 0), key=lambda track: track.boxes[0, 0])
+    assert left.person == tracks[2][2], "she sits on the left"
+    assert {person for *_, person in tracks} == {0, 1}
+    assert (faces.path.blend[:10] == 1).all()
+
+
+@pytest.mark.slow
+def test_the_scene_of_two_people_shows_both_and_then_her_in_every_frame():
+    """Quick: test_around_its_cut_the_scene_of_two_people_shows_both_and_then_her."""
+    faces = track_faces(probe(TWO_PEOPLE))
     assert faces.shots == ((0, 123), (123, 175))
     assert sorted((track.person, track.start, track.stop) for track in faces.tracks) == [
         (0, 0, 123),

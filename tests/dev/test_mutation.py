@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,8 @@ def run(project: Path, name: str, limit: int) -> tuple[list[str], dict[str, str]
     scratch = project.parent / name
     scratch.mkdir()
     command = [sys.executable, "-c", RUN, str(project), str(scratch), str(results), str(limit)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    settings = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # they cost more than these tests
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     outcomes = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     return done.stdout.splitlines(), {one["change"]: one["outcome"] for one in outcomes}

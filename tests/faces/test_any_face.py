@@ -109,9 +109,22 @@ def _put(frame: torch.Tensor, x: float, y: float, size: float, *, lying: bool) -
         frame[y0:y1, x0:x1] = face[y0 - y : y1 - y, x0 - x : x1 - x]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(frames(), st.sampled_from([Fraction(1), Fraction(2), Fraction(8, 9)]), st.integers(1, 8), st.integers(0, 3))
+ANY_CLIP = (frames(), st.sampled_from([Fraction(1), Fraction(2), Fraction(8, 9)]), st.integers(1, 8), st.integers(0, 3))
+FIXED = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+@settings(FIXED, max_examples=6)
+@given(*ANY_CLIP)
 def test_any_sequence_of_pictures_gives_sound_tracks_or_one_sentence(pictures, aspect, search_interval, max_gap):
+    options = FaceOptions(min_size=24, search_interval=search_interval, max_gap=max_gap)
+    check_if_any(astronaut.clip_of(pictures, aspect), options)
+
+
+@pytest.mark.slow
+@settings(FIXED, max_examples=12)
+@given(*ANY_CLIP)
+def test_many_sequences_of_pictures_give_sound_tracks_or_one_sentence(pictures, aspect, search_interval, max_gap):
+    """Quick: test_any_sequence_of_pictures_gives_sound_tracks_or_one_sentence."""
     options = FaceOptions(min_size=24, search_interval=search_interval, max_gap=max_gap)
     check_if_any(astronaut.clip_of(pictures, aspect), options)
 

@@ -95,11 +95,17 @@ def test_the_mouth_is_shut_when_the_voice_breaks_off(dubbing):
     assert (dubbing.opening("broken off")[silent] < closed).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_pixels(dubbing):
+    """Quick: test_the_same_seed_gives_the_same_file_and_another_seed_another_mouth, with another model."""
     assert np.array_equal(dubbing.pictures("other"), dubbing.pictures("other", again=True))
 
 
+@pytest.mark.slow
 def test_another_seed_draws_other_pixels_that_say_the_same(dubbing):
+    """Quick: test_the_same_seed_gives_the_same_file_and_another_seed_another_mouth,
+    Quick: test_the_mouth_follows_the_voice_that_is_heard, with one seed.
+    """
     assert not np.array_equal(dubbing.pictures("other"), dubbing.pictures("other", seed=2))
     assert follows(dubbing.opening("other"), dubbing.opening("other", seed=2)) > 0.8
     assert follows(dubbing.opening("other", seed=2), dubbing.said["other"]) > 0.6

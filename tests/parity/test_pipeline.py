@@ -36,7 +36,8 @@ from tests.shared_reference import SHARED, needs_shared
 
 REFERENCE = SHARED / "reference" / "pipeline"
 COMPACT = Path(__file__).parent / "data" / "pipeline.safetensors"
-RUNS = [(steps, cfg) for steps in (4, 20) for cfg in (1.0, 1.5, 2.5)]
+RUNS = [(4, cfg) for cfg in (1.0, 1.5, 2.5)]
+LONG_RUNS = [pytest.param(20, cfg, marks=pytest.mark.slow) for cfg in (1.0, 1.5, 2.5)]
 SEED = 1247
 
 
@@ -49,9 +50,10 @@ def unet() -> UNet:
     return tiny_unet()
 
 
-@pytest.mark.parametrize(("steps", "cfg"), RUNS)
+@pytest.mark.parametrize(("steps", "cfg"), [*RUNS, (20, 1.5), LONG_RUNS[0], LONG_RUNS[2]])
 @torch.inference_mode()
 def test_denoising_both_windows_gives_the_reference_latents(unet: UNet, steps: int, cfg: float) -> None:
+    """Quick: test_sampling_from_the_reference_s_crops_gives_its_latents, with the other guidances in four steps."""
     golden = load_file(COMPACT)
     noise = golden["initial_noise"][0, :, 0]
     drawn = []
@@ -121,8 +123,9 @@ def reference_crops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_shared
 @pytest.mark.usefixtures("reference_crops")
-@pytest.mark.parametrize(("steps", "cfg"), RUNS)
+@pytest.mark.parametrize(("steps", "cfg"), [*RUNS, *LONG_RUNS])
 def test_sampling_from_the_reference_s_crops_gives_its_latents(unet: UNet, steps: int, cfg: float) -> None:
+    """Quick: test_denoising_both_windows_gives_the_reference_latents, with 20 steps of the same windows."""
     golden = load_file(REFERENCE / f"run_steps{steps}_g{cfg}.safetensors")
     chunks = load_file(REFERENCE / "inputs.safetensors")["whisper_chunks"]
     with run_reference(unet, chunks, steps, cfg).patches as patches:
@@ -142,8 +145,9 @@ def test_ping_pong_under_the_reference_rule(unet: UNet) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize(("steps", "cfg"), [(4, 1.0), (20, 1.5)])
+@pytest.mark.parametrize(("steps", "cfg"), [(4, 1.0), LONG_RUNS[1]])
 def test_frames_in_give_the_reference_s_frames_out(unet: UNet, steps: int, cfg: float) -> None:
+    """Quick: test_denoising_both_windows_gives_the_reference_latents, with 20 steps and guidance."""
     golden = np.load(REFERENCE / f"restored_steps{steps}_g{cfg}.npz")["restored"]
     inputs = load_file(REFERENCE / "inputs.safetensors")
     synced = run_reference(unet, inputs["whisper_chunks"], steps, cfg)

@@ -19,6 +19,7 @@ from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from tests.clips import part_of
 
 START, END, CUT = 4.76, 5.04, 4  # seven frames, the cut before the fifth
 
@@ -100,13 +101,14 @@ def test_a_second_run_over_the_same_clip_starts_drawing_at_once(options, tmp_pat
 
 
 def test_the_command_line_lists_faces_and_takes_speakers(tmp_path, capsys):
+    clip = str(part_of(TWO_PEOPLE, tmp_path / "clip.mp4", 118, 8))  # the cut before its sixth frame
     folder = tmp_path / "listing"
-    assert main(["faces", str(TWO_PEOPLE), "--out", str(folder), "--work-folder", str(tmp_path), "--json"]) == 0
+    assert main(["faces", clip, "--out", str(folder), "--work-folder", str(tmp_path), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["people"] == 2
     assert {path.name for path in folder.iterdir()} == {"people.png", "timeline.png", "faces.json"}
-    files = ["--video", str(TWO_PEOPLE), "--audio", str(HER_VOICE), "--out", str(tmp_path / "o.mp4")]
-    few = ["--start", "4.8", "--end", "4.9", "--steps", "1", "--cfg", "1", "--model", "untrained", "--json"]
+    files = ["--video", clip, "--audio", str(HER_VOICE), "--out", str(tmp_path / "o.mp4")]
+    few = ["--start", "0.08", "--end", "0.18", "--steps", "1", "--cfg", "1", "--model", "untrained", "--json"]
     # in these two frames he takes more room than she does, so he is person 0
     assert main(["sync", *files, *few, "--face", "left", "--speaker", f"person:0={HIS_VOICE}"]) == 0
     report = json.loads(capsys.readouterr().out)

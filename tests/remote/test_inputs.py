@@ -12,19 +12,26 @@ import pytest
 
 from latentsync_core.cli.commands import EXIT_CANCELLED, EXIT_ERROR, main
 from latentsync_core.sample_scene import SCENE, VOICE
+from tests.clips import part_of
 from tests.https_server import file_page, film_server
 
 SITE = "https://films.example"
 SECRET = "hunter2"
 
 
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> Path:
+    """A clip with a face in it."""
+    return part_of(SCENE, tmp_path_factory.mktemp("scene") / "scene.mp4", 0, 6)
+
+
 @pytest.fixture
-def server(monkeypatch):
+def server(scene, monkeypatch):
     for name in ("https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     with film_server() as running:
-        running.pages["/rushes/scene.mp4"] = file_page(SCENE.read_bytes(), '"scene"')
+        running.pages["/rushes/scene.mp4"] = file_page(scene.read_bytes(), '"scene"')
         running.pages["/voice"] = file_page(VOICE.read_bytes(), '"voice"', kind="audio/flac")
         running.pages["/empty.mp4"] = file_page(b"not a film", '"empty"')
         yield running
@@ -43,21 +50,23 @@ def paths(server) -> list[str]:
     return [path for path, _ in server.asked]
 
 
-def test_probe_says_what_a_clip_at_a_url_is_and_keeps_nothing(server, temporary, capsys):
+def test_probe_says_what_a_clip_at_a_url_is_and_keeps_nothing(server, scene, temporary, capsys):
     url = f"{SITE}/rushes/scene.mp4?sig={SECRET}"
     assert main(["probe", url, "--json"], server.network()) == 0
     output = capsys.readouterr()
     facts = json.loads(output.out)
-    assert main(["probe", str(SCENE), "--json"]) == 0
+    assert main(["probe", str(scene), "--json"]) == 0
     local = json.loads(capsys.readouterr().out)
     (download,) = facts.pop("downloads")
     assert facts == {**local, "clip": "films.example/.../scene.mp4"}
-    assert (download["outcome"], download["bytes"], download["file"]) == ("downloaded", SCENE.stat().st_size, None)
+    assert (download["outcome"], download["bytes"], download["file"]) == ("downloaded", scene.stat().st_size, None)
     assert SECRET not in output.out + output.err
     assert list(temporary.iterdir()) == []
 
 
-def test_sync_takes_video_and_voice_from_urls_and_faces_has_the_video_already(server, tmp_path, temporary, capsys):
+def test_sync_takes_video_and_voice_from_urls_and_faces_has_the_video_already(
+    server, scene, tmp_path, temporary, capsys
+):
     work, out = tmp_path / "work", tmp_path / "out.mp4"
     command = [
         "sync",
@@ -76,7 +85,7 @@ def test_sync_takes_video_and_voice_from_urls_and_faces_has_the_video_already(se
     files = [Path(one["file"]) for one in report["downloads"]]
     assert [file.parent for file in files] == [work / "downloads"] * 2
     assert [file.suffix for file in files] == [".mp4", ".flac"]
-    assert [file.read_bytes() for file in files] == [SCENE.read_bytes(), VOICE.read_bytes()]
+    assert [file.read_bytes() for file in files] == [scene.read_bytes(), VOICE.read_bytes()]
     assert paths(server) == ["/rushes/scene.mp4", "/voice"]
 
     assert main(["faces", f"{SITE}/rushes/scene.mp4", "--work-folder", str(work)], server.network()) == 0

@@ -186,8 +186,12 @@ def test_the_arms_differ_in_trepa_alone(clips, loss_networks):
     assert all(torch.equal(with_it[name], without[name]) for name in without)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alone(clips, loss_networks, tmp_path):
+    """Quick: test_an_interrupted_training_ends_with_the_same_bits, of the first stage by the same loop,
+    Quick: test_every_loss_reaches_the_parts_that_learn_and_no_others.
+    """
     start = perturbed_unet().state_dict()
     budget = Budget(steps=2, learning_rate=0.02)
     through = train(clips, loss_networks, start, budget, parts="attention")

@@ -63,7 +63,7 @@ def test_windows_of_a_clip_lie_apart_and_follow_from_the_seed(clips):
 
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits(clips, tmp_path):
-    budget = Budget(steps=3)
+    budget = Budget(steps=2)
     through = train(clips, budget, count=1)
     train(clips, budget, tmp_path, count=1, stop_after=1)
     resumed = train(clips, budget, tmp_path, count=1)

@@ -224,9 +224,9 @@ def test_the_network_is_given_latents_as_noisy_as_the_engines_schedule_says(data
 
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path):
-    budget = Budget(steps=3)
+    budget = Budget(steps=2)
     through = train(data, budget, count=1)
-    train(data, budget, tmp_path, count=1, stop_after=2)
+    train(data, budget, tmp_path, count=1, stop_after=1)
     resumed = train(data, budget, tmp_path, count=1)
     assert all(torch.equal(through[key], resumed[key]) for key in through)
     assert through["conv_out.weight"].abs().max() > 0

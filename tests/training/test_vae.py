@@ -42,9 +42,9 @@ def as_pictures(crops):
 
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one(crops, tmp_path):
-    budget = Budget(steps=3)
+    budget = Budget(steps=2)
     through = train(crops, budget, step_pixels=TINY_STEP)
-    train(crops, budget, tmp_path, step_pixels=TINY_STEP, stop_after=2)
+    train(crops, budget, tmp_path, step_pixels=TINY_STEP, stop_after=1)
     resumed = train(crops, budget, tmp_path, step_pixels=TINY_STEP)
     assert all(torch.equal(through[key], resumed[key]) for key in through)
     assert all(torch.equal(resumed[key], value) for key, value in load_ema_weights(tmp_path).items())
@@ -54,7 +54,7 @@ def test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one(c
 
 def test_training_the_decoder_alone_leaves_the_latents_as_they_are(crops, tmp_path):
     start = build(3).state_dict()
-    trained = train(crops, Budget(steps=3), start=start, step_pixels=TINY_STEP, decoder_only=True)
+    trained = train(crops, Budget(steps=2), start=start, step_pixels=TINY_STEP, decoder_only=True)
     same = {key for key, value in start.items() if torch.equal(trained[key], value)}
     assert same == {key for key in start if key.startswith(("encoder.", "quant_conv."))}
     save(start, tmp_path / "before")
