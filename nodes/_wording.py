@@ -27,8 +27,8 @@ NODE_WITH_INPUT = {
     "by": "LatentSync Select Faces",
     "picture": "LatentSync Select Faces",
     "mask": "LatentSync Select Faces",
-    "length": "LatentSync Sampler",
-    "quality": "LatentSync Sampler",
+    "length": "LatentSync Face Sampler",
+    "quality": "LatentSync Face Sampler",
 }
 RELEASE = "latentsync-1.6"
 # `name` is an input of the node that shows the message, or of the one above.

@@ -41,7 +41,7 @@ class Composite(io.ComfyNode):
             search_aliases=["paste faces", "lip sync output", "combine video", "mux audio"],
             is_output_node=True,
             inputs=[
-                Synced.Input("synced", tooltip="From LatentSync Sampler or Replace Faces."),
+                Synced.Input("synced", tooltip="From LatentSync Face Sampler or Replace Faces."),
                 *(
                     Synced.Input(name, optional=True, tooltip="Another speaker's, over the same clip.")
                     for name in EXTRA_SYNCED_INPUTS

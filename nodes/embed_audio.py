@@ -32,7 +32,7 @@ class EmbedAudio(io.ComfyNode):
                     "give the full mix to Composite instead.",
                 ),
             ],
-            outputs=[Audio.Output(display_name="audio", tooltip="For LatentSync Sampler.")],
+            outputs=[Audio.Output(display_name="audio", tooltip="For LatentSync Face Sampler.")],
         )
 
     @classmethod

@@ -146,7 +146,7 @@ class PrepareFaces(io.ComfyNode):
                 ),
             ],
             is_output_node=True,  # so that it can run by itself, to look at the faces before anything is drawn
-            outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Sampler.")],
+            outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Face Sampler.")],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 

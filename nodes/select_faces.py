@@ -94,7 +94,7 @@ class SelectFaces(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="Lies over the person's face, for mask."),
             ],
             outputs=[
-                Faces.Output(display_name="faces", tooltip="For LatentSync Sampler."),
+                Faces.Output(display_name="faces", tooltip="For LatentSync Face Sampler."),
                 io.Image.Output(display_name="timeline", tooltip="Who is seen when, and what becomes of each frame."),
                 io.String.Output(display_name="report", tooltip="The same for machines, as JSON."),
             ],
