@@ -12,6 +12,7 @@ from ..latentsync_core.audio.clip_audio import clip_audio_file
 from ..latentsync_core.audio.mix import mix_to_file
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
+from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._checks import check_inputs
@@ -180,7 +181,7 @@ class Composite(io.ComfyNode):
                 images=IMAGES_OUTPUT in connected, masks=MASK_OUTPUT in connected, matte=matte, patch=PatchFormat(patch)
             ),
             foreground,
-            Progress().phase(),
+            Progress().phase(words=Phase.COMPOSITING, frames=len(synced_per_speaker[0].pts)),
             is_taken=VIDEO_OUTPUT in connected,
         )
         video = InputImpl.VideoFromFile(str(result.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 import pytest
@@ -84,7 +85,8 @@ def test_a_node_that_draws_ends_with_its_video_in_place_of_the_last_preview(page
     assert run.status == "success"
     assert run.previews
     assert page.wait_for_video()["width"] == 512
-    assert page.page.evaluate("(id) => app.graph.getNodeById(id).imgs ?? null", int(lips)) is None
+    drawn = "(id) => app.graph.getNodeById(id).imgs == null"  # one that was loading goes with the next drawing
+    page.page.wait_for_function(drawn, arg=int(lips), timeout=30_000)
     assert page.vue_node(lips).locator("img").count() == 0
     assert page.problems() == []
 
@@ -128,3 +130,27 @@ def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page, vue)
     page.load_workflow(another)
     page.page.wait_for_timeout(500)
     assert our_widgets(page, voice) == [], "another workflow shows nothing of this one's"
+
+
+@BOTH
+def test_how_far_a_node_is_stands_on_it_until_it_has_ended(page, vue):
+    page.server.free()
+    scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    faces = page.add("LatentSyncDubPrepareFaces", at=(400, 0), detector_score=0.55 + 0.05 * vue)
+    page.connect(scene, "scene", faces, "clip")
+    page.use_vue_nodes(vue)
+    before = page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces))
+    page.page.evaluate("""() => {
+        window.lines = [];
+        app.api.addEventListener("progress_text", ({detail}) => window.lines.push(detail.text));
+    }""")
+    started = page.start()
+    seen = "(id) => app.graph.getNodeById(id).widgets.some(({name}) => name === '$$node-text-preview')"
+    page.page.wait_for_function(seen, arg=int(faces), timeout=300_000)
+    assert page.wait(started, 600).status == "success"
+    lines = page.page.evaluate("() => window.lines")
+    assert lines
+    assert all(re.fullmatch(r"Finding faces: \d+ of \d+ frames(, about .+ left)?", line) for line in lines)
+    page.page.wait_for_function(f"(id) => !({seen})(id)", arg=int(faces), timeout=30_000)
+    assert page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces)) == before
+    assert page.problems() == []
