@@ -45,10 +45,11 @@ class SelectFaces(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "person",
+                    display_name="person (from 0)",
                     default=DEFAULTS.person,
                     min=0,
                     max=9999,
-                    tooltip="The number on the sheet; 0 is seen most.",
+                    tooltip="The number on the sheet, where persons count from 0: 0 is seen most.",
                 ),
                 io.Float.Input(
                     "point_x",
