@@ -85,6 +85,12 @@ app.registerExtension({
             showAll(this, output);
             if (output?.animated) dropPreview(this);
         };
+        // A preview that was loading when the result came is there only afterwards.
+        const draw = nodeType.prototype.onDrawBackground;
+        nodeType.prototype.onDrawBackground = function () {
+            if (this.previewMediaType === "video" && this.imgs) dropPreview(this);
+            return draw?.apply(this, arguments);
+        };
         // The page's own player of a result is a widget whose empty value would go into the next prompt: the node would
         // then run a second time for nothing.
         const addDOMWidget = nodeType.prototype.addDOMWidget;
