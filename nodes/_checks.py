@@ -167,5 +167,5 @@ _CHECKS: dict[str, Callable[[Any, str, Any], Any]] = {  # by type of the socket 
     Audio.io_type: _socket_check(AudioEmbedding, "LatentSync Embed Audio"),
     Faces.io_type: _socket_check(FaceTracks, "LatentSync Prepare Faces"),
     Trepa.io_type: _socket_check(SamplerOptions, "LatentSync TREPA Settings"),
-    Synced.io_type: _socket_check(SyncedFaces, "LatentSync Sampler"),
+    Synced.io_type: _socket_check(SyncedFaces, "LatentSync Face Sampler"),
 }

@@ -7,7 +7,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from ..latentsync_core.errors import OutputError
 from ..latentsync_core.files.prefix import file_prefix
 from ..latentsync_core.files.scratch import atomic_write, remove_stale_scratch
 from ..latentsync_core.models.vae import LatentCodec
+from ..latentsync_core.phases import Phase, PhaseText
 from ..latentsync_core.progress import SPAN_TOTAL, span
+from ..latentsync_core.progress import Progress as EngineProgress
 
 TEMP_SUBFOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"
 PREVIEW_INTERVAL_SECONDS = 0.5  # between two previews; drawing one must not slow the work
 PREVIEW_SIZE = 512  # pixels
+TEXT_INTERVAL_SECONDS = 1.0  # between two lines of text that say how far the node is
 
 
 # ---- schemas
@@ -53,7 +56,7 @@ class Progress:
     """The engine's progress on the running node's bar; raises ComfyUI's interrupt, which cancels the stage.
 
     `phases` are shares of the bar, for a node that does one thing after another: `progress.phase("voice")` returns the
-    callback of one of them.
+    callback of one of them. A page that is connected also shows in words what is done, and how long the rest takes.
     """
 
     def __init__(self, **phases: float) -> None:
@@ -62,12 +65,35 @@ class Progress:
         self._value = 0
         self._previewed_at = -math.inf
 
-    def phase(self, name: str = "all"):
-        """The callback `on_progress(done, total)` of a phase."""
+    def phase(self, name: str = "all", words: Phase | None = None, frames: int = 0) -> EngineProgress:
+        """The callback `on_progress(done, total)` of a phase; `words` and `frames` as PhaseText takes them."""
         names = list(self._phases)
         whole = sum(self._phases.values())
         start = sum(self._phases[earlier] for earlier in names[: names.index(name)]) / whole
-        return span(self._update, start, start + self._phases[name] / whole)
+        return self._in_words(span(self._update, start, start + self._phases[name] / whole), words, frames)
+
+    def whole_bar(self, words: Phase) -> EngineProgress:
+        """The callback of a phase that has the whole bar to itself, before the others begin at 0 again.
+
+        For what is seldom done and takes longer than all the rest, such as a download. Nothing is shown until it is
+        called.
+        """
+        return self._in_words(span(self._update, 0, 1), words, 0)
+
+    def _in_words(self, report: EngineProgress, words: Phase | None, frames: int) -> EngineProgress:
+        """`report`, with a line of text beside the bar, now and then."""
+        if words is None:
+            return report
+        text, shown_at = PhaseText(words, frames), -math.inf
+
+        def report_in_words(done: int, total: int) -> None:
+            nonlocal shown_at
+            report(done, total)
+            if time.monotonic() - shown_at >= TEXT_INTERVAL_SECONDS and (show := text_display()):
+                shown_at = time.monotonic()
+                show(text.line(done, total))
+
+        return report_in_words
 
     def _update(self, done: int, _total: int) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -85,6 +111,24 @@ class Progress:
             self._previewed_at = time.monotonic()
 
         return show
+
+
+def text_display() -> Callable[[str], None] | None:
+    """Shows a line of text on the running node, in the page that queued it; None where no page is connected to see it.
+
+    web/js takes the line away when the node has ended. ComfyUIs that can't show any give None, too.
+    """
+    from server import PromptServer
+
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:
+        return None
+    server, context = getattr(PromptServer, "instance", None), get_executing_context()
+    send, page = getattr(server, "send_progress_text", None), getattr(server, "client_id", None)
+    if send is None or context is None or page is None or page not in getattr(server, "sockets", ()):
+        return None
+    return lambda text: send(text, context.node_id, page)
 
 
 def raise_if_interrupted(_done: int, _total: int) -> None:

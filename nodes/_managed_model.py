@@ -16,14 +16,16 @@ from comfy.model_patcher import ModelPatcher
 from ..latentsync_core.errors import ModelError
 from ..latentsync_core.models.load_options import LoadOptions
 from ..latentsync_core.models.loading.demonstration import demonstration_models
-from ..latentsync_core.models.loading.download import DownloadOptions, download
-from ..latentsync_core.models.loading.models_folder import installed_model_paths, installed_models
+from ..latentsync_core.models.loading.download import DownloadOptions, download_missing
+from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS
+from ..latentsync_core.models.loading.release_files import find_release
 from ..latentsync_core.models.loading.weights import load_model
 from ..latentsync_core.models.model import DTYPES, LatentSyncModel, resolve_dtype
 from ..latentsync_core.models.names import one_line
 from ..latentsync_core.models.vae import PIXELS_PER_LATENT, SCALING_FACTOR, LatentCodec
-from ._comfy import models_folders
+from ..latentsync_core.phases import Phase
+from ._comfy import Progress, models_folders
 
 # What denoising keeps at once, in values per latent pixel and frame: SD's widest level, its attention, room to work.
 ACTIVATIONS_PER_LATENT = 320 * 24
@@ -135,18 +137,20 @@ class Autoencoder(Whisper):
     """The same of the image autoencoder."""
 
 
-def managed_model(name: str, precision: str, may_download: bool, on_download: Any, on_load: Any) -> ManagedModel:
-    """The model of that name in the list, loaded or, if any graph has it already, shared. ModelError for any other."""
+def managed_model(name: str, precision: str, may_download: bool, progress: Progress) -> ManagedModel:
+    """The model of that name in the list, loaded or, if any graph has it already, shared.
+
+    What a released model lacks is downloaded first, where that is allowed: on a bar of its own, since it takes far
+    longer than anything else. Loading is the phase "load" of `progress`. Raises ModelError for any other name.
+    """
     device = comfy.model_management.get_torch_device()
     dtype = resolve_dtype(precision, device)
     folders = models_folders()
     spec: str | Path = name
     if name in KNOWN_MODELS:
-        installed_in = next((folder for folder in folders if installed_model_paths(name, folder)), None)
-        if installed_in is None and may_download:
-            download(name, DownloadOptions(models_folder=folders[0]), on_download)
+        installed_in = _folder_of_release(name, folders, may_download, progress)
     elif name in demonstration_models():
-        spec, installed_in = demonstration_models()[name], None
+        spec, installed_in = demonstration_models()[name], folders[0]
     else:
         # Only what lies in a models folder, by its very name in the list: a prompt may hold any other path.
         installed_in = next((folder for folder in folders if name in installed_models(folder)), None)
@@ -155,18 +159,29 @@ def managed_model(name: str, precision: str, may_download: bool, on_download: An
                 f"There is no model called {one_line(repr(name))} in {folders[0]}; choose one of the list."
             )
         spec = installed_in / name
+    on_load = progress.phase("load", Phase.MODEL)
     key = (str(spec), _modified_ns(spec), str(installed_in), dtype, str(device))
     managed = _loaded.get(key)
     if managed is None:
         options = LoadOptions(
             device=str(comfy.model_management.unet_offload_device()),
             precision=next(word for word, kind in DTYPES.items() if kind is dtype),
-            models_folder=installed_in or folders[0],
+            models_folder=installed_in,
             operations=Operations,
         )
         managed = _loaded[key] = ManagedModel(load_model(spec, options, on_load))
     on_load(1, 1)
     return managed
+
+
+def _folder_of_release(name: str, folders: list[Path], may_download: bool, progress: Progress) -> Path:
+    """The models folder that has a released model, else the first; there, what it lacks is downloaded if allowed."""
+    known = KNOWN_MODELS[name]
+    on_hash = progress.whole_bar(Phase.CHECK)
+    folder = next((folder for folder in folders if find_release(known, folder, on_hash)), folders[0])
+    if may_download:
+        download_missing(name, DownloadOptions(models_folder=folder), progress.whole_bar(Phase.DOWNLOAD))
+    return folder
 
 
 def _modified_ns(spec: str | Path) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.faces.face_tracks import FaceTracks
+from ..latentsync_core.phases import Phase
 from ..latentsync_core.pipeline import sample
 from ..latentsync_core.sampling.sampler_options import SamplerOptions
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
-from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ._comfy import Progress, pack_temp_folder
 from ._managed_model import ManagedModel
 
@@ -23,7 +24,8 @@ def sample_with_preview(
 ) -> SyncedFaces:
     """The new faces, drawn on the device, with progress and live preview on the running node."""
     loaded_model = model.load_unet(options.windows.frames, options.cfg > 1)
-    preview, on_progress = progress.preview(loaded_model.codec), progress.phase(phase)
+    frames = len(plan_timeline(faces.clip, audio.duration, LengthRule(length)).pts)
+    preview, on_progress = progress.preview(loaded_model.codec), progress.phase(phase, Phase.SAMPLING, frames)
     synced = sample(
         loaded_model,
         faces,

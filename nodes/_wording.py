@@ -27,20 +27,20 @@ NODE_WITH_INPUT = {
     "by": "LatentSync Select Faces",
     "picture": "LatentSync Select Faces",
     "mask": "LatentSync Select Faces",
-    "length": "LatentSync Sampler",
-    "quality": "LatentSync Sampler",
+    "length": "LatentSync Face Sampler",
+    "quality": "LatentSync Face Sampler",
 }
 RELEASE = "latentsync-1.6"
 # `name` is an input of the node that shows the message, or of the one above.
 WORDS: Words = {
     Remedy.CHOOSE_MODEL: "choose another `model`",
     Remedy.INSTALL_MODEL: "turn `download_if_missing` on",
-    Remedy.INSTALL_COMPANIONS: f"choose {RELEASE} as `model` once, where it isn't installed yet: they are downloaded "
-    "with it",
+    Remedy.INSTALL_COMPANIONS: f"choose {RELEASE} as `model` once: they are downloaded with it",
     Remedy.REPLACE_WITH_OFFICIAL: f"choose {RELEASE} as `model`, and delete its own file first if that is the bad one",
     Remedy.TRY_DEMONSTRATION: "try out the rest with nano (demonstration) as `model`",
     Remedy.STATE_RESOLUTION: "put it into the models folder as latentsync-1.5/latentsync_unet.pt or "
-    "latentsync-1.6/latentsync_unet.pt, whichever it was made from, and choose that as `model`",
+    "latentsync-1.6/latentsync_unet.pt, whichever it was made from, and choose latentsync-1.5 or latentsync-1.6 as "
+    "`model`",
     Remedy.STATE_WHISPER: "choose another `model`, one that listens with Whisper tiny or small",
     Remedy.USE_MIRROR: "name another mirror in the environment variable HF_ENDPOINT before ComfyUI starts",
     Remedy.MOVE_MODELS_FOLDER: "name a folder on another disk as latentsync in ComfyUI's extra_model_paths.yaml",

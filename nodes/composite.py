@@ -12,6 +12,7 @@ from ..latentsync_core.audio.clip_audio import clip_audio_file
 from ..latentsync_core.audio.mix import mix_to_file
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
+from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._checks import check_inputs
@@ -49,7 +50,7 @@ class Composite(io.ComfyNode):
             search_aliases=["paste faces", "lip sync output", "combine video", "mux audio"],
             is_output_node=True,
             inputs=[
-                Synced.Input("synced", tooltip="From LatentSync Sampler or Replace Faces."),
+                Synced.Input("synced", tooltip="From LatentSync Face Sampler or Replace Faces."),
                 *(
                     Synced.Input(name, optional=True, tooltip="Another speaker's, over the same clip.")
                     for name in EXTRA_SYNCED_INPUTS
@@ -190,7 +191,7 @@ class Composite(io.ComfyNode):
                 images=IMAGES_OUTPUT in connected, masks=MASK_OUTPUT in connected, matte=matte, patch=PatchFormat(patch)
             ),
             foreground,
-            Progress().phase(),
+            Progress().phase(words=Phase.COMPOSITING, frames=len(synced_per_speaker[0].pts)),
             is_taken=VIDEO_OUTPUT in connected,
             workflow=workflow_texts(cls.hidden),
         )

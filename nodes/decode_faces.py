@@ -23,7 +23,7 @@ class DecodeFaces(io.ComfyNode):
             description="The new faces as square images, one for every frame that shows the face, for any restorer or "
             "upscaler; LatentSync Replace Faces takes them back.",
             search_aliases=["face restore", "codeformer", "gfpgan", "upscale face"],
-            inputs=[Synced.Input("synced", tooltip="From LatentSync Sampler.")],
+            inputs=[Synced.Input("synced", tooltip="From LatentSync Face Sampler.")],
             outputs=[
                 io.Image.Output(display_name="crops", tooltip="Keep their number and order, and the square shape.")
             ],

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
+from ..latentsync_core.phases import Phase
 from ._checks import check_inputs
 from ._comfy import Progress, pack_temp_folder, saved_result, schema
 from ._managed_model import ManagedModel
@@ -32,7 +33,7 @@ class EmbedAudio(io.ComfyNode):
                     "give the full mix to Composite instead.",
                 ),
             ],
-            outputs=[Audio.Output(display_name="audio", tooltip="For LatentSync Sampler.")],
+            outputs=[Audio.Output(display_name="audio", tooltip="For LatentSync Face Sampler.")],
         )
 
     @classmethod
@@ -40,6 +41,7 @@ class EmbedAudio(io.ComfyNode):
     def execute(cls, model: ManagedModel, audio: Any) -> io.NodeOutput:
         voice = load_audio(audio)
         whisper = model.load_whisper().whisper
-        audio_embedding = embed_audio(voice, whisper, Progress().phase(), pack_temp_folder("voices"))
+        on_progress = Progress().phase(words=Phase.VOICE)
+        audio_embedding = embed_audio(voice, whisper, on_progress, pack_temp_folder("voices"))
         # A key of our own: on "audio" the page wants a player that it makes for a few of core's nodes only.
         return io.NodeOutput(audio_embedding, ui={"voice": [saved_result(voice.as_file(pack_temp_folder("sounds")))]})

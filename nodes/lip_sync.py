@@ -11,6 +11,7 @@ from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.faces.find import find_faces
+from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
@@ -87,18 +88,21 @@ class LipSync(io.ComfyNode):
         source = clip_from_input(clip, fps)
         sound = mux.as_file(pack_temp_folder("sounds"))
         preflight_output(source, voice.duration, LengthRule(length), sound)
-        progress = Progress(download=1, load=1, faces=20, voice=3, drawing=60, writing=15)
-        managed = managed_model(model, "auto", True, progress.phase("download"), progress.phase("load"))
+        progress = Progress(load=1, faces=20, voice=3, drawing=60, writing=15)
+        managed = managed_model(model, "auto", True, progress)
         options = resolve_quality(SamplerOptions(seed=seed, steps=steps, cfg=cfg), Quality(quality), managed.model)
-        faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=progress.phase("faces"))
-        audio_embedding = embed_audio(
-            voice, managed.load_whisper().whisper, progress.phase("voice"), pack_temp_folder("voices")
-        )
+        on_faces = progress.phase("faces", Phase.FACES, source.frame_count)
+        faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=on_faces)
+        on_voice = progress.phase("voice", Phase.VOICE)
+        audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
         synced = sample_with_preview(managed, faces, audio_embedding, options, length, progress, "drawing")
         with synced.patches:
             connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
             result = write_output(
-                [synced], sound, on_progress=progress.phase("writing"), is_taken=VIDEO_OUTPUT in connected
+                [synced],
+                sound,
+                on_progress=progress.phase("writing", Phase.COMPOSITING, len(synced.pts)),
+                is_taken=VIDEO_OUTPUT in connected,
             )
         result.notes.extend(demonstration_notes(managed.model))
         ui = player_ui(result, input_names(cls))

@@ -38,8 +38,9 @@ class LoadModel(io.ComfyNode):
                     "download_if_missing",
                     extra_dict=ADVANCED,
                     default=True,
-                    tooltip="Fetch a released model that isn't installed (5 GB and more, checked by hash; an "
-                    "interrupted download goes on where it stopped). Off: say where its files go instead.",
+                    tooltip="Fetch what a released model lacks, its VAE and Whisper included (5 GB and more in all, "
+                    "checked by hash; an interrupted download goes on where it stopped). Off: say where the files go "
+                    "instead.",
                 ),
                 io.Vae.Input(
                     "vae",
@@ -53,8 +54,5 @@ class LoadModel(io.ComfyNode):
     @classmethod
     @check_inputs
     def execute(cls, model: str, precision: str, download_if_missing: bool, vae: Any = None) -> io.NodeOutput:
-        progress = Progress(download=9, load=1)
-        loaded = managed_model(
-            model, precision, download_if_missing, progress.phase("download"), progress.phase("load")
-        )
+        loaded = managed_model(model, precision, download_if_missing, Progress(load=1))
         return io.NodeOutput(loaded if vae is None else loaded.with_vae(vae))

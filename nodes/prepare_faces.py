@@ -13,6 +13,7 @@ from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.faces.limits import TouchLimits
 from ..latentsync_core.faces.report import report_text
+from ..latentsync_core.phases import Phase
 from ..latentsync_core.video.clip import Clip
 from ._checks import check_inputs
 from ._clips import clip_from_input
@@ -146,7 +147,7 @@ class PrepareFaces(io.ComfyNode):
                 ),
             ],
             is_output_node=True,  # so that it can run by itself, to look at the faces before anything is drawn
-            outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Sampler.")],
+            outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Face Sampler.")],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
@@ -169,8 +170,9 @@ class PrepareFaces(io.ComfyNode):
         shot_threshold: float = FACES.shot_threshold,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
+        source = clip_from_input(clip, fps)
         faces = find_faces(
-            clip_from_input(clip, fps),
+            source,
             FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
             AlignOptions(smoothing_strength=smoothing, scale=face_scale, shift_y=face_shift),
             TouchLimits(
@@ -182,7 +184,7 @@ class PrepareFaces(io.ComfyNode):
             ),
             marks,
             pack_temp_folder("found"),
-            Progress().phase(),
+            Progress().phase(words=Phase.FACES, frames=source.frame_count),
         )
         ui = preview_image(face_sheet(faces)) | {"text": report_text(faces).splitlines()}
         return io.NodeOutput(with_tensors(faces), ui=ui)

@@ -24,7 +24,7 @@ class Sampler(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="LatentSyncDubSampler",
-            display_name="LatentSync Sampler",
+            display_name="LatentSync Face Sampler",
             description="Generates the mouth of the chosen face in every frame, so that it follows the voice.",
             search_aliases=["lip sync sampler", "lipsync", "latentsync ksampler"],
             inputs=[

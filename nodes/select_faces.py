@@ -45,10 +45,11 @@ class SelectFaces(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "person",
+                    display_name="person (from 0)",
                     default=DEFAULTS.person,
                     min=0,
                     max=9999,
-                    tooltip="The number on the sheet; 0 is seen most.",
+                    tooltip="The number on the sheet, where persons count from 0: 0 is seen most.",
                 ),
                 io.Float.Input(
                     "point_x",
@@ -94,7 +95,7 @@ class SelectFaces(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="Lies over the person's face, for mask."),
             ],
             outputs=[
-                Faces.Output(display_name="faces", tooltip="For LatentSync Sampler."),
+                Faces.Output(display_name="faces", tooltip="For LatentSync Face Sampler."),
                 io.Image.Output(display_name="timeline", tooltip="Who is seen when, and what becomes of each frame."),
                 io.String.Output(display_name="report", tooltip="The same for machines, as JSON."),
             ],

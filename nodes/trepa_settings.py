@@ -55,7 +55,7 @@ class TrepaSettings(io.ComfyNode):
                     "is custom.",
                 ),
             ],
-            outputs=[Trepa.Output(display_name="trepa", tooltip="For LatentSync Sampler.")],
+            outputs=[Trepa.Output(display_name="trepa", tooltip="For LatentSync Face Sampler.")],
         )
 
     @classmethod

@@ -7,6 +7,7 @@ import json
 import sys
 
 from ..messages import NoteLevel
+from ..phases import phase_words
 from ..remote.inputs import FetchedInput
 from .wording import WORDS
 
@@ -26,7 +27,7 @@ class ProgressBars:
 
         if self._bar is None or phase != self._phase:
             self.__exit__()
-            self._phase, self._bar = phase, tqdm(desc=f"{phase:12}", total=total, leave=True)
+            self._phase, self._bar = phase, tqdm(desc=f"{phase_words(phase):19}", total=total, leave=True)
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 

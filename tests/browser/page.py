@@ -18,9 +18,8 @@ FLAGS = """
 """
 SIZE = {"width": 1600, "height": 1000}
 OPEN_SECONDS = 120
-# What the page asks for and does without: files of a used profile, a help page in English before the one for all
-# languages, and, elsewhere, the models of its own first graph.
-EXPECTED_MISSING_URLS = ("/user.css", "/userdata", "/favicon.ico", "/missingModelMetadata", "/en.md")
+# What the page asks for and does without: files of a used profile, and the models of its own first graph.
+EXPECTED_MISSING_URLS = ("/user.css", "/userdata", "/favicon.ico", "/missingModelMetadata")
 # The page's own word about its own start, of no consequence.
 KNOWN_START_MESSAGE = "ComfyApp graph accessed before initialization"
 ENDINGS = ["execution_success", "execution_error", "execution_interrupted"]

@@ -64,3 +64,12 @@ def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_f
     node.get_by_text("Show advanced").first.click()
     node.get_by_text("max_yaw (degrees)").first.wait_for()
     node.get_by_text("fps (images only)").first.wait_for()
+
+
+def test_whoever_looks_for_the_pack_by_name_finds_lip_sync_first(page):
+    page.page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    page.page.get_by_role("combobox").first.fill("latentsync")
+    found = page.page.get_by_test_id("result-item")
+    found.filter(has_text="LatentSync Face Sampler").first.wait_for(timeout=30_000)
+    assert "LatentSync Lip Sync" in found.first.inner_text()
+    page.page.keyboard.press("Escape")

@@ -230,6 +230,7 @@ def test_every_node_has_a_help_page_with_its_text_and_pictures(page, comfy):
         page.open_help(page.add(name))
         assert page.help_says(first_paragraph(DOCS / f"{name}.md")), name
         assert page.help_pictures_load(), name
+    assert page.problems() == []
 
 
 def first_paragraph(page: Path) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+
 import pytest
 
 MODEL = "untrained (demonstration)"
@@ -82,7 +85,9 @@ def test_a_node_that_draws_ends_with_its_video_in_place_of_the_last_preview(page
     assert run.status == "success"
     assert run.previews
     assert page.wait_for_video()["width"] == 512
-    assert page.page.evaluate("(id) => app.graph.getNodeById(id).imgs ?? null", int(lips)) is None
+    drawn = "(id) => app.graph.getNodeById(id).imgs == null"  # one that was loading goes with the next drawing
+    page.page.wait_for_function(drawn, arg=int(lips), timeout=30_000)
+    assert page.vue_node(lips).locator("img").count() == 0
     assert page.problems() == []
 
 
@@ -93,3 +98,59 @@ def test_text_goes_when_there_is_none_any_more(page):
     assert our_widgets(page, node) == ["latentsync_text"]
     page.page.evaluate(tell, [int(node), []])
     assert our_widgets(page, node) == []
+
+
+def test_the_panel_beside_the_graph_has_no_row_for_what_a_node_shows(page):
+    node = page.add("LatentSyncDubComposite")
+    page.page.evaluate("(id) => app.graph.getNodeById(id).onExecuted({text: ['one']})", int(node))
+    assert our_widgets(page, node) == ["latentsync_text"]
+    page.page.evaluate("(id) => app.canvas.selectNode(app.graph.getNodeById(id))", int(node))
+    open_panel = "(on) => app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', on)"
+    page.page.evaluate(open_panel, True)
+    panel = page.page.get_by_test_id("properties-panel")
+    panel.get_by_text("codec", exact=True).first.wait_for(timeout=30_000)
+    assert panel.get_by_text("latentsync_text").count() == 0
+    page.page.evaluate(open_panel, False)
+
+
+@BOTH
+def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page, vue):
+    faces, voice, _ = face_and_voice(page)
+    saved = page.workflow() | {"id": str(uuid.uuid4())}  # as the page gives one to a workflow that it begins
+    page.load_workflow(saved)
+    assert page.queue(300).status == "success"
+    page.open()
+    page.load_workflow(saved)
+    page.use_vue_nodes(vue)
+    page.page.wait_for_function(f"() => ({PLAYER})().some(([ready]) => ready > 0)", timeout=30_000)
+    assert our_widgets(page, voice) == ["latentsync_voice"]
+    assert our_widgets(page, faces) == ["latentsync_text"]
+    assert page.pictures(faces)
+    another = saved | {"id": str(uuid.uuid4())}
+    page.load_workflow(another)
+    page.page.wait_for_timeout(500)
+    assert our_widgets(page, voice) == [], "another workflow shows nothing of this one's"
+
+
+@BOTH
+def test_how_far_a_node_is_stands_on_it_until_it_has_ended(page, vue):
+    page.server.free()
+    scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    faces = page.add("LatentSyncDubPrepareFaces", at=(400, 0), detector_score=0.55 + 0.05 * vue)
+    page.connect(scene, "scene", faces, "clip")
+    page.use_vue_nodes(vue)
+    before = page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces))
+    page.page.evaluate("""() => {
+        window.lines = [];
+        app.api.addEventListener("progress_text", ({detail}) => window.lines.push(detail.text));
+    }""")
+    started = page.start()
+    seen = "(id) => app.graph.getNodeById(id).widgets.some(({name}) => name === '$$node-text-preview')"
+    page.page.wait_for_function(seen, arg=int(faces), timeout=300_000)
+    assert page.wait(started, 600).status == "success"
+    lines = page.page.evaluate("() => window.lines")
+    assert lines
+    assert all(re.fullmatch(r"Finding faces: \d+ of \d+ frames(, about .+ left)?", line) for line in lines)
+    page.page.wait_for_function(f"(id) => !({seen})(id)", arg=int(faces), timeout=30_000)
+    assert page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces)) == before
+    assert page.problems() == []

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+import pytest
+
+from tests.comfyui.harness.server import PACK_FOLDER
 
 DOCS = Path(__file__).parents[2] / "web" / "docs"
 HIDDEN = "hidden"  # inputs that ComfyUI fills in itself
@@ -41,3 +47,19 @@ def test_every_page_has_a_picture_and_all_together_are_small():
         for picture in pictures:
             assert (DOCS / picture).is_file(), picture
     assert sum(path.stat().st_size for path in (DOCS / "media").iterdir()) < ALL_PICTURES_BYTES
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "pt-BR"])
+def test_a_page_is_served_in_every_language_that_is_asked_for(comfy, language):
+    for page in DOCS.glob("*.md"):
+        for address in (f"{page.stem}/{language}.md", page.name):
+            with urllib.request.urlopen(f"{comfy.url}/extensions/{PACK_FOLDER}/docs/{address}", timeout=30) as answer:
+                assert answer.read() == page.read_bytes()
+                assert "text/html" not in answer.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("address", ["LatentSyncDubNoNode/en.md", "..%2f..%2fREADME/en.md", "README/en.md"])
+def test_nothing_but_help_pages_is_served_there(comfy, address):
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(f"{comfy.url}/extensions/{PACK_FOLDER}/docs/{address}", timeout=30)
+    assert answer.value.code in (403, 404)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,14 @@ from latentsync_core.models.loading.bundle import save_bundle
 from latentsync_core.models.loading.untrained import untrained_model
 from tests.clips import raw_planes
 from tests.comfyui.harness.graphs import MODEL, SIZE, Graph, shown_json
+from tests.comfyui.harness.server import RunFailed
 
 MEGABYTE = 1 << 20
+FILES_OF_1_5 = {  # files and the folder that they go to, in the models folder
+    "config.json and diffusion_pytorch_model.safetensors": "sd-vae-ft-mse",
+    "tiny.pt": "latentsync-1.5/whisper",
+    "latentsync_unet.pt": "latentsync-1.5",
+}
 
 
 @pytest.fixture
@@ -91,6 +99,37 @@ def test_a_bundle_that_extra_model_paths_names_is_listed_and_runs(dub_classic, e
 def test_released_and_carried_models_are_listed(dub):
     names = listed(dub)
     assert {"latentsync-1.6", "latentsync-1.5", "nano (demonstration)", MODEL} <= set(names)
+
+
+def test_a_download_has_the_whole_bar_and_loading_begins_again(graph):
+    graph.add("TestProgressOfADownload", "bar", steps=4)
+    run = graph.run()
+    states = [m.data["nodes"]["bar"] for m in run.messages if m.type == "progress_state" and "bar" in m.data["nodes"]]
+    shown = [state["value"] for state in states if state["state"] == "running" and state["max"] > 1]
+    assert shown == [250, 500, 750, 1000, 500]
+
+
+def test_a_model_that_is_missing_names_its_files_and_folders_in_the_nodes_words(graph, dub):
+    graph.add("PreviewAny", "shown", source=graph.model(model="latentsync-1.5", download_if_missing=False))
+    with pytest.raises(RunFailed) as failed:
+        graph.run()
+    sentence, folder = failed.value.run.error, dub.models / "latentsync"
+    assert sentence.startswith(f"latentsync-1.5 is not installed in {folder}; turn `download_if_missing` on, or put ")
+    for names, place in FILES_OF_1_5.items():
+        assert re.search(rf"{re.escape(names)} \(from [\w/.-]+\) into {re.escape(str(folder / place))}(,|$)", sentence)
+
+
+def test_offline_every_missing_file_is_named_in_one_error(graph, dub):
+    """The server runs with HF_HUB_OFFLINE."""
+    graph.add("PreviewAny", "shown", source=graph.model(model="latentsync-1.5", download_if_missing=True))
+    with pytest.raises(RunFailed) as failed:
+        graph.run()
+    sentence, folder = failed.value.run.error, dub.models / "latentsync"
+    assert "HF_HUB_OFFLINE forbids fetching it; unset it, or put" in sentence
+    for names, place in FILES_OF_1_5.items():
+        assert re.search(
+            rf"{re.escape(names)} \(from [\w/.-]+\) into {re.escape(str(folder / place))}(,|\.|$)", sentence
+        )
 
 
 def test_freed_memory_goes_back(dub, graph):

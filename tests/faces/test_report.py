@@ -11,6 +11,7 @@ import torch
 from latentsync_core.faces.contact_sheets import people_sheet
 from latentsync_core.faces.limits import Outcome, TouchLimits
 from latentsync_core.faces.report import OUTCOME_COLOURS, outcome_runs, report_data, report_text, timeline_picture
+from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from tests.made_faces import empty_clip, made_faces, make_track
 
 
@@ -91,3 +92,24 @@ def test_the_sheet_shows_synced_people_bright_and_others_dim():
     middles = [float(sheet[:, 72, 72 + 144 * column].mean()) for column in range(3)]
     assert middles[1] > 0.75
     assert max(middles[0], middles[2]) < 0.3
+
+
+def test_the_number_on_a_card_is_the_one_that_chooses_that_person():
+    """Workflows hold these numbers, which count from 0: a sheet that counted otherwise would mislead."""
+    tracks = [make_track(n, 10 * n, 10 * n + 10, person=n) for n in range(3)]
+    faces = made_faces(empty_clip(30), tracks, ((0, 10), (10, 20), (20, 30)))
+    for person in range(3):
+        sheet = people_sheet(choose(faces, FaceChoice(ChooseBy.INDEX, person=person)))
+        bright = [float(sheet[1, 1, 144 * column + 72]) > 0.8 for column in range(3)]  # the line around a card
+        assert bright == [column == person for column in range(3)]
+        caption = sheet[:, 144:158, 144 * person + 6 : 144 * (person + 1)]
+        assert torch.equal(caption, written(f"person {person}  track {person}", caption))
+
+
+def written(text: str, like: torch.Tensor) -> torch.Tensor:
+    """The text as a card's caption, in a picture of that size."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (like.shape[2], like.shape[1]), (24, 24, 28))
+    ImageDraw.Draw(picture).text((0, 0), text, fill=(235, 235, 235))
+    return torch.from_numpy(np.asarray(picture, np.float32) / 255).permute(2, 0, 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,12 +21,13 @@ from urllib.request import Request
 import psutil
 import pytest
 
+from latentsync_core.cli.wording import WORDS
 from latentsync_core.errors import ModelError, OutputError
 from latentsync_core.messages import Remedy
 from latentsync_core.models.loading import download as module
-from latentsync_core.models.loading import hub_http, registry
+from latentsync_core.models.loading import hub_http, registry, release_files
 from latentsync_core.models.loading.digests import stored_sha256
-from latentsync_core.models.loading.download import DownloadOptions, download, fetch
+from latentsync_core.models.loading.download import DownloadOptions, download, download_missing, fetch
 from latentsync_core.models.loading.registry import KnownFile
 from tests.shared_reference import ROOT
 
@@ -212,7 +215,18 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(hub, tmp_path):
     assert error.value.ways_out == (Remedy.MOVE_MODELS_FOLDER,)
 
 
-def test_a_released_model_comes_with_its_whisper_and_vae(hub, tmp_path, monkeypatch):
+PLACES = (
+    "latentsync-1.5/latentsync_unet.pt",
+    "latentsync-1.5/whisper/tiny.pt",
+    "sd-vae-ft-mse/config.json",
+    "sd-vae-ft-mse/diffusion_pytorch_model.safetensors",
+)
+
+
+@pytest.fixture
+def release_of_kilobytes(hub, monkeypatch) -> str:
+    """The name of a released model whose files, of 1000 bytes each, the hub serves."""
+
     def served(file: KnownFile) -> KnownFile:
         content = hashlib.shake_256(file.path.encode()).digest(1000)
         hub.files[f"/{file.repository}/resolve/{file.revision}/{file.path}"] = content
@@ -221,24 +235,70 @@ def test_a_released_model_comes_with_its_whisper_and_vae(hub, tmp_path, monkeypa
     real = registry.KNOWN_MODELS["latentsync-1.5"]
     small = replace(real, unet=served(real.unet), whisper=served(real.whisper))
     monkeypatch.setitem(registry.KNOWN_MODELS, "latentsync-1.5", small)
-    monkeypatch.setattr(module, "VAE_CONFIG", served(registry.VAE_CONFIG))
-    monkeypatch.setattr(module, "VAE_WEIGHTS", served(registry.VAE_WEIGHTS))
+    monkeypatch.setattr(release_files, "VAE_CONFIG", served(registry.VAE_CONFIG))
+    monkeypatch.setattr(release_files, "VAE_WEIGHTS", served(registry.VAE_WEIGHTS))
+    return real.name
+
+
+def test_a_released_model_comes_with_its_whisper_and_vae(hub, release_of_kilobytes, tmp_path):
     told = []
     options = DownloadOptions(tmp_path, hub.address)
-    folder = download("latentsync-1.5", options, lambda *done: told.append(done))
+    folder = download(release_of_kilobytes, options, lambda *done: told.append(done))
     assert folder == tmp_path / "latentsync-1.5"
-    for place in (
-        "latentsync-1.5/latentsync_unet.pt",
-        "latentsync-1.5/whisper/tiny.pt",
-        "sd-vae-ft-mse/config.json",
-        "sd-vae-ft-mse/diffusion_pytorch_model.safetensors",
-    ):
-        assert (tmp_path / place).is_file()
+    assert all((tmp_path / place).is_file() for place in PLACES)
     assert told == sorted(told)
     assert told[-1] == (8000, 8000)
     asked = len(hub.ranges)
-    download("latentsync-1.5", options)
+    download(release_of_kilobytes, options)
     assert len(hub.ranges) == asked
+
+
+@pytest.mark.parametrize("missing", [PLACES, *((place,) for place in PLACES[:2]), PLACES[2:]])
+def test_only_what_is_missing_is_fetched(hub, release_of_kilobytes, tmp_path, missing):
+    options = DownloadOptions(tmp_path, hub.address)
+    download(release_of_kilobytes, options)
+    for place in missing:
+        (tmp_path / place).unlink()
+    before, told = len(hub.ranges), []
+    download_missing(release_of_kilobytes, options, lambda *done: told.append(done))
+    assert all((tmp_path / place).is_file() for place in PLACES)
+    assert len(hub.ranges) - before == len(missing)
+    assert told[-1] == (2000 * len(missing), 2000 * len(missing))
+
+
+def test_nothing_is_fetched_for_a_model_in_upstreams_layout(hub, release_of_kilobytes, tmp_path):
+    download(release_of_kilobytes, DownloadOptions(tmp_path / "ours", hub.address))
+    for ours, upstreams in zip(PLACES, ("latentsync_unet.pt", "whisper/tiny.pt"), strict=False):
+        target = tmp_path / "theirs/checkpoints" / upstreams
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "ours" / ours, target)
+    shutil.copytree(tmp_path / "ours/sd-vae-ft-mse", tmp_path / "theirs/sd-vae-ft-mse")
+    asked, told = len(hub.ranges), []
+    download_missing(release_of_kilobytes, DownloadOptions(tmp_path / "theirs", hub.address), told.append)
+    assert (len(hub.ranges), told) == (asked, [])
+
+
+@pytest.mark.parametrize("installed", [(), PLACES[:1], PLACES[2:]])
+@pytest.mark.parametrize("reason", ["HF_HUB_OFFLINE", "nobody answers"])
+def test_without_a_network_every_missing_file_is_named_with_its_folder(
+    release_of_kilobytes, tmp_path, monkeypatch, installed, reason
+):
+    for place in installed:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(hashlib.shake_256(place.partition("/")[2].encode()).digest(1000))
+    if reason == "HF_HUB_OFFLINE":
+        monkeypatch.setenv(reason, "1")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, but listening to nobody
+        options = DownloadOptions(tmp_path, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(ModelError) as error:
+            download_missing(release_of_kilobytes, options)
+    sentence = error.value.worded(WORDS)
+    for place in PLACES:
+        folder, name = (tmp_path / place).parent, Path(place).name
+        named = re.search(rf"{re.escape(name)}[^,]* into {re.escape(str(folder))}(,|\.|$)", sentence)
+        assert bool(named) == (place not in installed), place
+    assert ("unset it" if reason == "HF_HUB_OFFLINE" else "try again") in sentence
 
 
 def test_an_unknown_name_lists_the_choices(tmp_path):
@@ -486,7 +546,7 @@ def small_release(hub, tmp_path):
     lines = [
         "import sys",
         "from dataclasses import replace",
-        "from latentsync_core.models.loading import download, registry",
+        "from latentsync_core.models.loading import registry, release_files",
     ]
     sizes = {registry.VAE_CONFIG: 1000, registry.VAE_WEIGHTS: 200_000, real.whisper: 1000, real.unet: 2_000_000}
     for file, size in sizes.items():
@@ -496,7 +556,7 @@ def small_release(hub, tmp_path):
                      f"{hashlib.sha256(content).hexdigest()!r})")  # fmt: skip
     lines += [
         "small = lambda file: replace(file, size=sizes[file.path][0], sha256=sizes[file.path][1])",
-        "download.VAE_CONFIG, download.VAE_WEIGHTS = small(registry.VAE_CONFIG), small(registry.VAE_WEIGHTS)",
+        "release_files.VAE_CONFIG, release_files.VAE_WEIGHTS = map(small, (registry.VAE_CONFIG, registry.VAE_WEIGHTS))",
         "model = registry.KNOWN_MODELS['latentsync-1.5']",
         "small_model = replace(model, unet=small(model.unet), whisper=small(model.whisper))",
         "registry.KNOWN_MODELS['latentsync-1.5'] = small_model",

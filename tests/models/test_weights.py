@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -111,7 +112,12 @@ def test_a_model_that_is_not_installed_says_how_to_get_it(tmp_path):
     words = refusal("latentsync-1.5", LoadOptions(models_folder=tmp_path))
     assert "download latentsync-1.5" in words
     assert "--model nano" in words
-    assert str(tmp_path) in words
+    for names, folder in (
+        ("config.json and diffusion_pytorch_model.safetensors", "sd-vae-ft-mse"),
+        ("tiny.pt", "latentsync-1.5/whisper"),
+        ("latentsync_unet.pt", "latentsync-1.5"),
+    ):
+        assert re.search(rf"{re.escape(names)} \(from [\w/.-]+\) into {re.escape(str(tmp_path / folder))}", words)
 
 
 def test_an_unknown_name_lists_the_choices(options):
@@ -195,10 +201,15 @@ def test_missing_companions_are_named_with_their_place(release, options, tmp_pat
     shutil.copy(release / "latentsync-1.6/latentsync_unet.pt", alone)
     bare = LoadOptions(device="cpu", models_folder=tmp_path, resolution=256)
     words = refusal(alone, bare)
-    assert "VAE" in words
+    assert "The VAE and Whisper model that belong to" in words
+    assert f"diffusion_pytorch_model.safetensors into {tmp_path / 'sd-vae-ft-mse'}" in words
+    assert f"tiny.pt into {tmp_path / 'whisper'}" in words
+    words = refusal(alone, replace(bare, whisper=release / "latentsync-1.6/whisper/tiny.pt"))
     assert str(tmp_path / "sd-vae-ft-mse") in words
+    assert "tiny.pt" not in words
     words = refusal(alone, replace(bare, vae=release / "sd-vae-ft-mse"))
     assert "tiny.pt" in words
+    assert "sd-vae-ft-mse" not in words
     assert str(tmp_path / "whisper") in words
     both = replace(bare, vae=release / "sd-vae-ft-mse", whisper=release / "latentsync-1.6/whisper/tiny.pt")
     assert load_model(alone, both).resolution == 256

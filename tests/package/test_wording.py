@@ -160,7 +160,7 @@ def test_every_input_and_node_in_the_nodes_words_exists_where_it_shows(nodes, no
 def test_the_words_name_another_node_only_for_what_the_node_lacks(nodes):
     remedy = next(remedy for remedy in nodes.WORDS if remedy.name == "KEEP_WHOLE_VOICE")
     assert "`length` to hold" in nodes.words_on(INPUTS["LatentSync Lip Sync"])[remedy]
-    assert "`length` of LatentSync Sampler to hold" in nodes.words_on(INPUTS["LatentSync Composite"])[remedy]
+    assert "`length` of LatentSync Face Sampler to hold" in nodes.words_on(INPUTS["LatentSync Composite"])[remedy]
 
 
 def raised_by_a_node(nodes: types.ModuleType, kind: str, *ways_out: str, inputs: tuple[str, ...] = ()) -> Exception:

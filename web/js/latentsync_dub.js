@@ -3,8 +3,8 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { OURS, dropPreview, nodeAt } from "./latentsync_outputs.js";
 
-const OURS = "LatentSyncDub"; // how our node ids begin
 const LINE_HEIGHT = 17; // pixels
 const LETTER_WIDTH = 6.5; // pixels, of a letter that is rather wide
 const MOST_LINES = 6; // more of them scroll
@@ -59,7 +59,7 @@ function show(node, key, entries) {
     if (!widget) {
         const height = () => view.height(widget.entries, node.size[0]) + 2 * MARGIN;
         const heights = { getMinHeight: height, getMaxHeight: height };
-        const options = { serialize: false, hideOnZoom: false, margin: MARGIN, ...heights };
+        const options = { serialize: false, hideOnZoom: false, hideInPanel: true, margin: MARGIN, ...heights };
         widget = node.addDOMWidget(name, name, view.element(), options);
         widget.serialize = false; // not in the saved workflow; the option above keeps it out of the prompt
     }
@@ -74,22 +74,6 @@ function showAll(node, output) {
     for (const key of Object.keys(VIEWS)) show(node, key, output?.[key]);
 }
 
-/** Classic nodes would go on showing the sampler's last preview instead of the finished video. */
-function dropPreview(node) {
-    const place = node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id);
-    delete app.nodePreviewImages?.[place]; // not revoked: a Vue node may show it yet
-    node.imgs = undefined;
-    const frame = node.widgets?.find((each) => each.name === "$$canvas-image-preview");
-    if (frame) node.removeWidget(frame);
-}
-
-/** The node behind a key of the page's outputs: an id, in a subgraph after the subgraph's own id and a colon. */
-function nodeAt(place) {
-    const [id, subgraph] = String(place).split(":").reverse();
-    const graph = subgraph ? app.graph?.rootGraph?.subgraphs?.get(subgraph) : (app.graph?.rootGraph ?? app.graph);
-    return graph?.getNodeById(Number(id));
-}
-
 app.registerExtension({
     name: "LatentSyncDub.Views",
 
@@ -100,6 +84,12 @@ app.registerExtension({
             before?.apply(this, arguments);
             showAll(this, output);
             if (output?.animated) dropPreview(this);
+        };
+        // A preview that was loading when the result came is there only afterwards.
+        const draw = nodeType.prototype.onDrawBackground;
+        nodeType.prototype.onDrawBackground = function () {
+            if (this.previewMediaType === "video" && this.imgs) dropPreview(this);
+            return draw?.apply(this, arguments);
         };
         // The page's own player of a result is a widget whose empty value would go into the next prompt: the node would
         // then run a second time for nothing.

@@ -21,7 +21,8 @@ from ..names import check_path, first_line
 from .digests import file_sha256, store_sha256, stored_sha256
 from .hub_http import NETWORK_ERRORS, UnexpectedResponse, check_endpoint, stream
 from .models_folder import models_folder
-from .registry import KNOWN_MODELS, VAE_CONFIG, VAE_FOLDER, VAE_WEIGHTS, KnownFile, KnownModel, known_model
+from .registry import KNOWN_MODELS, KnownFile, known_model
+from .release_files import missing_release_files, put_files, release_files
 
 PART_SUFFIX = ".part"
 LOCK_FILE = ".download.lock"  # in the folder of the file; left there, since removing it would let two in
@@ -51,28 +52,43 @@ def download(name: str, options: DownloadOptions | None = None, on_progress: Pro
         OutputError: the folder can't be written to, or has no room.
     """
     options = options or DownloadOptions()
-    model = known_model(name)
     folder = models_folder(options.models_folder)
-    model_files = _model_files(model, folder)
-    done, total = 0, 2 * sum(file.size for file, _ in model_files)
+    _fetch_all(release_files(known_model(name), folder), options.endpoint, on_progress)
+    return folder / name
 
-    for file, destination in model_files:
+
+def download_missing(name: str, options: DownloadOptions | None = None, on_progress: Progress | None = None) -> None:
+    """Installs what `load_model` lacks for a released model, if anything; files in any known layout are taken as they
+    are. `on_progress` and what it raises as in `download`; it isn't called where nothing has to be fetched."""
+    options = options or DownloadOptions()
+    missing = missing_release_files(known_model(name), models_folder(options.models_folder))
+    _fetch_all(missing, options.endpoint, on_progress)
+
+
+def _fetch_all(files: list[tuple[KnownFile, Path]], endpoint: str | None, on_progress: Progress | None) -> None:
+    """Fetches those that aren't there yet; an error names all that are missing then, and where they go."""
+    done, total = 0, 2 * sum(file.size for file, _ in files)
+    for file, destination in files:
 
         def report(bytes_done: int, _total: int, before: int = done) -> None:
             if on_progress:
                 on_progress(before + bytes_done, total)
 
-        fetch(file, destination, options.endpoint, report)
+        try:
+            fetch(file, destination, endpoint, report)
+        except ModelError as problem:
+            missing = [(other, place) for other, place in files if not place.is_file()]
+            by_hand = [put_files(missing)] if missing else []
+            raise ModelError(problem.fact, *problem.ways_out, *by_hand) from None
         done += 2 * file.size
         report(2 * file.size, total)
-    return folder / name
 
 
 def describe_partial_download(name: str, options: DownloadOptions | None = None) -> str:
     """What a cancelled download of a released model left, for a message; empty where it left nothing."""
     if name not in KNOWN_MODELS:
         return ""
-    model_files = _model_files(known_model(name), models_folder((options or DownloadOptions()).models_folder))
+    model_files = release_files(known_model(name), models_folder((options or DownloadOptions()).models_folder))
     installed = [file.path for file, place in model_files if place.is_file()]
     partial_sizes = [(file.path, _size(_partial_path(place))) for file, place in model_files if not place.is_file()]
     parts = [f"{_megabytes(size)} of {path}" for path, size in partial_sizes if size]
@@ -129,7 +145,7 @@ def _fetch_part(file: KnownFile, part: Path, address: str, report: Callable[[int
     """Fetches what `part` still lacks; goes on by itself where a connection breaks off that brought something."""
     if any(os.environ.get(name, "").lower() in TRUTHY_VALUES for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         raise ModelError(
-            f"{file.path} of {file.repository} is not here and HF_HUB_OFFLINE forbids fetching it; unset it."
+            f"{file.path} of {file.repository} is not here, and HF_HUB_OFFLINE forbids fetching it.", "unset it"
         )
     url = f"{address}/{file.repository}/resolve/{file.revision}/{file.path}"
     failed_attempts, made_progress = 0, False
@@ -233,16 +249,6 @@ def _check_disk_space(file: KnownFile, folder: Path, bytes_present: int) -> None
             "free some room",
             Remedy.MOVE_MODELS_FOLDER,
         )
-
-
-def _model_files(model: KnownModel, folder: Path) -> list[tuple[KnownFile, Path]]:
-    """The files of a released model and where they belong."""
-    return [
-        (VAE_CONFIG, folder / VAE_FOLDER / VAE_CONFIG.path),
-        (VAE_WEIGHTS, folder / VAE_FOLDER / VAE_WEIGHTS.path),
-        (model.whisper, folder / model.name / model.whisper.path),
-        (model.unet, folder / model.name / model.unet.path),
-    ]
 
 
 def _hub_endpoint() -> str:

@@ -47,57 +47,78 @@ def installed_model_paths(name: str, folder: Path) -> list[Path]:
     return [place for place in places if place.exists()]
 
 
-def find_vae(unet: Path, folder: Path, chosen: Path | None = None) -> tuple[Path | None, Path]:
-    """The VAE's config and weights: those chosen, else those beside the U-Net, else those in the models folder.
+def find_companions(
+    unet: Path, folder: Path, width: int, vae: Path | None = None, whisper: Path | None = None
+) -> tuple[Path | None, Path, Path]:
+    """The VAE's config and weights and the Whisper checkpoint of that width that belong to a U-Net file.
 
-    The config is None for a bare .safetensors file. Raises ModelError saying where the VAE goes.
+    Each is the one chosen (`vae`, `whisper`), else it lies beside the U-Net or in the models folder. The config is None
+    for a bare .safetensors file. Raises one ModelError that names all that is missing, and where each goes.
     """
-    if chosen is not None:
-        chosen = Path(chosen)
-        check_path(chosen)
-        if chosen.is_file():
-            return None, chosen
-        places = [chosen]
-    else:
-        around = (unet.parent, unet.parent.parent, folder, folder / UPSTREAM_FOLDER)
-        places = [base / name for base in around for name in VAE_FOLDERS]
+    found_vae = vae_files(unet, folder) if vae is None else _chosen_vae(Path(vae))
+    found_whisper = _chosen_whisper(Path(whisper)) if whisper is not None else None
+    name = "" if found_whisper else _whisper_name(unet, width)
+    found_whisper = found_whisper or whisper_file(unet, folder, name)
+    if found_vae and found_whisper:
+        return *found_vae, found_whisper
+    vae_place = f"{VAE_CONFIG.path} and {VAE_WEIGHTS.path} into {folder / VAE_FOLDER}"
+    whisper_place = f"{name} into {unet.parent / 'whisper'}"
+    missing = [
+        *([] if found_vae else [("VAE", vae_place)]),
+        *([] if found_whisper else [("Whisper model", whisper_place)]),
+    ]
+    what, places = (" and ".join(parts) for parts in zip(*missing, strict=True))
+    verb = "belong" if len(missing) > 1 else "belongs"
+    raise ModelError(
+        f"The {what} that {verb} to {unet} {'are' if len(missing) > 1 else 'is'} missing.",
+        f"put {places}",
+        Remedy.INSTALL_COMPANIONS,
+    )
+
+
+def vae_files(unet: Path, folder: Path) -> tuple[Path | None, Path] | None:
+    """Config and weights of the VAE beside the U-Net or in the models folder; None where there is none."""
+    around = (unet.parent, unet.parent.parent, folder, folder / UPSTREAM_FOLDER)
+    return _vae_at([base / name for base in around for name in VAE_FOLDERS])
+
+
+def whisper_file(unet: Path, folder: Path, name: str) -> Path | None:
+    """The Whisper checkpoint called `name` beside the U-Net or in the models folder; None where there is none."""
+    name = Path(name).name
+    bases = [unet.parent, folder, folder / UPSTREAM_FOLDER, *(folder / known for known in KNOWN_MODELS)]
+    places = (base / part for base in bases for part in (f"whisper/{name}", name))
+    return next((place for place in places if place.is_file()), None)
+
+
+def _vae_at(places: list[Path]) -> tuple[Path | None, Path] | None:
     for place in places:
         config, weights = place / VAE_CONFIG.path, place / VAE_WEIGHTS.path
         if weights.is_file():
             return config if config.is_file() else None, weights
-    if chosen is not None:
+    return None
+
+
+def _chosen_vae(chosen: Path) -> tuple[Path | None, Path]:
+    check_path(chosen)
+    found = (None, chosen) if chosen.is_file() else _vae_at([chosen])
+    if found is None:
         raise ModelError(f"There is no VAE at {chosen}; give a folder with {VAE_CONFIG.path} and {VAE_WEIGHTS.path}.")
-    raise ModelError(
-        f"The VAE that belongs to {unet} is missing.",
-        f"put {VAE_CONFIG.path} and {VAE_WEIGHTS.path} into {folder / VAE_FOLDER}",
-        Remedy.INSTALL_COMPANIONS,
-    )
+    return found
 
 
-def find_whisper(unet: Path, folder: Path, width: int, chosen: Path | None = None) -> Path:
-    """The Whisper checkpoint of that width: the one chosen, else beside the U-Net, else in the models folder.
+def _chosen_whisper(chosen: Path) -> Path:
+    check_path(chosen)
+    if not chosen.exists():
+        raise ModelError(f"There is no Whisper model at {chosen}; give OpenAI's tiny.pt.")
+    return chosen
 
-    Raises ModelError saying where it goes.
-    """
-    if chosen is not None:
-        check_path(Path(chosen))
-        if not Path(chosen).exists():
-            raise ModelError(f"There is no Whisper model at {chosen}; give OpenAI's tiny.pt.")
-        return Path(chosen)
-    name = WHISPER_FILE_BY_WIDTH.get(width)
-    if name is None:
+
+def _whisper_name(unet: Path, width: int) -> str:
+    if width not in WHISPER_FILE_BY_WIDTH:
         raise ModelError(
             f"{unet} expects Whisper features of width {width}, neither tiny's nor small's.", Remedy.STATE_WHISPER
         )
-    bases = [unet.parent, folder, folder / UPSTREAM_FOLDER, *(folder / known for known in KNOWN_MODELS)]
-    for place in [base / part for base in bases for part in (f"whisper/{name}", name)]:
-        if place.is_file():
-            return place
-    raise ModelError(
-        f"The Whisper model that belongs to {unet} is missing.",
-        f"put {name} into {unet.parent / 'whisper'}",
-        Remedy.INSTALL_COMPANIONS,
-    )
+    return WHISPER_FILE_BY_WIDTH[width]
 
 
 def installed_models(folder: Path) -> list[str]:

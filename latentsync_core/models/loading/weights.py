@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from pathlib import Path
 
 import torch
@@ -27,9 +26,10 @@ from ..vae import SD_VAE_CONFIG, DiffusersCodec, rename_legacy_keys
 from ..whisper.encoder import WhisperEncoder
 from .bundle import check_bundle_target, read_bundle, save_bundle
 from .demonstration import NANO, NANO_FOLDER
-from .digests import file_sha256, quick_digest, store_sha256, stored_sha256
-from .models_folder import BUNDLE_FILE, UNET_FILE, find_vae, find_whisper, installed_model_paths, models_folder
+from .digests import quick_digest
+from .models_folder import BUNDLE_FILE, UNET_FILE, find_companions, models_folder
 from .registry import KNOWN_MODELS, KnownModel
+from .release_files import find_release, identify_release, missing_release_files, put_files
 from .untrained import NAME as UNTRAINED
 from .untrained import RESOLUTION as UNTRAINED_RESOLUTION
 from .untrained import untrained_model
@@ -38,8 +38,6 @@ __all__ = ["LatentSyncModel", "LoadOptions", "convert", "load_model", "save_bund
 
 REWRITE_REMEDY = "write the bundle again"
 MISMATCH_MESSAGE = "{} does not fit LatentSync's U-Net"
-
-log = logging.getLogger(__name__)
 
 
 def load_model(
@@ -117,18 +115,18 @@ def convert(
 
 def _load_installed(known: KnownModel, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
     folder = models_folder(options.models_folder)
-    for place in installed_model_paths(known.name, folder):
-        if place.is_dir():
-            return _load_bundle(place, options, on_progress)
-        # In a folder of its name it is taken for what it should be; in upstream's it may be the other version.
-        if known.name in place.parts[-3:] or _identify_release(place, on_progress) == known:
-            return _load_checkpoint(place, known, options, on_progress)
-    raise ModelError(
-        f"{known.name} is not installed in {folder}.",
-        Remedy.INSTALL_MODEL,
-        Remedy.TRY_DEMONSTRATION,
-        about=known.name,
-    )
+    place = find_release(known, folder, on_progress)
+    if place is None:
+        raise ModelError(
+            f"{known.name} is not installed in {folder}.",
+            Remedy.INSTALL_MODEL,
+            put_files(missing_release_files(known, folder)),
+            Remedy.TRY_DEMONSTRATION,
+            about=known.name,
+        )
+    if place.is_dir():
+        return _load_bundle(place, options, on_progress)
+    return _load_checkpoint(place, known, options, on_progress)
 
 
 def _load_bundle(folder: Path, options: LoadOptions, on_progress: Progress | None) -> LatentSyncModel:
@@ -174,7 +172,7 @@ def _load_checkpoint(
     )
     check_state_dict(empty, tensors, MISMATCH_MESSAGE.format(path))
     del tensors  # and with them the mapping of the file
-    known = known or _identify_release(path, on_progress)
+    known = known or identify_release(path, on_progress)
     if known:
         _check_resolution(known.name, known.resolution, options)
         resolution = known.resolution
@@ -186,8 +184,7 @@ def _load_checkpoint(
             Remedy.STATE_RESOLUTION,
         )
     folder = models_folder(options.models_folder)
-    vae_config, vae_file = find_vae(path, folder, options.vae)
-    whisper_file = find_whisper(path, folder, config.audio_width, options.whisper)
+    vae_config, vae_file, whisper_file = find_companions(path, folder, config.audio_width, options.vae, options.whisper)
     return _assemble(
         name=known.name if known else path.stem,
         resolution=resolution,
@@ -275,23 +272,6 @@ def _assemble(
         reference_mouth=reference_mouth,
         recommended=recommended,
     )
-
-
-def _identify_release(path: Path, on_progress: Progress | None) -> KnownModel | None:
-    """The released model whose U-Net this very file is. Only a file of the right length is hashed, and only once."""
-    size = path.stat().st_size
-    candidates = [model for model in KNOWN_MODELS.values() if model.unet.size == size]
-    if not candidates:
-        return None
-    sha256 = stored_sha256(path)
-    if sha256 is None:
-        sha256 = file_sha256(path, on_progress)
-        store_sha256(path, sha256)
-    for model in candidates:
-        if model.unet.sha256 == sha256:
-            return model
-    log.warning("%s has the size of %s but another hash: changed, or damaged", path, candidates[0].name)
-    return None
 
 
 def _check_resolution(name: str, resolution: int, options: LoadOptions) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import sys
+import time
+from types import ModuleType
 from typing import Any
 
 import comfy.model_management  # noqa: TID251
@@ -16,6 +19,7 @@ from comfy.model_patcher import ModelPatcher  # noqa: TID251
 from .made_nodes import ANYTHING, node
 
 PART = 4 << 20  # bytes of a U-Net that are to be loaded; the demonstration model's has 14 million
+BAR_INTERVAL = 0.15  # seconds; ComfyUI drops what comes within 0.1 s of the bar's last change
 
 
 @node(after=ANYTHING, label="STRING")
@@ -110,3 +114,20 @@ def layers_that_fetch(model: Any, after: Any) -> dict[str, int]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+@node(steps="INT")
+def progress_of_a_download(steps: int) -> int:
+    """Reports a download of so many steps as Load Model does, and then the first half of loading."""
+    progress = _our_module("nodes._comfy").Progress(load=1)
+    on_download = progress.whole_bar(_our_module("latentsync_core.phases").Phase.DOWNLOAD)
+    for done in range(1, steps + 1):
+        on_download(done, steps)
+        time.sleep(BAR_INTERVAL)
+    progress.phase("load")(1, 2)
+    return steps
+
+
+def _our_module(name: str) -> ModuleType:
+    """A module of the pack under test, as ComfyUI loaded it."""
+    return next(module for known, module in sys.modules.items() if known.endswith(f"ComfyUI-LatentSync-Dub.{name}"))

@@ -11,12 +11,14 @@ from PIL import Image
 
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face
+from latentsync_core.faces.detection.blazeface import detect_faces
 from latentsync_core.faces.face_options import FaceOptions
-from latentsync_core.faces.keyframes.marks import read_marks
+from latentsync_core.faces.keyframes.marks import POINTS_IN_DETECTED_BOX, points_of_box, read_marks
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 from latentsync_core.faces.tracking.shots import ShotDetector
 from latentsync_core.messages import Remedy
+from latentsync_core.video.reading.frame_sequence import FrameSequence
 from latentsync_core.video.reading.read_ahead import prefetch_frames
 from tests import astronaut
 from training.synthetic.head.motion import Path as HeadPath
@@ -317,4 +319,10 @@ def test_a_face_on_which_the_mesh_does_not_converge_is_reported_with_a_mark_to_s
         track_faces(clip)
     assert said.value.ways_out == (Remedy.MARK_FACE,)
     (mark,) = read_marks(str(said.value).rsplit("its mark is ", 1)[1], clip)
-    assert mark.box is not None
+    with FrameSequence(clip) as sequence:
+        (frame,) = sequence.frames([0])
+        detected = max(detect_faces(frame, 0.5, FaceOptions().min_size), key=lambda face: face.score).box
+    # The picture's right border cuts the box off, which shifts its points sideways.
+    away = mark.box_and_points()[1] - points_of_box(detected, POINTS_IN_DETECTED_BOX)
+    assert np.abs(away[:, 1]).max() < 0.03 * (detected[3] - detected[1]), "as high as the detection has brows and nose"
+    assert mark.box[1] < detected[1], "a mark begins at the hairline, a detection below it"
