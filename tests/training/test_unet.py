@@ -83,12 +83,13 @@ def test_a_step_shows_the_other_take_or_the_clip_with_frames_apart_as_reference(
         assert torch.equal(mask[1, 0, 3], latent_mask(128))
         for clean, grey, other in zip(windows.clean, masked, reference, strict=True):
             said, seen = (int(of[0, 0, 0, 0]) for of in (clean, other))
+            assert (other[:, :, 11:13, 7:9] - seen - (FRAMES - 1) / 200).abs().max() < 0.002  # the clip's mean
             if said != seen:
                 dubbed += 1
                 assert seen == other_take(said)
                 assert clean[0, 0, 0, 0] % 1 > 0.175  # by when both have begun to speak
                 assert (grey - clean - 10 - (seen - said)).abs().max() < 0.02
-                assert (other - clean - (seen - said)).abs().max() < 0.02
+                assert (other - clean - (seen - said))[:, :, :8].abs().max() < 0.02
             else:
                 assert (grey - clean - 10).abs().max() < 0.02
                 assert (clean[0, 0, 0, 0] - other[0, 0, 0, 0]).abs() > (WINDOW - 0.5) / 100
