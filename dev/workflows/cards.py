@@ -20,6 +20,8 @@ from latentsync_core.cli.lettering import ACCENT, INK, PAPER, draw_centered, dra
 from latentsync_core.faces.find import find_faces
 from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from latentsync_core.imaging.roi import Roi
+from latentsync_core.models.loading.weights import load_model
+from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.pipeline import SyncOptions, sync
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, PORTRAIT, SCENE, TWO_PEOPLE, VOICE
 from latentsync_core.sampling.sampler_options import Quality
@@ -65,9 +67,10 @@ def write_card(card: Card, target: Path) -> None:
     width = (SIDE - GAP) // 2
     for row, moment in enumerate(card.moments):
         for which, face in enumerate(before_and_after(moment, (width, height))):
+            place = (which * (width + GAP), row * (height + GAP))
+            picture.paste(face, place)
             if row == 0:
-                draw_label(face, (12, 12), which, LABEL_SIZE)
-            picture.paste(face, (which * (width + GAP), row * (height + GAP)))
+                draw_label(picture, (place[0] + 12, 12), which, LABEL_SIZE)
     draw_centered(picture, SIDE / 2, SIDE - CAPTION + 12, card.words, CAPTION_SIZE, INK)
     picture.paste(ACCENT, (0, SIDE - 4, SIDE, SIDE))
     picture.save(target, quality=QUALITY, optimize=True)
@@ -82,7 +85,7 @@ def before_and_after(moment: Moment, size: tuple[int, int]) -> tuple[Image.Image
         choice = FaceChoice(ChooseBy.POINT, point=moment.speaker)
         options = SyncOptions(
             choice=choice,
-            model=MODEL.split(" ", maxsplit=1)[0],
+            model=_model(),
             quality=Quality.RECOMMENDED,
             length=LengthRule.HOLD if moment.still else LengthRule.VIDEO,
             **times,
@@ -93,6 +96,11 @@ def before_and_after(moment: Moment, size: tuple[int, int]) -> tuple[Image.Image
         old_index = 0 if moment.still else index
         where = _face(old.subclip(old_index, old_index + 1), choice, size)
         return _picture(old, old_index, where, size), _picture(new, index, where, size)
+
+
+@cache
+def _model() -> LatentSyncModel:
+    return load_model(MODEL.split(" ", maxsplit=1)[0])
 
 
 def _part(voice: Path, start: float, end: float) -> AudioSource:
