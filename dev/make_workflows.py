@@ -38,7 +38,7 @@ GROUP_TITLE, GROUP_EDGE = 44, 20
 RUN_SECONDS = 3600
 SCREEN = {"width": 2400, "height": 1400}
 OPENED = {"width": 1920, "height": 1080}  # the page of a screen of usual size
-MARGINS = (70, 60, 30, 30)  # pixels that the page's own bars cover there: left, top, right, bottom
+MARGINS = (70, 95, 30, 30)  # pixels that the page's own bars cover there: left, top, right, bottom
 VIEW = {  # for pictures: text however small, nothing over the nodes
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,
     "Comfy.Minimap.Visible": False,
@@ -193,7 +193,10 @@ def normalize_workflow(saved: dict, workflow: Workflow) -> dict:
 
 def opening_view(saved: dict) -> dict[str, object]:
     """Where the page looks when the file opens: at all of the graph, on a screen of usual size."""
-    boxes = [(x, y - TITLE, x + width, y + height) for x, y, width, height in _corners(saved)]
+    boxes = [
+        (x, y - TITLE, x + w, y + h) for (x, y), (w, h) in ((node["pos"], node["size"]) for node in saved["nodes"])
+    ]
+    boxes += [(x, y, x + w, y + h) for x, y, w, h in (group["bounding"] for group in saved["groups"])]
     left, top = (min(box[side] for box in boxes) for side in (0, 1))
     right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
     margin_left, margin_top, margin_right, margin_bottom = MARGINS
@@ -201,10 +204,6 @@ def opening_view(saved: dict) -> dict[str, object]:
     scale = round(min(1.0, wide / (right - left), high / (bottom - top)) - 0.0005, 3)
     offset = [round(margin_left / scale - left) + 1, round(margin_top / scale - top) + 1]
     return {"scale": scale, "offset": offset}
-
-
-def _corners(saved: dict) -> list[list[float]]:
-    return [[*node["pos"], *node["size"]] for node in saved["nodes"]] + [g["bounding"] for g in saved["groups"]]
 
 
 def workflow_json(saved: dict) -> str:
