@@ -17,10 +17,7 @@ from dev.make_workflows import RUN_SECONDS, SCREEN, VIEW, build, open_comfy_page
 from dev.workflows.parts import (
     BLUE,
     FIXED,
-    LINES,
     MODEL,
-    PICTURE,
-    PLAYER,
     TREPA,
     Group,
     Node,
@@ -37,6 +34,7 @@ from tests.browser.page import ComfyPage
 
 FOLDER = Path(__file__).parents[1] / "web" / "docs" / "media"
 MAX_WIDTH = 640  # pixels
+PICTURE = 230  # pixels of a picture in a node
 MARGIN = 14  # pixels around a node
 
 
@@ -65,7 +63,6 @@ def columns(sampling: dict[str, object]) -> list[list[Node]]:
                 "LatentSyncDubLipSync",
                 lips,
                 {"model": MODEL, **FIXED, **sampling},
-                display_height=PLAYER + LINES,
             ),
             # Clip Audio runs only where something takes its sound.
             Node("listen", "PreviewAudio", {"audio": "sound.audio"}),

@@ -1,10 +1,9 @@
-"""Writes workflows/*.json and their thumbnails: ComfyUI's own page builds and saves what dev/workflows says.
+"""Writes workflows/*.json and their pictures: ComfyUI's own page builds and saves what dev/workflows says.
 
-    python -m dev.make_workflows [--pictures [--steps 4]] [NAME ...]
+    python -m dev.make_workflows [--pictures] [NAME ...]
 
-It needs ComfyUI and chromium, as the tests in tests/browser do. `--pictures` also runs 01 to 05 (minutes each on a CPU,
-fewer with fewer steps, which the files don't keep) and takes the thumbnails from the pages with their results; without
-it an existing thumbnail stays.
+The files need ComfyUI and chromium, as the tests in tests/browser do, and the nodes' measured heights
+(dev.measure_nodes). `--pictures` generates the pictures anew, by the engine alone: a face before and after.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from dev.workflows import WORKFLOWS
+from dev.workflows.cards import CARDS, write_card
 from dev.workflows.cloned_voice import CHAT_MODEL
-from dev.workflows.parts import Group, Workflow
+from dev.workflows.heights import TITLE, load_heights, room
+from dev.workflows.parts import Group, Node, Workflow
 from tests.browser.page import ComfyPage, launch
 from tests.comfyui.harness.server import ComfyServer
 from tests.comfyui.third_party.node_facts import FACTS_FOLDER
@@ -31,20 +32,18 @@ STAND_INS = FACTS_FOLDER / "stand_in_pack"  # other packs' nodes by their outwar
 PACK_PROPERTIES = {"cnr_id": "comfyui-latentsync-dub", "ver": "0.2.0"}
 CORE_PROPERTIES = {"cnr_id": "comfy-core", "ver": "0.33.0"}
 PAGE_ONLY = {"MarkdownNote"}
-WIDTH = 320  # pixels on the canvas, as all below
-TITLE = 30  # a node's title bar, which lies above its position
-GAP = 40
-NODE_SPACING = 65  # below a node: Vue nodes are some 40 higher than classic ones
+GAP = 40  # pixels on the canvas, as all below
+NODE_SPACING = 25  # from a node to the next one's title
 GROUP_TITLE, GROUP_EDGE = 44, 20
 RUN_SECONDS = 3600
-LOAD_MS = 3000  # until the page's players show their first frame
 SCREEN = {"width": 2400, "height": 1400}
+OPENED = {"width": 1920, "height": 1080}  # the page of a screen of usual size
+MARGINS = (70, 95, 30, 30)  # pixels that the page's own bars cover there: left, top, right, bottom
 VIEW = {  # for pictures: text however small, nothing over the nodes
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,
     "Comfy.Minimap.Visible": False,
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
 }
-THUMBNAIL = (1000, 700)  # pixels, at most
 
 _BUILD = """([nodes, links]) => {
     app.graph.clear();
@@ -88,11 +87,6 @@ _PLACE = """([nodes, groups]) => {
     }
     app.canvas.setDirty(true, true);
 }"""
-_SET_WIDGETS = """(values) => {
-    for (const widget of app.graph.nodes.flatMap((node) => node.widgets ?? []))
-        if (widget.name in values) widget.value = values[widget.name];
-}"""
-SHIPPED = {"quality": "recommended", "steps": 20}  # what the files keep
 _SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
 _GROUPS_ON_SCREEN = """() => {
     const boxes = app.graph.groups.map(({pos, size}) => [pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]]);
@@ -125,26 +119,31 @@ def properties(kind: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
 
 def build(page: ComfyPage, workflow: Workflow) -> dict:
     """Makes the graph in the page and returns it as the page saves it."""
-    page.open()  # afresh: a cleared graph's widget values would come back in nodes of the same ids
-    others = registry()
-    links = []
-    for node in workflow.nodes:
-        links += [[*source.split(".", 1), node.key, name] for name, source in node.inputs.items()]
-    nodes = [
-        {
-            "key": node.key,
-            "kind": node.kind,
-            "title": node.title,
-            "mode": node.mode,
-            "widgets": node.widgets,
-            "properties": properties(node.kind, others),
-        }
-        for node in workflow.nodes
-    ]
-    sizes = page.page.evaluate(_BUILD, [nodes, links])
+    sizes = build_graph(page, workflow.nodes, [node.key for node in workflow.nodes])
     page.page.evaluate(_PLACE, layout(workflow, sizes))
     page.page.wait_for_timeout(500)
     return normalize_workflow(json.loads(page.page.evaluate(_SAVED)), workflow)
+
+
+def build_graph(page: ComfyPage, nodes: list[Node], keys: list[str], *, linked: bool = True) -> dict[str, list[float]]:
+    """Makes nodes, and their links if wanted, in the page: {key: [id, least width, least height]}."""
+    page.open()  # afresh: a cleared graph's widget values would come back in nodes of the same ids
+    others = registry()
+    links, made = [], []
+    for key, node in zip(keys, nodes, strict=True):
+        if linked:
+            links += [[*source.split(".", 1), key, name] for name, source in node.inputs.items()]
+        made.append(
+            {
+                "key": key,
+                "kind": node.kind,
+                "title": node.title,
+                "mode": node.mode,
+                "widgets": node.widgets,
+                "properties": properties(node.kind, others),
+            }
+        )
+    return page.page.evaluate(_BUILD, [made, links])
 
 
 def layout(workflow: Workflow, sizes: dict[str, list[float]]) -> tuple[list, list]:
@@ -166,28 +165,45 @@ def layout(workflow: Workflow, sizes: dict[str, list[float]]) -> tuple[list, lis
 
 
 def _place_group(group: Group, sizes: dict[str, list[float]], left: int, top: int, places: list) -> tuple[int, int]:
-    x, lowest = left + GROUP_EDGE, 0
+    x, lowest, heights = left + GROUP_EDGE, 0, load_heights()
     for column in group.columns:
         y = top + GROUP_TITLE + TITLE
-        width = max(node.width or WIDTH for node in column)
+        width = max(node.width for node in column)
         for node in column:
-            ident, _, height = sizes[node.key]
-            height = round(height) + node.display_height
+            ident, _, least = sizes[node.key]
+            measured = heights.get(node.height_key)
+            height = (room(measured) if measured else round(least)) + node.display_height
             places.append([ident, [x, y, width, height]])
             y += height + NODE_SPACING + TITLE
         lowest = max(lowest, y - NODE_SPACING - TITLE)
         x += width + GAP
-    return x - GAP + GROUP_EDGE, lowest + NODE_SPACING - GROUP_EDGE
+    return x - GAP + GROUP_EDGE, lowest + GROUP_EDGE
 
 
 def normalize_workflow(saved: dict, workflow: Workflow) -> dict:
     """Without what belongs to this page alone: where it looked, and its ids of itself."""
-    saved["extra"] = {}
+    saved["extra"] = {"ds": opening_view(saved)}
+    saved["config"] = {"links_ontop": True}  # in classic nodes; Vue nodes lie over the canvas with the links
     saved["id"] = f"latentsync-dub-{workflow.name[:2]}"
     saved["groups"] = [{**group, "bounding": [round(side) for side in group["bounding"]]} for group in saved["groups"]]
     for node in saved["nodes"]:
         node["pos"], node["size"] = ([round(side) for side in list(node[name])] for name in ("pos", "size"))
     return saved
+
+
+def opening_view(saved: dict) -> dict[str, object]:
+    """Where the page looks when the file opens: at all of the graph, on a screen of usual size."""
+    boxes = [
+        (x, y - TITLE, x + w, y + h) for (x, y), (w, h) in ((node["pos"], node["size"]) for node in saved["nodes"])
+    ]
+    boxes += [(x, y, x + w, y + h) for x, y, w, h in (group["bounding"] for group in saved["groups"])]
+    left, top = (min(box[side] for box in boxes) for side in (0, 1))
+    right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
+    margin_left, margin_top, margin_right, margin_bottom = MARGINS
+    wide, high = OPENED["width"] - margin_left - margin_right, OPENED["height"] - margin_top - margin_bottom
+    scale = round(min(1.0, wide / (right - left), high / (bottom - top)) - 0.0005, 3)
+    offset = [round(margin_left / scale - left) + 1, round(margin_top / scale - top) + 1]
+    return {"scale": scale, "offset": offset}
 
 
 def workflow_json(saved: dict) -> str:
@@ -200,13 +216,6 @@ def workflow_json(saved: dict) -> str:
         else:
             lines.append(f'"{key}": {json.dumps(value, ensure_ascii=False)}')
     return "{\n " + ",\n ".join(lines) + "\n}\n"
-
-
-def thumbnail(page: ComfyPage, target: Path) -> None:
-    """The graph as it is on the page now, as a small JPEG."""
-    picture = graph_screenshot(page)
-    picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-    picture.save(target, quality=80, optimize=True)
 
 
 def graph_screenshot(page: ComfyPage) -> Image.Image:
@@ -236,31 +245,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", action="store_true")
     parser.add_argument("names", nargs="*", help="beginnings of the workflows' names; all where none is given")
-    parser.add_argument("--steps", type=int, help="for the pictures alone")
     options = parser.parse_args()
+    chosen = [one for one in WORKFLOWS if not options.names or one.name.startswith(tuple(options.names))]
     with open_comfy_page() as page:
-        for workflow in WORKFLOWS:
-            if options.names and not workflow.name.startswith(tuple(options.names)):
-                continue
-            write(page, workflow, options.pictures, options.steps)
-
-
-def write(page: ComfyPage, workflow: Workflow, pictures: bool, steps: int | None = None) -> None:
-    """One workflow's file, and its thumbnail if asked for or missing."""
-    path = FOLDER / f"{workflow.name}.json"
-    path.write_text(workflow_json(build(page, workflow)), encoding="utf-8")
-    target = path.with_suffix(".jpg")
-    if pictures and not workflow.needs_other_packs:
-        if steps:
-            page.page.evaluate(_SET_WIDGETS, {"quality": "custom", "steps": steps})
-        run = page.queue(RUN_SECONDS)
-        page.page.evaluate(_SET_WIDGETS, SHIPPED)
-        if run.status != "success":
-            raise SystemExit(f"{workflow.name}: {run.status}: {run.error}")
-        page.page.wait_for_timeout(LOAD_MS)
-    if pictures or not target.exists():
-        thumbnail(page, target)
-    print(path.name)
+        for workflow in chosen:
+            path = FOLDER / f"{workflow.name}.json"
+            path.write_text(workflow_json(build(page, workflow)), encoding="utf-8")
+            print(path.name)
+    for workflow in chosen:
+        picture = FOLDER / f"{workflow.name}.jpg"
+        if options.pictures or not picture.exists():
+            write_card(CARDS[workflow.name[:2]], picture)
+            print(picture.name)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,8 @@ TRANSLATION = Group(
                 {"string": "answer.generated_text"},
                 {"regex_pattern": CUES, "mode": "First Match", "multiline": False, "dotall": True},
             ),
+        ],
+        [
             Node(
                 "english",
                 "PreviewAny",

@@ -7,14 +7,11 @@ from dev.workflows.parts import (
     FIXED,
     GREEN,
     HELP,
-    LINES,
     MODEL,
     ORANGE,
-    PLAYER,
     REAL_RESULTS,
     RED,
     SOURCES,
-    SQUARE_PLAYER,
     TREPA,
     VIOLET,
     Group,
@@ -62,7 +59,6 @@ QUICK = Workflow(
                             "LatentSyncDubLipSync",
                             {"clip": "scene.scene", "audio": "scene.english_voice"},
                             {"model": MODEL, **FIXED},
-                            display_height=PLAYER + LINES,
                             width=360,
                         )
                     ]
@@ -103,7 +99,7 @@ Connect a full mix to *mux_audio*: the lips follow the voice, the film gets the 
                 [[prepare_faces("scene.scene"), embed_audio("scene.english_voice")]],
             ),
             Group("3  New mouths", VIOLET, [[TREPA, sampler()]]),
-            Group("4  Into the clip", RED, [[composite()], [save("full")]]),
+            Group("4  Into the clip", RED, [[composite(), save("full")]]),
         ]
     ],
     (460, 600),
@@ -161,7 +157,7 @@ These images are in memory: 1000 faces of 512 px take 3 GB, at twice the size 12
                     ]
                 ],
             ),
-            Group("4  Into the clip", RED, [[composite("replace.synced", region="face")], [save("restored")]]),
+            Group("4  Into the clip", RED, [[composite("replace.synced", region="face"), save("restored")]]),
         ]
     ],
     (460, 640),
@@ -187,12 +183,12 @@ for nods and blinks start from a clip of a silent person, with *length* on *ping
     [
         [
             Group("1  Picture, voice, model", GREEN, [[scene(), load_model(), embed_audio("scene.english_voice")]]),
-            Group("2  The face", BLUE, [[prepare_faces("scene.portrait", fps=25.0)]]),
+            Group("2  The face", BLUE, [[prepare_faces("scene.portrait", square=True, fps=25.0)]]),
             Group("3  Its mouths", VIOLET, [[sampler(trepa=False, length="hold")]]),
             Group(
                 "4  Video",
                 RED,
-                [[composite(display_height=SQUARE_PLAYER)], [save("talking picture", display_height=SQUARE_PLAYER)]],
+                [[composite(square=True), save("talking picture", square=True)]],
             ),
         ]
     ],
@@ -259,7 +255,7 @@ you composite the mouth there.
                     ]
                 ],
             ),
-            Group("5  The English film", RED, [[composite(mix="mix.AUDIO")], [save("dub")]]),
+            Group("5  The English film", RED, [[composite(mix="mix.AUDIO"), save("dub")]]),
         ]
     ],
     (480, 700),
@@ -289,7 +285,18 @@ voice must be as long as the film, and silent while the other person speaks.
     ),
     [
         [
-            Group("1  Scene, voices, model", GREEN, [[scene(), load_model()]]),
+            Group(
+                "1  Scene, voices, model",
+                GREEN,
+                [
+                    [
+                        scene(),
+                        load_model(),
+                        embed_audio("scene.her_english_voice", "her_voice", "Embed Audio: her"),
+                        embed_audio("scene.his_english_voice", "his_voice", "Embed Audio: him"),
+                    ]
+                ],
+            ),
             Group(
                 "2  Who",
                 BLUE,
@@ -302,22 +309,22 @@ voice must be as long as the film, and silent while the other person speaks.
                 ],
             ),
             Group(
-                "3  Voices and new mouths",
+                "3  New mouths",
                 VIOLET,
                 [
                     [
-                        embed_audio("scene.her_english_voice", "her_voice"),
-                        embed_audio("scene.his_english_voice", "his_voice"),
+                        sampler(False, "her_mouth", "her", "her_voice", "Sampler: her"),
+                        sampler(False, "his_mouth", "him", "his_voice", "Sampler: him"),
                     ],
-                    [sampler(False, "her_mouth", "her", "her_voice"), sampler(False, "his_mouth", "him", "his_voice")],
                 ],
             ),
             Group(
                 "4  Into the clip",
                 RED,
-                [[composite("her_mouth.synced", second_synced="his_mouth.synced")], [save("two speakers")]],
+                [[composite("her_mouth.synced", second_synced="his_mouth.synced"), save("two speakers")]],
             ),
         ],
     ],
     (460, 640),
+    first=("scene", "model", "faces", "her", "him"),
 )

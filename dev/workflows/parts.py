@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 BYPASSED = 4  # a node's mode
 MODEL = "nano (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
 GREEN, BLUE, VIOLET, ORANGE, RED = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f"
-# Room below the widgets, in pixels, for what a node shows after it ran.
-PICTURE, PLAYER, SQUARE_PLAYER, SOUND, LINES = 230, 230, 340, 70, 60
+WIDTH = 320  # pixels on the canvas, of a node
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node; `inputs` are {input: "key of another node.output"}, `display_height` is in pixels."""
+    """One node; `inputs` are {input: "key of another node.output"}.
+
+    Its room is measured (dev.measure_nodes); `display_height` is more of it, in pixels, for text. `square` nodes show
+    square pictures, which need more room than a film's.
+    """
 
     key: str
     kind: str
@@ -22,7 +25,13 @@ class Node:
     title: str = ""
     mode: int = 0
     display_height: int = 0
-    width: int = 0
+    width: int = WIDTH
+    square: bool = False
+
+    @property
+    def height_key(self) -> str:
+        """Its name in the table of measured heights."""
+        return f"{self.kind} (square)" if self.square else self.kind
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Workflow:
     rows: list[list[Group]]
     note_size: tuple[int, int] = (440, 620)
     needs_other_packs: bool = False
+    first: tuple[str, ...] = ()  # keys of nodes whose ids come before the others', as in the file's first release
 
     @property
     def note(self) -> Node:
@@ -54,8 +64,10 @@ class Workflow:
 
     @property
     def nodes(self) -> list[Node]:
-        """All of them, in the order of the graph."""
-        return [self.note] + [n for row in self.rows for group in row for column in group.columns for n in column]
+        """All of them, in the order of their ids: `first`, then as the graph goes on."""
+        placed = [n for row in self.rows for group in row for column in group.columns for n in column]
+        place = {key: number for number, key in enumerate(self.first)}
+        return [self.note, *sorted(placed, key=lambda node: place.get(node.key, len(place)))]
 
 
 def scene(key: str = "scene") -> Node:
@@ -66,32 +78,39 @@ def load_model() -> Node:
     return Node("model", "LatentSyncDubLoadModel", widgets={"model": MODEL})
 
 
-def prepare_faces(clip: str, key: str = "faces", **widgets: object) -> Node:
-    return Node(key, "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, display_height=PICTURE, width=440)
+def prepare_faces(
+    clip: str, key: str = "faces", title: str = "", width: int = 440, square: bool = False, **widgets: object
+) -> Node:
+    return Node(key, "LatentSyncDubPrepareFaces", {"clip": clip}, widgets, title, width=width, square=square)
 
 
 def select_faces(key: str, title: str, faces: str = "faces", **widgets: object) -> Node:
     inputs = {"faces": f"{faces}.faces"}
-    return Node(key, "LatentSyncDubSelectFaces", inputs, widgets, title, display_height=PICTURE + LINES)
+    return Node(key, "LatentSyncDubSelectFaces", inputs, widgets, title)
 
 
-def embed_audio(voice: str, key: str = "voice") -> Node:
-    return Node(key, "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, display_height=SOUND)
+def embed_audio(voice: str, key: str = "voice", title: str = "") -> Node:
+    return Node(key, "LatentSyncDubEmbedAudio", {"model": "model.model", "audio": voice}, title=title)
 
 
 def sampler(
-    trepa: bool = True, key: str = "sampler", faces: str = "faces", voice: str = "voice", **widgets: object
+    trepa: bool = True,
+    key: str = "sampler",
+    faces: str = "faces",
+    voice: str = "voice",
+    title: str = "",
+    **widgets: object,
 ) -> Node:
     inputs = {"model": "model.model", "faces": f"{faces}.faces", "audio": f"{voice}.audio"}
     if trepa:
         inputs["trepa"] = "trepa.trepa"
-    return Node(key, "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, display_height=PICTURE)
+    return Node(key, "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, title)
 
 
 def composite(
     synced: str = "sampler.synced",
     mix: str = "",
-    display_height: int = PLAYER,
+    square: bool = False,
     second_synced: str = "",
     **widgets: object,
 ) -> Node:
@@ -100,13 +119,11 @@ def composite(
         | ({"mux_audio": mix} if mix else {})
         | ({"synced_2": second_synced} if second_synced else {})
     )
-    return Node("composite", "LatentSyncDubComposite", inputs, widgets, display_height=display_height + LINES)
+    return Node("composite", "LatentSyncDubComposite", inputs, widgets, square=square)
 
 
-def save(name: str, source: str = "composite.video", display_height: int = PLAYER) -> Node:
-    return Node(
-        "save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, display_height=display_height
-    )
+def save(name: str, source: str = "composite.video", square: bool = False) -> Node:
+    return Node("save", "SaveVideo", {"video": source}, {"filename_prefix": f"LatentSync/{name}"}, square=square)
 
 
 FIXED = {"seed": 1, "control_after_generate": "fixed"}

@@ -132,12 +132,12 @@ def test_nothing_of_the_authors_machine_is_left(workflow):
 
 
 @each_name
-def test_a_small_picture_lies_beside_it(name):
+def test_a_small_square_picture_lies_beside_it(name):
     path = FOLDER / f"{name}.jpg"
     assert path.stat().st_size < THUMBNAIL_BYTES
     with Image.open(path) as picture:
         assert picture.format == "JPEG"
-        assert picture.width > picture.height > 100
+        assert picture.width == picture.height > 400
 
 
 def test_in_a_dub_the_mix_is_as_long_as_the_film():

@@ -1,0 +1,94 @@
+"""What nodes of the workflows show after a run, as the server reports it to the page, with plain stand-in files.
+
+The stand-ins have the sizes and the lengths of the real ones, so that nodes grow as they do after a run, without one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
+
+from dev.workflows.parts import Node
+from latentsync_core.sample_scene import SCENE
+
+if TYPE_CHECKING:
+    from tests.browser.page import ComfyPage
+
+FACE_SHEET = (1536, 400)  # pixels: Prepare Faces' picture of a 16:9 clip
+PORTRAIT_SHEET = (256, 512)  # of a single square frame
+PEOPLE_SHEET = (576, 178)  # Select Faces' picture: four tracks
+FACE_PREVIEW = (512, 512)  # the sampler's last preview
+REPORT = [
+    "200 of 200 frames synced; 2 shots, 2 tracks, 2 people",
+    "frames 96 to 104 (3.84 s) pass through: face hidden",
+]
+NOTES = ["200 of 200 frames synced", "temporary result: connect Save Video to keep it", "the voice is 0.48 s shorter"]
+STILL_SECONDS = 1
+SETTLE_MS = 4000  # until pictures and players have their size in the page
+PLAYERS = ("LatentSyncDubLipSync", "LatentSyncDubComposite")
+
+_SHOW = """async (nodes) => {
+    for (const [id, output, preview] of nodes) {
+        if (preview) {
+            const blob = await (await fetch(app.api.apiURL(`/view?filename=${preview}&type=output`))).blob();
+            app.api.dispatchCustomEvent("b_preview_with_metadata", {blob, nodeId: String(id), displayNodeId: String(id),
+                parentNodeId: String(id), realNodeId: String(id), jobId: "stand-in"});
+        }
+        if (Object.keys(output).length) app.api.dispatchCustomEvent("executed",
+            {node: String(id), display_node: String(id), output, prompt_id: "stand-in"});
+    }
+}"""
+
+
+def write_stand_ins(folder: Path) -> None:
+    """Writes the files that `display` names into the server's output folder."""
+    for name, size in (
+        ("faces", FACE_SHEET),
+        ("portrait", PORTRAIT_SHEET),
+        ("people", PEOPLE_SHEET),
+        ("preview", FACE_PREVIEW),
+    ):
+        Image.new("RGB", size, (70, 80, 110)).save(folder / f"stand_in_{name}.png")
+    shutil.copyfile(SCENE, folder / "stand_in_wide.mp4")
+    still = ["-f", "lavfi", "-i", f"color=c=gray:s=512x512:d={STILL_SECONDS}", "-pix_fmt", "yuv420p"]
+    square = str(folder / "stand_in_square.mp4")
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", "-y", *still, square], check=True)
+    sound = ["-f", "lavfi", "-i", f"sine=duration={STILL_SECONDS}"]
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", "-y", *sound, str(folder / "stand_in_voice.flac")], check=True)
+
+
+def display(kind: str, square: bool = False) -> dict[str, object]:
+    """A node's `output` as the page gets it after a run; empty where the node shows nothing."""
+    film = {"images": [_file("square.mp4" if square else "wide.mp4")], "animated": [True]}
+    if kind == "LatentSyncDubPrepareFaces":
+        return {"images": [_file("portrait.png" if square else "faces.png")], "text": REPORT}
+    if kind == "LatentSyncDubSelectFaces":
+        return {"images": [_file("people.png")], "text": REPORT}
+    if kind in PLAYERS:
+        return {**film, "text": NOTES}
+    return {
+        "SaveVideo": film,
+        "LatentSyncDubEmbedAudio": {"voice": [_file("voice.flac")]},
+        "PreviewAudio": {"audio": [_file("voice.flac")]},
+    }.get(kind, {})
+
+
+def show(page: ComfyPage, nodes: dict[int, Node]) -> None:
+    """Has the page's nodes, by id, show what they show after a run; the sampler its last live preview."""
+    shown = []
+    for number, node in nodes.items():
+        preview = "stand_in_preview.png" if node.kind == "LatentSyncDubSampler" else ""
+        shown.append([number, display(node.kind, node.square), preview])
+    page.page.evaluate(_SHOW, shown)
+    page.page.wait_for_timeout(SETTLE_MS)
+    page.page.evaluate("() => app.canvas.setDirty(true, true)")  # classic nodes take a picture's size when drawn
+    page.page.wait_for_timeout(SETTLE_MS)
+
+
+def _file(name: str) -> dict[str, str]:
+    return {"filename": f"stand_in_{name}", "subfolder": "", "type": "output"}
