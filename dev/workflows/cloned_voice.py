@@ -261,7 +261,7 @@ MIX = Group(
     ],
 )
 CLONED_VOICE = Workflow(
-    "06 Film dub with a cloned voice (TTS-Audio-Suite)",
+    "06 Lip sync a film, cloned voice (TTS-Audio-Suite)",
     NOTE,
     [[FILM, SEPARATION, TRANSCRIPTION, TRANSLATION], [VOICE, LIPS, MIX]],
     (640, 1100),

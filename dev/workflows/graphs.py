@@ -44,7 +44,7 @@ QUICK = Workflow(
    fewer steps are faster, and *cfg* 1.0, without audio guidance, is twice as fast as 1.5.
 - *length* decides what happens where clip and voice differ in length.
 """,
-        "For several takes of a voice use **02 Full control**, which finds the faces only once. " + HELP,
+        "For several takes of a voice use **02 Lip sync, full control**, which finds the faces only once. " + HELP,
     ),
     [
         [
@@ -71,7 +71,7 @@ QUICK = Workflow(
 )
 
 FULL = Workflow(
-    "02 Full control",
+    "02 Lip sync, full control",
     text(
         "Full control",
         "The same job in five stages. Each keeps its result until something above it changes.",
@@ -106,7 +106,7 @@ Connect a full mix to *mux_audio*: the lips follow the voice, the film gets the 
 )
 
 RESTORE = Workflow(
-    "03 Restore faces",
+    "03 Lip sync with restored faces",
     text(
         "Restore faces",
         """
@@ -164,7 +164,7 @@ These images are in memory: 1000 faces of 512 px take 3 GB, at twice the size 12
 )
 
 STILL = Workflow(
-    "04 Still image to talking video",
+    "04 Lip sync a still image",
     text(
         "Still image to talking video",
         "One picture of a face, held for as long as the voice lasts, its mouth speaking.",
@@ -196,7 +196,7 @@ for nods and blinks start from a clip of a silent person, with *length* on *ping
 )
 
 DUB = Workflow(
-    "05 Film dub with your own English recording",
+    "05 Lip sync a film, your own English recording",
     text(
         "Film dub with your own English recording",
         """
@@ -262,7 +262,7 @@ you composite the mouth there.
 )
 
 TWO = Workflow(
-    "07 Two speakers",
+    "07 Lip sync two speakers",
     text(
         "Two speakers",
         "Two people in one scene, each with a voice of their own; cuts and close-ups included.",
