@@ -97,6 +97,8 @@ class Progress:
 
     def _update(self, done: int, _total: int) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
+        if done < self._value:  # begins again after a download: one of ComfyUI's bars never shows less than before
+            self._bar = comfy.utils.ProgressBar(SPAN_TOTAL)
         self._value = done
         self._bar.update_absolute(done)
 

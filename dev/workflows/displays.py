@@ -23,11 +23,12 @@ FACE_SHEET = (1536, 400)  # pixels: Prepare Faces' picture of a 16:9 clip
 PORTRAIT_SHEET = (256, 512)  # of a single square frame
 PEOPLE_SHEET = (576, 178)  # Select Faces' picture: four tracks
 FACE_PREVIEW = (512, 512)  # the sampler's last preview
+# As many lines as a node shows at a time: more of them scroll.
 REPORT = [
     "200 of 200 frames synced; 2 shots, 2 tracks, 2 people",
-    "frames 96 to 104 (3.84 s) pass through: face hidden",
+    *(f"frames {96 + 10 * n} to {99 + 10 * n} ({3.84 + 0.4 * n:.2f} s) pass through: face hidden" for n in range(5)),
 ]
-NOTES = ["200 of 200 frames synced", "temporary result: connect Save Video to keep it", "the voice is 0.48 s shorter"]
+NOTES = ["200 of 200 frames synced", *["the voice is 0.48 s shorter than the clip"] * 5]
 STILL_SECONDS = 1
 SETTLE_MS = 4000  # until pictures and players have their size in the page
 PLAYERS = ("LatentSyncDubLipSync", "LatentSyncDubComposite")

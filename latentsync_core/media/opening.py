@@ -109,6 +109,11 @@ def ffmpeg_own_picture(path: Path) -> list[str]:
     return ["-protocol_whitelist", "file", "-f", "png_pipe", "-i", f"file:{path}"]
 
 
+def ffmpeg_own_metadata(path: Path) -> list[str]:
+    """ffmpeg's arguments that name a file of texts, in ffmetadata, that this process wrote as its next input."""
+    return ["-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{path}"]
+
+
 def ffmpeg_output(path: Path) -> str:
     """ffmpeg's argument that names a file to write, whatever characters its name has."""
     return f"file:{path}"

@@ -23,6 +23,7 @@ from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.tracks import FaceTrack
 from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
+from latentsync_core.models.reference_mouth import ReferenceMouth
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoise import denoise_window
 from latentsync_core.sampling.sampler import sample_faces
@@ -101,8 +102,9 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     )
     transforms = align_track(landmarks, visible, 128, faces.align)
     model = SimpleNamespace(
-        unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu", schedule=REFERENCE_SCHEDULE
-    )
+        unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu", schedule=REFERENCE_SCHEDULE,
+        reference_mouth=ReferenceMouth.FILMED,
+    )  # fmt: skip
     timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)
     options = SamplerOptions.reference_preset(seed=SEED, steps=steps, cfg=cfg)
     return sample_faces(model, faces, transforms, timeline, RecordedVoice(chunks), options)

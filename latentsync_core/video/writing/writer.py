@@ -22,7 +22,7 @@ from ...errors import AudioError, OutputError
 from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
-from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, open_frame_pipe
+from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, ffmpeg_own_metadata, open_frame_pipe
 from ...messages import Note, Remedy
 from ..clip import Clip
 from ..frame import Frame
@@ -224,7 +224,7 @@ class VideoWriter(ABC):
         if self._metadata:  # in a file: a workflow is longer than a command line may be
             texts = self._scratch.path / "metadata.txt"
             texts.write_text(ffmetadata(self._metadata), "utf-8", newline="\n")
-            args += ["-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{texts}"]
+            args += ffmpeg_own_metadata(texts)
             outputs += ["-map_metadata:g", "2:g" if self._audio_plan else "1:g"]
         args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
