@@ -3,7 +3,7 @@
     python -m dev.make_workflows [--pictures] [NAME ...]
 
 The files need ComfyUI and chromium, as the tests in tests/browser do, and the nodes' measured heights
-(dev.measure_nodes). `--pictures` generates the pictures anew, by the engine alone: a face before and after.
+(dev.measure_nodes). `--pictures` generates the pictures again, by the engine alone: a face before and after.
 """
 
 from __future__ import annotations

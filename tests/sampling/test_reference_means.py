@@ -1,4 +1,4 @@
-"""Averaged reference mouths: which frames are averaged, and what a model that was trained on them gets to see."""
+"""Averaged reference mouths: which frames are averaged, and what a model that was trained on them sees."""
 
 from __future__ import annotations
 

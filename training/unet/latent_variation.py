@@ -1,7 +1,7 @@
-"""Latents of people whom nobody drew: a window's latents mirrored and their channels mixed, all alike.
+"""Varies a window's latents beyond those of rendered people: mirrored, channels mixed and shifted, all alike.
 
-Where the network has only ever seen drawn faces it learns their latents, and copies the mouth of a filmed one from the
-reference frames. What it shall learn is to copy latents from where they are, whatever they are, and never the mouth.
+A network that only ever sees rendered faces learns their latents, and copies a filmed person's mouth from the reference
+frames. It is to learn to copy skin and background whatever their latents are, and never the mouth.
 """
 
 from __future__ import annotations
