@@ -46,9 +46,15 @@ class ScratchFolder:
 
     def __init__(self, parent: Path | None = None) -> None:
         self.path = Path(parent or tempfile.gettempdir()) / f"{PREFIX}{secrets.token_hex(8)}"
-        # What leaves a user's folder for its place there must be as open to others as that folder lets it be.
-        self.path.mkdir(mode=0o777 if parent else 0o700)
-        self._finalize = weakref.finalize(self, _remove, self.path, _new_lock(self.path / LOCK_NAME))
+        try:
+            # What leaves a user's folder for its place there must be as open to others as that folder lets it be.
+            self.path.mkdir(mode=0o777 if parent else 0o700)
+            self._finalize = weakref.finalize(self, _remove, self.path, _new_lock(self.path / LOCK_NAME))
+        except OSError:
+            raise
+        except BaseException:  # Ctrl-C or SIGTERM at the very moment when it was made
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def close(self) -> None:
         """Removes the folder. Closing again does nothing."""

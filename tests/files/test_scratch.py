@@ -80,6 +80,19 @@ def test_a_scratch_folder_goes_when_closed_and_when_nothing_refers_to_it(tmp_pat
     assert not folder.exists()
 
 
+def test_a_scratch_folder_that_ctrl_c_interrupts_as_it_is_made_goes(tmp_path, monkeypatch):
+    make = Path.mkdir
+
+    def interrupted(folder: Path, *args, **kwargs) -> None:
+        make(folder, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ScratchFolder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_scratch_folder_s_links_are_removed_and_not_followed(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "film").write_text("x")
