@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 
-export const COLORS = {
+const COLORS = {
     LATENTSYNC_MODEL: "#B39DDB",
     LATENTSYNC_AUDIO: "#4DB6AC",
     LATENTSYNC_FACES: "#FFB74D",
