@@ -114,9 +114,11 @@ class ComfyPage:
     # Graphs
 
     def clear(self) -> None:
-        """Empties the graph and closes what lies over it."""
+        """Empties the graph, forgets what its nodes showed, and closes what lies over it."""
         self.page.keyboard.press("Escape")
-        self.page.evaluate("() => { app.graph.clear(); app.lastNodeErrors = null; app.lastExecutionError = null; }")
+        self.page.evaluate(
+            "() => { app.clean(); app.graph.clear(); app.lastNodeErrors = null; app.lastExecutionError = null; }"
+        )
 
     def load_workflow(self, workflow: dict | Path) -> None:
         """Opens a saved workflow (UI format), as dropping its file on the page does."""
