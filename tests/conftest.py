@@ -16,7 +16,8 @@ from tests.comfyui.harness.shared_server import summary_lines
 LONGEST = (
     "fuzz/test_fuzz.py", "cli/test_main_job.py", "training/test_stage2.py", "models/test_nano.py",
     "pipeline/test_job.py", "parity/test_pipeline.py", "training/test_unet.py", "pipeline/test_killed_job.py",
-    "training/test_film.py", "training/test_staged.py", "package/test_installation.py", "package/test_wheel.py",
+    "training/test_film.py", "package/test_types.py", "training/test_staged.py", "package/test_installation.py",
+    "package/test_wheel.py",
     "models/test_weights.py", "faces/test_any_face.py", "video/test_video.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent

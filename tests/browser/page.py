@@ -265,10 +265,13 @@ class ComfyPage:
         return next(video for video in self.videos() if video["ready"] and source in video["source"])
 
     def wait_for_sound(self, source: str, timeout: float = 30) -> dict:
-        """Waits until the audio player whose address has `source` in it can play: its length, whether one sees it."""
+        """Waits until the audio player whose address has `source` in it can play and is visible: its length, width.
+
+        A canvas node shows its elements with the next frame drawn, so a player can be ready before it has a width.
+        """
         ready = """(source) => [...document.querySelectorAll("audio")].filter((player) => player.readyState === 4
-            && player.currentSrc.includes(source)).map((player) => ({seconds: player.duration,
-            shown: player.checkVisibility() && player.offsetWidth > 0}))[0]"""
+            && player.currentSrc.includes(source) && player.checkVisibility() && player.offsetWidth > 0)
+            .map((player) => ({seconds: player.duration, width: player.offsetWidth}))[0]"""
         return self.page.wait_for_function(ready, arg=source, timeout=timeout * 1000).json_value()
 
     def pictures(self, node: str, timeout: float = 30) -> list[dict]:

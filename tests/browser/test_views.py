@@ -9,7 +9,7 @@ import pytest
 
 MODEL = "untrained (demonstration)"
 BOTH = pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
-PLAYER = "() => [...document.querySelectorAll('audio')].map((it) => [it.readyState, it.duration, it.offsetWidth])"
+VOICE = "latentsync_dub%2Fsounds"  # in the address of a voice's player
 
 
 def face_and_voice(page) -> tuple[str, str, str]:
@@ -38,10 +38,9 @@ def test_a_node_shows_its_text_and_its_voice(page, vue):
     page.use_vue_nodes(vue)
     assert page.queue(300).status == "success"
     page.page.get_by_text("1 of 1 frames synced").wait_for(timeout=10_000)
-    page.page.wait_for_function(f"() => ({PLAYER})().some(([ready]) => ready > 0)", timeout=10_000)
-    ((_, seconds, width),) = page.page.evaluate(PLAYER)
-    assert seconds == pytest.approx(8, abs=0.1)
-    assert width > 100
+    player = page.wait_for_sound(VOICE)
+    assert player["seconds"] == pytest.approx(8, abs=0.1)
+    assert player["width"] > 100
     assert our_widgets(page, faces) == ["latentsync_text"]
     assert our_widgets(page, voice) == ["latentsync_voice"]
     assert our_widgets(page, core) == []
@@ -69,7 +68,10 @@ def test_what_is_shown_is_there_again_when_its_outputs_come_back(page):
                 node.removeWidget(widget);
         app.nodeOutputs = {...app.nodeOutputs};
     }""")
-    page.page.wait_for_timeout(500)
+    shown = (
+        "(ids) => ids.every((id) => app.graph.getNodeById(id).widgets?.some((it) => it.name.startsWith('latentsync_')))"
+    )
+    page.page.wait_for_function(shown, arg=[int(faces), int(voice)], timeout=30_000)
     assert our_widgets(page, faces) == ["latentsync_text"]
     assert our_widgets(page, voice) == ["latentsync_voice"]
 
@@ -122,7 +124,7 @@ def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page, vue)
     page.open()
     page.load_workflow(saved)
     page.use_vue_nodes(vue)
-    page.page.wait_for_function(f"() => ({PLAYER})().some(([ready]) => ready > 0)", timeout=30_000)
+    page.wait_for_sound(VOICE)
     assert our_widgets(page, voice) == ["latentsync_voice"]
     assert our_widgets(page, faces) == ["latentsync_text"]
     assert page.pictures(faces)

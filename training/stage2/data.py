@@ -19,7 +19,7 @@ from ..unet.train import (
     AUDIO_DROPOUT,
     WINDOW,
     WindowBatch,
-    draw_start,
+    draw_window,
     make_condition,
     measure_channel_rms,
     sample_steps,
@@ -33,7 +33,7 @@ class Stage2Batch:
     windows: WindowBatch
     pictures: Tensor  # (b, 3, 16, 128, 128) in [-1, 1], the true ones
     mels: Tensor  # (b, 1, 80, 52), as SyncNet takes them
-    has_audio: Tensor  # (b,) bool, false where the audio was dropped out
+    has_audio: Tensor  # (b,) bool, false where the audio was dropped out or is of a silent recording
 
     def share(self, state: PartialState) -> Stage2Batch:
         """The windows that one of several processes trains on."""
@@ -65,13 +65,15 @@ class Stage2Clips:
         rng = np.random.default_rng((15487583, seed, step))
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
         clean, condition, audio, openings, pictures, mels, has_audio = [], [], [], [], [], [], []
-        for clip in (int(v) for v in rng.choice(len(self), count, replace=len(self) < count)):
-            at = draw_start(self._seen, rng)
+        for any_clip in rng.choice(len(self), count, replace=len(self) < count):
+            window = draw_window(self._seen, rng, int(any_clip))
+            clip, at = window.clip, window.start
             clean.append(_part(self._seen.whole, clip, at))
             condition.append(make_condition(self._seen, rng, clip, at))
             openings.append(_part(self._seen.openings, clip, at))
-            has_audio.append(rng.random() >= AUDIO_DROPOUT)
-            audio.append(self._seen.audio(clip, range(at, at + WINDOW)) / self.channel_rms * has_audio[-1])
+            kept = rng.random() >= AUDIO_DROPOUT
+            audio.append(window.audio / self.channel_rms * kept)
+            has_audio.append(kept and not window.silent)
             pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)
             mels.append(mel_windows(self._mel(clip), [at]))
         windows = WindowBatch(

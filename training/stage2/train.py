@@ -38,6 +38,7 @@ from ..takes import load_takes
 from ..trepa import train as train_trepa
 from ..unet.diffusion import clean_estimate
 from ..unet.features import features
+from ..unet.opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
 from ..unet.train import WEIGHTS as STAGE_ONE
 from ..unet.train import build, compute_loss, fold_channel_rms, load, save
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
@@ -124,9 +125,13 @@ class LossNetworks:
 
 
 def compute_losses(
-    unet: nn.Module, loss_networks: LossNetworks, batch: Stage2Batch, weights: LossWeights
+    unet: nn.Module,
+    loss_networks: LossNetworks,
+    batch: Stage2Batch,
+    weights: LossWeights,
+    probe: OpeningProbe | None = None,
 ) -> dict[str, Tensor]:
-    """Every loss of these windows by itself; that of the prediction is the first stage's."""
+    """Every loss of these windows by itself; that of the prediction is the first stage's, the opening's included."""
     captured = {}
 
     def recording_unet(sample: Tensor, steps: Tensor, audio: Tensor) -> Tensor:
@@ -136,7 +141,7 @@ def compute_losses(
         captured["clean"] = clean_estimate(sample[:, :4].detach(), predicted, steps)
         return predicted
 
-    prediction, _ = compute_loss(recording_unet, batch.windows)
+    prediction, _ = compute_loss(recording_unet, batch.windows, probe)
     return {"prediction": prediction, **loss_networks.losses(captured["clean"], batch, weights)}
 
 
@@ -166,17 +171,19 @@ def train(
     stop_after: int | None = None,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
     on_weights: Callable[[dict[str, Tensor]], None] | None = None,
+    probe: OpeningProbe | None = None,
 ) -> dict[str, Tensor]:
     """Trains the first stage's weights `start` on `count` windows a step; returns the averaged ones.
 
-    Both read Whisper's states as they are; see `unet.train.fold_channel_rms`. The rest is `loop.fit`'s.
+    Without a `probe` the opening is no loss by itself. Start and result read Whisper's states as they are; see
+    `unet.train.fold_channel_rms`. The rest is `loop.fit`'s.
     """
 
     def loss_at(
         unet: nn.Module, step: int, fraction_done: float, device: torch.device
     ) -> tuple[Tensor, dict[str, float]]:
         batch = clips.batch(step, budget.seed, count).share(PartialState()).to(device)
-        found = compute_losses(unet, loss_networks.to(device), batch, weights)
+        found = compute_losses(unet, loss_networks.to(device), batch, weights, probe)
         weighed = sum(weights.by_name[name] * loss for name, loss in found.items())
         return weighed, {name: loss.item() for name, loss in found.items()}
 
@@ -206,14 +213,16 @@ def main() -> None:
     parser.set_defaults(start=STAGE_ONE)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
-    clips = Stage2Clips(features(options.clips, options.cache, options.vae), load_takes(options.clips, options.cache))
+    seen = features(options.clips, options.cache, options.vae)
+    clips = Stage2Clips(seen, load_takes(options.clips, options.cache))
     loop.logger.info("%d clips", len(clips))
     loss_networks = LossNetworks.of_files(options.vae, options.syncnet, options.encoder)
     weights = LossWeights(options.pixels, options.perceptual, options.sync, options.trepa)
+    probe = load_or_train_opening_probe(seen, opening_probe_path(seen, options.cache, options.vae))
     start = load(options.start).state_dict()
     train(
         clips, loss_networks, start, budget, weights, options.run, options.batch, options.parts,
-        on_progress=loop.reporter(), on_weights=lambda state: save(state, options.out),
+        on_progress=loop.reporter(), on_weights=lambda state: save(state, options.out), probe=probe,
     )  # fmt: skip
 
 

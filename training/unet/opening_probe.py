@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .features import Features
+from ..vae.train import load
+from .features import Features, encoder_digest
 
 MOUTH_ROWS, MOUTH_COLUMNS = slice(6, 16), slice(2, 14)  # of 16x16 latents: what the probe looks at
 OUTPUT_SCALE = 10.0  # its output is the opening in tenths of a head unit
@@ -63,6 +64,11 @@ def train_opening_probe(data: Features, seed: int = 0, steps: int = STEPS) -> Op
         agreement = float(np.corrcoef(probe(latents).numpy(), openings.numpy())[0, 1])
         logger.info("opening probe: correlation %.3f with the openings of other clips", agreement)
     return probe
+
+
+def opening_probe_path(data: Features, folder: Path, vae: Path) -> Path:
+    """Where the probe of these features lies, which the weights of `vae` made."""
+    return folder / f"opening-probe-{len(data)}-{encoder_digest(load(vae))}.safetensors"
 
 
 def load_or_train_opening_probe(data: Features, path: Path) -> OpeningProbe:

@@ -50,12 +50,11 @@ from ..synthetic.crops import RESOLUTION
 from ..takes import other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
-from ..vae.train import load as load_vae
 from .copy_path import fit_output_layer, with_copy_path
 from .diffusion import add_noise, alphas_cumprod, clean_estimate, draw_noise, velocity
-from .features import LATENT_SIZE, Features, encoder_digest, features
+from .features import LATENT_SIZE, Features, features
 from .latent_variation import LatentVariation
-from .opening_probe import OpeningProbe, load_or_train_opening_probe
+from .opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
 
 WEIGHTS = paths.network_weights("unet")
 OUTPUT = paths.WEIGHTS / "unet.safetensors"
@@ -143,24 +142,16 @@ def sample_windows(
     rng = np.random.default_rng((15487549, seed, step))
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     clean, condition, audio, openings = [], [], [], []
-    for clip in rng.choice(len(data), count, replace=len(data) < count):
-        at = draw_start(data, rng)
-        closed_mouth_windows = data.closed_mouth_windows(WINDOW) if rng.random() < SILENT_RECORDING_SHARE else ()
-        if len(closed_mouth_windows):
-            clip, at = (int(v) for v in rng.choice(closed_mouth_windows))
-            begin = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
-            audio_features = data.silence(
-                int(rng.integers(0, len(data.silence_features))), range(begin, begin + WINDOW)
-            )
-        else:
-            audio_features = data.audio(int(clip), range(at, at + WINDOW))
+    for any_clip in rng.choice(len(data), count, replace=len(data) < count):
+        window = draw_window(data, rng, int(any_clip))
+        clip, at = window.clip, window.start
         vary = LatentVariation.sample(rng) if rng.random() < varied_share else LatentVariation()
         clean.append(vary(_latents(data.whole, clip, at)))
         opening = torch.from_numpy(np.array(data.openings[clip % len(data.openings), at : at + WINDOW])).float()
         openings.append(opening if vary == LatentVariation() else torch.full_like(opening, torch.nan))
         mask, masked, reference = make_condition(data, rng, clip, at).split((1, 4, 4), dim=1)
         condition.append(torch.cat([mask, vary(masked), vary(reference)], dim=1))
-        audio.append(torch.zeros_like(audio_features) if rng.random() < AUDIO_DROPOUT else audio_features / channel_rms)
+        audio.append(torch.zeros_like(window.audio) if rng.random() < AUDIO_DROPOUT else window.audio / channel_rms)
     return WindowBatch(
         torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
         torch.stack(condition).transpose(1, 2),
@@ -169,6 +160,28 @@ def sample_windows(
         torch.from_numpy(sample_steps(rng, count)),
         torch.stack(openings),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnWindow:
+    """Which frames a window has, and the audio that its mouth is to follow."""
+
+    clip: int
+    start: int
+    audio: Tensor  # (16, 50, 384)
+    silent: bool  # the audio is of a silent recording, the mouth closed
+
+
+def draw_window(data: Features, rng: np.random.Generator, clip: int) -> DrawnWindow:
+    """A window of `clip`, or of any clip where the mouth is closed for as long, with a silent recording's audio."""
+    start = draw_start(data, rng)
+    closed_mouth_windows = data.closed_mouth_windows(WINDOW) if rng.random() < SILENT_RECORDING_SHARE else ()
+    if not len(closed_mouth_windows):
+        return DrawnWindow(clip, start, data.audio(clip, range(start, start + WINDOW)), silent=False)
+    clip, start = (int(v) for v in rng.choice(closed_mouth_windows))
+    begin = int(rng.integers(0, data.whole.shape[1] - WINDOW + 1))
+    recording = int(rng.integers(0, len(data.silence_features)))
+    return DrawnWindow(clip, start, data.silence(recording, range(begin, begin + WINDOW)), silent=True)
 
 
 def draw_start(data: Features, rng: np.random.Generator) -> int:
@@ -317,8 +330,7 @@ def main() -> None:
     data = features(options.clips, options.cache, options.vae)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
-    probe_name = f"opening-probe-{len(data)}-{encoder_digest(load_vae(options.vae))}.safetensors"
-    probe = load_or_train_opening_probe(data, options.cache / probe_name)
+    probe = load_or_train_opening_probe(data, opening_probe_path(data, options.cache, options.vae))
     if options.copy_path:
         start = add_copy_path(start or build(budget.seed).state_dict(), data, budget.seed)
     train(
