@@ -19,6 +19,7 @@ from ...media.streams import required_video_stream
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, Layout, planar_name
+from .deinterlacing import deinterlaced
 from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class FrameReader:
     def _decoded_frames(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
         """Decoded frames from `start` on."""
         if not has_pts(container):
-            for count, frame in enumerate(_decode(container, path)):
+            for count, frame in enumerate(self._decode(container, path)):
                 if count >= self._clip.first_frame + self._start:
                     yield frame
             return
@@ -114,18 +115,22 @@ class FrameReader:
         position = self._clip.first_frame + self._start
         seekable = SEEKABLE & set(container.format.name.split(","))
         if position <= SEEK_MARGIN or not seekable:
-            return _decode(container, path)
+            return self._decode(container, path)
         step = float(1 / (self._clip.fps * self._clip.time_base))  # ticks a frame, on average
         before = self._start - SEEK_MARGIN
         earlier = int(self._clip.pts[before]) if before >= 0 else int(self._clip.pts[0] + before * step)
         container.seek(earlier, stream=required_video_stream(container, path), backward=True)
-        frames = _decode(container, path)
+        frames = self._decode(container, path)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= target:
             return _chain(first, frames)
         self.__exit__(None, None, None)  # the container's index misled: read it all
         self._container = _open(path)
-        return _decode(self._container, path)
+        return self._decode(self._container, path)
+
+    def _decode(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
+        frames = container.decode(required_video_stream(container, path))
+        return deinterlaced(frames) if self._clip.deinterlace else frames
 
     def _frame(self, decoded: VideoFrame, index: int, with_pts: bool) -> Frame:
         pts = int(self._clip.pts[index])
@@ -149,10 +154,6 @@ def _open(path: Path) -> InputContainer:
     container = open_container(path, VideoError)
     required_video_stream(container, path).thread_type = "AUTO"
     return container
-
-
-def _decode(container: InputContainer, path: Path) -> Iterator[VideoFrame]:
-    return container.decode(required_video_stream(container, path))
 
 
 def _planes(decoded: VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:

@@ -26,7 +26,8 @@ UNTITLED_HANDLERS = re.compile(r"(sound|subtitle|video|timecode|core media|gpac|
 TIMECODE_TAG, CHAPTER_TAGS = "tmcd", {"text", "tx3g"}  # of data tracks that say what other facts hold already
 MASTERING_DISPLAY = struct.Struct("=22i")  # ffmpeg's AVMasteringDisplayMetadata: ten fractions, two flags
 LIGHT_LEVEL = struct.Struct("=2I")  # AVContentLightMetadata
-INTERLACED_IN_FILE = {  # how ffmpeg names what a file says of its fields; the first of the two is what it displays first
+# How ffmpeg names what a file says of its fields, and which of them was taken first.
+INTERLACED_IN_FILE = {
     "top first": "top",
     "top coded first (swapped)": "top",
     "bottom first": "bottom",

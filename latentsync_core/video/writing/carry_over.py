@@ -191,7 +191,7 @@ def _audio(
             plan = None
         if plan is not None:
             kept.append(KeptTrack(track, plan))
-            notes += [Note(f"Of {track}: {note.fact}", note.level) for note in plan.notes]
+            notes += [Note(f"Kept {track}: {note.fact}", note.level) for note in plan.notes]
     lost = [track for track in others if track not in [one.track for one in kept]]
     failed = [track for track in lost if track in wanted]
     if failed:
