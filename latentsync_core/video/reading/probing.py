@@ -29,10 +29,10 @@ from ...media.streams import (
     video_stream,
 )
 from ...media.truncation import is_truncated
-from ...messages import Remedy
+from ...messages import Note, NoteLevel, Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
-from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
+from ..pixel_format import IN_MEMORY, SITINGS, Layout, has_alpha, planar_name
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -188,10 +188,16 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         sample_aspect=aspect,
         color=color,
         audio_codec=audio,
-        notes=tuple(note for note in (video_note(container), audio_note(container)) if note),
+        notes=tuple(note for note in (video_note(container), _alpha_note(frame), audio_note(container)) if note),
     )
     Layout.of(clip)  # refuses formats and matrices that can't be worked on
     return clip
+
+
+def _alpha_note(frame: VideoFrame) -> Note | None:
+    if not has_alpha(frame.format.name):
+        return None
+    return Note("The clip's alpha channel isn't in the result: its colours are, as they are.", NoteLevel.WARNING)
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:

@@ -18,7 +18,7 @@ from ...media.opening import open_container
 from ...media.streams import required_video_stream
 from ..clip import Clip
 from ..frame import Frame
-from ..pixel_format import PACKED, Layout, planar_name
+from ..pixel_format import PACKED, PACKED_BYTES, Layout, planar_name
 from .deinterlacing import deinterlaced
 from .probing import check_identity, has_pts
 
@@ -160,13 +160,13 @@ def _planes(decoded: VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
     """The decoded samples, copied out of the decoder's padded lines."""
     if decoded.format.name in PACKED:
         lines = _lines(decoded.planes[0], np.dtype(np.uint8))[: layout.height]
-        bytes_per_pixel = 4 if decoded.format.name == "bgr0" else 3
+        bytes_per_pixel = PACKED_BYTES.get(decoded.format.name, 4)
         pixels = lines[:, : bytes_per_pixel * layout.width].reshape(layout.height, layout.width, bytes_per_pixel)
         return tuple(pixels[:, :, channel].copy() for channel in PACKED[decoded.format.name])
     dtype = layout.pixel_format.dtype
     planes = []
     shapes = layout.pixel_format.plane_shapes(layout.width, layout.height)
-    for plane, (rows, columns) in zip(decoded.planes, shapes, strict=True):
+    for plane, (rows, columns) in zip(decoded.planes[:3], shapes, strict=True):  # a fourth is alpha
         planes.append(_lines(plane, dtype)[:rows, :columns].copy())
     return tuple(planes)
 
