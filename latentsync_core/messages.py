@@ -35,6 +35,8 @@ class Remedy(Enum):
     # settings
     KEEP_WHOLE_VOICE = "let the output last as long as the voice"
     CHOOSE_CUSTOM_QUALITY = "set the sampling by hand"
+    KEEP_AUDIO = "keep the clip's own audio tracks beside the new sound"
+    DEINTERLACE = "turn interlaced frames into progressive ones"
     # files
     MOVE_RESULT = "write the result to another disk"
     MOVE_WORK_FOLDER = "keep unfinished work on another disk"

@@ -38,6 +38,7 @@ from .sampling.sampler_options import Quality, SamplerOptions
 from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, plan_timeline
 from .video.clip import Clip
+from .video.reading.deinterlacing import with_deinterlacing
 from .video.reading.probing import probe
 from .video.writing.encoding import output_path
 from .video.writing.writer import FrameWriter
@@ -71,6 +72,7 @@ class SyncOptions:
     explicit_settings: frozenset[str] = frozenset()  # names of those four that are `sampler`'s whatever the quality
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     writer: WriterOptions = field(default_factory=WriterOptions)
+    deinterlace: bool = False  # whether an interlaced clip is made progressive, one frame of each
     length: LengthRule = LengthRule.VIDEO
     start: float = 0.0  # seconds into the clip at which the output begins
     end: float | None = None  # seconds into the clip at which it ends; None: the clip's end
@@ -118,6 +120,7 @@ def sync(
     speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
     clip = (video if isinstance(video, Clip) else probe(video)).trim(options.start, options.end)
+    clip = with_deinterlacing(clip, options.deinterlace)
     voices = [one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio) for one in speakers]
     pictures = [None if one.picture is None else _load_image(one.picture) for one in speakers]
     mux = load_audio(options.mux_audio) if options.mux_audio else None

@@ -17,21 +17,27 @@ from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.messages import Note
 from ..latentsync_core.video.clip import Clip
+from ..latentsync_core.video.reading.deinterlacing import with_deinterlacing
 from ..latentsync_core.video.reading.probing import clip_from_images, probe, snap_to_standard_rate
 from ._comfy import pack_temp_folder
 
 TRIM_TOLERANCE_SECONDS = 1e-6  # core's trims are sums of floats: a frame at their edge must fall on its right side
 
 
-def clip_from_input(source: Any, fps: float) -> Clip:
+def clip_from_input(source: Any, fps: float, deinterlace: bool = False) -> Clip:
     """The clip behind a VIDEO, or an IMAGE batch shown at `fps` (a single IMAGE is a clip of one frame).
 
     A file is streamed from where it lies, its trim being honoured; bytes are written to a file of ours once; frames in
-    memory stay there as they are. An alpha channel is left aside.
+    memory stay there as they are. An alpha channel is left aside. With `deinterlace`, a file's interlaced frames are
+    read as progressive ones.
 
     Raises:
         VideoError: neither of the two, or nothing that can be read.
     """
+    return with_deinterlacing(_clip_from_input(source, fps), deinterlace)
+
+
+def _clip_from_input(source: Any, fps: float) -> Clip:
     if isinstance(source, torch.Tensor):
         if source.ndim != 4 or source.shape[-1] not in (3, 4):
             raise VideoError(

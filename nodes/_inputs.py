@@ -12,6 +12,7 @@ from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
 
 DEFAULTS = SamplerOptions()  # one source for widget and engine defaults
@@ -73,8 +74,31 @@ def _model_label(name: str) -> str:
     return f"{name} ({model.resolution} px, {size / 1e9:.0f} GB)"
 
 
+def deinterlace_input() -> io.Boolean.Input:
+    """Whether an interlaced clip is read as a progressive one; optional, as older prompts don't have it."""
+    return io.Boolean.Input(
+        "deinterlace",
+        extra_dict=ADVANCED,
+        default=False,
+        optional=True,
+        tooltip="Make progressive frames of an interlaced VIDEO, one of each. Off: the result is interlaced as well.",
+    )
+
+
+def keep_audio_input() -> io.Combo.Input:
+    """Which of the clip's own audio tracks the result has; optional, as older prompts don't have it."""
+    return io.Combo.Input(
+        "keep_audio",
+        extra_dict=ADVANCED,
+        options=[choice.value for choice in KeepAudio],
+        default=WriterOptions().keep_audio.value,
+        optional=True,
+        tooltip="The clip's own audio tracks in the result, after its sound: all, the first, or none.",
+    )
+
+
 def quality_input(settings: str) -> io.Combo.Input:
-    """Where the named settings come from; it is the last input, so that older workflows keep their widgets' places.
+    """Where the named settings come from; it comes after older inputs, so that workflows keep their widgets' places.
 
     A node that is dragged into a graph starts with the model's recommendation; a prompt or workflow without the value
     was made before there was one, and keeps its own settings.

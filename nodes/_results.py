@@ -84,6 +84,7 @@ def write_output(
     on_progress: Progress | None = None,
     is_taken: bool = True,
     workflow: Mapping[str, str] | None = None,
+    is_own_sound: bool = False,
 ) -> WrittenOutput:
     """Composites the new faces, each person's, and writes the clip.
 
@@ -94,6 +95,7 @@ def write_output(
     Args:
         is_taken: whether a node takes the video; a note says so where nothing keeps a temporary file.
         workflow: what `workflow_texts` returns.
+        is_own_sound: whether `sound` is the clip's own.
     """
     writer, request = writer or WriterOptions(), request or OutputRequest()
     synced = as_matching_batch(synced_per_speaker)[0]
@@ -107,7 +109,9 @@ def write_output(
     images = torch.empty(frames, clip.height, clip.width, 3) if request.images else None
     masks = torch.empty(frames, clip.height, clip.width) if request.masks else None
     with ExitStack() as files:
-        file = FrameWriter(path, clip, options=writer, pts=synced.pts, audio=sound, metadata=texts)
+        file = FrameWriter(
+            path, clip, options=writer, pts=synced.pts, audio=sound, metadata=texts, is_own_sound=is_own_sound
+        )
         matte = MatteWriter(f"{name}matte.mov", clip, pts=synced.pts) if request.matte else None
         patch = _patch_writer(synced, f"{name}patch", request.patch)
         extra_writers = [other for other in (matte, patch) if other is not None]
@@ -142,9 +146,8 @@ def write_output(
     return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", notes, images, masks)
 
 
-def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path) -> None:
+def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path, writer: WriterOptions) -> None:
     """Raises what `write_output` would for this clip and a voice of `seconds`: to know before faces are looked for."""
-    writer = WriterOptions()
     path = f"{temporary_output(PREFIX)}{writer.codec.suffix}"
     pts = plan_timeline(clip, seconds, length).pts
     FrameWriter(path, clip, options=writer, pts=pts, audio=sound).preflight()

@@ -15,6 +15,7 @@ from ..latentsync_core.faces.selection import ChooseBy
 from ..latentsync_core.messages import Note, NoteLevel, Remedy, Words
 from ..latentsync_core.sampling.sampler_options import Quality
 from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.video.writing.writer_options import KeepAudio
 
 PACK = "LatentSync"  # ComfyUI's page puts "LatentSync.VideoError: " before the sentence of an error
 WARNING_SIGN = "⚠ "
@@ -29,6 +30,8 @@ NODE_WITH_INPUT = {
     "mask": "LatentSync Select Faces",
     "length": "LatentSync Face Sampler",
     "quality": "LatentSync Face Sampler",
+    "keep_audio": "LatentSync Composite",
+    "deinterlace": "LatentSync Prepare Faces",
 }
 RELEASE = "latentsync-1.6"
 # `name` is an input of the node that shows the message, or of the one above.
@@ -54,6 +57,8 @@ WORDS: Words = {
     Remedy.KEEP_WHOLE_VOICE: f"set `length` to {LengthRule.HOLD.value} or {LengthRule.PING_PONG.value} to keep all of "
     "it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"set `quality` to {Quality.CUSTOM.value}",
+    Remedy.KEEP_AUDIO: f"set `keep_audio` to {KeepAudio.ALL.value} to keep them",
+    Remedy.DEINTERLACE: "turn `deinterlace` on for progressive frames",
     Remedy.MOVE_RESULT: "start ComfyUI with --output-directory and --temp-directory on another disk",
     Remedy.MOVE_WORK_FOLDER: "start ComfyUI with --temp-directory on another disk",
     Remedy.RESUME_DOWNLOAD: "download the file yourself, and open it with Load Video or Load Audio",

@@ -14,7 +14,7 @@ from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
-from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from ..latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from ._checks import check_inputs
 from ._comfy import (
     Progress,
@@ -25,7 +25,7 @@ from ._comfy import (
     schema,
     workflow_texts,
 )
-from ._inputs import ADVANCED
+from ._inputs import ADVANCED, keep_audio_input
 from ._results import PREFIX, OutputRequest, PatchFormat, player_ui, write_output
 from ._sockets import Synced, WithTensors
 
@@ -131,6 +131,7 @@ class Composite(io.ComfyNode):
                     default=OPTIONS.occlusion,
                     tooltip="Leave hands, microphones and other objects in front of the mouth unchanged.",
                 ),
+                keep_audio_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="A file, not frames in memory: for Save Video."),
@@ -174,6 +175,7 @@ class Composite(io.ComfyNode):
         keep_occlusions: bool,
         foreground: torch.Tensor | None = None,
         mux_audio: Any = None,
+        keep_audio: str = KeepAudio.NONE.value,
         **others: WithTensors,
     ) -> io.NodeOutput:
         synced_per_speaker = [
@@ -185,7 +187,7 @@ class Composite(io.ComfyNode):
             synced_per_speaker,
             _output_audio(synced_per_speaker, sound, mux_audio),
             CompositeOptions(feather=feather, region=Region(region), occlusion=keep_occlusions),
-            WriterOptions(codec=Codec(codec), crf=crf),
+            WriterOptions(codec=Codec(codec), crf=crf, keep_audio=KeepAudio(keep_audio)),
             filename_prefix,
             OutputRequest(
                 images=IMAGES_OUTPUT in connected, masks=MASK_OUTPUT in connected, matte=matte, patch=PatchFormat(patch)
@@ -194,6 +196,7 @@ class Composite(io.ComfyNode):
             Progress().phase(words=Phase.COMPOSITING, frames=len(synced_per_speaker[0].pts)),
             is_taken=VIDEO_OUTPUT in connected,
             workflow=workflow_texts(cls.hidden),
+            is_own_sound=sound == CLIP_AUDIO and mux_audio is None,
         )
         video = InputImpl.VideoFromFile(str(result.path))
         ui = player_ui(result, input_names(cls))

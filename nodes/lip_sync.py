@@ -15,13 +15,16 @@ from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._checks import check_inputs
 from ._clips import clip_from_input
 from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
 from ._inputs import (
     ADVANCED,
     clip_input,
+    deinterlace_input,
     fps_input,
+    keep_audio_input,
     length_input,
     model_input,
     quality_input,
@@ -60,6 +63,8 @@ class LipSync(io.ComfyNode):
                     tooltip="The sound of the result: the full mix. Without it the result gets the voice.",
                 ),
                 quality_input("steps and cfg"),
+                keep_audio_input(),
+                deinterlace_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -81,13 +86,16 @@ class LipSync(io.ComfyNode):
         fps: float,
         mux_audio: Any = None,
         quality: str = Quality.CUSTOM.value,
+        keep_audio: str = KeepAudio.NONE.value,
+        deinterlace: bool = False,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
-        source = clip_from_input(clip, fps)
+        source = clip_from_input(clip, fps, deinterlace)
         sound = mux.as_file(pack_temp_folder("sounds"))
-        preflight_output(source, voice.duration, LengthRule(length), sound)
+        writer = WriterOptions(keep_audio=KeepAudio(keep_audio))
+        preflight_output(source, voice.duration, LengthRule(length), sound, writer)
         progress = Progress(load=1, faces=20, voice=3, drawing=60, writing=15)
         managed = managed_model(model, "auto", True, progress)
         options = resolve_quality(SamplerOptions(seed=seed, steps=steps, cfg=cfg), Quality(quality), managed.model)
@@ -101,6 +109,7 @@ class LipSync(io.ComfyNode):
             result = write_output(
                 [synced],
                 sound,
+                writer=writer,
                 on_progress=progress.phase("writing", Phase.COMPOSITING, len(synced.pts)),
                 is_taken=VIDEO_OUTPUT in connected,
             )

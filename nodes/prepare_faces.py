@@ -18,7 +18,7 @@ from ..latentsync_core.video.clip import Clip
 from ._checks import check_inputs
 from ._clips import clip_from_input
 from ._comfy import Progress, pack_temp_folder, preview_image, schema
-from ._inputs import ADVANCED, clip_input, fps_input, reject_batched_clip
+from ._inputs import ADVANCED, clip_input, deinterlace_input, fps_input, reject_batched_clip
 from ._sockets import Faces, WithTensors
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
@@ -145,6 +145,7 @@ class PrepareFaces(io.ComfyNode):
                     extra_dict=ADVANCED,
                     tooltip="How easily a cut is detected: less finds more cuts, and false ones.",
                 ),
+                deinterlace_input(),
             ],
             is_output_node=True,  # so that it can run by itself, to look at the faces before anything is drawn
             outputs=[Faces.Output(display_name="faces", tooltip="For LatentSync Face Sampler.")],
@@ -168,9 +169,10 @@ class PrepareFaces(io.ComfyNode):
         fade_frames: int = LIMITS.fade_frames,
         smoothing: float = ALIGN.smoothing_strength,
         shot_threshold: float = FACES.shot_threshold,
+        deinterlace: bool = False,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
-        source = clip_from_input(clip, fps)
+        source = clip_from_input(clip, fps, deinterlace)
         faces = find_faces(
             source,
             FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),

@@ -83,6 +83,7 @@ def _faces(options: argparse.Namespace) -> None:
             options.work_folder,
             (("the file of marks", options.marks),),
             lambda done, total: on_progress("faces", done, total),
+            options.deinterlace,
         )
     if options.json:
         print(json.dumps({**listing.data, **downloads_data(fetched)}))

@@ -16,6 +16,7 @@ from ..faces.find import find_faces
 from ..faces.report import report_data, report_text, timeline_picture
 from ..files.output_checks import check_no_overwrite
 from ..progress import Progress
+from ..video.reading.deinterlacing import with_deinterlacing
 from ..video.reading.probing import probe
 
 
@@ -36,6 +37,7 @@ def list_faces(
     work_folder: Path | None = None,
     inputs: Sequence[tuple[str, Path | None]] = (),
     on_progress: Progress | None = None,
+    deinterlace: bool = False,
 ) -> FaceReport:
     """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
     but never over the video or one of `inputs`, each a name for messages and a file.
@@ -47,7 +49,8 @@ def list_faces(
     if folder is not None:
         files = [Path(folder) / name for name in ("people.png", "timeline.png", "faces.json")]
         check_no_overwrite(files, (("the video", video), *inputs))
-    faces = find_faces(probe(video), options, marks=marks, folder=work_folder, on_progress=on_progress)
+    clip = with_deinterlacing(probe(video), deinterlace)
+    faces = find_faces(clip, options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = report_text(faces), report_data(faces)
     if folder is None:
         return FaceReport(text, data, ())

@@ -18,7 +18,7 @@ from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
 from ..sampling.sampler_options import QUALITY_SETTINGS, Quality, SamplerOptions, Scheduler, WindowOptions
 from ..sampling.timeline import LengthRule
-from ..video.writing.writer_options import PRESETS, Codec, WriterOptions
+from ..video.writing.writer_options import PRESETS, Codec, KeepAudio, WriterOptions
 from .arguments import face_argument, marks_text, positive_number, seconds_argument, speaker_argument
 
 DEFAULT_MODEL = "latentsync-1.6"
@@ -167,6 +167,11 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--mux-audio", type=media_argument, help="sound for the file where it isn't the voice: the full mix"
     )
+    output.add_argument(
+        "--keep-audio", choices=[choice.value for choice in KeepAudio], default=WRITER.keep_audio.value,
+        help="the clip's own audio tracks in the result, after its sound: all, the first, or none (default "
+        "%(default)s)",
+    )  # fmt: skip
 
 
 def add_face_options(parser: argparse._ActionsContainer) -> None:
@@ -178,6 +183,10 @@ def add_face_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--shot-threshold", type=float, default=FACES.shot_threshold,
         help="how easily a cut is detected, 1 to 10: less finds more cuts, and false ones (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--deinterlace", action="store_true",
+        help="make progressive frames of an interlaced clip, one of each; by default the result is interlaced as well",
     )  # fmt: skip
     parser.add_argument(
         "--marks", type=local_path, metavar="FILE", help="faces marked on key frames, as JSON (see docs/cli.md)"
@@ -235,7 +244,13 @@ def sync_options(options: argparse.Namespace):
         composite=CompositeOptions(
             feather=options.feather, region=Region(options.region), occlusion=not options.no_occlusion
         ),
-        writer=WriterOptions(codec=Codec(options.codec), crf=options.crf, preset=options.preset),
+        writer=WriterOptions(
+            codec=Codec(options.codec),
+            crf=options.crf,
+            preset=options.preset,
+            keep_audio=KeepAudio(options.keep_audio),
+        ),
+        deinterlace=options.deinterlace,
         length=LengthRule(options.length),
         start=options.start,
         end=options.end,

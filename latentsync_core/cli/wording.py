@@ -32,6 +32,8 @@ WORDS: Words = {
     Remedy.CHOOSE_BY_POINT_OR_NUMBER: "choose with --face point:X,Y@FRAME or person:N",
     Remedy.KEEP_WHOLE_VOICE: f"--length {LengthRule.HOLD.value} or {LengthRule.PING_PONG.value} keeps all of it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"choose --quality {Quality.CUSTOM.value} with a --scheduler",
+    Remedy.KEEP_AUDIO: "--keep-audio all keeps them",
+    Remedy.DEINTERLACE: "--deinterlace makes progressive frames of it",
     Remedy.MOVE_RESULT: "name an --out on another disk",
     Remedy.MOVE_WORK_FOLDER: "choose another --work-folder",
     Remedy.RESUME_DOWNLOAD: "run the command again; with a --work-folder, the next run goes on where one was cut off",

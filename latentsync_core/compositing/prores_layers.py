@@ -30,7 +30,7 @@ class MatteWriter(VideoWriter):
         self, path: str | Path, clip: Clip, *, options: WriterOptions = MATTE_OPTIONS, pts: np.ndarray
     ) -> None:
         grey = matte_clip(clip, options.codec)
-        super().__init__(path, grey, options=options, pts=pts)
+        super().__init__(path, grey, options=options, pts=pts, timecode_only=True)
         _, *self._chroma = Frame.blank(Layout.of(grey)).planes
 
     def write(self, matte: torch.Tensor) -> None:
@@ -53,7 +53,9 @@ class LayerWriter(VideoWriter):
 
     def __init__(self, path: str | Path, clip: Clip, *, pts: np.ndarray) -> None:
         target = layer_clip(clip)
-        super().__init__(path, target, options=WriterOptions(Codec.PRORES), pts=pts, plan=plan_layer(target))
+        super().__init__(
+            path, target, options=WriterOptions(Codec.PRORES), pts=pts, plan=plan_layer(target), timecode_only=True
+        )
 
     def write(self, layer: Layer | None) -> None:
         """Appends a frame with the layer in it, or an empty one."""

@@ -110,7 +110,9 @@ def as_matching_batch(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[Sync
     for other in synced_per_speaker[1:]:
         first_clip, other_clip = (one.faces.clip for one in (first, other))
         same = first_clip is other_clip or (
-            first_clip.images is other_clip.images and first_clip.identity == other_clip.identity
+            first_clip.images is other_clip.images
+            and first_clip.identity == other_clip.identity
+            and first_clip.deinterlace == other_clip.deinterlace
         )
         if not same or first_clip.first_frame != other_clip.first_frame:
             raise OptionError(

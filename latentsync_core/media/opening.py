@@ -127,6 +127,14 @@ def open_frame_pipe(stream: IO[bytes]) -> OutputContainer:
     return av.open(stream, "w", format="nut", buffer_size=PIPE_BUFFER_BYTES)
 
 
+def open_scratch_output(path: Path) -> OutputContainer:
+    """PyAV's writer of a file in a folder of this process's own, in the format of its suffix."""
+    with importing("av"):
+        import av
+
+    return av.open(f"file:{path}", "w")
+
+
 def open_image(path: Path) -> Image.Image:
     """Pillow's image of a picture file, whose samples aren't decoded yet; to be used in a `with` block.
 

@@ -1,4 +1,4 @@
-"""Selects a file's video and audio stream: the first of each that can be decoded."""
+"""Selects a file's video and audio stream: the default video stream, and the first sound, that can be decoded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-ATTACHED_PICTURE = 1 << 10  # ffmpeg's disposition flag of cover art
+DEFAULT, ATTACHED_PICTURE = 1, 1 << 10  # ffmpeg's disposition flags: what a player shows first, and cover art
 DEFAULT_TIME_BASE = Fraction(1, 90_000)  # seconds per tick: ffmpeg's own, where a demuxer sets none
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """The first video stream that can be decoded and is not cover art."""
-    streams = (stream for stream in container.streams.video if not _is_cover(stream))
-    return next(filter(_is_decodable, streams), None)
+    """Of the video streams that can be decoded and aren't cover art, the first that is flagged default, else the first.
+
+    MP4 flags every enabled track, and Matroska every one that isn't flagged otherwise: then it is the first.
+    """
+    streams = [stream for stream in container.streams.video if not is_cover(stream) and _is_decodable(stream)]
+    return next((stream for stream in streams if _flags(stream) & DEFAULT), streams[0] if streams else None)
 
 
 def required_video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -45,7 +48,7 @@ def time_base(stream: Stream) -> Fraction:
 
 def has_video(container: InputContainer) -> bool:
     """Whether there is a video stream beside cover art, whatever its codec."""
-    return not all(map(_is_cover, container.streams.video))
+    return not all(map(is_cover, container.streams.video))
 
 
 def audio_note(container: InputContainer) -> Note | None:
@@ -63,9 +66,35 @@ def audio_note(container: InputContainer) -> Note | None:
     )
 
 
-def _is_cover(stream: VideoStream) -> bool:
+def video_note(container: InputContainer) -> Note | None:
+    """Names the video tracks that are left out where a file has several."""
+    taken = video_stream(container)
+    tracks = [stream for stream in container.streams.video if not is_cover(stream)]
+    if taken is None or len(tracks) < 2:
+        return None
+    number = {stream.index: place for place, stream in enumerate(tracks, 1)}
+    others = ", ".join(f"{number[stream.index]} ({_picture(stream)})" for stream in tracks if stream is not taken)
+    return Note(
+        f"The file has {len(tracks)} video tracks: track {number[taken.index]} ({_picture(taken)}) is used, not "
+        f"{others}.",
+        NoteLevel.WARNING,
+    )
+
+
+def _picture(stream: VideoStream) -> str:
+    """A video stream's codec and size, as notes name it."""
+    context = stream.codec_context
+    return "no decoder here" if context is None else f"{context.name}, {context.width}×{context.height}"
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether a video stream is a picture attached to the file, as cover art is."""
+    return bool(_flags(stream) & ATTACHED_PICTURE)
+
+
+def _flags(stream: VideoStream) -> int:
     flags = getattr(stream, "disposition", 0)
-    return bool(getattr(flags, "value", flags) & ATTACHED_PICTURE)  # PyAV 14's flags aren't numbers
+    return getattr(flags, "value", flags)  # PyAV 14's flags aren't numbers
 
 
 def _is_decodable(stream: Stream) -> bool:

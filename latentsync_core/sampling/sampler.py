@@ -251,6 +251,8 @@ def _content_key(
     elif clip.images is not None:
         for image in clip.images:
             digest.update(image.contiguous().cpu().numpy().tobytes())
+    if clip.deinterlace:
+        digest.update(b" deinterlaced")
     digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())
     if model.schedule != REFERENCE_SCHEDULE:  # left out, so that stores of earlier versions still resume
         digest.update(f" {model.schedule}".encode())

@@ -61,6 +61,7 @@ class Clip:
     color: ColorTags = ColorTags()
     audio_codec: str | None = None  # of the file's audio stream; None if it has none
     notes: tuple[Note, ...] = ()  # what of the file is left out
+    deinterlace: bool = False  # whether interlaced frames are read as progressive ones; see reading/deinterlacing.py
 
     @property
     def name(self) -> str:

@@ -31,7 +31,11 @@ SITINGS = {  # chroma location: where a chroma sample sits (x, y), in luma sampl
     "bottomleft": (0.0, 1.0),
     "bottom": (0.5, 1.0),
 }
-PACKED = {"bgr0": (1, 0, 2), "bgr24": (1, 0, 2), "rgb24": (1, 2, 0)}  # where a pixel's G, B and R bytes are
+PACKED = {  # where a pixel's G, B and R bytes are
+    "rgb24": (1, 2, 0), "bgr24": (1, 0, 2), "bgr0": (1, 0, 2), "rgba": (1, 2, 0), "bgra": (1, 0, 2), "argb": (2, 3, 1),
+    "abgr": (2, 1, 3),
+}  # fmt: skip
+PACKED_BYTES = {"rgb24": 3, "bgr24": 3}  # a pixel, where it isn't 4
 _CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
 _BITS = {"": 8, "10le": 10, "12le": 12}
 
@@ -155,8 +159,13 @@ def siting(location: str | None, pixel_format: PixelFormat) -> tuple[float, floa
 
 
 def planar_name(name: str) -> str:
-    """The format that a decoded frame's samples are held in: 8-bit packed RGB is taken apart into planes."""
-    return "gbrp" if name in PACKED else name
+    """The format that a decoded frame's samples are held in: 8-bit packed RGB in planes, and all without alpha."""
+    return "gbrp" if name in PACKED else name.replace("yuva", "yuv").replace("gbrap", "gbrp")
+
+
+def has_alpha(name: str) -> bool:
+    """Whether a decoded frame's format has an alpha channel."""
+    return name.startswith(("yuva", "gbrap")) or name in ("rgba", "bgra", "argb", "abgr")
 
 
 def nearest_supported(name: str) -> str:

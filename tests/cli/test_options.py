@@ -62,6 +62,8 @@ FLAGS = [
     ("--crf", "20", "writer.crf", 20),
     ("--preset", "fast", "writer.preset", "fast"),
     ("--mux-audio", "mix.wav", "mux_audio", Path("mix.wav")),
+    ("--keep-audio", "first", "writer.keep_audio.value", "first"),
+    ("--deinterlace", None, "deinterlace", True),
 ]
 
 

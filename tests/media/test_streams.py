@@ -106,3 +106,43 @@ def test_a_picture_that_nothing_decodes_is_a_sentence(film):
     with pytest.raises(VideoError, match="video has no decoder here"):
         probe(path)
     assert load_audio(path).samples > 0
+
+
+def two_pictures(folder: Path, *dispositions: str) -> Path:
+    """A MKV with a small and a large video track, flagged as told."""
+    small, large = make_clip(folder / "small.mp4", frames=6), make_clip(folder / "large.mp4", size=(96, 64), frames=9)
+    args = ["-i", str(small), "-i", str(large), "-map", "0:v", "-map", "1:v", "-c", "copy"]
+    for number, flags in enumerate(dispositions):
+        args += [f"-disposition:v:{number}", flags]
+    run_ffmpeg([*args, str(folder / "film.mkv")], error=VideoError, what="two video tracks")
+    return folder / "film.mkv"
+
+
+@pytest.mark.parametrize(
+    ("dispositions", "size", "used", "left"),
+    [
+        (("0", "default"), (96, 64), "track 2 (h264, 96×64)", "1 (h264, 64×48)"),
+        (("default", "0"), (64, 48), "track 1 (h264, 64×48)", "2 (h264, 96×64)"),
+        (("0", "0"), (64, 48), "track 1 (h264, 64×48)", "2 (h264, 96×64)"),
+    ],
+)
+def test_the_default_video_track_is_used_everywhere_and_a_note_names_the_other(
+    tmp_path, dispositions, size, used, left
+):
+    clip = probe(two_pictures(tmp_path, *dispositions))
+    assert (clip.width, clip.height) == size
+    assert clip.notes == (Note(f"The file has 2 video tracks: {used} is used, not {left}.", NoteLevel.WARNING),)
+    with FrameReader(clip) as frames:
+        assert {(frame.width, frame.height) for frame in frames} == {size}
+    proxy = probe(write_proxy(clip.identity.path, tmp_path / "proxy.mp4"))
+    assert (proxy.width, proxy.height) == size
+
+
+def test_cover_art_is_no_video_track(tmp_path):
+    cover = make_clip(tmp_path / "cover.mp4", size=(32, 32), frames=1, encoder=("-c:v", "png"), pixel_format="rgb24")
+    film = make_clip(tmp_path / "film.mp4", frames=6)
+    args = ["-i", str(film), "-i", str(cover), "-map", "0:v", "-map", "1:v", "-c", "copy"]
+    args += ["-disposition:v:0", "0", "-disposition:v:1", "attached_pic", str(tmp_path / "both.mp4")]
+    run_ffmpeg(args, error=VideoError, what="cover art")
+    clip = probe(tmp_path / "both.mp4")
+    assert (clip.width, clip.frame_count, clip.notes) == (64, 6, ())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-import subprocess
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -18,14 +17,22 @@ import numpy as np
 import torch
 
 from ...errors import ClipChangedError, VideoError
-from ...media.ffmpeg import ffmpeg_executable
-from ...media.opening import MAX_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_image, unreadable_message
-from ...media.streams import audio_note, audio_stream, has_video, required_video_stream, time_base, video_stream
+from ...media.description import describe
+from ...media.opening import MAX_FRAME_PIXELS, check_file, open_container, open_image, unreadable_message
+from ...media.streams import (
+    audio_note,
+    audio_stream,
+    has_video,
+    required_video_stream,
+    time_base,
+    video_note,
+    video_stream,
+)
 from ...media.truncation import is_truncated
-from ...messages import Remedy
+from ...messages import Note, NoteLevel, Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
-from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
+from ..pixel_format import IN_MEMORY, SITINGS, Layout, has_alpha, planar_name
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -181,10 +188,16 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         sample_aspect=aspect,
         color=color,
         audio_codec=audio,
-        notes=(note,) if (note := audio_note(container)) else (),
+        notes=tuple(note for note in (video_note(container), _alpha_note(frame), audio_note(container)) if note),
     )
     Layout.of(clip)  # refuses formats and matrices that can't be worked on
     return clip
+
+
+def _alpha_note(frame: VideoFrame) -> Note | None:
+    if not has_alpha(frame.format.name):
+        return None
+    return Note("The clip's alpha channel isn't in the result: its colours are, as they are.", NoteLevel.WARNING)
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
@@ -250,13 +263,7 @@ def snap_to_standard_rate(rate: Fraction) -> Fraction:
 
 def _chroma_location(path: Path, index: int) -> str | None:
     """What ffmpeg says of the stream's chroma siting (PyAV doesn't)."""
-    shown = subprocess.run(
-        [ffmpeg_executable(), "-hide_banner", "-nostdin", "-loglevel", "verbose", *ffmpeg_input(path, VideoError)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,  # "no output file" is its only complaint here
-    )
-    for line in shown.stderr.decode("utf-8", "replace").splitlines():
+    for line in describe(path, index).splitlines():
         if re.match(rf"\s*Stream #0:{index}\b.*: Video: ", line):
             words = set(re.split(r"[(),\s]+", line))
             return next((name for name in SITINGS if name in words), None)

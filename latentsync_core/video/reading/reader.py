@@ -18,7 +18,8 @@ from ...media.opening import open_container
 from ...media.streams import required_video_stream
 from ..clip import Clip
 from ..frame import Frame
-from ..pixel_format import PACKED, Layout, planar_name
+from ..pixel_format import PACKED, PACKED_BYTES, Layout, planar_name
+from .deinterlacing import deinterlaced
 from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class FrameReader:
     def _decoded_frames(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
         """Decoded frames from `start` on."""
         if not has_pts(container):
-            for count, frame in enumerate(_decode(container, path)):
+            for count, frame in enumerate(self._decode(container, path)):
                 if count >= self._clip.first_frame + self._start:
                     yield frame
             return
@@ -114,18 +115,22 @@ class FrameReader:
         position = self._clip.first_frame + self._start
         seekable = SEEKABLE & set(container.format.name.split(","))
         if position <= SEEK_MARGIN or not seekable:
-            return _decode(container, path)
+            return self._decode(container, path)
         step = float(1 / (self._clip.fps * self._clip.time_base))  # ticks a frame, on average
         before = self._start - SEEK_MARGIN
         earlier = int(self._clip.pts[before]) if before >= 0 else int(self._clip.pts[0] + before * step)
         container.seek(earlier, stream=required_video_stream(container, path), backward=True)
-        frames = _decode(container, path)
+        frames = self._decode(container, path)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= target:
             return _chain(first, frames)
         self.__exit__(None, None, None)  # the container's index misled: read it all
         self._container = _open(path)
-        return _decode(self._container, path)
+        return self._decode(self._container, path)
+
+    def _decode(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
+        frames = container.decode(required_video_stream(container, path))
+        return deinterlaced(frames) if self._clip.deinterlace else frames
 
     def _frame(self, decoded: VideoFrame, index: int, with_pts: bool) -> Frame:
         pts = int(self._clip.pts[index])
@@ -151,21 +156,17 @@ def _open(path: Path) -> InputContainer:
     return container
 
 
-def _decode(container: InputContainer, path: Path) -> Iterator[VideoFrame]:
-    return container.decode(required_video_stream(container, path))
-
-
 def _planes(decoded: VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
     """The decoded samples, copied out of the decoder's padded lines."""
     if decoded.format.name in PACKED:
         lines = _lines(decoded.planes[0], np.dtype(np.uint8))[: layout.height]
-        bytes_per_pixel = 4 if decoded.format.name == "bgr0" else 3
+        bytes_per_pixel = PACKED_BYTES.get(decoded.format.name, 4)
         pixels = lines[:, : bytes_per_pixel * layout.width].reshape(layout.height, layout.width, bytes_per_pixel)
         return tuple(pixels[:, :, channel].copy() for channel in PACKED[decoded.format.name])
     dtype = layout.pixel_format.dtype
     planes = []
     shapes = layout.pixel_format.plane_shapes(layout.width, layout.height)
-    for plane, (rows, columns) in zip(decoded.planes, shapes, strict=True):
+    for plane, (rows, columns) in zip(decoded.planes[:3], shapes, strict=True):  # a fourth is alpha
         planes.append(_lines(plane, dtype)[:rows, :columns].copy())
     return tuple(planes)
 

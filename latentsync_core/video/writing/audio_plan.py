@@ -47,6 +47,12 @@ class AudioPlan:
         filters = (timing, *self.filters, f"apad=whole_len={samples}", f"atrim=end_sample={samples}")
         return ["-af", ",".join(filters), *self.args]
 
+    def stream_args(self, begin: Fraction, seconds: Fraction, output: int) -> list[str]:
+        """`timed_args` for the output's audio stream number `output` alone; a copy ends where the whole output does."""
+        args = list(self.args) if self.rate is None else self.timed_args(begin, seconds)
+        names = {"-af": "-filter:a", "-c:a": "-c:a", "-b:a": "-b:a"}
+        return [f"{names[word]}:{output}" if word in names else word for word in args]
+
 
 @dataclass(frozen=True)
 class _StreamInfo:
@@ -57,15 +63,19 @@ class _StreamInfo:
     layout: str
 
 
-def plan_audio(path: Path, codec: Codec) -> AudioPlan:
+def plan_audio(path: Path, codec: Codec, stream: int | None = None, may_copy: bool = True) -> AudioPlan:
     """The first way, from copying to stereo, in which ffmpeg really writes the beginning of the sound of `path`.
+
+    `stream` is the file's stream that is meant; by default its first sound.
 
     Raises:
         AudioError: the file can't be read, holds no sound, or there is no way to write it.
     """
-    info = _stream_info(path)
+    info = _stream_info(path, stream)
     problem: OutputError | None = None
     for plan in _candidate_plans(info, codec):
+        if plan.rate is None and not may_copy:
+            continue
         try:
             _trial_encode(path, plan, codec)
         except OutputError as refusal:
@@ -83,9 +93,9 @@ def container_start_time(path: Path) -> Fraction:
         return Fraction(container.start_time or 0, av.time_base)
 
 
-def _stream_info(path: Path) -> _StreamInfo:
+def _stream_info(path: Path, index: int | None) -> _StreamInfo:
     with open_container(path, AudioError) as container:
-        stream = audio_stream(container)
+        stream = audio_stream(container) if index is None else container.streams[index]
         if stream is None:
             raise AudioError(f"{path} has no sound in it that can be decoded: name an audio file.")
         context = stream.codec_context

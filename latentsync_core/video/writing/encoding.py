@@ -43,6 +43,11 @@ class VideoPlan:
     args: tuple[str, ...]  # ffmpeg's, for the output
     notes: tuple[Note, ...]
 
+    @property
+    def encoded_format(self) -> str:
+        """What the encoder gets after the filters."""
+        return self.args[self.args.index("-pix_fmt") + 1] if "-pix_fmt" in self.args else self.pixel_format
+
 
 def output_path(path: str | Path, codec: Codec) -> Path:
     """`path` with the codec's container as its suffix, where it has no suffix of media.
@@ -160,7 +165,7 @@ def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
         clip,
         args,
         notes,
-        extra_filters=(f"{scale}:flags=bicubic+accurate_rnd",),
+        extra_filters=(f"{scale}:interl=-1:flags=bicubic+accurate_rnd",),
     )
 
 

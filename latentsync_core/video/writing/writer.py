@@ -10,6 +10,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -18,18 +19,21 @@ from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
-from ...errors import AudioError, OutputError
+from ...errors import AudioError, OutputError, VideoError
 from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, ffmpeg_own_metadata, open_frame_pipe
-from ...messages import Note, Remedy
+from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
+from ..reading.source_facts import Track
 from .audio_plan import container_start_time, plan_audio
+from .carry_over import audio_args, plan_carry_over, plan_timecode, subtitle_args
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
 from .metadata import ffmetadata
+from .subtitle_copy import copy_subtitles
 from .writer_options import Codec, WriterOptions
 
 if TYPE_CHECKING:
@@ -60,6 +64,9 @@ class VideoWriter(ABC):
         audio: a file whose first sound stream goes beside the picture.
         metadata: texts by name, for the container: tags that ComfyUI's page and ffprobe read.
         plan: how frames reach the encoder, where that is not for `plan_video` to say.
+        is_own_sound: whether `audio` is the clip's own sound.
+        timecode_only: takes nothing but timecode and reel name from the clip's file; else all that the container holds
+            (see `carry_over`).
 
     Attributes:
         path: where the result will be.
@@ -81,6 +88,8 @@ class VideoWriter(ABC):
         audio: Path | None = None,
         metadata: Mapping[str, str] | None = None,
         plan: VideoPlan | None = None,
+        is_own_sound: bool = False,
+        timecode_only: bool = False,
     ) -> None:
         self.path = output_path(path, options.codec)
         self._clip, self._layout = clip, Layout.of(clip)
@@ -97,6 +106,20 @@ class VideoWriter(ABC):
         if clip.first_frame > 0 or not 0 <= first < MAX_START_SECONDS:
             self._pts, first = self._pts - self._pts[0], Fraction(0)
         self._first = first
+        if timecode_only:
+            self._carried = plan_timecode(clip, options.codec)
+        else:
+            is_own = is_own_sound or (self._audio is not None and _is_file_of(clip, self._audio))
+            self._carried = plan_carry_over(
+                clip,
+                self._plan.encoded_format,
+                options.codec,
+                options.keep_audio,
+                is_own_sound=is_own,
+                may_copy=clip.first_frame == 0 and self._duration() <= clip.duration,
+            )
+        self.notes += self._carried.notes
+        self._subtitles: tuple[Path, tuple[Track, ...]] | None = None
         self._written = 0
         self._pipe: OutputContainer | None = None  # the container that frames go into
 
@@ -112,6 +135,8 @@ class VideoWriter(ABC):
                 trial = copy.copy(self)
                 trial.path = folder / self.path.name  # the name is tried out too
                 trial._pts = self._pts[:1]
+                # What only reading all of the source would try out is left to the end, where it can't fail the rest.
+                trial._carried = replace(self._carried, audio=(), subtitles=())
                 with trial:
                     trial._write_blank()
         except OSError as problem:
@@ -127,6 +152,7 @@ class VideoWriter(ABC):
         self._temporary = self._scratch.path / f"part{self.path.suffix}"
         self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
         try:
+            self._subtitles = self._copied_subtitles()
             self._process = subprocess.Popen(
                 [
                     ffmpeg_executable(),
@@ -215,19 +241,46 @@ class VideoWriter(ABC):
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
         ]
         args += PIPED_FRAMES_INPUT
-        outputs = ["-map_metadata", "-1"]
+        inputs = 1  # so far
+        carried = self._carried
+        # The chapters' own texts go with them; all others are named here.
+        outputs = ["-map_metadata:g", "-1", "-map_metadata:s", "-1", "-map", "0:v:0"]
+        ends_early = False  # whether packets are copied, which ffmpeg cuts at the end of the whole file only
         if self._audio is not None and self._audio_plan is not None:
             args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
             args += ffmpeg_input(self._audio, AudioError)
-            outputs += ["-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
-            outputs += self._audio_plan.timed_args(self._first, self._duration())
-        if self._metadata:  # in a file: a workflow is longer than a command line may be
-            texts = self._scratch.path / "metadata.txt"
-            texts.write_text(ffmetadata(self._metadata), "utf-8", newline="\n")
-            args += ffmpeg_own_metadata(texts)
-            outputs += ["-map_metadata:g", "2:g" if self._audio_plan else "1:g"]
+            outputs += ["-map", f"{inputs}:{self._audio_plan.stream}"]
+            outputs += self._audio_plan.stream_args(self._first, self._duration(), 0)
+            ends_early = self._audio_plan.rate is None
+            inputs += 1
+        if (carried.audio or carried.attachments or carried.has_chapters) and self._clip.identity is not None:
+            args += ["-itsoffset", f"{float(self._shift()):.6f}", *ffmpeg_input(self._clip.identity.path, OutputError)]
+            seconds = min(self._duration(), Fraction(self._clip.duration).limit_denominator(10**9))
+            first_output = 0 if self._audio_plan is None else 1
+            outputs += audio_args(carried.audio, inputs, first_output, self._first, seconds)
+            for place, track in enumerate(carried.attachments):
+                outputs += ["-map", f"{inputs}:{track.stream}", f"-c:t:{place}", "copy"]
+                outputs += [f"-map_metadata:s:t:{place}", f"{inputs}:s:{track.stream}"]
+            outputs += ["-map_chapters", str(inputs) if carried.has_chapters else "-1"]
+            ends_early |= carried.has_chapters or any(kept.plan.rate is None for kept in carried.audio)
+            inputs += 1
+        else:
+            outputs += ["-map_chapters", "-1"]
+        if self._subtitles is not None:
+            path, tracks = self._subtitles
+            args += ffmpeg_input(path, OutputError)
+            outputs += subtitle_args(carried.subtitles, tracks, inputs, self._codec)
+            inputs += 1
+        texts = {**dict(carried.texts), **self._metadata}
+        if texts:  # in a file: a workflow is longer than a command line may be
+            listed = self._scratch.path / "metadata.txt"
+            listed.write_text(ffmetadata(texts), "utf-8", newline="\n")
+            args += ffmpeg_own_metadata(listed)
+            outputs += ["-map_metadata:g", f"{inputs}:g"]
+        if ends_early:
+            outputs += ["-t", f"{float(self._first + self._duration()):.6f}"]
         args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
-        args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
+        args += ["-vf", ",".join((*carried.filters, *self._plan.filters)), *self._plan.args, *carried.video_args]
         if self._codec is Codec.FFV1:
             # Sound that begins early (AAC's lead-in) must not move the picture.
             args += ["-avoid_negative_ts", "disabled"]
@@ -240,6 +293,26 @@ class VideoWriter(ABC):
             # Without that flag MP4 and MOV keep tags of a fixed list of names alone.
             args += ["-movflags", "+faststart" + ("+use_metadata_tags" if self._metadata else "")]
         return args
+
+    def _shift(self) -> Fraction:
+        """Seconds from the clip's own clock to the result's."""
+        return self._first - int(self._clip.pts[0]) * self._clip.time_base
+
+    def _copied_subtitles(self) -> tuple[Path, tuple[Track, ...]] | None:
+        """The clip's subtitles in a file of their own, and which they are; None where there are none to be written."""
+        from av.error import FFmpegError
+
+        if self._clip.identity is None or not self._carried.subtitles:
+            return None
+        begin = int(self._clip.pts[0]) * self._clip.time_base
+        seconds = min(self._duration(), Fraction(self._clip.duration).limit_denominator(10**9))
+        source, tracks = self._clip.identity.path, self._carried.subtitles
+        try:
+            path, found = copy_subtitles(source, tracks, self._scratch.path, begin, begin + seconds, self._shift())
+        except (FFmpegError, VideoError, ValueError) as problem:
+            self.notes.append(Note(f"The source's subtitles can't be copied ({problem}): left out.", NoteLevel.WARNING))
+            return None
+        return (path, found) if found else None
 
     def _duration(self) -> Fraction:
         """Seconds from the first frame's begin to the last one's end."""
@@ -306,3 +379,8 @@ class FrameWriter(VideoWriter):
 
     def _write_blank(self) -> None:
         self.write(Frame.blank(self._layout))
+
+
+def _is_file_of(clip: Clip, path: Path) -> bool:
+    """Whether a sound's file is the clip's own."""
+    return clip.identity is not None and path.exists() and os.path.samefile(path, clip.identity.path)

@@ -26,6 +26,14 @@ class Codec(Enum):
         return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
 
 
+class KeepAudio(Enum):
+    """Which of the clip's own audio tracks go into the result, after its sound."""
+
+    NONE = "none"
+    FIRST = "first"
+    ALL = "all"
+
+
 @dataclass(frozen=True)
 class WriterOptions:
     """How the result is encoded; crf and preset concern H.264 alone."""
@@ -33,6 +41,7 @@ class WriterOptions:
     codec: Codec = Codec.H264
     crf: int = 16  # 0 (largest file) to 51
     preset: str = "medium"  # one of PRESETS
+    keep_audio: KeepAudio = KeepAudio.NONE
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:

@@ -1,0 +1,255 @@
+"""Plans what of the source goes into the result beside frames and sound, and names what its container can't hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ...errors import LatentSyncError
+from ...messages import Note, NoteLevel, Remedy
+from ..clip import Clip
+from ..pixel_format import PixelFormat
+from ..reading.source_facts import FieldOrder, MasteringDisplay, SourceFacts, Track, source_facts
+from ..timecode import timecode_after
+from .audio_plan import AudioPlan, plan_audio
+from .writer_options import Codec, KeepAudio
+
+TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text"}
+MATROSKA_SUBTITLES = TEXT_SUBTITLES | {
+    "pgssub",
+    "hdmv_pgs_subtitle",
+    "dvdsub",
+    "dvd_subtitle",
+    "dvbsub",
+    "dvb_subtitle",
+}
+CHROMATICITY_STEPS, LUMINANCE_STEPS = 50_000, 10_000  # per unit, in H.264's own message
+INTERLACED_FLAGS = ("-flags", "+ildct+ilme")
+MAX_NAMED = 8  # tracks that a note names
+
+
+@dataclass(frozen=True)
+class KeptTrack:
+    """One of the source's audio tracks that goes into the result."""
+
+    track: Track
+    plan: AudioPlan
+
+
+@dataclass(frozen=True)
+class CarryOver:
+    """What of the source's file goes into the result."""
+
+    filters: tuple[str, ...] = ()  # for ffmpeg's frames, ahead of all others
+    video_args: tuple[str, ...] = ()  # ffmpeg's, for the picture's stream
+    texts: tuple[tuple[str, str], ...] = ()  # names and texts, for the container
+    audio: tuple[KeptTrack, ...] = ()
+    subtitles: tuple[Track, ...] = ()
+    attachments: tuple[Track, ...] = ()
+    has_chapters: bool = False
+    notes: tuple[Note, ...] = ()
+
+
+def plan_carry_over(
+    clip: Clip, pixel_format: str, codec: Codec, keep_audio: KeepAudio, *, is_own_sound: bool, may_copy: bool
+) -> CarryOver:
+    """What a file with the clip's frames takes from the clip's own file. Reads that file.
+
+    Args:
+        pixel_format: that the encoder writes.
+        is_own_sound: whether the file's sound is the clip's own first track, which is then not kept a second time.
+        may_copy: whether the result covers the whole clip file, so that packets of its sound can be copied.
+    """
+    if clip.identity is None:
+        return CarryOver()
+    facts = source_facts(clip.identity.path)
+    timecode = plan_timecode(clip, codec, facts)
+    fields = _fields(clip, facts.field_order, pixel_format, codec)
+    hdr_params, hdr_notes = _hdr10(facts, codec)
+    audio, audio_notes = _audio(clip, facts, codec, keep_audio, is_own_sound, may_copy)
+    held, lost = _other_tracks(facts, codec)
+    notes = [*timecode.notes, *fields.notes, *hdr_notes, *audio_notes, *lost]
+    if facts.lost_in_frames:
+        notes.append(Note(f"No encoder here writes {_listed(facts.lost_in_frames)}: left out.", NoteLevel.WARNING))
+    params = ":".join(
+        [*(["tff=1" if facts.field_order is FieldOrder.TOP else "bff=1"] if fields.filters else []), *hdr_params]
+    )
+    x264_args = ("-x264-params", params) if codec is Codec.H264 and params else ()
+    return CarryOver(
+        filters=fields.filters,
+        video_args=(*timecode.video_args, *fields.video_args, *x264_args),
+        texts=(("title", facts.title),) if facts.title else (),
+        audio=audio,
+        subtitles=tuple(track for track in held if track.kind == "subtitle"),
+        attachments=tuple(track for track in held if track.kind == "attachment"),
+        has_chapters=facts.chapters > 0,
+        notes=tuple(notes),
+    )
+
+
+def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) -> CarryOver:
+    """The source's timecode, counted on to the clip's first frame, and its reel name."""
+    if clip.identity is None:
+        return CarryOver()
+    facts = facts or source_facts(clip.identity.path)
+    args: list[str] = []
+    notes: list[Note] = []
+    if facts.timecode:
+        first = timecode_after(facts.timecode, clip.first_frame, clip.fps)
+        if first is None:
+            rate = f"{float(clip.fps):.5g} frames a second"
+            notes.append(Note(f"The source's timecode {facts.timecode} is none of {rate}: the result has no timecode."))
+        else:
+            args += ["-metadata:s:v:0", f"timecode={first}"]
+    if facts.reel_name and codec is Codec.H264:
+        notes.append(Note(f"MP4 files hold no reel name: the source's ({facts.reel_name}) was left out."))
+    elif facts.reel_name and codec is Codec.PRORES and not args:
+        notes.append(Note(f"MOV files hold a reel name beside a timecode only: {facts.reel_name} was left out."))
+    elif facts.reel_name:
+        args += ["-metadata:s:v:0", f"reel_name={facts.reel_name}"]
+    return CarryOver(video_args=tuple(args), notes=tuple(notes))
+
+
+def _fields(clip: Clip, order: FieldOrder, pixel_format: str, codec: Codec) -> CarryOver:
+    """Marks frames as interlaced where the source's are and the codec can."""
+    if order is FieldOrder.PROGRESSIVE or clip.deinterlace:
+        return CarryOver()
+    stored_height = clip.height if clip.rotation % 180 == 0 else clip.width
+    rows = 4 if PixelFormat.of(pixel_format).chroma_shift_y else 2  # x264 codes pairs of rows in each field
+    if codec is Codec.H264 and stored_height % rows:
+        fact = (
+            f"The clip is interlaced ({order.value} field first), but H.264 can't mark a height of {stored_height} so."
+        )
+        return CarryOver(notes=(Note(fact, NoteLevel.WARNING, (Remedy.DEINTERLACE,)),))
+    fact = f"The clip is interlaced ({order.value} field first), and so is the result."
+    letter = "tff" if order is FieldOrder.TOP else "bff"
+    return CarryOver(
+        filters=(f"setparams=field_mode={letter}",),
+        video_args=INTERLACED_FLAGS,
+        notes=(Note(fact, remedies=(Remedy.DEINTERLACE,)),),
+    )
+
+
+def _hdr10(facts: SourceFacts, codec: Codec) -> tuple[list[str], list[Note]]:
+    """x264's parameters for HDR10 metadata; notes where it can't be written."""
+    display, light = facts.mastering_display, facts.light_level
+    found = [f"MaxCLL {light[0]}, MaxFALL {light[1]} cd/m²"] if light else []
+    if display and display.luminance:
+        found.insert(
+            0, f"a mastering display of {float(display.luminance[0]):g} to {float(display.luminance[1]):g} cd/m²"
+        )
+    elif display:
+        found.insert(0, "a mastering display")
+    if not found:
+        return [], []
+    if codec is not Codec.H264:
+        return [], [
+            Note(
+                f"{codec.label} files are written without HDR10 metadata: {_listed(found)} left out, colour tags kept."
+            )
+        ]
+    params = []
+    if display and display.primaries and display.luminance:
+        params.append(f"mastering-display={_x264_display(display)}")
+    elif display:
+        return [], [Note("The source's HDR10 metadata is incomplete, and was left out.")]
+    return [*params, *([f"cll={light[0]},{light[1]}"] if light else [])], []
+
+
+def _x264_display(display: MasteringDisplay) -> str:
+    """The display as x264 takes it: green, blue, red, white, then the greatest and the least luminance."""
+    red, green, blue, white = (
+        tuple(round(value * CHROMATICITY_STEPS) for value in point) for point in display.primaries or ()
+    )
+    least, most = (round(value * LUMINANCE_STEPS) for value in display.luminance or ())
+    points = (("G", green), ("B", blue), ("R", red), ("WP", white), ("L", (most, least)))
+    return "".join(f"{name}({one},{other})" for name, (one, other) in points)
+
+
+def _audio(
+    clip: Clip, facts: SourceFacts, codec: Codec, keep_audio: KeepAudio, is_own_sound: bool, may_copy: bool
+) -> tuple[tuple[KeptTrack, ...], list[Note]]:
+    """The source's audio tracks that are kept beside the result's sound, and a note on the others."""
+    tracks = [track for track in facts.tracks if track.kind == "audio"]
+    own = next((track for track in tracks if track.is_decodable), None)
+    others = [track for track in tracks if not (is_own_sound and track is own)]
+    wanted = {
+        KeepAudio.ALL: others,
+        KeepAudio.FIRST: [track for track in others if track is own],
+        KeepAudio.NONE: [],
+    }[keep_audio]
+    kept, notes = [], []
+    for track in wanted:
+        try:
+            plan = (
+                None
+                if clip.identity is None or not track.is_decodable
+                else plan_audio(clip.identity.path, codec, track.stream, may_copy)
+            )
+        except LatentSyncError:
+            plan = None
+        if plan is not None:
+            kept.append(KeptTrack(track, plan))
+            notes += [Note(f"Kept {track}: {note.fact}", note.level) for note in plan.notes]
+    lost = [track for track in others if track not in [one.track for one in kept]]
+    failed = [track for track in lost if track in wanted]
+    if failed:
+        notes.append(Note(f"{codec.label} files can't hold {_listed(failed)}: left out.", NoteLevel.WARNING))
+    unwanted = [track for track in lost if track not in wanted]
+    # A clip's only track is replaced by the new voice, as everybody expects.
+    if len(tracks) > 1 and unwanted:
+        notes.append(Note(f"Not in the result: the source's {_listed(unwanted)}.", remedies=(Remedy.KEEP_AUDIO,)))
+    return tuple(kept), notes
+
+
+def _other_tracks(facts: SourceFacts, codec: Codec) -> tuple[list[Track], list[Note]]:
+    """The subtitles and attachments that the container holds, and a note on what it doesn't."""
+    held, lost = [], []
+    for track in facts.tracks:
+        if track.kind == "audio":
+            continue
+        can = track.kind == "subtitle" and track.codec in (
+            MATROSKA_SUBTITLES if codec is Codec.FFV1 else TEXT_SUBTITLES
+        )
+        can |= track.kind == "attachment" and codec is Codec.FFV1
+        (held if can else lost).append(track)
+    container = {Codec.H264: "MP4", Codec.PRORES: "MOV", Codec.FFV1: "MKV"}[codec]
+    return held, [Note(f"The result's {container} file doesn't hold the source's {_listed(lost)}.")] if lost else []
+
+
+def _listed(things: Sequence[object]) -> str:
+    """Things in a row; long rows are cut short."""
+    named = [str(thing) for thing in things[:MAX_NAMED]]
+    more = len(things) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def audio_args(
+    kept: Sequence[KeptTrack], source: int, first_output: int, begin: Fraction, seconds: Fraction
+) -> Iterator[str]:
+    """ffmpeg's arguments for kept tracks of its input `source`, which become audio outputs from `first_output` on."""
+    for output, one in enumerate(kept, first_output):
+        yield from ("-map", f"{source}:{one.track.stream}")
+        yield from one.plan.stream_args(begin, seconds, output)
+        yield from (f"-disposition:a:{output}", "0" if output else "default")
+        for name, text in (("language", one.track.language), ("title", one.track.title)):
+            if text:
+                yield from (f"-metadata:s:a:{output}", f"{name}={text}")
+
+
+def subtitle_args(tracks: Sequence[Track], shown: Sequence[Track], source: int, codec: Codec) -> Iterator[str]:
+    """ffmpeg's arguments for subtitles of its input `source`, a file with the streams `tracks`; only those `shown`."""
+    for output, track in enumerate(shown):
+        yield from ("-map", f"{source}:{tracks.index(track)}", f"-c:s:{output}", _subtitle_codec(track, codec))
+        for name, text in (("language", track.language), ("title", track.title)):
+            if text:
+                yield from (f"-metadata:s:s:{output}", f"{name}={text}")
+
+
+def _subtitle_codec(track: Track, codec: Codec) -> str:
+    """The encoder for a container, or "copy"."""
+    is_mov_text = track.codec == "mov_text"
+    if codec is Codec.FFV1:
+        return "srt" if is_mov_text else "copy"
+    return "copy" if is_mov_text else "mov_text"
