@@ -28,6 +28,7 @@ NODE_WITH_INPUT = {
     "picture": "LatentSync Select Faces",
     "mask": "LatentSync Select Faces",
     "length": "LatentSync Face Sampler",
+    "tracks": "LatentSync Clip Audio",
     "quality": "LatentSync Face Sampler",
 }
 RELEASE = "latentsync-1.6"
@@ -46,6 +47,7 @@ WORDS: Words = {
     Remedy.MOVE_MODELS_FOLDER: "name a folder on another disk as latentsync in ComfyUI's extra_model_paths.yaml",
     Remedy.PREPARE_AGAIN: "run LatentSync Prepare Faces again",
     Remedy.GIVE_SOUND: "take the sound from Load Audio",
+    Remedy.MIX_TRACKS: "set `tracks` to all to average them",
     Remedy.ADJUST_DETECTION: "set `detector_score` below {}, or mark the face by hand in `marks`",
     Remedy.MARK_FACE: "copy that mark into `marks`",
     Remedy.GIVE_PICTURE: "connect one to `picture`",

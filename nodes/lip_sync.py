@@ -86,7 +86,7 @@ class LipSync(io.ComfyNode):
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
         source = clip_from_input(clip, fps)
-        sound = mux.as_file(pack_temp_folder("sounds"))
+        sound = mux.as_track(pack_temp_folder("sounds"))
         preflight_output(source, voice.duration, LengthRule(length), sound)
         progress = Progress(load=1, faces=20, voice=3, drawing=60, writing=15)
         managed = managed_model(model, "auto", True, progress)

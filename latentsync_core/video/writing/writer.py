@@ -23,11 +23,13 @@ from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, ffmpeg_own_metadata, open_frame_pipe
+from ...media.sound_reader import SoundTrack
 from ...messages import Note, Remedy
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
-from .audio_plan import container_start_time, plan_audio
+from .audio_pipe import AudioPipe
+from .audio_plan import plan_audio
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
 from .metadata import ffmetadata
 from .writer_options import Codec, WriterOptions
@@ -57,7 +59,7 @@ class VideoWriter(ABC):
         path: gets the codec's suffix where it has none.
         clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
         pts: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
-        audio: a file whose first sound stream goes beside the picture.
+        audio: the sound that goes beside the picture; its start plays with the first frame.
         metadata: texts by name, for the container: tags that ComfyUI's page and ffprobe read.
         plan: how frames reach the encoder, where that is not for `plan_video` to say.
 
@@ -78,7 +80,7 @@ class VideoWriter(ABC):
         *,
         options: WriterOptions = DEFAULTS,
         pts: np.ndarray,
-        audio: Path | None = None,
+        audio: SoundTrack | None = None,
         metadata: Mapping[str, str] | None = None,
         plan: VideoPlan | None = None,
     ) -> None:
@@ -88,8 +90,7 @@ class VideoWriter(ABC):
         self._plan = plan or plan_video(clip, options)
         self.notes: list[Note] = list(self._plan.notes)
         self._codec = options.codec
-        self._audio = None if audio is None else Path(audio)
-        self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
+        self._audio_plan = None if audio is None else plan_audio(audio, options.codec)
         self._metadata = dict(metadata or {})
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
@@ -99,6 +100,7 @@ class VideoWriter(ABC):
         self._first = first
         self._written = 0
         self._pipe: OutputContainer | None = None  # the container that frames go into
+        self._audio_pipe: AudioPipe | None = None  # the sound beside them, unless it is copied
 
     def preflight(self) -> None:
         """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
@@ -175,6 +177,8 @@ class VideoWriter(ABC):
         packet.pts = packet.dts = int(self._pts[self._written])
         packet.time_base, packet.stream, packet.is_keyframe = self._clip.time_base, self._stream, True
         with self._translating_errors():
+            if self._audio_pipe is not None:
+                self._audio_pipe.write_until(self._seconds_written())
             self._pipe.mux(packet)
         self._written += 1
 
@@ -186,6 +190,8 @@ class VideoWriter(ABC):
                 self._finish()
         finally:
             self._end_process()
+            if self._audio_pipe is not None:
+                self._audio_pipe.close()
             self._messages.close()
             self._scratch.close()
 
@@ -195,6 +201,8 @@ class VideoWriter(ABC):
                 f"Only {self._written} of {len(self._pts)} frames were written; {self.path.name} was not made."
             )
         with self._translating_errors():
+            if self._audio_pipe is not None:
+                self._audio_pipe.write_until(self._duration())
             self._close_pipe()
             self._stdin.close()
         if self._process.wait():
@@ -214,18 +222,19 @@ class VideoWriter(ABC):
             "-noautorotate",
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
         ]
+        outputs, plan = ["-map_metadata", "-1"], self._audio_plan
         args += PIPED_FRAMES_INPUT
-        outputs = ["-map_metadata", "-1"]
-        if self._audio is not None and self._audio_plan is not None:
-            args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
-            args += ffmpeg_input(self._audio, AudioError)
-            outputs += ["-map", "0:v:0", "-map", f"1:{self._audio_plan.stream}"]
-            outputs += self._audio_plan.timed_args(self._first, self._duration())
+        if plan is not None:
+            if plan.is_copy:
+                args += ["-itsoffset", f"{float(plan.copy_offset(self._first)):.6f}"]
+                args += ffmpeg_input(plan.track.path, AudioError)
+            outputs += ["-map", "0:v:0", "-map", f"1:{plan.track.streams[0]}" if plan.is_copy else "0:a:0"]
+            outputs += plan.output_args(self._first, self._duration())
         if self._metadata:  # in a file: a workflow is longer than a command line may be
             texts = self._scratch.path / "metadata.txt"
             texts.write_text(ffmetadata(self._metadata), "utf-8", newline="\n")
             args += ffmpeg_own_metadata(texts)
-            outputs += ["-map_metadata:g", "2:g" if self._audio_plan else "1:g"]
+            outputs += ["-map_metadata:g", "2:g" if plan is not None and plan.is_copy else "1:g"]
         args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
         if self._codec is Codec.FFV1:
@@ -245,6 +254,10 @@ class VideoWriter(ABC):
         """Seconds from the first frame's begin to the last one's end."""
         return int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps
 
+    def _seconds_written(self) -> Fraction:
+        """Seconds from the first frame's begin to that of the next one to write."""
+        return int(self._pts[self._written] - self._pts[0]) * self._clip.time_base
+
     def _open_pipe(self) -> None:
         rate = self._clip.fps
         self._pipe = open_frame_pipe(self._stdin)
@@ -258,6 +271,8 @@ class VideoWriter(ABC):
         )
         self._stream.time_base = self._clip.time_base
         self._stream.metadata["r_frame_rate"] = f"{rate.numerator}/{rate.denominator}"  # NUT's own name for it
+        if self._audio_plan is not None and not self._audio_plan.is_copy:
+            self._audio_pipe = AudioPipe(self._pipe, self._audio_plan, self._first, self._duration())
 
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
