@@ -27,6 +27,7 @@ class Remedy(Enum):
     # clips, sounds and faces
     PREPARE_AGAIN = "look for the faces of the clip's file as it is now"
     GIVE_SOUND = "give a sound"
+    MIX_TRACKS = "mix all audio tracks of the file"
     ADJUST_DETECTION = "detect less certain faces, or mark one by hand"
     MARK_FACE = "mark the face by hand, with the mark in the message"
     GIVE_PICTURE = "give a picture of the person"

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from .audio.features import AudioEmbedding, embed_audio
-from .audio.mix import mix_to_file
+from .audio.mix import mixed_track
 from .audio.source import AudioSource, load_audio
+from .audio.track_choice import TrackChoice
 from .compositing.composite_options import CompositeOptions
 from .compositing.notes import demonstration_notes, job_notes, synced_frames
 from .compositing.write import write_rendered
@@ -76,6 +77,7 @@ class SyncOptions:
     length: LengthRule = LengthRule.VIDEO
     start: float = 0.0  # seconds into the clip at which the output begins
     end: float | None = None  # seconds into the clip at which it ends; None: the clip's end
+    voice_tracks: TrackChoice = TrackChoice.FIRST  # which audio tracks of a voice's file are the voice
     mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voices
     work_folder: Path | None = None  # keeps found and finished faces, for the next run or an interrupted one
 
@@ -121,15 +123,18 @@ def sync(
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
     clip = (video if isinstance(video, Clip) else probe(video)).trim(options.start, options.end)
     clip = with_deinterlacing(clip, options.deinterlace)
-    voices = [one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio) for one in speakers]
+    voices = [
+        one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio, clip, options.voice_tracks)
+        for one in speakers
+    ]
     pictures = [None if one.picture is None else _load_image(one.picture) for one in speakers]
-    mux = load_audio(options.mux_audio) if options.mux_audio else None
+    mux = load_audio(options.mux_audio, clip) if options.mux_audio else None
     max_voice_seconds = max(voice.duration for voice in voices)
     pts = plan_timeline(clip, max_voice_seconds, options.length).pts
 
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
-        sound = mux.as_file(folder) if mux else mix_to_file(voices, folder)
+        sound = mux.as_track(folder) if mux else mixed_track(voices, folder)
         writer = FrameWriter(out, clip, options=options.writer, pts=pts, audio=sound)
         writer.preflight()
         with clock.phase("model") as report_progress:

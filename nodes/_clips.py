@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from comfy_api.latest import Input, InputImpl
 
-from ..latentsync_core.audio.clip_audio import clip_audio
+from ..latentsync_core.audio.clip_audio import clip_audio, clip_audio_notes
+from ..latentsync_core.audio.track_choice import TrackChoice
 from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.messages import Note
@@ -65,7 +66,7 @@ def _clip_from_input(source: Any, fps: float) -> Clip:
     )
 
 
-def audio_from_video(video: Any) -> tuple[dict[str, Any], tuple[Note, ...]]:
+def audio_from_video(video: Any, tracks: TrackChoice = TrackChoice.FIRST) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends; and notes on it.
 
     Raises:
@@ -80,8 +81,9 @@ def audio_from_video(video: Any) -> tuple[dict[str, Any], tuple[Note, ...]]:
             )
         return audio, ()
     clip = clip_from_input(video, fps=1.0)
-    waveform, rate = clip_audio(clip)
-    return {"waveform": waveform[None].contiguous(), "sample_rate": rate}, clip.notes
+    waveform, rate = clip_audio(clip, tracks)
+    notes = tuple(dict.fromkeys([*clip.notes, *clip_audio_notes(clip, tracks)]))
+    return {"waveform": waveform[None].contiguous(), "sample_rate": rate}, notes
 
 
 def _is_edited(video: Input.Video) -> bool:

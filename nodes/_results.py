@@ -19,6 +19,7 @@ from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import as_matching_batch
 from ..latentsync_core.compositing.write import write_rendered
 from ..latentsync_core.files.output_checks import check_no_overwrite
+from ..latentsync_core.media.sound_reader import SoundTrack
 from ..latentsync_core.messages import Note, NoteLevel
 from ..latentsync_core.progress import Progress
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
@@ -75,7 +76,7 @@ class WrittenOutput:
 
 def write_output(
     synced_per_speaker: Sequence[SyncedFaces],
-    sound: Path | None,
+    sound: SoundTrack | None,
     composite: CompositeOptions | None = None,
     writer: WriterOptions | None = None,
     prefix: str = PREFIX,
@@ -115,7 +116,7 @@ def write_output(
         matte = MatteWriter(f"{name}matte.mov", clip, pts=synced.pts) if request.matte else None
         patch = _patch_writer(synced, f"{name}patch", request.patch)
         extra_writers = [other for other in (matte, patch) if other is not None]
-        inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound))
+        inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound and sound.path))
         check_no_overwrite((picture, *(written.path for written in (file, *extra_writers))), inputs)
         for written in (file, *extra_writers):
             written.preflight()
@@ -146,7 +147,7 @@ def write_output(
     return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", notes, images, masks)
 
 
-def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Path, writer: WriterOptions) -> None:
+def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: SoundTrack, writer: WriterOptions) -> None:
     """Raises what `write_output` would for this clip and a voice of `seconds`: to know before faces are looked for."""
     path = f"{temporary_output(PREFIX)}{writer.codec.suffix}"
     pts = plan_timeline(clip, seconds, length).pts

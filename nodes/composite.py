@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from comfy_api.latest import InputImpl, io
 
-from ..latentsync_core.audio.clip_audio import clip_audio_file
-from ..latentsync_core.audio.mix import mix_to_file
+from ..latentsync_core.audio.clip_audio import clip_audio_track
+from ..latentsync_core.audio.mix import mixed_track
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
+from ..latentsync_core.media.sound_reader import SoundTrack
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
@@ -207,11 +207,11 @@ def _connected_optional_outputs(prompt: Any, node_id: str) -> frozenset[int]:
     return connected_outputs(prompt, node_id) & {MASK_OUTPUT, IMAGES_OUTPUT}
 
 
-def _output_audio(synced_per_speaker: list[SyncedFaces], choice: str, mux_audio: Any) -> Path | None:
-    """The file whose sound goes beside the picture."""
+def _output_audio(synced_per_speaker: list[SyncedFaces], choice: str, mux_audio: Any) -> SoundTrack | None:
+    """The sound that goes beside the picture."""
     folder = pack_temp_folder("sounds")
     if mux_audio is not None:
-        return load_audio(mux_audio).as_file(folder)
+        return load_audio(mux_audio).as_track(folder)
     if choice == DRIVING_VOICE:
-        return mix_to_file([faces.audio.source for faces in synced_per_speaker], folder)
-    return clip_audio_file(synced_per_speaker[0].faces.clip, folder) if choice == CLIP_AUDIO else None
+        return mixed_track([faces.audio.source for faces in synced_per_speaker], folder)
+    return clip_audio_track(synced_per_speaker[0].faces.clip) if choice == CLIP_AUDIO else None

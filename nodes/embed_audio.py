@@ -44,4 +44,4 @@ class EmbedAudio(io.ComfyNode):
         on_progress = Progress().phase(words=Phase.VOICE)
         audio_embedding = embed_audio(voice, whisper, on_progress, pack_temp_folder("voices"))
         # A key of our own: on "audio" the page wants a player that it makes for a few of core's nodes only.
-        return io.NodeOutput(audio_embedding, ui={"voice": [saved_result(voice.as_file(pack_temp_folder("sounds")))]})
+        return io.NodeOutput(audio_embedding, ui={"voice": [saved_result(voice.as_wav(pack_temp_folder("sounds")))]})

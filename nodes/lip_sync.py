@@ -93,7 +93,7 @@ class LipSync(io.ComfyNode):
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
         source = clip_from_input(clip, fps, deinterlace)
-        sound = mux.as_file(pack_temp_folder("sounds"))
+        sound = mux.as_track(pack_temp_folder("sounds"))
         writer = WriterOptions(keep_audio=KeepAudio(keep_audio))
         preflight_output(source, voice.duration, LengthRule(length), sound, writer)
         progress = Progress(load=1, faces=20, voice=3, drawing=60, writing=15)

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from ..audio.track_choice import TrackChoice
 from ..compositing.composite_options import CompositeOptions, Region
 from ..faces.alignment.align_options import AlignOptions
 from ..faces.face_options import FaceOptions
@@ -35,6 +36,11 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     sync.add_argument(
         "--audio", required=True, type=media_argument, help="the voice that the mouth follows, a file or an https: URL"
     )
+    sync.add_argument(
+        "--voice-tracks", choices=[choice.value for choice in TrackChoice], default=TrackChoice.FIRST.value,
+        help="audio tracks of a voice's file that are the voice: the first (default), or the average of all, such as a "
+        "broadcast master's mono tracks",
+    )  # fmt: skip
     sync.add_argument("--out", required=True, type=reject_url, help="the result; its suffix follows from --codec")
     add_download_limit(sync)
 
@@ -254,6 +260,7 @@ def sync_options(options: argparse.Namespace):
         length=LengthRule(options.length),
         start=options.start,
         end=options.end,
+        voice_tracks=TrackChoice(options.voice_tracks),
         mux_audio=options.mux_audio,
         work_folder=options.work_folder,
     )

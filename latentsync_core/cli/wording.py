@@ -25,6 +25,7 @@ WORDS: Words = {
     Remedy.MOVE_MODELS_FOLDER: "choose another --models-folder",
     Remedy.PREPARE_AGAIN: "run the command again",
     Remedy.GIVE_SOUND: "name a sound file with --audio",
+    Remedy.MIX_TRACKS: "--voice-tracks all averages them",
     Remedy.ADJUST_DETECTION: "set --detector-score below {}, or mark the face by hand with --marks",
     Remedy.MARK_FACE: "write that mark into a file and give it with --marks",
     Remedy.GIVE_PICTURE: "name it with --face picture:FILE",

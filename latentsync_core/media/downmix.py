@@ -1,4 +1,4 @@
-"""Downmixing of audio channels to stereo or mono."""
+"""Downmixing of audio channels to stereo or mono, also of those that would cancel each other."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ DOWNMIX_COEFFICIENTS = {
         (0, MINUS_3_DB),
     ),
 }
+# Power of the channels' sum by the sum of their powers: 1 for unrelated channels or a single one that sounds, their
+# number for equal ones, 0 for opposite ones. Below this, two equally loud channels correlate by less than -0.8.
+MAX_CANCELLING_RATIO = 0.2
+MIN_CANCELLED_SHARE = 0.1  # of a sound's energy in stretches that cancel, from which on a channel stands for all
 
 
 class Channels(Enum):
@@ -56,6 +60,41 @@ def stereo_downmix_filter(count: int, *, scaled: bool = False) -> str:
     ]
     sign = "<" if scaled else "="
     return f"pan=stereo|c0{sign}{sides[0]}|c1{sign}{sides[1]}"
+
+
+class Cancellation:
+    """Measures, stretch by stretch, whether a sound's channels cancel when they are added: an inverted channel does."""
+
+    def __init__(self) -> None:
+        self._powers: torch.Tensor | None = None  # (C,) float64
+        self._cancelled = 0.0
+
+    def add(self, piece: torch.Tensor) -> None:
+        """Counts the next (C, n) samples, about a second of them."""
+        powers = piece.double().square().sum(dim=1)
+        self._powers = powers if self._powers is None else self._powers + powers
+        if len(piece) > 1 and piece.double().sum(dim=0).square().sum() < MAX_CANCELLING_RATIO * powers.sum():
+            self._cancelled += float(powers.sum())
+
+    @property
+    def mono_channel(self) -> int | None:
+        """The loudest channel, to stand for all of them in mono; None where their mean holds the sound."""
+        if self._powers is None or self._cancelled <= MIN_CANCELLED_SHARE * float(self._powers.sum()):
+            return None
+        return int(self._powers.argmax())
+
+
+def to_mono(waveform: torch.Tensor, channel: int | None = None) -> torch.Tensor:
+    """(C, T) → (T,): the mean of the channels, or the one that stands for all (`Cancellation.mono_channel`)."""
+    return waveform.mean(dim=0) if channel is None else waveform[channel]
+
+
+def cancelling_channel(waveform: torch.Tensor, rate: int) -> int | None:
+    """`Cancellation.mono_channel` of a whole (C, T) waveform."""
+    measured = Cancellation()
+    for piece in waveform.split(rate, dim=-1):
+        measured.add(piece)
+    return measured.mono_channel
 
 
 def downmix_channels(waveform: torch.Tensor, channels: Channels) -> torch.Tensor:

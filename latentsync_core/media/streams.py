@@ -41,6 +41,11 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
     return next(filter(_is_decodable, container.streams.audio), None)
 
 
+def decodable_audio_streams(container: InputContainer) -> list[AudioStream]:
+    """Every audio stream that can be decoded, in the file's order."""
+    return list(filter(_is_decodable, container.streams.audio))
+
+
 def time_base(stream: Stream) -> Fraction:
     """Seconds per tick of a stream's stamps."""
     return stream.time_base or DEFAULT_TIME_BASE

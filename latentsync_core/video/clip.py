@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -77,6 +78,20 @@ class Clip:
     def duration(self) -> float:
         """Seconds from the first frame's start to the last frame's end (that one shown for 1/fps)."""
         return float(self.times[-1]) + float(1 / self.fps)
+
+    @property
+    def start(self) -> Fraction:
+        """When frame 0 is shown, in seconds on its file's clock."""
+        return int(self.pts[0]) * self.time_base
+
+    def is_of_file(self, path: Path) -> bool:
+        """Whether the clip was read from the file at `path`."""
+        if self.identity is None:
+            return False
+        try:
+            return os.path.samefile(path, self.identity.path)
+        except OSError:
+            return False
 
     def trim(self, start: float, end: float | None = None) -> Clip:
         """The frames shown from `start` up to `end`, seconds after the clip's first frame; None is the clip's end.

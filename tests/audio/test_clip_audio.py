@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.audio.clip_audio import clip_audio, clip_audio_file
+from latentsync_core.audio.clip_audio import clip_audio, clip_audio_track
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, ClipChangedError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.media.sound_reader import SoundReader
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer import FrameWriter
@@ -95,8 +96,7 @@ def test_it_is_what_ffmpeg_hears(tmp_path):
 
 def test_the_mux_copies_a_whole_clips_sound(tmp_path):
     clip, _ = clip_with_ramp(tmp_path / "a.mp4", "-c:a", "aac")
-    assert clip_audio_file(clip, tmp_path / "sounds") == clip.identity.path
-    assert not (tmp_path / "sounds").exists()
+    assert clip_audio_track(clip).path == clip.identity.path
     out = remade(clip, tmp_path)
     assert packets(out.path) == packets(clip.identity.path)
 
@@ -105,12 +105,9 @@ def test_the_mux_copies_a_whole_clips_sound(tmp_path):
 def test_the_mux_takes_a_trimmed_clips_part(tmp_path, late):
     clip, _ = clip_with_ramp(tmp_path / "a.mp4", late=late, seconds=3.5)
     part = clip.subclip(10, 60)
-    sound = clip_audio_file(part, tmp_path / "sounds")
-    assert sound == clip_audio_file(part, tmp_path / "sounds")
-    waveform, rate = clip_audio(part)
-    loaded = load_audio(sound)
-    assert (loaded.sample_rate, loaded.channels, loaded.samples) == (rate, 2, 2 * RATE)
-    assert torch.equal(torch.cat(list(loaded._blocks()), dim=1), waveform)
+    waveform, _ = clip_audio(part)
+    with SoundReader(clip_audio_track(part), 2 * RATE) as reader:
+        assert torch.equal(torch.cat(list(reader), dim=1), waveform)
     muxed, _ = clip_audio(probe(remade(part, tmp_path).path))
     assert (muxed[0] * waveform[0]).sum() > 0.98 * (waveform[0] ** 2).sum(), "at the same place"
 
@@ -134,7 +131,7 @@ def test_what_has_no_sound_is_named(tmp_path):
 
 
 def remade(clip, folder):
-    sound = clip_audio_file(clip, folder / "sounds")
+    sound = clip_audio_track(clip)
     options = WriterOptions(preset="ultrafast")
     with (
         FrameReader(clip) as frames,
@@ -190,6 +187,5 @@ def test_a_clip_whose_last_frame_is_said_to_be_days_later_is_refused(tmp_path):
     pts = clip.pts.copy()
     pts[-1] += int(3e6 / clip.time_base)
     lasting = dataclasses.replace(clip, pts=pts)
-    for read in (clip_audio, lambda clip: clip_audio_file(clip, tmp_path)):
-        with pytest.raises(AudioError, match="GB of memory"):
-            read(lasting)
+    with pytest.raises(AudioError, match="GB of memory"):
+        clip_audio(lasting)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentsync_core.audio.mix import mix_to_file
+from latentsync_core.audio.mix import mixed_track
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError
 
@@ -14,12 +14,12 @@ def voice(samples, rate=24000):
 
 def test_one_voice_stays_itself(tmp_path):
     one = voice(torch.rand(1, 2400) - 0.5)
-    assert mix_to_file([one], tmp_path) == one.as_file(tmp_path)
+    assert mixed_track([one], tmp_path) == one.as_track(tmp_path)
 
 
 def test_two_voices_are_added_sample_by_sample(tmp_path):
     one, other = torch.rand(1, 4800) - 0.5, torch.rand(1, 2400) - 0.5
-    mixed = load_audio(mix_to_file([voice(one), voice(other)], tmp_path))
+    mixed = load_audio(mixed_track([voice(one), voice(other)], tmp_path).path)
     expected = one.clone()
     expected[:, :2400] += other
     assert mixed.sample_rate == 24000
@@ -29,17 +29,17 @@ def test_two_voices_are_added_sample_by_sample(tmp_path):
 
 def test_a_mono_voice_lies_in_the_middle_of_a_stereo_one_at_its_own_level(tmp_path):
     stereo, mono = torch.rand(2, 4800) - 0.5, torch.rand(1, 4800) - 0.5
-    mixed = load_audio(mix_to_file([voice(stereo), voice(mono)], tmp_path)).whole()
+    mixed = load_audio(mixed_track([voice(stereo), voice(mono)], tmp_path).path).whole()
     assert torch.allclose(mixed, stereo + mono, atol=1e-6)
 
 
 def test_the_highest_rate_is_kept(tmp_path):
     low, high = voice(torch.zeros(1, 8000), 8000), voice(torch.rand(1, 48000) - 0.5, 48000)
-    mixed = load_audio(mix_to_file([low, high], tmp_path))
+    mixed = load_audio(mixed_track([low, high], tmp_path).path)
     assert (mixed.sample_rate, mixed.samples) == (48000, 48000)
     assert torch.allclose(mixed.whole(), high.whole(), atol=1e-6)
 
 
 def test_nothing_to_mix_is_refused(tmp_path):
     with pytest.raises(AudioError, match="No sound was given"):
-        mix_to_file([], tmp_path)
+        mixed_track([], tmp_path)

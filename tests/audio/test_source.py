@@ -117,22 +117,22 @@ def test_a_file_resampled_by_ffmpeg_has_every_sample(without_torchaudio, tmp_pat
     assert abs(len(sound.mono16k()) - 16000) <= 1
 
 
-def test_the_file_for_the_mux_is_the_given_one(tmp_path):
+def test_the_track_for_the_mux_lies_in_the_given_file(tmp_path):
     path = pcm_file(tmp_path / "voice.wav", torch.ones(2, 100, dtype=torch.int16), 44100)
-    assert load_audio(str(path)).as_file(tmp_path / "work") == path
+    assert load_audio(str(path)).as_track(tmp_path / "work").path == path
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 6, 8])
 def test_a_mapping_is_written_for_the_mux_without_loss_and_once(channels, tmp_path):
     waveform = noise(channels, 300000) * 3  # louder than full scale
     sound = load_audio(in_memory(waveform, 44100))
-    path = sound.as_file(tmp_path / "work")
+    path = sound.as_wav(tmp_path / "work")
     written = path.stat().st_mtime_ns
 
     again = load_audio(path)
     assert (again.sample_rate, again.channels, again.samples) == (44100, channels, 300000)
     assert torch.equal(torch.cat(list(again._blocks()), dim=1), waveform)
-    assert sound.as_file(tmp_path / "work") == path
+    assert sound.as_wav(tmp_path / "work") == path
     assert path.stat().st_mtime_ns == written
     assert [p.name for p in (tmp_path / "work").iterdir()] == [path.name]
 
@@ -152,7 +152,7 @@ def test_a_wave_file_over_4_gib_is_written_as_rf64(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(OutputError, match="free some room there"):
-        load_audio(in_memory(noise(10), 8000)).as_file(tmp_path / "taken")
+        load_audio(in_memory(noise(10), 8000)).as_wav(tmp_path / "taken")
 
 
 def test_the_digest_tells_content_from_content(tmp_path):
@@ -184,7 +184,7 @@ def test_a_stream_that_starts_late_is_heard_late(tmp_path):
 
 def test_a_steady_tone_is_not_taken_for_another_format(tmp_path):
     sound = load_audio(in_memory(tone(6500, 48000)["waveform"][0], 48000))  # its samples repeat like transport packets
-    assert load_audio(sound.as_file(tmp_path)).samples == sound.samples
+    assert load_audio(sound.as_wav(tmp_path)).samples == sound.samples
 
 
 def test_a_file_that_changed_since_is_refused(tmp_path):
@@ -195,7 +195,7 @@ def test_a_file_that_changed_since_is_refused(tmp_path):
         sound.mono16k()
     path.unlink()
     with pytest.raises(AudioError, match="There is no file"):
-        sound.as_file(tmp_path)
+        sound.as_track(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync_core.audio.mix import mix_to_file
+from latentsync_core.audio.mix import mixed_track
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.commands import EXIT_ERROR, main
 from latentsync_core.compositing.png_layers import PngLayerWriter
@@ -227,7 +227,7 @@ def test_nothing_that_lies_at_the_target_is_touched_by_trying_out(tmp_path):
     clip = probe(make_clip(tmp_path / "in.mp4", frames=3))
     target = tmp_path / "out.mp4"
     target.write_bytes(b"the last good take")
-    FrameWriter(target, clip, pts=clip.pts, audio=VOICE).preflight()
+    FrameWriter(target, clip, pts=clip.pts, audio=load_audio(VOICE).track).preflight()
     assert target.read_bytes() == b"the last good take"
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mp4"]
 
@@ -289,12 +289,14 @@ def test_every_sound_goes_into_every_container_copied_or_encoded(tmp_path, codec
     clip = probe(make_clip(tmp_path / "in.mp4", frames=12))
     filters, *encoder = SOUNDS[name]
     sound = make_sound(tmp_path / name, "-af", f"volume=18dB,{filters}", *encoder, seconds=0.5)
-    writer = FrameWriter(tmp_path / "out", clip, options=WriterOptions(codec), pts=clip.pts, audio=sound)
+    writer = FrameWriter(
+        tmp_path / "out", clip, options=WriterOptions(codec), pts=clip.pts, audio=load_audio(sound).track
+    )
     with FrameReader(clip) as frames, writer:
         for frame in frames:
             writer.write(frame)
     before, after = load_audio(sound), load_audio(writer.path)
-    plan = plan_audio(sound, codec)
+    plan = plan_audio(load_audio(sound).track, codec)
     is_copy = plan.rate is None
     is_pcm_still = codec is not Codec.H264 and probe_audio_codec(sound).startswith("pcm_")
     assert any("re-encoded" in note.fact for note in writer.notes) == (not is_copy and not is_pcm_still)
@@ -312,7 +314,7 @@ def test_every_sound_goes_into_every_container_copied_or_encoded(tmp_path, codec
 def test_voices_of_any_layout_are_mixed(tmp_path, layout):
     many = load_audio(make_sound(tmp_path / "many.wav", "-af", f"aformat=channel_layouts={layout}", seconds=0.3))
     mono = load_audio(make_sound(tmp_path / "mono.wav", seconds=0.2))
-    mixed = load_audio(mix_to_file([many, mono], tmp_path))
+    mixed = load_audio(mixed_track([many, mono], tmp_path).path)
     assert (mixed.channels, mixed.samples) == (2, many.samples)
     assert torch.isfinite(mixed.whole()).all()
     assert float(mixed.whole()[:, :4000].abs().max()) > 0.1

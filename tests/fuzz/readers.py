@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from latentsync_core.audio.clip_audio import clip_audio
-from latentsync_core.audio.mix import mix_to_file
+from latentsync_core.audio.mix import mixed_track
 from latentsync_core.audio.resample import TARGET_RATE
 from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.errors import FaceError, LatentSyncError
@@ -96,10 +96,10 @@ def _read_sound(path: Path) -> None:
     """As a voice, mixed with itself, and beside a picture."""
     sound = load_audio(path)
     _check_voice(sound)
-    mix_to_file([sound, sound], path.parent)
+    mixed_track([sound, sound], path.parent)
     clip = clip_from_images(torch.zeros(3, 32, 32, 3), Fraction(25))
     options = WriterOptions(preset="ultrafast")
-    writing = FrameWriter(path.parent / "out.mp4", clip, options=options, pts=clip.pts, audio=path)
+    writing = FrameWriter(path.parent / "out.mp4", clip, options=options, pts=clip.pts, audio=sound.track)
     with writing as writer, FrameReader(clip) as frames:
         for frame in frames:
             writer.write(frame)

@@ -74,7 +74,10 @@ def test_a_name_is_a_name_as_clip_voice_and_result(here, film, name):
     assert clip.frame_count == 3
     assert clip_audio(clip)[0].shape[0] == 1
     load_audio(voice_path).mono16k()
-    with FrameReader(clip) as frames, FrameWriter(out, clip, pts=clip.pts, audio=voice_path) as writer:
+    with (
+        FrameReader(clip) as frames,
+        FrameWriter(out, clip, pts=clip.pts, audio=load_audio(voice_path).track) as writer,
+    ):
         for frame in frames:
             writer.write(frame)
     assert probe(out).frame_count == 3

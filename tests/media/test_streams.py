@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync_core.audio.clip_audio import clip_audio, clip_audio_file
+from latentsync_core.audio.clip_audio import clip_audio, clip_audio_track
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
@@ -73,7 +73,7 @@ def test_the_first_audio_track_with_a_decoder_is_used_everywhere_with_a_note(fil
             clip,
             options=WriterOptions(codec),
             pts=clip.pts,
-            audio=clip_audio_file(clip, tmp_path),
+            audio=clip_audio_track(clip),
         )
         with FrameReader(clip) as frames, writer:
             for frame in frames:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, ClipChangedError, OptionError, OutputError, ToolError, VideoError
 from latentsync_core.media.ffmpeg import check_version, ffmpeg_executable, run_ffmpeg
 from latentsync_core.video.clip import ColorTags
@@ -42,6 +43,7 @@ def read(clip, start=0, stop=None):
 
 
 def rewrite(clip, path, options=FFV1, audio=None):
+    audio = audio and load_audio(audio, clip).as_track(path.parent)
     """Every frame of the clip into a new file; returns the writer."""
     with FrameReader(clip) as frames, FrameWriter(path, clip, options=options, pts=clip.pts, audio=audio) as out:
         for frame in frames:
@@ -532,8 +534,8 @@ def test_what_can_not_be_written_is_refused_before_any_frame(tmp_path):
         FrameWriter(tmp_path / "taken.mp4", clip, pts=clip.pts),
     ):
         pass
-    with pytest.raises(AudioError, match="no sound"):
-        FrameWriter(tmp_path / "a", clip, pts=clip.pts, audio=tmp_path / "in.mp4")
+    with pytest.raises(AudioError, match="no audio stream"):
+        load_audio(tmp_path / "in.mp4", clip)
     with pytest.raises(OutputError, match="Frame 2"):
         FrameWriter(tmp_path / "a", clip, pts=np.array([0, 5, 5]))
     first, second = read(clip, 0, 2)
@@ -602,7 +604,13 @@ def test_the_same_frames_and_sound_give_the_same_bytes(tmp_path, codec):
     written = []
     for name in ("a", "b"):
         with (
-            FrameWriter(tmp_path / name, clip, options=WriterOptions(codec=codec), pts=clip.pts, audio=source) as file,
+            FrameWriter(
+                tmp_path / name,
+                clip,
+                options=WriterOptions(codec=codec),
+                pts=clip.pts,
+                audio=load_audio(source, clip).track,
+            ) as file,
             FrameReader(clip) as frames,
         ):
             for frame in frames:
@@ -622,7 +630,7 @@ def test_frames_that_lie_days_apart_are_refused(tmp_path):
 def test_texts_of_any_length_and_character_go_into_the_file(tmp_path, codec, with_sound):
     texts = {"workflow": "a = 1; # 'x' \\n\n[\"ż映\"] ", "prompt": '{"text": "' + "long " * 60_000 + '"}'}
     clip = probe(make_clip(tmp_path / "in.mp4", frames=3))
-    audio = make_sound(tmp_path / "voice.wav") if with_sound else None
+    audio = load_audio(make_sound(tmp_path / "voice.wav")).track if with_sound else None
     options = WriterOptions(codec, preset="ultrafast")
     with (
         FrameReader(clip) as frames,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from ...errors import LatentSyncError
+from ...errors import AudioError
+from ...media.sound_reader import sound_track
 from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip
 from ..pixel_format import PixelFormat
@@ -181,14 +182,7 @@ def _audio(
     }[keep_audio]
     kept, notes = [], []
     for track in wanted:
-        try:
-            plan = (
-                None
-                if clip.identity is None or not track.is_decodable
-                else plan_audio(clip.identity.path, codec, track.stream, may_copy)
-            )
-        except LatentSyncError:
-            plan = None
+        plan = _kept_plan(clip, track, codec, may_copy)
         if plan is not None:
             kept.append(KeptTrack(track, plan))
             notes += [Note(f"Kept {track}: {note.fact}", note.level) for note in plan.notes]
@@ -201,6 +195,17 @@ def _audio(
     if len(tracks) > 1 and unwanted:
         notes.append(Note(f"Not in the result: the source's {_listed(unwanted)}.", remedies=(Remedy.KEEP_AUDIO,)))
     return tuple(kept), notes
+
+
+def _kept_plan(clip: Clip, track: Track, codec: Codec, may_copy: bool) -> AudioPlan | None:
+    """How one of the source's audio tracks reaches the result; None where it can't."""
+    if clip.identity is None or not track.is_decodable:
+        return None
+    try:
+        sound = sound_track(clip.identity.path, (track.stream,))
+        return plan_audio(replace(sound, start=clip.start), codec, may_copy) if sound else None
+    except AudioError:
+        return None
 
 
 def _other_tracks(facts: SourceFacts, codec: Codec) -> tuple[list[Track], list[Note]]:
@@ -225,17 +230,13 @@ def _listed(things: Sequence[object]) -> str:
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def audio_args(
-    kept: Sequence[KeptTrack], source: int, first_output: int, begin: Fraction, seconds: Fraction
-) -> Iterator[str]:
-    """ffmpeg's arguments for kept tracks of its input `source`, which become audio outputs from `first_output` on."""
-    for output, one in enumerate(kept, first_output):
-        yield from ("-map", f"{source}:{one.track.stream}")
-        yield from one.plan.stream_args(begin, seconds, output)
-        yield from (f"-disposition:a:{output}", "0" if output else "default")
-        for name, text in (("language", one.track.language), ("title", one.track.title)):
-            if text:
-                yield from (f"-metadata:s:a:{output}", f"{name}={text}")
+def kept_audio_args(kept: KeptTrack, source: str, output: int, begin: Fraction, seconds: Fraction) -> Iterator[str]:
+    """ffmpeg's arguments for a kept track: its input stream `source`, which becomes the audio stream `output`."""
+    yield from ("-map", source, *kept.plan.output_args(begin, seconds, output))
+    yield from (f"-disposition:a:{output}", "0" if output else "default")
+    for name, text in (("language", kept.track.language), ("title", kept.track.title)):
+        if text:
+            yield from (f"-metadata:s:a:{output}", f"{name}={text}")
 
 
 def subtitle_args(tracks: Sequence[Track], shown: Sequence[Track], source: int, codec: Codec) -> Iterator[str]:

@@ -24,13 +24,15 @@ from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, ffmpeg_own_metadata, open_frame_pipe
+from ...media.sound_reader import SoundTrack
 from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
 from ..reading.source_facts import Track
-from .audio_plan import container_start_time, plan_audio
-from .carry_over import audio_args, plan_carry_over, plan_timecode, subtitle_args
+from .audio_pipe import AudioPipe
+from .audio_plan import AudioPlan, plan_audio
+from .carry_over import kept_audio_args, plan_carry_over, plan_timecode, subtitle_args
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
 from .metadata import ffmetadata
 from .subtitle_copy import copy_subtitles
@@ -61,7 +63,7 @@ class VideoWriter(ABC):
         path: gets the codec's suffix where it has none.
         clip: gives size, pixel format, rotation, sample aspect, colour tags and rate.
         pts: (F,) int64 ticks of the clip's time base, strictly rising: one for each frame to come.
-        audio: a file whose first sound stream goes beside the picture.
+        audio: the sound that goes beside the picture; its start plays with the first frame.
         metadata: texts by name, for the container: tags that ComfyUI's page and ffprobe read.
         plan: how frames reach the encoder, where that is not for `plan_video` to say.
         is_own_sound: whether `audio` is the clip's own sound.
@@ -85,7 +87,7 @@ class VideoWriter(ABC):
         *,
         options: WriterOptions = DEFAULTS,
         pts: np.ndarray,
-        audio: Path | None = None,
+        audio: SoundTrack | None = None,
         metadata: Mapping[str, str] | None = None,
         plan: VideoPlan | None = None,
         is_own_sound: bool = False,
@@ -97,8 +99,7 @@ class VideoWriter(ABC):
         self._plan = plan or plan_video(clip, options)
         self.notes: list[Note] = list(self._plan.notes)
         self._codec = options.codec
-        self._audio = None if audio is None else Path(audio)
-        self._audio_plan = None if audio is None else plan_audio(Path(audio), options.codec)
+        self._audio_plan = None if audio is None else plan_audio(audio, options.codec)
         self._metadata = dict(metadata or {})
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
@@ -109,7 +110,7 @@ class VideoWriter(ABC):
         if timecode_only:
             self._carried = plan_timecode(clip, options.codec)
         else:
-            is_own = is_own_sound or (self._audio is not None and _is_file_of(clip, self._audio))
+            is_own = is_own_sound or (audio is not None and clip.is_of_file(audio.path))
             self._carried = plan_carry_over(
                 clip,
                 self._plan.encoded_format,
@@ -122,6 +123,7 @@ class VideoWriter(ABC):
         self._subtitles: tuple[Path, tuple[Track, ...]] | None = None
         self._written = 0
         self._pipe: OutputContainer | None = None  # the container that frames go into
+        self._audio_pipes: list[AudioPipe] = []  # the sounds beside them, but for those that are copied
 
     def preflight(self) -> None:
         """Writes one blank frame with the beginning of the sound, as the whole will be, and removes it again.
@@ -201,6 +203,8 @@ class VideoWriter(ABC):
         packet.pts = packet.dts = int(self._pts[self._written])
         packet.time_base, packet.stream, packet.is_keyframe = self._clip.time_base, self._stream, True
         with self._translating_errors():
+            for sound in self._audio_pipes:
+                sound.write_until(self._seconds_written())
             self._pipe.mux(packet)
         self._written += 1
 
@@ -212,6 +216,8 @@ class VideoWriter(ABC):
                 self._finish()
         finally:
             self._end_process()
+            for sound in self._audio_pipes:
+                sound.close()
             self._messages.close()
             self._scratch.close()
 
@@ -221,6 +227,8 @@ class VideoWriter(ABC):
                 f"Only {self._written} of {len(self._pts)} frames were written; {self.path.name} was not made."
             )
         with self._translating_errors():
+            for sound in self._audio_pipes:
+                sound.write_until(self._duration())
             self._close_pipe()
             self._stdin.close()
         if self._process.wait():
@@ -242,27 +250,36 @@ class VideoWriter(ABC):
         ]
         args += PIPED_FRAMES_INPUT
         inputs = 1  # so far
-        carried = self._carried
+        piped = 0  # audio streams that come through the pipe
+        carried, sound = self._carried, self._audio_plan
         # The chapters' own texts go with them; all others are named here.
         outputs = ["-map_metadata:g", "-1", "-map_metadata:s", "-1", "-map", "0:v:0"]
-        ends_early = False  # whether packets are copied, which ffmpeg cuts at the end of the whole file only
-        if self._audio is not None and self._audio_plan is not None:
-            args += ["-itsoffset", f"{float(self._first - container_start_time(self._audio)):.6f}"]
-            args += ffmpeg_input(self._audio, AudioError)
-            outputs += ["-map", f"{inputs}:{self._audio_plan.stream}"]
-            outputs += self._audio_plan.stream_args(self._first, self._duration(), 0)
-            ends_early = self._audio_plan.rate is None
-            inputs += 1
+        ends_early = carried.has_chapters  # whether packets are copied, which ffmpeg cuts at the whole file's end only
+        if sound is not None:
+            if sound.is_copy:
+                args += ["-itsoffset", f"{float(sound.copy_offset(self._first)):.6f}"]
+                args += ffmpeg_input(sound.track.path, AudioError)
+                outputs += ["-map", f"{inputs}:{sound.track.streams[0]}"]
+                inputs += 1
+                ends_early = True
+            else:
+                outputs += ["-map", f"0:a:{piped}"]
+                piped += 1
+            outputs += sound.output_args(self._first, self._duration())
         if (carried.audio or carried.attachments or carried.has_chapters) and self._clip.identity is not None:
             args += ["-itsoffset", f"{float(self._shift()):.6f}", *ffmpeg_input(self._clip.identity.path, OutputError)]
-            seconds = min(self._duration(), Fraction(self._clip.duration).limit_denominator(10**9))
-            first_output = 0 if self._audio_plan is None else 1
-            outputs += audio_args(carried.audio, inputs, first_output, self._first, seconds)
+            for output, kept in enumerate(carried.audio, 0 if sound is None else 1):
+                if kept.plan.is_copy:
+                    source = f"{inputs}:{kept.track.stream}"
+                    ends_early = True
+                else:
+                    source = f"0:a:{piped}"
+                    piped += 1
+                outputs += kept_audio_args(kept, source, output, self._first, self._kept_seconds())
             for place, track in enumerate(carried.attachments):
                 outputs += ["-map", f"{inputs}:{track.stream}", f"-c:t:{place}", "copy"]
                 outputs += [f"-map_metadata:s:t:{place}", f"{inputs}:s:{track.stream}"]
             outputs += ["-map_chapters", str(inputs) if carried.has_chapters else "-1"]
-            ends_early |= carried.has_chapters or any(kept.plan.rate is None for kept in carried.audio)
             inputs += 1
         else:
             outputs += ["-map_chapters", "-1"]
@@ -296,7 +313,17 @@ class VideoWriter(ABC):
 
     def _shift(self) -> Fraction:
         """Seconds from the clip's own clock to the result's."""
-        return self._first - int(self._clip.pts[0]) * self._clip.time_base
+        return self._first - self._clip.start
+
+    def _kept_seconds(self) -> Fraction:
+        """How long a track of the clip's own file plays: until the picture ends, or the clip."""
+        return min(self._duration(), Fraction(self._clip.duration).limit_denominator(10**9))
+
+    def _piped_sounds(self) -> Iterator[tuple[AudioPlan, Fraction]]:
+        """The sounds that go through the pipe to ffmpeg, in order, and how long they last."""
+        if self._audio_plan is not None and not self._audio_plan.is_copy:
+            yield self._audio_plan, self._duration()
+        yield from ((kept.plan, self._kept_seconds()) for kept in self._carried.audio if not kept.plan.is_copy)
 
     def _copied_subtitles(self) -> tuple[Path, tuple[Track, ...]] | None:
         """The clip's subtitles in a file of their own, and which they are; None where there are none to be written."""
@@ -304,8 +331,7 @@ class VideoWriter(ABC):
 
         if self._clip.identity is None or not self._carried.subtitles:
             return None
-        begin = int(self._clip.pts[0]) * self._clip.time_base
-        seconds = min(self._duration(), Fraction(self._clip.duration).limit_denominator(10**9))
+        begin, seconds = self._clip.start, self._kept_seconds()
         source, tracks = self._clip.identity.path, self._carried.subtitles
         try:
             path, found = copy_subtitles(source, tracks, self._scratch.path, begin, begin + seconds, self._shift())
@@ -317,6 +343,10 @@ class VideoWriter(ABC):
     def _duration(self) -> Fraction:
         """Seconds from the first frame's begin to the last one's end."""
         return int(self._pts[-1] - self._pts[0]) * self._clip.time_base + 1 / self._clip.fps
+
+    def _seconds_written(self) -> Fraction:
+        """Seconds from the first frame's begin to that of the next one to write."""
+        return int(self._pts[self._written] - self._pts[0]) * self._clip.time_base
 
     def _open_pipe(self) -> None:
         rate = self._clip.fps
@@ -331,6 +361,9 @@ class VideoWriter(ABC):
         )
         self._stream.time_base = self._clip.time_base
         self._stream.metadata["r_frame_rate"] = f"{rate.numerator}/{rate.denominator}"  # NUT's own name for it
+        self._audio_pipes = [
+            AudioPipe(self._pipe, plan, self._first, seconds) for plan, seconds in self._piped_sounds()
+        ]
 
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
@@ -379,8 +412,3 @@ class FrameWriter(VideoWriter):
 
     def _write_blank(self) -> None:
         self.write(Frame.blank(self._layout))
-
-
-def _is_file_of(clip: Clip, path: Path) -> bool:
-    """Whether a sound's file is the clip's own."""
-    return clip.identity is not None and path.exists() and os.path.samefile(path, clip.identity.path)
