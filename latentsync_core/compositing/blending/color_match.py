@@ -54,7 +54,7 @@ def light_gain(views: FaceViews, kept: Tensor) -> np.ndarray | None:
     rows, columns = np.nonzero(used)
     across, down = (2 * (columns + 0.5) / used.shape[1] - 1, 2 * (rows + 0.5) / used.shape[0] - 1)
     terms = np.stack([np.ones_like(across), across, down])  # (3, n)
-    weights = share[used]
+    own = weights = share[used]
     ridge = np.diag([0.0, SLOPE_RIDGE, SLOPE_RIDGE]) * weights.sum()
     result = np.zeros((3, 3))
     result[:, 0] = np.median(ratio, axis=1)
@@ -72,10 +72,10 @@ def light_gain(views: FaceViews, kept: Tensor) -> np.ndarray | None:
 def steady_gain(gains: Sequence[np.ndarray | None], at: int) -> np.ndarray:
     """(3, 3): the mean of the gains of a shot's frames around `at`, the nearer the heavier; 0 where none is known."""
     weights = np.exp(-np.abs(np.arange(len(gains)) - at) / PAST_SECONDS_IN_FRAMES)
-    known = [(gain, weight) for gain, weight in zip(gains, weights, strict=True) if gain is not None]
+    known = [number for number, gain in enumerate(gains) if gain is not None]
     if not known:
         return np.zeros((3, 3))
-    return sum(gain * weight for gain, weight in known) / sum(weight for _, weight in known)
+    return np.average(np.stack([gain for gain in gains if gain is not None]), axis=0, weights=weights[known])
 
 
 def with_gain(patch: Tensor, gain: np.ndarray, strength: float) -> Tensor:

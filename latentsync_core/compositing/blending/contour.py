@@ -29,8 +29,10 @@ MIN_PRESENCE = 0.5  # the mesh network's confidence, below which a picture count
 VIEW_SIZE = 192  # pixels: the mesh network's input, a square around the crop
 UNITS_PER_PIXEL = 25 / 36  # of that square, so that the crop covers whole pixels of it
 CROP_COLUMNS, CROP_ROWS = slice(42, 150), slice(28, 172)  # of the square: the crop's
-JAW_SHIFT = (2.5, 5.0)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
+JAW_SHIFT = (2.0, 4.0)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
+SIDE_SHARE = 0.5  # of the chin's shift, by which the jaw's sides move at least, whatever the mesh shows there
 JAW_MARGIN = 1.5  # units by which the head's outline lies beyond the mesh's jaw line
+MOVED_MARGIN = 2.5  # the same where the jaw moved: what shows of the filmed one there is seen at once
 PLAUSIBLE = (0.4, 1.9)  # distances relative to the usual ones, beyond which a mesh isn't trusted
 
 
@@ -41,7 +43,7 @@ class Outline:
     centre: tuple[float, float]  # x y
     vertices: tuple[int, ...]
     usual: tuple[tuple[float, float], ...]  # where those lie in an average face: the contour where no mesh is found
-    margin: float  # by which the region goes on beyond the contour before its edge begins to fall
+    margins: tuple[float, float]  # from the contour to where its edge begins to fall: above and beside, and below
     edges: tuple[float, float, float]  # width of the soft edge towards the nose, the cheeks, and below
     jaw: tuple[int, ...] = ()  # vertices of the jaw line, ear to ear, to which the contour widens where the jaw moved
 
@@ -56,8 +58,8 @@ SPEECH = Outline(
         (49.4, 85.3), (44.3, 86.8), (37.6, 87.4), (31.4, 86.8), (26.2, 85.1), (22.2, 83.0), (17.5, 75.6), (18.3, 71.1),
         (18.0, 63.5), (21.9, 59.1), (24.3, 56.2), (27.3, 53.9),
     ),
-    margin=0.0,
-    edges=(3.0, 4.5, 3.5),
+    margins=(0.0, JAW_MARGIN),
+    edges=(3.0, 4.5, 3.0),
     jaw=(361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132),
 )
 LIPS = Outline(
@@ -68,7 +70,7 @@ LIPS = Outline(
         (48.8, 59.3), (50.7, 60.9), (51.7, 62.3), (50.3, 63.6), (48.3, 65.5), (45.4, 67.3), (41.8, 68.5), (37.7, 68.8),
         (33.8, 68.4), (30.2, 67.3), (27.4, 65.6), (25.2, 63.5),
     ),
-    margin=1.5,
+    margins=(1.5, 1.5),
     edges=(4.0, 5.0, 4.0),
 )
 # fmt: on
@@ -144,8 +146,12 @@ def contour_of(views: FaceViews, outline: Outline) -> np.ndarray | None:
         return contour
     # Speech leaves the skin beside the chin alone, unless the jaw is dropped: then its sides move too.
     jaws = np.stack([distances_of(mesh[list(outline.jaw)], outline.centre) for mesh in meshes])
-    moved = np.clip((np.abs(jaws[0] - jaws[1]) - JAW_SHIFT[0]) / (JAW_SHIFT[1] - JAW_SHIFT[0]), 0, 1) * _downwards()
-    return np.maximum(contour, contour + moved * (jaws.max(0) + JAW_MARGIN - contour))
+    shift = np.abs(jaws[0] - jaws[1])
+    shift = np.maximum(shift, SIDE_SHARE * shift[DIRECTIONS // 4])
+    moved = np.clip((shift - JAW_SHIFT[0]) / (JAW_SHIFT[1] - JAW_SHIFT[0]), 0, 1)
+    moved *= np.clip(1 + 4 * _sine(), 0, 1)  # the jaw line ends at the ears
+    outer = jaws.max(0) + MOVED_MARGIN - JAW_MARGIN * _downward_share()  # below, the outline has a margin of its own
+    return np.maximum(contour, contour + moved * (outer - contour))
 
 
 def distances_of(points: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
@@ -157,11 +163,14 @@ def distances_of(points: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
     return np.interp(wanted, angles[order], distances[order], period=2 * np.pi)
 
 
-@functools.cache
-def _downwards() -> np.ndarray:
-    """(DIRECTIONS,): 1 where a direction leads to the jaw line, which ends at the ears, falling to 0 above."""
-    sine = np.sin(np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS))
-    return np.clip((sine + 0.25) / 0.25, 0, 1)
+def _sine() -> np.ndarray:
+    """(DIRECTIONS,): 1 downwards, -1 upwards."""
+    return np.sin(np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS))
+
+
+def _downward_share() -> np.ndarray:
+    """(DIRECTIONS,): 1 downwards, falling to 0 at the sides."""
+    return np.maximum(_sine(), 0) ** 2
 
 
 @functools.cache
@@ -181,7 +190,8 @@ def region_mask(distances: np.ndarray, outline: Outline, size: int, feather: flo
         grow: units by which the region grows (or, below 0, shrinks).
     """
     index, part, away, edge = _polar_grid(outline, size)
-    reach = torch.from_numpy(distances + (outline.margin + grow)).float()
+    above, below = outline.margins
+    reach = torch.from_numpy(distances + (above + (below - above) * _downward_share() + grow)).float()
     reach = torch.cat([reach, reach[:1]])
     inside = torch.lerp(reach[index], reach[index + 1], part).sub_(away)
     # the edge's middle lies half its width beyond the contour: all of what moves is replaced

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ class DetailMatcher:
             luma.add_(patch_bands[band][0], alpha=self._strength * float(gains[band] - 1))
             for plane, change in enumerate((luma, red, blue)):
                 if noise[band, plane] > SMALLEST:
-                    grain = _grain((source_frame, track, band, plane), tuple(layer.alpha.shape))
+                    grain = _grain((source_frame, track, band, plane), layer.alpha.shape)
                     change.add_(grain, alpha=self._strength * float(noise[band, plane]))
         rgb = layer.rgb + luma
         rgb[0].add_(red)
@@ -147,7 +148,7 @@ def _averaged(before: Energies | None, now: Energies) -> Energies:
     return Energies(*(old + RENEWAL * (new - old) for old, new in zip(before, now, strict=True)))
 
 
-def _grain(key: tuple[int, ...], size: tuple[int, int]) -> Tensor:
+def _grain(key: tuple[int, ...], size: Sequence[int]) -> Tensor:
     """(h, w) of noise with an RMS of 1 in one band; the same for the same key."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     top, left = (int.from_bytes(digest[part], "little") % TILE for part in (slice(0, 4), slice(4, 8)))
