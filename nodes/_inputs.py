@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
@@ -15,7 +16,7 @@ from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
 
-DEFAULTS = SamplerOptions()  # one source for widget and engine defaults
+DEFAULTS, COMPOSITE = SamplerOptions(), CompositeOptions()  # one source for widget and engine defaults
 ADVANCED = {"advanced": True}  # as a fact of the widget's own, since old ComfyUIs (0.3.64) know no such parameter
 MODEL_LABELS = "latentsync_labels"  # where web/js finds them in the page's description of the input
 BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a batch of the clip
@@ -111,6 +112,59 @@ def quality_input(settings: str) -> io.Combo.Input:
         tooltip=f"recommended samples as the model's makers recommend: {settings} don't count then. custom takes those "
         "that are set.",
     )
+
+
+REGION_TOOLTIP = (
+    "speech pastes lips, chin and jaw as far as they move; lips leaves a beard unchanged; mouth pastes all of the "
+    "lower face that is generated; face pastes all of the crop, for restorers that worked on the skin too."
+)
+
+
+def region_input() -> io.Combo.Input:
+    """How much of the new face is pasted; a prompt or workflow without it was made before there was a choice."""
+    return io.Combo.Input(
+        "region",
+        options=[region.value for region in Region],
+        default=COMPOSITE.region.value,
+        optional=True,
+        tooltip=REGION_TOOLTIP,
+    )
+
+
+def matching_inputs() -> list[io.Input]:
+    """grow, match_color and match_grain, which prompts from before there were any lack."""
+    return [
+        io.Float.Input(
+            "grow",
+            extra_dict=ADVANCED,
+            default=COMPOSITE.grow,
+            min=-10.0,
+            max=10.0,
+            step=0.5,
+            optional=True,
+            tooltip="Percent of the crop's width by which the regions speech and lips grow; below 0 they shrink.",
+        ),
+        io.Float.Input(
+            "match_color",
+            extra_dict=ADVANCED,
+            default=COMPOSITE.match_color,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            optional=True,
+            tooltip="How far the patch takes the colour and light of the filmed skin around it: 0 not at all, 1 fully.",
+        ),
+        io.Float.Input(
+            "match_grain",
+            extra_dict=ADVANCED,
+            default=COMPOSITE.match_grain,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            optional=True,
+            tooltip="How far the patch takes the sharpness and grain of the skin around it: 0 not at all, 1 fully.",
+        ),
+    ]
 
 
 def sampling_inputs(seed: dict[str, bool] | None = None) -> list[io.Input]:

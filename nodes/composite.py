@@ -25,7 +25,7 @@ from ._comfy import (
     schema,
     workflow_texts,
 )
-from ._inputs import ADVANCED, keep_audio_input
+from ._inputs import ADVANCED, REGION_TOOLTIP, keep_audio_input, matching_inputs
 from ._results import PREFIX, OutputRequest, PatchFormat, player_ui, write_output
 from ._sockets import Synced, WithTensors
 
@@ -84,8 +84,7 @@ class Composite(io.ComfyNode):
                     "region",
                     options=[region.value for region in Region],
                     default=OPTIONS.region.value,
-                    tooltip="mouth leaves the rest of the face unchanged; face pastes all of the crop, for "
-                    "restorers that worked on the skin too.",
+                    tooltip=REGION_TOOLTIP,
                 ),
                 io.Combo.Input(
                     "codec",
@@ -131,6 +130,7 @@ class Composite(io.ComfyNode):
                     default=OPTIONS.occlusion,
                     tooltip="Leave hands, microphones and other objects in front of the mouth unchanged.",
                 ),
+                *matching_inputs(),
                 keep_audio_input(),
             ],
             outputs=[
@@ -173,6 +173,9 @@ class Composite(io.ComfyNode):
         patch: str,
         filename_prefix: str,
         keep_occlusions: bool,
+        grow: float = 0.0,
+        match_color: float = 0.0,
+        match_grain: float = 0.0,
         foreground: torch.Tensor | None = None,
         mux_audio: Any = None,
         keep_audio: str = KeepAudio.NONE.value,
@@ -186,7 +189,14 @@ class Composite(io.ComfyNode):
         result = write_output(
             synced_per_speaker,
             _output_audio(synced_per_speaker, sound, mux_audio),
-            CompositeOptions(feather=feather, region=Region(region), occlusion=keep_occlusions),
+            CompositeOptions(
+                feather=feather,
+                region=Region(region),
+                occlusion=keep_occlusions,
+                grow=grow,
+                match_color=match_color,
+                match_grain=match_grain,
+            ),
             WriterOptions(codec=Codec(codec), crf=crf, keep_audio=KeepAudio(keep_audio)),
             filename_prefix,
             OutputRequest(

@@ -9,6 +9,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
+from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.phases import Phase
@@ -28,6 +29,7 @@ from ._inputs import (
     length_input,
     model_input,
     quality_input,
+    region_input,
     reject_batched_clip,
     sampling_inputs,
 )
@@ -63,6 +65,7 @@ class LipSync(io.ComfyNode):
                     tooltip="The sound of the result: the full mix. Without it the result gets the voice.",
                 ),
                 quality_input("steps and cfg"),
+                region_input(),
                 keep_audio_input(),
                 deinterlace_input(),
             ],
@@ -86,6 +89,7 @@ class LipSync(io.ComfyNode):
         fps: float,
         mux_audio: Any = None,
         quality: str = Quality.CUSTOM.value,
+        region: str | None = None,
         keep_audio: str = KeepAudio.NONE.value,
         deinterlace: bool = False,
     ) -> io.NodeOutput:
@@ -109,6 +113,7 @@ class LipSync(io.ComfyNode):
             result = write_output(
                 [synced],
                 sound,
+                CompositeOptions.before_contours() if region is None else CompositeOptions(region=Region(region)),
                 writer=writer,
                 on_progress=progress.phase("writing", Phase.COMPOSITING, len(synced.pts)),
                 is_taken=VIDEO_OUTPUT in connected,

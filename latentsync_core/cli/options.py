@@ -143,7 +143,21 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     compositing.add_argument(
         "--region", choices=[region.value for region in Region], default=COMPOSITE.region.value,
-        help="mouth leaves the rest of the face unchanged; face pastes the whole crop (default %(default)s)",
+        help="speech pastes lips, chin and jaw as far as they move; lips leaves a beard unchanged; mouth pastes all of "
+        "the lower face that is generated; face pastes the whole crop (default %(default)s)",
+    )  # fmt: skip
+    compositing.add_argument(
+        "--grow", type=float, default=COMPOSITE.grow, metavar="PERCENT",
+        help="percent of the crop's width by which the regions speech and lips grow, or below 0 shrink; -10 to 10 "
+        "(default %(default)g)",
+    )  # fmt: skip
+    compositing.add_argument(
+        "--match-color", type=float, default=COMPOSITE.match_color, metavar="STRENGTH",
+        help="how far the patch takes the colour and light of the skin around it, 0 to 1 (default %(default)g)",
+    )  # fmt: skip
+    compositing.add_argument(
+        "--match-grain", type=float, default=COMPOSITE.match_grain, metavar="STRENGTH",
+        help="how far the patch takes the sharpness and grain of the skin around it, 0 to 1 (default %(default)g)",
     )  # fmt: skip
     compositing.add_argument(
         "--no-occlusion", action="store_true", help="paste over hands and objects in front of the mouth too"
@@ -248,7 +262,12 @@ def sync_options(options: argparse.Namespace):
         quality=Quality(options.quality),
         explicit_settings=frozenset(given),
         composite=CompositeOptions(
-            feather=options.feather, region=Region(options.region), occlusion=not options.no_occlusion
+            feather=options.feather,
+            region=Region(options.region),
+            occlusion=not options.no_occlusion,
+            grow=options.grow,
+            match_color=options.match_color,
+            match_grain=options.match_grain,
         ),
         writer=WriterOptions(
             codec=Codec(options.codec),

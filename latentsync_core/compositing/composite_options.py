@@ -11,8 +11,15 @@ from ..errors import OptionError
 class Region(Enum):
     """How much of a new face is pasted."""
 
-    MOUTH = "mouth"  # the generated region only: the rest of the face is left unchanged
+    SPEECH = "speech"  # what speech moves: lips, chin and jaw, as far as the mesh of the two faces shows them
+    LIPS = "lips"  # the lips and what lies between them: a beard keeps its filmed hair
+    MOUTH = "mouth"  # all that the network generates: the lower face from the eyes to the neck
     FACE = "face"  # all of the crop: for crops whose skin a restorer has worked on
+
+    @property
+    def follows_contour(self) -> bool:
+        """Whether the region follows the face's contour in each frame; the others are fixed parts of the crop."""
+        return self in (Region.SPEECH, Region.LIPS)
 
 
 @dataclass(frozen=True)
@@ -20,15 +27,28 @@ class CompositeOptions:
     """How a patch is blended in."""
 
     feather: float = 1.0  # width of the soft edges, in the usual widths; 0 is a hard edge
-    region: Region = Region.MOUTH
+    region: Region = Region.SPEECH
     occlusion: bool = True  # leave objects in front of the mouth, a hand or a microphone, unchanged
     like_reference: bool = False  # the whole crop pasted, 8-bit steps and a dark rim included, as upstream does
+    match_color: float = 1.0  # 0 to 1: how far the patch takes the colour and light of the filmed skin around it
+    match_grain: float = 1.0  # 0 to 1: how far the patch takes the sharpness and grain of the filmed skin around it
+    grow: float = 0.0  # percent of the crop's width by which the regions speech and lips grow, or below 0 shrink
 
     @classmethod
     def reference(cls) -> CompositeOptions:
         """What the reference does, flaws included."""
-        return cls(like_reference=True, occlusion=False)
+        return cls(region=Region.FACE, like_reference=True, occlusion=False, match_color=0.0, match_grain=0.0)
+
+    @classmethod
+    def before_contours(cls) -> CompositeOptions:
+        """What was pasted before regions followed the face and patches were matched: for workflows made then."""
+        return cls(region=Region.MOUTH, match_color=0.0, match_grain=0.0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 4:
             raise OptionError(f"the feather is {self.feather} of the usual width; use 0 to 4")
+        if not -10 <= self.grow <= 10:
+            raise OptionError(f"the region grows by {self.grow} percent of the crop's width; use -10 to 10")
+        for name, strength in (("colour", self.match_color), ("grain", self.match_grain)):
+            if not 0 <= strength <= 1:
+                raise OptionError(f"the match of {name} is {strength}; use 0 (none) to 1 (full)")

@@ -40,7 +40,8 @@ def paste_face(
 
     Args:
         transform: (2, 3), displayed source pixel → crop pixel of `crop_size(resolution)`; NaN means no face.
-        region: (R, R) in [0, 1], how much of the patch shows at each of its pixels (`mouth_region`); None: all of it.
+        region: (n, n) in [0, 1], any n, how much of the patch shows at each of its pixels; None: all of it. Where the
+            options' region follows the contour it alone decides, otherwise the crop's own soft edge (`soft_mask`) too.
         patch: (3, P, P) float32 RGB in [0, 1] (clamped after the warp). P is usually `resolution`; a patch of another
             size (from an upscaler) shows as much of its detail as the frame can hold.
     """
@@ -88,7 +89,7 @@ def mouth_region(resolution: int, feather: float = 1.0) -> Tensor:
 
 
 def paste_region(resolution: int, options: CompositeOptions) -> Tensor | None:
-    """The region that `options` ask for, as `paste_face` takes it."""
+    """The fixed region that `options` ask for, as `paste_face` takes it; of those that follow a contour their limit."""
     if options.like_reference or options.region is Region.FACE:
         return None
     return mouth_region(resolution, options.feather)
@@ -165,6 +166,8 @@ def _placement(
     if not np.isfinite(transform).all():
         return None
     transform, size = _prescale(transform, patch_size, resolution)
+    if region is not None and options.region.follows_contour:
+        return _placement_in_region(transform, size, frame_size, region)
     mask = soft_mask(transform, size, frame_size, options.feather)
     if mask is None:
         return None
@@ -179,6 +182,34 @@ def _placement(
     if shown is None:
         return None
     return _Placement(_sub_roi(roi, shown), alpha[shown], coverage[shown], columns[shown], rows[shown], size)
+
+
+def _placement_in_region(
+    transform: np.ndarray, size: tuple[int, int], frame_size: tuple[int, int], region: Tensor
+) -> _Placement | None:
+    """`_placement` of a region that lies inside the picture with all of its soft edge: nothing else is computed."""
+    shown = _nonzero_bounds(region)
+    if shown is None:
+        return None
+    rows, columns = shown
+    across, down = size[0] / region.shape[1], size[1] / region.shape[0]  # picture pixels per pixel of the region
+    corners = (
+        math.floor((columns.start - 0.5) * across - 0.5),
+        math.floor((rows.start - 0.5) * down - 0.5),
+        math.ceil((columns.stop + 0.5) * across - 0.5),
+        math.ceil((rows.stop + 0.5) * down - 0.5),
+    )
+    roi = affine.bounds(affine.invert(transform), corners, frame_size, margin=0)
+    if roi is None:
+        return None
+    at_columns, at_rows = affine.positions(transform, roi)
+    alpha = affine.sample(region[None], (at_columns + 0.5) / across - 0.5, (at_rows + 0.5) / down - 0.5)[0].clamp_(0, 1)
+    shown = _nonzero_bounds(alpha)
+    if shown is None:
+        return None
+    return _Placement(
+        _sub_roi(roi, shown), alpha[shown], torch.ones_like(alpha[shown]), at_columns[shown], at_rows[shown], size
+    )
 
 
 def _nonzero_bounds(mask: Tensor) -> tuple[slice, slice] | None:

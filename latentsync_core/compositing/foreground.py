@@ -26,7 +26,7 @@ def subtract_occlusion(
     Args:
         index: the output frame.
         frame: the source's frame that it shows, nothing pasted into it yet.
-        region: (R, R) in [0, 1], what would show otherwise; None: all of it.
+        region: (n, n) in [0, 1], any n, what would show otherwise; None: all of it.
     """
     number = int(synced.faces.path.track[synced.source_index[index]])
     if number < 0 or synced.faces.tracks[number].by_hand:
@@ -42,8 +42,8 @@ def subtract_occlusion(
     occluded = occlusion_mask(crop, portrait)
     if not occluded.any():
         return region, 0.0
-    if resolution != OCCLUSION_CROP_SIZE:
-        size = (resolution, resolution)
+    size = (resolution, resolution) if region is None else tuple(region.shape)
+    if size != tuple(occluded.shape):
         occluded = F.interpolate(occluded[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
     shown = torch.ones(resolution, resolution) if region is None else region
     remaining = shown * (1 - occluded)

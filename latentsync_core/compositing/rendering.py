@@ -18,8 +18,10 @@ from ..sampling.synced_faces import SyncedFaces
 from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.reading.frame_sequence import FrameSequence
+from .blending.detail_match import DetailMatcher
+from .blending.patch_shapes import shaped_patches
 from .composite_options import CompositeOptions
-from .compositor import face_layer, generated_region, paste_region
+from .compositor import face_layer, generated_region
 from .foreground import subtract_occlusion
 from .layer import Layer, full_frame_matte, merge_layers
 
@@ -64,7 +66,7 @@ def render(
 ) -> Iterator[RenderedFrame]:
     """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.pts`.
 
-    A frame without a patch passes through as it came. Where there is one, only the mouth region of it is pasted, with a
+    A frame without a patch passes through as it came. Where there is one, only `options.region` of it is pasted, with a
     soft edge: the rest of the face is left unchanged. (Like the reference: the whole crop is pasted, the
     rest of the face being the source's, resampled. `Region.FACE` does so without its flaws.) The layers cost nothing
     beyond the frames; their full pictures are made when asked for.
@@ -80,18 +82,23 @@ def render(
     options = options or CompositeOptions()
     synced_per_speaker = as_matching_batch(synced)
     foreground_mask = _ForegroundMask(synced_per_speaker[0].faces.clip, foreground)
-    regions = [paste_region(one.resolution, options) for one in synced_per_speaker]
-    for index, frame, generated in _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts))):
+    generated = _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts)))
+    matchers = [DetailMatcher(options.match_grain) for _ in synced_per_speaker]
+    for index, frame, shaped in shaped_patches(generated, synced_per_speaker, options):
         layers, occluded = [], 0.0
-        for one, patch, region in zip(synced_per_speaker, generated, regions, strict=True):
-            if patch is None:
+        for one, shape, matcher in zip(synced_per_speaker, shaped, matchers, strict=True):
+            if shape is None:
                 continue
+            patch, region = shape
             if options.occlusion:
                 region, share = subtract_occlusion(one, index, frame, region)
                 occluded = max(occluded, share)
             layer = _layer(one, index, frame, patch, options, region)
             if layer is not None:
-                layers.append(foreground_mask.apply(layer, int(one.source_index[index])))
+                source = int(one.source_index[index])
+                if options.match_grain > 0:
+                    layer = matcher.matched(layer, frame.rgb(layer.roi), int(one.faces.path.track[source]), source)
+                layers.append(foreground_mask.apply(layer, source))
         for layer in layers:  # only now, so that occlusion was judged on the source's own pixels
             frame.paste(*layer)
         yield RenderedFrame(frame, tuple(layers), occluded)

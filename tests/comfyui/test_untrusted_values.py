@@ -134,6 +134,9 @@ NUMBERS = [float("nan"), float("inf"), -float("inf"), -1e9, UNENDING, "5", "", N
         ("faces", "smallest_face"),
         ("composite", "feather"),
         ("composite", "crf"),
+        ("composite", "grow"),
+        ("composite", "match_color"),
+        ("composite", "match_grain"),
     ],
 )
 def test_a_number_over_a_link_is_in_its_range_or_refused(graph, refused, node, name):
