@@ -51,6 +51,7 @@ MAX_IMAGE_PIXELS = 1 << 26  # 8192 x 8192; held as float RGB that takes 0.8 GB
 MAX_FRAME_PIXELS = 1 << 27  # of a film's frame: 16384 x 8192, more than any camera's
 PIPE_BUFFER_BYTES = 1 << 20  # bytes
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive's name has one letter
+OPTION_OR_ADDRESS = re.compile(r"-|[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # a drive's name has one letter
 MEDIA_NOUNS = {VideoError: "a video", AudioError: "a sound"}
 PIPED_FRAMES_INPUT = ("-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0")
 """ffmpeg's arguments to read what `open_frame_pipe` writes. Its header says everything: probing further would hold back
@@ -117,6 +118,16 @@ def ffmpeg_own_metadata(path: Path) -> list[str]:
 def ffmpeg_output(path: Path) -> str:
     """ffmpeg's argument that names a file to write, whatever characters its name has."""
     return f"file:{path}"
+
+
+def typed_input(path: Path) -> list[str]:
+    """ffmpeg's arguments for its next input as a user types them: without guards, for a file that was opened here."""
+    return ["-i", typed_name(path)]
+
+
+def typed_name(path: Path) -> str:
+    """A file's name as a user has to type it, so that ffmpeg takes it for neither an option nor an address."""
+    return f"file:{path}" if OPTION_OR_ADDRESS.match(str(path)) else str(path)
 
 
 def open_frame_pipe(stream: IO[bytes]) -> OutputContainer:

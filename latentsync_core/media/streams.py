@@ -22,7 +22,7 @@ DEFAULT_TIME_BASE = Fraction(1, 90_000)  # seconds per tick: ffmpeg's own, where
 def video_stream(container: InputContainer) -> VideoStream | None:
     """The first video stream that can be decoded and is not cover art."""
     streams = (stream for stream in container.streams.video if not _is_cover(stream))
-    return next(filter(_is_decodable, streams), None)
+    return next(filter(is_decodable, streams), None)
 
 
 def required_video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -35,7 +35,7 @@ def required_video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
     """The first audio stream that can be decoded."""
-    return next(filter(_is_decodable, container.streams.audio), None)
+    return next(filter(is_decodable, container.streams.audio), None)
 
 
 def time_base(stream: Stream) -> Fraction:
@@ -68,5 +68,6 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(getattr(flags, "value", flags) & ATTACHED_PICTURE)  # PyAV 14's flags aren't numbers
 
 
-def _is_decodable(stream: Stream) -> bool:
+def is_decodable(stream: Stream) -> bool:
+    """Whether there is a decoder for a stream's codec."""
     return stream.codec_context is not None  # PyAV makes none where it has no decoder

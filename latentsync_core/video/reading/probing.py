@@ -26,6 +26,7 @@ from ...messages import Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
 from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
+from .advice import even_stamps_advice, unsupported_message
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -125,7 +126,9 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     stream, sound = video_stream(container), audio_stream(container)
     audio = None if sound is None else sound.codec_context.name
     if stream is None and has_video(container):
-        raise VideoError(f"The codec of {path}'s video has no decoder here: convert it to ProRes or H.264 first.")
+        raise VideoError(
+            f"The codec of {path}'s video has no decoder here: export it as ProRes or H.264 where it was made."
+        )
     if stream is None:
         found = f"; its audio has the codec {audio}" if audio else ""
         raise VideoError(f"{path} has no video stream{found}: name a video file.")
@@ -151,6 +154,8 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
     if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
+    if unsupported := unsupported_message(path, container, frame.format.name, color):
+        raise VideoError(unsupported)
 
     with open_container(path, VideoError) as reopened:  # not every format can be rewound
         pts = _packet_pts(path, reopened, required_video_stream(reopened, path))
@@ -165,7 +170,9 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         fps = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
         pts, tick = np.arange(len(pts), dtype=np.int64), 1 / fps
     if fps < MIN_FPS:
-        raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
+        raise VideoError(
+            f"{path} shows less than a frame an hour, its times are damaged: {even_stamps_advice(path, container)}"
+        )
     clip = Clip(
         identity=identity,
         images=None,
@@ -214,7 +221,9 @@ def _packet_pts(path: Path, container: InputContainer, stream: VideoStream) -> n
         if not with_pts:  # frames are due in the order, and at the pace, in which they are decoded
             pts.append(packet.dts or 0)
         elif packet.pts is None:
-            raise VideoError(f"{path} doesn't say when its frame {len(pts)} is shown: {_remux_hint(path)}.")
+            raise VideoError(
+                f"{path} doesn't say when its frame {len(pts)} is shown: {even_stamps_advice(path, container)}"
+            )
         elif packet.pts >= first_key:  # a picture before it leans on one that was cut away
             pts.append(packet.pts)
     found = np.sort(np.array(pts, np.int64))
@@ -222,7 +231,9 @@ def _packet_pts(path: Path, container: InputContainer, stream: VideoStream) -> n
     if len(same) and not with_pts:
         return np.zeros(len(found), np.int64)
     if len(same):
-        raise VideoError(f"{path} has two frames at the same time (frame {int(same[0])}): {_remux_hint(path)}.")
+        raise VideoError(
+            f"{path} has two frames at the same time (frame {int(same[0])}): {even_stamps_advice(path, container)}"
+        )
     return found
 
 
@@ -297,7 +308,3 @@ def _check_not_truncated(path: Path, found: int, listed: int) -> None:
     if is_truncated(path):
         count = f"{found} of {listed} frames" if listed > found else f"only {found} frames"
         raise VideoError(f"{path} is cut short, {count} are there: copy or export it again.")
-
-
-def _remux_hint(path: Path) -> str:
-    return f"remux it first, for example with 'ffmpeg -i {path.name} -c copy -fflags +genpts fixed.mkv'"

@@ -19,6 +19,7 @@ from ...media.streams import required_video_stream
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, Layout, planar_name
+from .advice import one_format_advice
 from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
@@ -137,12 +138,16 @@ class FrameReader:
         known = (layout.width, layout.height, layout.pixel_format.name)
         found = (decoded.width, decoded.height, planar_name(decoded.format.name))
         if found != known:
-            raise VideoError(
-                f"{self._clip.name} changes at frame {index} from {known[0]}×{known[1]} {known[2]} to "
-                f"{found[0]}×{found[1]} {found[2]}: split it there."
-            )
+            change = f"{self._clip.name} changes at frame {index} from {known[0]}×{known[1]} {known[2]} to "
+            change += f"{found[0]}×{found[1]} {found[2]}"
+            raise VideoError(f"{change}: {self._advice_on_changes()}")
         planes = _planes(decoded, layout)
         return Frame(planes, pts, index, layout)
+
+    def _advice_on_changes(self) -> str:
+        if self._container is None or self._clip.identity is None:
+            return "split it there."
+        return one_format_advice(self._clip.identity.path, self._container, self._clip)
 
 
 def _open(path: Path) -> InputContainer:
