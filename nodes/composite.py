@@ -91,9 +91,10 @@ class Composite(io.ComfyNode):
                     "codec",
                     options=[codec.value for codec in Codec],
                     default=WRITER.codec.value,
-                    tooltip="h264 (MP4) goes to a temporary file: Save Video keeps it and copies it as it is. prores "
-                    "(MOV) and ffv1 (MKV, lossless) are saved in the output folder by this node, since Save Video "
-                    "fails on ProRes and puts FFV1 into an MP4 that few programs read.",
+                    tooltip="h264 (MP4) goes to a temporary file: Save Video keeps it and copies it as it is. This "
+                    "node saves all others in the output folder, since Save Video fails on them or encodes them again: "
+                    "prores and dnxhr (MOV), ffv1 (MKV, lossless), hevc (MP4, 10 bits), png and tiff (a folder of "
+                    "16-bit pictures). match-source takes the clip's own codec.",
                 ),
                 io.Int.Input(
                     "crf",
@@ -101,7 +102,7 @@ class Composite(io.ComfyNode):
                     default=WRITER.crf,
                     min=0,
                     max=51,
-                    tooltip="Quality of h264, 0 (lossless) to 51; lower values give larger files.",
+                    tooltip="Quality of h264 and hevc, 0 to 51; lower values give larger files.",
                 ),
                 io.Boolean.Input(
                     "matte",

@@ -68,7 +68,7 @@ class _ClipAudioReader:
     """A clip's sound in blocks of (channels, n) float32, `samples` long in all. A context manager."""
 
     def __init__(self, clip: Clip) -> None:
-        if clip.identity is None:
+        if clip.identity is None or clip.pictures:
             raise AudioError("A clip of images in memory has no sound of its own.", Remedy.GIVE_SOUND)
         check_identity(clip)
         self._clip, self.identity = clip, clip.identity

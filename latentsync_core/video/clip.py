@@ -61,6 +61,9 @@ class Clip:
     color: ColorTags = ColorTags()
     audio_codec: str | None = None  # of the file's audio stream; None if it has none
     notes: tuple[Note, ...] = ()  # what of the file is left out
+    video_codec: str | None = None  # of the file's video stream, ffmpeg's name; None in memory
+    video_profile: str | None = None  # of that codec, as ffmpeg names it
+    pictures: tuple[Path, ...] = ()  # of a sequence, in order: its frames' files; `identity` names all of them
 
     @property
     def name(self) -> str:

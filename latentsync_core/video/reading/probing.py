@@ -22,11 +22,12 @@ from ...media.ffmpeg import ffmpeg_executable
 from ...media.opening import MAX_FRAME_PIXELS, check_file, ffmpeg_input, open_container, open_image, unreadable_message
 from ...media.streams import audio_note, audio_stream, has_video, required_video_stream, time_base, video_stream
 from ...media.truncation import is_truncated
-from ...messages import Remedy
+from ...messages import Note, NoteLevel, Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
-from ..pixel_format import IN_MEMORY, SITINGS, Layout, planar_name
+from ..pixel_format import IN_MEMORY, SITINGS, Layout, has_alpha, planar_name
 from .advice import even_stamps_advice, unsupported_message
+from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -44,10 +45,12 @@ STANDARD_RATES = tuple(
     for base in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120)
     for thousand, divisor in ((1, 1), (1000, 1001))
 )
+MAX_FPS = 1000  # of a sequence
 RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
 # Formats whose packets don't tell all times.
 FORMATS_WITHOUT_PTS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}
 
+UNSPECIFIED = 2
 # ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
 MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}
 MATRICES |= {10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp"}
@@ -59,15 +62,22 @@ TRANSFERS |= {15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b6
 RANGES = {1: "tv", 2: "pc"}
 
 
-def probe(path: str | Path) -> Clip:
+def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
     """Every fact about the clip at `path`; a single picture becomes a clip of one frame in memory.
 
     Reads all packets of the video stream (none is decoded but the first frames).
 
+    Args:
+        path: a file; or a folder of numbered pictures, or their names with a placeholder ("shot_%04d.png").
+        fps: of a sequence of pictures, which doesn't tell; a file's is its own.
+
     Raises:
-        VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported.
+        VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported; a sequence
+            without `fps`.
     """
     path = Path(path)
+    if files := sequence_files(path):
+        return _sequence_clip(path, files, fps)
     check_file(path, VideoError)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _still_image_clip(path)
@@ -110,6 +120,12 @@ def check_identity(clip: Clip) -> None:
     """Raises ClipChangedError where the clip's file is no longer the one that was probed."""
     known = clip.identity
     if known is None:
+        return
+    if clip.pictures:
+        if sequence_identity(known.path, clip.pictures) != known:
+            raise ClipChangedError(
+                f"The clip {known.path} changed since its faces were prepared.", Remedy.PREPARE_AGAIN
+            )
         return
     if not known.path.is_file():
         raise ClipChangedError(f"The clip {known.path} is gone: put it back.")
@@ -189,6 +205,8 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         color=color,
         audio_codec=audio,
         notes=(note,) if (note := audio_note(container)) else (),
+        video_codec=context.codec.canonical_name,
+        video_profile=context.profile,
     )
     Layout.of(clip)  # refuses formats and matrices that can't be worked on
     return clip
@@ -272,6 +290,39 @@ def _chroma_location(path: Path, index: int) -> str | None:
             words = set(re.split(r"[(),\s]+", line))
             return next((name for name in SITINGS if name in words), None)
     return None
+
+
+def _sequence_clip(path: Path, files: tuple[Path, ...], fps: Fraction | None) -> Clip:
+    if fps is None:
+        raise VideoError(f"{path} is a sequence of {len(files)} pictures, which has no frame rate.", Remedy.GIVE_FPS)
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise VideoError(f"The frame rate is {fps}: give one from {MIN_FPS} to {MAX_FPS}.")
+    stored, frame, fps = decoded_picture(files[0]), read_picture(files[0]), snap_to_standard_rate(fps)
+    name = planar_name(frame.format.name)
+    color = ColorTags(
+        matrix=None if name.startswith("gbr") else MATRICES.get(int(stored.colorspace)),
+        range=None if name.startswith("gbr") else RANGES.get(int(stored.color_range)),
+        primaries=PRIMARIES.get(int(getattr(stored, "color_primaries", UNSPECIFIED))),  # old PyAVs don't tell
+        transfer=TRANSFERS.get(int(getattr(stored, "color_trc", UNSPECIFIED))),
+    )
+    alpha = Note("The pictures' alpha is left out.", NoteLevel.WARNING)
+    clip = Clip(
+        identity=sequence_identity(path, files),
+        images=None,
+        frame_count=len(files),
+        first_frame=0,
+        fps=fps,
+        time_base=1 / fps,
+        pts=np.arange(len(files), dtype=np.int64),
+        width=frame.width,
+        height=frame.height,
+        pixel_format=name,
+        color=color,
+        notes=(alpha,) if has_alpha(stored.format.name) else (),
+        pictures=files,
+    )
+    Layout.of(clip)  # refuses matrices that can't be worked on
+    return clip
 
 
 def _still_image_clip(path: Path) -> Clip:

@@ -20,6 +20,7 @@ from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, Layout, planar_name
 from .advice import one_format_advice
+from .picture_sequence import read_picture
 from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class FrameReader:
 
     def __enter__(self) -> FrameReader:
         check_identity(self._clip)
-        if self._clip.identity is not None:
+        if self._clip.identity is not None and not self._clip.pictures:
             self._container = _open(self._clip.identity.path)
         return self
 
@@ -66,6 +67,10 @@ class FrameReader:
     def __iter__(self) -> Iterator[Frame]:
         if self._clip.images is not None:
             yield from self._in_memory_frames(self._clip.images)
+            return
+        if self._clip.pictures:
+            for index in range(self._start, self._stop):
+                yield self._frame(read_picture(self._clip.pictures[self._clip.first_frame + index]), index, False)
             return
         from av.error import FFmpegError
 
@@ -145,7 +150,7 @@ class FrameReader:
         return Frame(planes, pts, index, layout)
 
     def _advice_on_changes(self) -> str:
-        if self._container is None or self._clip.identity is None:
+        if self._container is None or self._clip.identity is None:  # a sequence
             return "split it there."
         return one_format_advice(self._clip.identity.path, self._container, self._clip)
 

@@ -21,6 +21,7 @@ AAC_MAX_SAMPLE_RATE = 96000  # Hz
 MP4_AUDIO_CODECS = {"aac", "mp3", "ac3"}  # those that players of an MP4 take
 CODEC_ALIASES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
 PCM = "pcm_s24le"  # what every editing program reads in MOV and Matroska, and can be cut to the sample
+SEQUENCE_SOUND = ".wav"  # what lies beside a sequence of pictures
 TRIAL_SECONDS = Fraction(1, 10)
 
 
@@ -98,7 +99,8 @@ def _candidate_plans(info: _StreamInfo, codec: Codec) -> Iterator[AudioPlan]:
     """What may work, the best first."""
     name = CODEC_ALIASES.get(info.codec, info.codec)
     rate = info.rate
-    if codec is Codec.H264:
+    is_mp4 = codec.suffix == ".mp4"
+    if is_mp4:
         if name in MP4_AUDIO_CODECS:
             yield AudioPlan(info.stream, ("-c:a", "copy"), ())
         rate = min(rate, AAC_MAX_SAMPLE_RATE)
@@ -106,7 +108,7 @@ def _candidate_plans(info: _StreamInfo, codec: Codec) -> Iterator[AudioPlan]:
         description = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
     else:
         args, description = ("-c:a", PCM), "24-bit PCM"
-    is_pcm_still = codec is not Codec.H264 and name.startswith("pcm_")
+    is_pcm_still = not is_mp4 and name.startswith("pcm_")
     notes = () if is_pcm_still else (Note(f"The audio was re-encoded from {name} to {description}."),)
     yield AudioPlan(info.stream, args, notes, rate)
     if info.channels > 2:
@@ -119,7 +121,7 @@ def _candidate_plans(info: _StreamInfo, codec: Codec) -> Iterator[AudioPlan]:
 def _trial_encode(path: Path, plan: AudioPlan, codec: Codec) -> None:
     """Writes the first moment of the sound as `plan` says; OutputError where ffmpeg can't."""
     with ScratchFolder() as folder:
-        target = folder / f"trial{codec.suffix}"
+        target = folder / f"trial{SEQUENCE_SOUND if codec.is_sequence else codec.suffix}"
         args = [*ffmpeg_input(path, AudioError), "-map", f"0:{plan.stream}", "-map_metadata", "-1"]
         args += plan.timed_args(Fraction(0), TRIAL_SECONDS)
         run_ffmpeg(["-y", *args, ffmpeg_output(target)], error=OutputError, what="ffmpeg")

@@ -29,6 +29,7 @@ from ..frame import Frame
 from ..pixel_format import Layout
 from .audio_plan import container_start_time, plan_audio
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
+from .match_source import match_source
 from .metadata import ffmetadata
 from .writer_options import Codec, WriterOptions
 
@@ -82,6 +83,7 @@ class VideoWriter(ABC):
         metadata: Mapping[str, str] | None = None,
         plan: VideoPlan | None = None,
     ) -> None:
+        options = match_source(clip, options)
         self.path = output_path(path, options.codec)
         self._clip, self._layout = clip, Layout.of(clip)
         self._pts = check_pts(pts)
@@ -124,7 +126,7 @@ class VideoWriter(ABC):
             self._scratch = ScratchFolder(folder)
         except OSError as problem:
             raise OutputError(f"Can't write into {folder}: {problem.strerror or problem}.") from None
-        self._temporary = self._scratch.path / f"part{self.path.suffix}"
+        self._temporary = self._make_temporary()
         self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
         try:
             self._process = subprocess.Popen(
@@ -132,7 +134,7 @@ class VideoWriter(ABC):
                     ffmpeg_executable(),
                     *(option for option in QUIET if option != "-nostdin"),
                     *self._ffmpeg_args(),
-                    ffmpeg_output(self._temporary),
+                    *self._output(),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -200,11 +202,23 @@ class VideoWriter(ABC):
         if self._process.wait():
             raise self._failure()
         try:
-            os.replace(self._temporary, self.path)
+            self._put_in_place()
         except OSError as problem:
             raise OutputError(f"Can't put {self.path} in place: {problem.strerror or problem}.") from None
         for note in self.notes:
             log.info("%s: %s", self.path.name, note)
+
+    def _make_temporary(self) -> Path:
+        """Where the result is written until it is whole."""
+        return self._scratch.path / f"part{self.path.suffix}"
+
+    def _output(self) -> list[str]:
+        """ffmpeg's arguments that name what it writes."""
+        return [ffmpeg_output(self._temporary)]
+
+    def _put_in_place(self) -> None:
+        """Moves the whole result to its place. Raises OSError where it can't be moved."""
+        os.replace(self._temporary, self.path)
 
     def _ffmpeg_args(self) -> list[str]:
         display_rotation = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
@@ -228,6 +242,10 @@ class VideoWriter(ABC):
             outputs += ["-map_metadata:g", "2:g" if self._audio_plan else "1:g"]
         args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join(self._plan.filters), *self._plan.args]
+        return args + self._container_args()
+
+    def _container_args(self) -> list[str]:
+        args: list[str] = []
         if self._codec is Codec.FFV1:
             # Sound that begins early (AAC's lead-in) must not move the picture.
             args += ["-avoid_negative_ts", "disabled"]
