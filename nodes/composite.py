@@ -46,7 +46,7 @@ class Composite(io.ComfyNode):
             node_id=NODE_ID,
             display_name="LatentSync Composite",
             description="Pastes the generated mouths into the clip. Outside of them the encoder gets the clip's own "
-            "samples: ffv1 keeps them exactly, h264 and prores are lossy.",
+            "samples: ffv1 keeps them exactly, other codecs are lossy.",
             search_aliases=["paste faces", "lip sync output", "combine video", "mux audio"],
             is_output_node=True,
             inputs=[
@@ -123,8 +123,8 @@ class Composite(io.ComfyNode):
                     "filename_prefix",
                     extra_dict=ADVANCED,
                     default=PREFIX,
-                    tooltip="Where prores, ffv1, matte and patch go below the output folder. All files of a run have "
-                    "one number: dub_00003_.mov, dub_00003_matte.mov, dub_00003_patch.mov.",
+                    tooltip="Where all but h264 goes below the output folder, matte and patch too. All files of a run "
+                    "have one number: dub_00003_.mov, dub_00003_matte.mov, dub_00003_patch.mov.",
                 ),
                 io.Boolean.Input(
                     "keep_occlusions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import av
@@ -21,6 +22,7 @@ from latentsync_core.video.writing.match_source import SOURCE_CODECS, match_sour
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import WriterOptions
 from tests.clips import CODECS, make_clip, make_sound
+from tests.shared_reference import ROOT
 
 SIZE = (256, 144)  # DNxHR's smallest is 256 × 120
 FRAMES = 5
@@ -175,3 +177,12 @@ def test_every_codec_has_its_container(tmp_path):
     with pytest.raises(OptionError, match=r"HEVC of 10 bits is written to a \.mp4 file"):
         output_path(tmp_path / "a.mov", Codec.HEVC)
     assert set(CODECS) < set(Codec)
+
+
+def test_the_command_lines_page_has_the_table_of_encoders():
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| ([^|]*)\|[^\n]*\|[^\n]*\|[^\n]*\|$", page, re.MULTILINE))
+    assert list(rows) == [codec.value for codec in Codec]
+    for codec, row in ENCODERS.items():
+        assert row.label in rows[codec.value]
+        assert row.suffix in rows[codec.value]
