@@ -26,6 +26,7 @@ class Remedy(Enum):
     MOVE_MODELS_FOLDER = "keep models in another folder"
     # clips, sounds and faces
     PREPARE_AGAIN = "look for the faces of the clip's file as it is now"
+    GIVE_FPS = "state the frame rate of a sequence of pictures"
     GIVE_SOUND = "give a sound"
     MIX_TRACKS = "mix all audio tracks of the file"
     ADJUST_DETECTION = "detect less certain faces, or mark one by hand"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -42,7 +43,8 @@ from .video.clip import Clip
 from .video.reading.deinterlacing import with_deinterlacing
 from .video.reading.probing import probe
 from .video.writing.encoding import output_path
-from .video.writing.writer import FrameWriter
+from .video.writing.match_source import match_source
+from .video.writing.sequence_writer import result_writer
 from .video.writing.writer_options import WriterOptions
 
 
@@ -78,6 +80,7 @@ class SyncOptions:
     start: float = 0.0  # seconds into the clip at which the output begins
     end: float | None = None  # seconds into the clip at which it ends; None: the clip's end
     voice_tracks: TrackChoice = TrackChoice.FIRST  # which audio tracks of a voice's file are the voice
+    fps: Fraction | None = None  # frames a second of a sequence of pictures, which doesn't tell; files do
     mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voices
     work_folder: Path | None = None  # keeps found and finished faces, for the next run or an interrupted one
 
@@ -121,8 +124,13 @@ def sync(
     remove_stale_scratch(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
-    clip = (video if isinstance(video, Clip) else probe(video)).trim(options.start, options.end)
+    clip = (video if isinstance(video, Clip) else probe(video, options.fps)).trim(options.start, options.end)
     clip = with_deinterlacing(clip, options.deinterlace)
+    writer_options = match_source(clip, options.writer)
+    if writer_options != options.writer:
+        out = output_path(out, writer_options.codec)
+        check_target(out)
+        check_no_overwrite((out,), _input_files(video, speakers, options))
     voices = [
         one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio, clip, options.voice_tracks)
         for one in speakers
@@ -135,7 +143,7 @@ def sync(
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
         sound = mux.as_track(folder) if mux else mixed_track(voices, folder)
-        writer = FrameWriter(out, clip, options=options.writer, pts=pts, audio=sound)
+        writer = result_writer(requested, clip, options=writer_options, pts=pts, audio=sound)
         writer.preflight()
         with clock.phase("model") as report_progress:
             model = (
@@ -185,8 +193,8 @@ def sync(
         notes=(
             *demonstration_notes(model),
             *(
-                [Note(f"The result is named {out.name}: {options.writer.codec.label} goes into {out.suffix} files.")]
-                if out != requested
+                [Note(f"The result is named {out.name}: {writer_options.codec.label} goes into {out.suffix} files.")]
+                if out != requested and not writer_options.codec.is_sequence
                 else []
             ),
             *job_notes(synced, writer.notes, mux),

@@ -26,7 +26,9 @@ from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.frame import Frame
+from ..latentsync_core.video.writing.match_source import match_source
 from ..latentsync_core.video.writing.proxy import MAX_HEIGHT, is_browser_playable, write_proxy
+from ..latentsync_core.video.writing.sequence_writer import SequenceWriter
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._comfy import (
@@ -91,7 +93,8 @@ def write_output(
 
     H.264 alone goes into the temp folder, for Save Video to copy. Anything else goes into the output folder, since Save
     Video can't copy it, and so does H.264 with a matte or patch: they all have one number. A file there carries
-    `workflow`, or has a PNG beside it that does where the page can't read the file's own.
+    `workflow`, or has a PNG beside it that does where the page can't read the file's own. Where pictures are asked for,
+    an H.264 copy in the temp folder is what the page and other nodes take.
 
     Args:
         is_taken: whether a node takes the video; a note says so where nothing keeps a temporary file.
@@ -101,10 +104,14 @@ def write_output(
     writer, request = writer or WriterOptions(), request or OutputRequest()
     synced = as_matching_batch(synced_per_speaker)[0]
     clip = synced.faces.clip
+    writer = match_source(clip, writer)
+    sequence, writer = (writer, WriterOptions()) if writer.codec.is_sequence else (None, writer)
     is_saved = writer.codec is not Codec.H264 or request.matte or request.patch is not PatchFormat.NONE
-    name = numbered_output(prefix, (clip.width, clip.height)) if is_saved else temporary_output(prefix)
-    path, texts = Path(f"{name}{writer.codec.suffix}"), workflow if is_saved else None
-    picture = Path(f"{name}.png") if texts and writer.codec.suffix not in PAGE_READS else None
+    is_numbered = is_saved or sequence is not None
+    name = numbered_output(prefix, (clip.width, clip.height)) if is_numbered else temporary_output(prefix)
+    path = Path(f"{name if is_saved or sequence is None else temporary_output(prefix)}{writer.codec.suffix}")
+    texts = workflow if is_numbered else None
+    picture = Path(f"{name}.png") if texts and (sequence or writer.codec.suffix not in PAGE_READS) else None
     first: list[torch.Tensor] = []  # the first output frame, for that picture
     frames, in_memory = len(synced.pts), clip.images is not None
     images = torch.empty(frames, clip.height, clip.width, 3) if request.images else None
@@ -115,7 +122,8 @@ def write_output(
         )
         matte = MatteWriter(f"{name}matte.mov", clip, pts=synced.pts) if request.matte else None
         patch = _patch_writer(synced, f"{name}patch", request.patch)
-        extra_writers = [other for other in (matte, patch) if other is not None]
+        pictures = _sequence_writer(synced, f"{name}frames", sequence, sound)
+        extra_writers = [other for other in (matte, patch, pictures) if other is not None]
         inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound and sound.path))
         check_no_overwrite((picture, *(written.path for written in (file, *extra_writers))), inputs)
         for written in (file, *extra_writers):
@@ -127,6 +135,8 @@ def write_output(
             sinks.append(lambda _, rendered: matte.write(rendered.matte))
         if patch is not None:
             sinks.append(lambda _, rendered: patch.write(rendered.layer))
+        if pictures is not None:
+            sinks.append(lambda _, rendered: pictures.write(rendered.frame))
         if images is not None:
             sinks.append(lambda index, rendered: images[index].copy_(_image_tensor(rendered.frame, in_memory)))
         if masks is not None:
@@ -136,9 +146,9 @@ def write_output(
         occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress)
     if picture is not None and texts:
         save_workflow_picture(picture, first[0], texts)
-    saved = [written.path for written in (file, *extra_writers)] if is_saved else []
+    saved = [written.path for written in ((file,) if is_saved else ()) + tuple(extra_writers)]
     notes = [
-        *([] if is_saved or is_taken else [TEMPORARY]),
+        *([] if is_numbered or is_taken else [TEMPORARY]),
         *outcome_notes(synced_per_speaker, occluded),
         *(Note(f"saved: {_output_relative_path(written)}") for written in saved),
         *([Note(f"drop {picture.name}, saved beside it, onto the page to open this workflow")] if picture else []),
@@ -184,6 +194,14 @@ def _patch_writer(synced: SyncedFaces, path: str, kind: PatchFormat) -> LayerWri
     if kind is PatchFormat.PRORES4444:
         return LayerWriter(f"{path}.mov", clip, pts=synced.pts)
     return PngLayerWriter(path, clip, frames=len(synced.pts)) if kind is PatchFormat.PNG else None
+
+
+def _sequence_writer(
+    synced: SyncedFaces, folder: str, options: WriterOptions | None, sound: SoundTrack | None
+) -> SequenceWriter | None:
+    if options is None:
+        return None
+    return SequenceWriter(folder, synced.faces.clip, options=options, pts=synced.pts, audio=sound)
 
 
 def _output_relative_path(path: Path) -> str:

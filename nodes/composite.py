@@ -46,7 +46,7 @@ class Composite(io.ComfyNode):
             node_id=NODE_ID,
             display_name="LatentSync Composite",
             description="Pastes the generated mouths into the clip. Outside of them the encoder gets the clip's own "
-            "samples: ffv1 keeps them exactly, h264 and prores are lossy.",
+            "samples: ffv1 keeps them exactly, other codecs are lossy.",
             search_aliases=["paste faces", "lip sync output", "combine video", "mux audio"],
             is_output_node=True,
             inputs=[
@@ -90,9 +90,10 @@ class Composite(io.ComfyNode):
                     "codec",
                     options=[codec.value for codec in Codec],
                     default=WRITER.codec.value,
-                    tooltip="h264 (MP4) goes to a temporary file: Save Video keeps it and copies it as it is. prores "
-                    "(MOV) and ffv1 (MKV, lossless) are saved in the output folder by this node, since Save Video "
-                    "fails on ProRes and puts FFV1 into an MP4 that few programs read.",
+                    tooltip="h264 (MP4) goes to a temporary file: Save Video keeps it and copies it as it is. This "
+                    "node saves all others in the output folder, since Save Video fails on them or encodes them again: "
+                    "prores and dnxhr (MOV), ffv1 (MKV, lossless), hevc (MP4, 10 bits), png and tiff (a folder of "
+                    "16-bit pictures). match-source takes the clip's own codec.",
                 ),
                 io.Int.Input(
                     "crf",
@@ -100,7 +101,7 @@ class Composite(io.ComfyNode):
                     default=WRITER.crf,
                     min=0,
                     max=51,
-                    tooltip="Quality of h264, 0 (lossless) to 51; lower values give larger files.",
+                    tooltip="Quality of h264 and hevc, 0 to 51; lower values give larger files.",
                 ),
                 io.Boolean.Input(
                     "matte",
@@ -121,8 +122,8 @@ class Composite(io.ComfyNode):
                     "filename_prefix",
                     extra_dict=ADVANCED,
                     default=PREFIX,
-                    tooltip="Where prores, ffv1, matte and patch go below the output folder. All files of a run have "
-                    "one number: dub_00003_.mov, dub_00003_matte.mov, dub_00003_patch.mov.",
+                    tooltip="Where all but h264 goes below the output folder, matte and patch too. All files of a run "
+                    "have one number: dub_00003_.mov, dub_00003_matte.mov, dub_00003_patch.mov.",
                 ),
                 io.Boolean.Input(
                     "keep_occlusions",

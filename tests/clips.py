@@ -10,7 +10,9 @@ import numpy as np
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.pixel_format import PixelFormat
+from latentsync_core.video.writing.encoders import Codec
 
+CODECS = (Codec.H264, Codec.PRORES, Codec.FFV1)  # one for each container; tests/video/test_codecs.py has all
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", "-bf", "2")
 
 

@@ -78,7 +78,7 @@ def _own_track(clip: Clip, choice: TrackChoice) -> tuple[SoundTrack, tuple[Note,
 
 
 def _identity(clip: Clip) -> FileIdentity:
-    if clip.identity is None:
+    if clip.identity is None or clip.pictures:
         raise AudioError("A clip of images in memory has no sound of its own.", Remedy.GIVE_SOUND)
     return clip.identity
 

@@ -69,6 +69,13 @@ def seconds_argument(text: str) -> float:
     return float(sum(Fraction(part) * 60**place for place, part in enumerate(reversed(parts))))
 
 
+def fps_argument(text: str) -> Fraction:
+    """Reads "24", "23.976" or "24000/1001"."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9}|/0*[1-9][0-9]{0,8})?", text) or not Fraction(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no frame rate; write 24, 23.976 or 24000/1001")
+    return Fraction(text)
+
+
 def marks_text(path: Path | None) -> str:
     """The text of a file of marks; none gives none."""
     if path is None:

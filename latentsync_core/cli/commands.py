@@ -18,7 +18,7 @@ from ..remote.inputs import fetch_url_inputs, local_path, media_argument, reject
 from ..remote.public_https import Network
 from .arguments import marks_text
 from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
-from .options import add_download_limit, add_face_options, add_sync_options, face_options, sync_options
+from .options import add_download_limit, add_face_options, add_fps, add_sync_options, face_options, sync_options
 from .wording import WORDS
 
 EXIT_ERROR = 2  # bad input, said in one sentence
@@ -84,6 +84,7 @@ def _faces(options: argparse.Namespace) -> None:
             (("the file of marks", options.marks),),
             lambda done, total: on_progress("faces", done, total),
             options.deinterlace,
+            options.fps,
         )
     if options.json:
         print(json.dumps({**listing.data, **downloads_data(fetched)}))
@@ -109,7 +110,7 @@ def _probe(options: argparse.Namespace) -> None:
     from ..video.reading.probing import probe
 
     with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
-        clip = probe(options.video)
+        clip = probe(options.video, options.fps)
     facts = {
         "clip": fetched[0].file.source if fetched else clip.name,
         "frames": clip.frame_count,
@@ -179,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _cancelled_job_message
     )
     faces.add_argument("video", type=media_argument)
+    add_fps(faces)
     faces.add_argument("--out", type=local_path, help="folder for people.png, timeline.png and faces.json")
     faces.add_argument(
         "--work-folder", type=local_path, help="keep the faces here; sync with the same folder has them at once"
@@ -188,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
 
     probe = _add_command(commands, "probe", _probe, "say what a clip is")
     probe.add_argument("video", type=media_argument)
+    add_fps(probe)
     add_download_limit(probe)
 
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -38,9 +39,11 @@ def list_faces(
     inputs: Sequence[tuple[str, Path | None]] = (),
     on_progress: Progress | None = None,
     deinterlace: bool = False,
+    fps: Fraction | None = None,
 ) -> FaceReport:
     """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
     but never over the video or one of `inputs`, each a name for messages and a file.
+    `fps` is that of a sequence of pictures.
 
     Raises:
         LatentSyncError: the clip can't be read, shows no face, or `folder` can't be written to.
@@ -49,7 +52,7 @@ def list_faces(
     if folder is not None:
         files = [Path(folder) / name for name in ("people.png", "timeline.png", "faces.json")]
         check_no_overwrite(files, (("the video", video), *inputs))
-    clip = with_deinterlacing(probe(video), deinterlace)
+    clip = with_deinterlacing(probe(video, fps), deinterlace)
     faces = find_faces(clip, options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = report_text(faces), report_data(faces)
     if folder is None:

@@ -20,7 +20,7 @@ from ..remote.inputs import local_path, media_argument, reject_url
 from ..sampling.sampler_options import QUALITY_SETTINGS, Quality, SamplerOptions, Scheduler, WindowOptions
 from ..sampling.timeline import LengthRule
 from ..video.writing.writer_options import PRESETS, Codec, KeepAudio, WriterOptions
-from .arguments import face_argument, marks_text, positive_number, seconds_argument, speaker_argument
+from .arguments import face_argument, fps_argument, marks_text, positive_number, seconds_argument, speaker_argument
 
 DEFAULT_MODEL = "latentsync-1.6"
 LOAD, FACES, ALIGN, LIMITS = LoadOptions(), FaceOptions(), AlignOptions(), TouchLimits()
@@ -31,8 +31,10 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     """Everything that `sync` takes."""
     sync.add_argument(
         "--video", required=True, type=media_argument,
-        help="the clip, file or https: URL; a single picture is a one-frame clip",
+        help="the clip, file or https: URL; a single picture is a one-frame clip, a folder of numbered pictures or "
+        "their names (shot_%%04d.png) a clip of as many frames",
     )  # fmt: skip
+    add_fps(sync)
     sync.add_argument(
         "--audio", required=True, type=media_argument, help="the voice that the mouth follows, a file or an https: URL"
     )
@@ -175,14 +177,15 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
 
     output = sync.add_argument_group("output")
     output.add_argument(
-        "--codec", choices=[codec.value for codec in Codec], default=WRITER.codec.value, help="(default %(default)s)"
-    )
+        "--codec", choices=[codec.value for codec in Codec], default=WRITER.codec.value,
+        help="match-source writes what the clip is in, png and tiff a folder of pictures (default %(default)s)",
+    )  # fmt: skip
     output.add_argument(
-        "--crf", type=int, default=WRITER.crf, help="H.264 quality, 0 (lossless) to 51 (default %(default)s)"
+        "--crf", type=int, default=WRITER.crf, help="quality of H.264 and HEVC, 0 to 51 (default %(default)s)"
     )
     output.add_argument(
         "--preset", choices=PRESETS, default=WRITER.preset, metavar="PRESET",
-        help="H.264 speed, ultrafast to veryslow (default %(default)s)",
+        help="speed of H.264 and HEVC, ultrafast to veryslow (default %(default)s)",
     )  # fmt: skip
     output.add_argument(
         "--mux-audio", type=media_argument, help="sound for the file where it isn't the voice: the full mix"
@@ -210,6 +213,12 @@ def add_face_options(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--marks", type=local_path, metavar="FILE", help="faces marked on key frames, as JSON (see docs/cli.md)"
+    )
+
+
+def add_fps(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--fps", type=fps_argument, metavar="RATE", help="frame rate of a sequence of pictures: 24, 23.976, 24000/1001"
     )
 
 
@@ -280,6 +289,7 @@ def sync_options(options: argparse.Namespace):
         start=options.start,
         end=options.end,
         voice_tracks=TrackChoice(options.voice_tracks),
+        fps=options.fps,
         mux_audio=options.mux_audio,
         work_folder=options.work_folder,
     )

@@ -24,6 +24,7 @@ WORDS: Words = {
     Remedy.USE_MIRROR: "use another mirror (--endpoint of `download`, or HF_ENDPOINT)",
     Remedy.MOVE_MODELS_FOLDER: "choose another --models-folder",
     Remedy.PREPARE_AGAIN: "run the command again",
+    Remedy.GIVE_FPS: "give it with --fps, such as --fps 24",
     Remedy.GIVE_SOUND: "name a sound file with --audio",
     Remedy.MIX_TRACKS: "--voice-tracks all averages them",
     Remedy.ADJUST_DETECTION: "set --detector-score below {}, or mark the face by hand with --marks",

@@ -47,10 +47,17 @@ XML_PLAYLISTS = {b"MPD": "a DASH manifest", b"CompositionPlaylist": "an IMF play
 FIRST_ELEMENT = re.compile(rb"<(?![?!])(?:\w+:)?(\w+)")
 HEAD_BYTES = 4096  # bytes in which a playlist shows itself
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow's names; some of its others run programs
+SEQUENCE_PICTURES = (  # of sequences: ffmpeg's demuxer of one such picture, and what it begins with
+    ("png_pipe", (b"\x89PNG\r\n\x1a\n",)),
+    ("tiff_pipe", (b"II*\0", b"MM\0*")),
+    ("jpeg_pipe", (b"\xff\xd8\xff",)),
+    ("dpx_pipe", (b"SDPX", b"XPDS")),
+)
 MAX_IMAGE_PIXELS = 1 << 26  # 8192 x 8192; held as float RGB that takes 0.8 GB
 MAX_FRAME_PIXELS = 1 << 27  # of a film's frame: 16384 x 8192, more than any camera's
 PIPE_BUFFER_BYTES = 1 << 20  # bytes
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive's name has one letter
+OPTION_OR_ADDRESS = re.compile(r"-|[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # a drive's name has one letter
 MEDIA_NOUNS = {VideoError: "a video", AudioError: "a sound"}
 PIPED_FRAMES_INPUT = ("-f", "nut", "-probesize", "32", "-analyzeduration", "0", "-i", "pipe:0")
 """ffmpeg's arguments to read what `open_frame_pipe` writes. Its header says everything: probing further would hold back
@@ -114,9 +121,24 @@ def ffmpeg_own_metadata(path: Path) -> list[str]:
     return ["-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{path}"]
 
 
+def ffmpeg_own_samples(path: Path, rate: int, channels: int) -> list[str]:
+    """ffmpeg's arguments that name interleaved 32-bit float samples that this process wrote as its next input."""
+    return ["-protocol_whitelist", "file", "-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", f"file:{path}"]
+
+
 def ffmpeg_output(path: Path) -> str:
     """ffmpeg's argument that names a file to write, whatever characters its name has."""
     return f"file:{path}"
+
+
+def typed_input(path: Path) -> list[str]:
+    """ffmpeg's arguments for its next input as a user types them: without guards, for a file that was opened here."""
+    return ["-i", typed_name(path)]
+
+
+def typed_name(path: Path) -> str:
+    """A file's name as a user has to type it, so that ffmpeg takes it for neither an option nor an address."""
+    return f"file:{path}" if OPTION_OR_ADDRESS.match(str(path)) else str(path)
 
 
 def open_frame_pipe(stream: IO[bytes]) -> OutputContainer:
@@ -160,6 +182,27 @@ def open_image(path: Path) -> Image.Image:
         picture.close()
         raise VideoError(f"The picture {path} is {picture.width}×{picture.height}, {too_large}.")
     return picture
+
+
+def open_sequence_picture(path: Path) -> InputContainer:
+    """PyAV's container of one picture of a sequence, to be used in a `with` block; Pillow reads 8 bits of RGB alone.
+
+    Raises:
+        VideoError: no such file, or none of SEQUENCE_PICTURES.
+    """
+    with importing("av"):
+        import av
+        from av.error import FFmpegError
+
+    check_file(path, VideoError)
+    head = _read_head(path, VideoError)
+    demuxer = next((name for name, magic in SEQUENCE_PICTURES if head.startswith(magic)), None)
+    if demuxer is None:
+        raise VideoError(f"{path} is none of the pictures that sequences are read of: export PNG, TIFF, DPX or JPEG.")
+    try:
+        return av.open(f"file:{path}", format=demuxer, options={"protocol_whitelist": "file"})
+    except (FFmpegError, OSError, ValueError) as problem:
+        raise VideoError(unreadable_message(path, problem, VideoError)) from None
 
 
 def reject_playlist(path: Path, error: type[LatentSyncError]) -> None:

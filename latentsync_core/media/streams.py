@@ -24,7 +24,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 
     MP4 flags every enabled track, and Matroska every one that isn't flagged otherwise: then it is the first.
     """
-    streams = [stream for stream in container.streams.video if not is_cover(stream) and _is_decodable(stream)]
+    streams = [stream for stream in container.streams.video if not is_cover(stream) and is_decodable(stream)]
     return next((stream for stream in streams if _flags(stream) & DEFAULT), streams[0] if streams else None)
 
 
@@ -38,12 +38,12 @@ def required_video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
     """The first audio stream that can be decoded."""
-    return next(filter(_is_decodable, container.streams.audio), None)
+    return next(filter(is_decodable, container.streams.audio), None)
 
 
 def decodable_audio_streams(container: InputContainer) -> list[AudioStream]:
     """Every audio stream that can be decoded, in the file's order."""
-    return list(filter(_is_decodable, container.streams.audio))
+    return list(filter(is_decodable, container.streams.audio))
 
 
 def time_base(stream: Stream) -> Fraction:
@@ -102,5 +102,6 @@ def _flags(stream: VideoStream) -> int:
     return getattr(flags, "value", flags)  # PyAV 14's flags aren't numbers
 
 
-def _is_decodable(stream: Stream) -> bool:
+def is_decodable(stream: Stream) -> bool:
+    """Whether there is a decoder for a stream's codec."""
     return stream.codec_context is not None  # PyAV makes none where it has no decoder

@@ -63,6 +63,9 @@ class Clip:
     audio_codec: str | None = None  # of the file's audio stream; None if it has none
     notes: tuple[Note, ...] = ()  # what of the file is left out
     deinterlace: bool = False  # whether interlaced frames are read as progressive ones; see reading/deinterlacing.py
+    video_codec: str | None = None  # of the file's video stream, ffmpeg's name; None in memory
+    video_profile: str | None = None  # of that codec, as ffmpeg names it
+    pictures: tuple[Path, ...] = ()  # of a sequence, in order: its frames' files; `identity` names all of them
 
     @property
     def name(self) -> str:

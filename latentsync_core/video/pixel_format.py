@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import VideoError
 from ..imaging.roi import Roi
+from ..required_packages import importing
 from .clip import Clip, ColorTags
 
 IN_MEMORY = "rgb"  # Clip.pixel_format of a float RGB batch
@@ -37,7 +38,8 @@ PACKED = {  # where a pixel's G, B and R bytes are
 }  # fmt: skip
 PACKED_BYTES = {"rgb24": 3, "bgr24": 3}  # a pixel, where it isn't 4
 _CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
-_BITS = {"": 8, "10le": 10, "12le": 12}
+_BITS = {"": 8, "10le": 10, "12le": 12, "16le": 16}
+MAX_BITS = max(_BITS.values())
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,11 @@ class PixelFormat:
 
     @classmethod
     def of(cls, name: str) -> PixelFormat:
-        """The format of ffmpeg's `name`; VideoError names an unsupported one and how to convert."""
+        """The format of ffmpeg's `name`; VideoError for one that isn't supported."""
         found = _formats().get(name)
         if found is None:
             raise VideoError(
-                f"The pixel format {name} is not supported: convert to 4:2:0, 4:2:2 or 4:4:4 planar YUV of 8, 10 or "
-                f"12 bits first, for example with 'ffmpeg -i input -map 0 -c copy -c:v ffv1 -pix_fmt "
-                f"{nearest_supported(name)} output.mkv'."
+                f"The pixel format {name} is not supported: convert the clip to {nearest_supported(name)}."
             )
         return found
 
@@ -139,8 +139,7 @@ def luma_weights(matrix: str | None, height: int) -> tuple[float, float]:
         matrix = "bt709" if height >= HD_HEIGHT else "smpte170m"
     if matrix not in LUMA_WEIGHTS:
         raise VideoError(
-            f"The colour matrix {matrix} is not supported: convert to one of {', '.join(LUMA_WEIGHTS)} first, for "
-            f"example with ffmpeg's filter 'zscale=matrix=bt709'."
+            f"The colour matrix {matrix} is not supported: convert the clip to one of {', '.join(LUMA_WEIGHTS)}."
         )
     return LUMA_WEIGHTS[matrix]
 
@@ -163,18 +162,40 @@ def planar_name(name: str) -> str:
     return "gbrp" if name in PACKED else name.replace("yuva", "yuv").replace("gbrap", "gbrp")
 
 
+def is_supported(name: str) -> bool:
+    """Whether frames of ffmpeg's format `name` can be worked on."""
+    return name in _formats()
+
+
 def has_alpha(name: str) -> bool:
-    """Whether a decoded frame's format has an alpha channel."""
-    return name.startswith(("yuva", "gbrap")) or name in ("rgba", "bgra", "argb", "abgr")
+    """Whether frames of ffmpeg's format `name` have an alpha channel."""
+    with importing("av"):
+        import av
+
+    return any(component.is_alpha for component in av.VideoFormat(name, 8, 8).components)
 
 
 def nearest_supported(name: str) -> str:
-    """A supported format to suggest for an unsupported one."""
-    deep = any(depth in name for depth in ("9", "10", "12", "14", "16", "32", "48", "64"))
-    chroma = next((kind for kind in ("444", "422", "420") if kind in name), None)
-    if chroma is None:
-        chroma = "444" if "rgb" in name or "bgr" in name or "gbr" in name else "420"
-    return f"yuv{chroma}p{'10le' if deep else ''}"
+    """The smallest supported format that holds all that one of ffmpeg's `name` can say, but for alpha.
+
+    Grey becomes RGB: it is often of full range, whose levels limited-range luma of as many bits can't tell apart.
+    Floating-point samples get 16 bits.
+    """
+    with importing("av"):
+        import av
+
+    facts = av.VideoFormat(name, 8, 8)
+    colors = [component for component in facts.components if not component.is_alpha]
+    bits = MAX_BITS if name.startswith("bayer") else max(component.bits for component in colors)
+    is_yuv = len(colors) == 3 and not facts.is_rgb and not name.startswith(("bayer", "xyz"))
+    chroma_size = (8, 8) if not is_yuv else (facts.chroma_height(8), facts.chroma_width(8))
+
+    def holds_all(form: PixelFormat) -> bool:
+        rows, columns = form.plane_shapes(8, 8)[1]
+        return form.bits >= min(bits, MAX_BITS) and rows >= chroma_size[0] and columns >= chroma_size[1]
+
+    candidates = (form for form in _formats().values() if form.is_rgb != is_yuv and not form.is_full_range)
+    return min(filter(holds_all, candidates), key=lambda form: (form.bits, form.plane_shapes(8, 8)[1])).name
 
 
 @functools.cache
@@ -184,6 +205,6 @@ def _formats() -> dict[str, PixelFormat]:
         formats[f"yuvj{chroma}p"] = PixelFormat(f"yuvj{chroma}p", 8, *shifts, is_full_range=True)
         for suffix, bits in _BITS.items():
             formats[f"yuv{chroma}p{suffix}"] = PixelFormat(f"yuv{chroma}p{suffix}", bits, *shifts)
-    for suffix, bits in {**_BITS, "16le": 16}.items():
+    for suffix, bits in _BITS.items():
         formats[f"gbrp{suffix}"] = PixelFormat(f"gbrp{suffix}", bits, 0, 0, is_rgb=True)
     return formats

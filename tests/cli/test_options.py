@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Iterator
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ FLAGS = [
     ("--no-occlusion", None, "composite.occlusion", False),
     ("--start", "1:02", "start", 62.0),
     ("--end", "70", "end", 70.0),
+    ("--fps", "23.976", "fps", Fraction("23.976")),
     ("--length", "hold", "length.value", "hold"),
     ("--codec", "ffv1", "writer.codec.value", "ffv1"),
     ("--crf", "20", "writer.crf", 20),
@@ -104,6 +106,13 @@ def test_a_flag_reaches_the_engines_options(flag, value, place, expected):
         if isinstance(expected, Path)
         else found == expected
     )
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "24/0", "fast", "1e9", "", "0/5", "24.976.1"])
+def test_what_is_no_frame_rate_is_refused(wrong, capsys):
+    with pytest.raises(SystemExit):
+        parsed("--fps", wrong)
+    assert "no frame rate" in capsys.readouterr().err or wrong in ("", "-1")
 
 
 def test_every_flag_is_tried():

@@ -31,7 +31,7 @@ from latentsync_core.video.writing.audio_plan import plan_audio
 from latentsync_core.video.writing.encoding import output_path
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
-from tests.clips import make_clip, make_sound, raw_planes
+from tests.clips import CODECS, make_clip, make_sound, raw_planes
 
 INPUTS = {
     "video": "the video",
@@ -198,7 +198,7 @@ def phases_until_refused(video: Path, voice: Path, out: Path, options: WriterOpt
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small file system: Linux, root")
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", CODECS)
 def test_a_full_disk_is_known_before_anything_is_loaded(tmp_path, codec):
     import subprocess
 
@@ -236,7 +236,7 @@ def test_nothing_that_lies_at_the_target_is_touched_by_trying_out(tmp_path):
 def test_every_kind_of_writer_can_be_tried_out(tmp_path, size):
     clip = probe(make_clip(tmp_path / "in.mkv", size=size, frames=3, encoder=("-c:v", "ffv1")))
     memory = clip_from_images(torch.rand(2, size[1], size[0], 3), clip.fps)
-    for codec in Codec:
+    for codec in CODECS:
         for source in (clip, memory):
             FrameWriter(tmp_path / "o", source, options=WriterOptions(codec), pts=source.pts).preflight()
     for writer in (
@@ -282,7 +282,7 @@ def probe_audio_codec(path):
         return file.streams.audio[0].codec_context.name
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("name", SOUNDS)
 def test_every_sound_goes_into_every_container_copied_or_encoded(tmp_path, codec, name):
     """Peaks of a loud tone are still there, and what was changed is reported."""

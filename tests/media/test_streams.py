@@ -16,8 +16,8 @@ from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.proxy import is_browser_playable, write_proxy
 from latentsync_core.video.writing.writer import FrameWriter
-from latentsync_core.video.writing.writer_options import Codec, WriterOptions
-from tests.clips import make_clip
+from latentsync_core.video.writing.writer_options import WriterOptions
+from tests.clips import CODECS, make_clip
 
 LOW, HIGH = 300, 3000  # Hz, the tones of the first and second audio track
 
@@ -67,7 +67,7 @@ def test_the_first_audio_track_with_a_decoder_is_used_everywhere_with_a_note(fil
     waveform, rate = clip_audio(clip)
     assert pitch(waveform[0].numpy(), rate) == pytest.approx(HIGH, abs=20)
     assert pitch(voice.mono16k().numpy(), 16000) == pytest.approx(HIGH, abs=20)
-    for codec in Codec:
+    for codec in CODECS:
         writer = FrameWriter(
             tmp_path / "out",
             clip,

@@ -27,7 +27,7 @@ def with_deinterlacing(clip: Clip, wanted: bool = True) -> Clip:
     """
     if not wanted or clip.deinterlace:
         return clip
-    if clip.identity is None:
+    if clip.identity is None or clip.pictures:
         note = Note("There was nothing to deinterlace: a clip of images doesn't say which frames are interlaced.")
         return dataclasses.replace(clip, notes=(*clip.notes, note))
     if source_facts(clip.identity.path).field_order is FieldOrder.PROGRESSIVE:

@@ -33,6 +33,8 @@ from ...messages import Note, NoteLevel, Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, FileIdentity
 from ..pixel_format import IN_MEMORY, SITINGS, Layout, has_alpha, planar_name
+from .advice import even_stamps_advice, unsupported_message
+from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -50,10 +52,12 @@ STANDARD_RATES = tuple(
     for base in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120)
     for thousand, divisor in ((1, 1), (1000, 1001))
 )
+MAX_FPS = 1000  # of a sequence
 RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
 # Formats whose packets don't tell all times.
 FORMATS_WITHOUT_PTS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}
 
+UNSPECIFIED = 2
 # ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
 MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}
 MATRICES |= {10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp"}
@@ -65,15 +69,22 @@ TRANSFERS |= {15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b6
 RANGES = {1: "tv", 2: "pc"}
 
 
-def probe(path: str | Path) -> Clip:
+def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
     """Every fact about the clip at `path`; a single picture becomes a clip of one frame in memory.
 
     Reads all packets of the video stream (none is decoded but the first frames).
 
+    Args:
+        path: a file; or a folder of numbered pictures, or their names with a placeholder ("shot_%04d.png").
+        fps: of a sequence of pictures, which doesn't tell; a file's is its own.
+
     Raises:
-        VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported.
+        VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported; a sequence
+            without `fps`.
     """
     path = Path(path)
+    if files := sequence_files(path):
+        return _sequence_clip(path, files, fps)
     check_file(path, VideoError)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _still_image_clip(path)
@@ -117,6 +128,12 @@ def check_identity(clip: Clip) -> None:
     known = clip.identity
     if known is None:
         return
+    if clip.pictures:
+        if sequence_identity(known.path, clip.pictures) != known:
+            raise ClipChangedError(
+                f"The clip {known.path} changed since its faces were prepared.", Remedy.PREPARE_AGAIN
+            )
+        return
     if not known.path.is_file():
         raise ClipChangedError(f"The clip {known.path} is gone: put it back.")
     if _file_identity(known.path) != known:
@@ -132,7 +149,9 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     stream, sound = video_stream(container), audio_stream(container)
     audio = None if sound is None else sound.codec_context.name
     if stream is None and has_video(container):
-        raise VideoError(f"The codec of {path}'s video has no decoder here: convert it to ProRes or H.264 first.")
+        raise VideoError(
+            f"The codec of {path}'s video has no decoder here: export it as ProRes or H.264 where it was made."
+        )
     if stream is None:
         found = f"; its audio has the codec {audio}" if audio else ""
         raise VideoError(f"{path} has no video stream{found}: name a video file.")
@@ -158,6 +177,8 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
     if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
+    if unsupported := unsupported_message(path, container, frame.format.name, color):
+        raise VideoError(unsupported)
 
     with open_container(path, VideoError) as reopened:  # not every format can be rewound
         pts = _packet_pts(path, reopened, required_video_stream(reopened, path))
@@ -172,7 +193,9 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         fps = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
         pts, tick = np.arange(len(pts), dtype=np.int64), 1 / fps
     if fps < MIN_FPS:
-        raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
+        raise VideoError(
+            f"{path} shows less than a frame an hour, its times are damaged: {even_stamps_advice(path, container)}"
+        )
     clip = Clip(
         identity=identity,
         images=None,
@@ -189,6 +212,8 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         color=color,
         audio_codec=audio,
         notes=tuple(note for note in (video_note(container), _alpha_note(frame), audio_note(container)) if note),
+        video_codec=context.codec.canonical_name,
+        video_profile=context.profile,
     )
     Layout.of(clip)  # refuses formats and matrices that can't be worked on
     return clip
@@ -227,7 +252,9 @@ def _packet_pts(path: Path, container: InputContainer, stream: VideoStream) -> n
         if not with_pts:  # frames are due in the order, and at the pace, in which they are decoded
             pts.append(packet.dts or 0)
         elif packet.pts is None:
-            raise VideoError(f"{path} doesn't say when its frame {len(pts)} is shown: {_remux_hint(path)}.")
+            raise VideoError(
+                f"{path} doesn't say when its frame {len(pts)} is shown: {even_stamps_advice(path, container)}"
+            )
         elif packet.pts >= first_key:  # a picture before it leans on one that was cut away
             pts.append(packet.pts)
     found = np.sort(np.array(pts, np.int64))
@@ -235,7 +262,9 @@ def _packet_pts(path: Path, container: InputContainer, stream: VideoStream) -> n
     if len(same) and not with_pts:
         return np.zeros(len(found), np.int64)
     if len(same):
-        raise VideoError(f"{path} has two frames at the same time (frame {int(same[0])}): {_remux_hint(path)}.")
+        raise VideoError(
+            f"{path} has two frames at the same time (frame {int(same[0])}): {even_stamps_advice(path, container)}"
+        )
     return found
 
 
@@ -268,6 +297,39 @@ def _chroma_location(path: Path, index: int) -> str | None:
             words = set(re.split(r"[(),\s]+", line))
             return next((name for name in SITINGS if name in words), None)
     return None
+
+
+def _sequence_clip(path: Path, files: tuple[Path, ...], fps: Fraction | None) -> Clip:
+    if fps is None:
+        raise VideoError(f"{path} is a sequence of {len(files)} pictures, which has no frame rate.", Remedy.GIVE_FPS)
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise VideoError(f"The frame rate is {fps}: give one from {MIN_FPS} to {MAX_FPS}.")
+    stored, frame, fps = decoded_picture(files[0]), read_picture(files[0]), snap_to_standard_rate(fps)
+    name = planar_name(frame.format.name)
+    color = ColorTags(
+        matrix=None if name.startswith("gbr") else MATRICES.get(int(stored.colorspace)),
+        range=None if name.startswith("gbr") else RANGES.get(int(stored.color_range)),
+        primaries=PRIMARIES.get(int(getattr(stored, "color_primaries", UNSPECIFIED))),  # old PyAVs don't tell
+        transfer=TRANSFERS.get(int(getattr(stored, "color_trc", UNSPECIFIED))),
+    )
+    alpha = Note("The pictures' alpha is left out.", NoteLevel.WARNING)
+    clip = Clip(
+        identity=sequence_identity(path, files),
+        images=None,
+        frame_count=len(files),
+        first_frame=0,
+        fps=fps,
+        time_base=1 / fps,
+        pts=np.arange(len(files), dtype=np.int64),
+        width=frame.width,
+        height=frame.height,
+        pixel_format=name,
+        color=color,
+        notes=(alpha,) if has_alpha(stored.format.name) else (),
+        pictures=files,
+    )
+    Layout.of(clip)  # refuses matrices that can't be worked on
+    return clip
 
 
 def _still_image_clip(path: Path) -> Clip:
@@ -304,7 +366,3 @@ def _check_not_truncated(path: Path, found: int, listed: int) -> None:
     if is_truncated(path):
         count = f"{found} of {listed} frames" if listed > found else f"only {found} frames"
         raise VideoError(f"{path} is cut short, {count} are there: copy or export it again.")
-
-
-def _remux_hint(path: Path) -> str:
-    return f"remux it first, for example with 'ffmpeg -i {path.name} -c copy -fflags +genpts fixed.mkv'"

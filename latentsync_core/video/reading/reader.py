@@ -19,7 +19,9 @@ from ...media.streams import required_video_stream
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import PACKED, PACKED_BYTES, Layout, planar_name
+from .advice import one_format_advice
 from .deinterlacing import deinterlaced
+from .picture_sequence import read_picture
 from .probing import check_identity, has_pts
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class FrameReader:
 
     def __enter__(self) -> FrameReader:
         check_identity(self._clip)
-        if self._clip.identity is not None:
+        if self._clip.identity is not None and not self._clip.pictures:
             self._container = _open(self._clip.identity.path)
         return self
 
@@ -66,6 +68,10 @@ class FrameReader:
     def __iter__(self) -> Iterator[Frame]:
         if self._clip.images is not None:
             yield from self._in_memory_frames(self._clip.images)
+            return
+        if self._clip.pictures:
+            for index in range(self._start, self._stop):
+                yield self._frame(read_picture(self._clip.pictures[self._clip.first_frame + index]), index, False)
             return
         from av.error import FFmpegError
 
@@ -142,12 +148,16 @@ class FrameReader:
         known = (layout.width, layout.height, layout.pixel_format.name)
         found = (decoded.width, decoded.height, planar_name(decoded.format.name))
         if found != known:
-            raise VideoError(
-                f"{self._clip.name} changes at frame {index} from {known[0]}×{known[1]} {known[2]} to "
-                f"{found[0]}×{found[1]} {found[2]}: split it there."
-            )
+            change = f"{self._clip.name} changes at frame {index} from {known[0]}×{known[1]} {known[2]} to "
+            change += f"{found[0]}×{found[1]} {found[2]}"
+            raise VideoError(f"{change}: {self._advice_on_changes()}")
         planes = _planes(decoded, layout)
         return Frame(planes, pts, index, layout)
+
+    def _advice_on_changes(self) -> str:
+        if self._container is None or self._clip.identity is None:  # a sequence
+            return "split it there."
+        return one_format_advice(self._clip.identity.path, self._container, self._clip)
 
 
 def _open(path: Path) -> InputContainer:

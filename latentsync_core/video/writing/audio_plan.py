@@ -22,6 +22,7 @@ AAC_MAX_SAMPLE_RATE = 96000  # Hz
 MP4_AUDIO_CODECS = {"aac", "mp3", "ac3"}  # those that players of an MP4 take
 CODEC_ALIASES = {"mp3float": "mp3", "aac_fixed": "aac"}  # decoders of one codec
 PCM = "pcm_s24le"  # what every editing program reads in MOV and Matroska, and can be cut to the sample
+SEQUENCE_SOUND = ".wav"  # what lies beside a sequence of pictures
 TRIAL_SECONDS = Fraction(1, 10)
 # Seconds of sound before the picture that a copy may hide with an edit list; players differ on more.
 MAX_HIDDEN_SECONDS = Fraction(1, 10)
@@ -104,7 +105,8 @@ def _candidate_plans(track: SoundTrack, codec: Codec) -> Iterator[AudioPlan]:
     """What may work, the best first."""
     name = CODEC_ALIASES.get(track.codec, track.codec)
     rate = track.rate
-    if codec is Codec.H264:
+    is_mp4 = codec.suffix == ".mp4"
+    if is_mp4:
         if name in MP4_AUDIO_CODECS and _is_copyable(track):
             yield AudioPlan(track, ("-c:a", "copy"), ())
         rate = min(rate, AAC_MAX_SAMPLE_RATE)
@@ -112,7 +114,7 @@ def _candidate_plans(track: SoundTrack, codec: Codec) -> Iterator[AudioPlan]:
         description = f"AAC at {AAC_BIT_RATE[:-1]} kbit/s, which .mp4 players take"
     else:
         args, description = ("-c:a", PCM), "24-bit PCM"
-    is_pcm_still = codec is not Codec.H264 and name.startswith("pcm_")
+    is_pcm_still = not is_mp4 and name.startswith("pcm_")
     notes = () if is_pcm_still else (Note(f"The audio was re-encoded from {name} to {description}."),)
     yield AudioPlan(track, args, notes, rate)
     if track.channels > 2:
@@ -138,6 +140,6 @@ def _trial_encode(plan: AudioPlan, codec: Codec) -> None:
         args += ["-i", "pipe:0", "-map", "0:0"]
         silence = np.zeros((plan.samples(TRIAL_SECONDS), track.channels), np.float32).tobytes()
     with ScratchFolder() as folder:
-        target = folder / f"trial{codec.suffix}"
+        target = folder / f"trial{SEQUENCE_SOUND if codec.is_sequence else codec.suffix}"
         args += ["-map_metadata", "-1", *plan.output_args(Fraction(0), TRIAL_SECONDS)]
         run_ffmpeg(["-y", *args, ffmpeg_output(target)], error=OutputError, what="ffmpeg", input=silence)

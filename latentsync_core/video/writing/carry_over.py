@@ -14,6 +14,7 @@ from ..pixel_format import PixelFormat
 from ..reading.source_facts import FieldOrder, MasteringDisplay, SourceFacts, Track, source_facts
 from ..timecode import timecode_after
 from .audio_plan import AudioPlan, plan_audio
+from .encoders import X265_QUIET
 from .writer_options import Codec, KeepAudio
 
 TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text"}
@@ -26,6 +27,11 @@ MATROSKA_SUBTITLES = TEXT_SUBTITLES | {
     "dvb_subtitle",
 }
 CHROMATICITY_STEPS, LUMINANCE_STEPS = 50_000, 10_000  # per unit, in H.264's own message
+INTERLACED_CODECS = {Codec.H264, Codec.PRORES, Codec.FFV1}
+# ffmpeg's options for an encoder's own parameters, and what the encoders call HDR10's.
+PARAMS_OPTIONS = {Codec.H264: "-x264-params", Codec.HEVC: "-x265-params"}
+MASTERING_DISPLAY_PARAMS = {Codec.H264: "mastering-display", Codec.HEVC: "master-display"}
+LIGHT_LEVEL_PARAMS = {Codec.H264: "cll", Codec.HEVC: "max-cll"}
 INTERLACED_FLAGS = ("-flags", "+ildct+ilme")
 MAX_NAMED = 8  # tracks that a note names
 
@@ -62,9 +68,11 @@ def plan_carry_over(
         is_own_sound: whether the file's sound is the clip's own first track, which is then not kept a second time.
         may_copy: whether the result covers the whole clip file, so that packets of its sound can be copied.
     """
-    if clip.identity is None:
+    if clip.identity is None or clip.pictures:
         return CarryOver()
     facts = source_facts(clip.identity.path)
+    if codec.is_sequence:
+        return _nothing_but_notes(facts)
     timecode = plan_timecode(clip, codec, facts)
     fields = _fields(clip, facts.field_order, pixel_format, codec)
     hdr_params, hdr_notes = _hdr10(facts, codec)
@@ -76,10 +84,12 @@ def plan_carry_over(
     params = ":".join(
         [*(["tff=1" if facts.field_order is FieldOrder.TOP else "bff=1"] if fields.filters else []), *hdr_params]
     )
-    x264_args = ("-x264-params", params) if codec is Codec.H264 and params else ()
+    if params and codec is Codec.HEVC:
+        params = f"{X265_QUIET}:{params}"  # ffmpeg takes the option once
+    encoder_args = (PARAMS_OPTIONS[codec], params) if codec in PARAMS_OPTIONS and params else ()
     return CarryOver(
         filters=fields.filters,
-        video_args=(*timecode.video_args, *fields.video_args, *x264_args),
+        video_args=(*timecode.video_args, *fields.video_args, *encoder_args),
         texts=(("title", facts.title),) if facts.title else (),
         audio=audio,
         subtitles=tuple(track for track in held if track.kind == "subtitle"),
@@ -91,7 +101,7 @@ def plan_carry_over(
 
 def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) -> CarryOver:
     """The source's timecode, counted on to the clip's first frame, and its reel name."""
-    if clip.identity is None:
+    if clip.identity is None or clip.pictures:
         return CarryOver()
     facts = facts or source_facts(clip.identity.path)
     args: list[str] = []
@@ -103,19 +113,38 @@ def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) ->
             notes.append(Note(f"The source's timecode {facts.timecode} is none of {rate}: the result has no timecode."))
         else:
             args += ["-metadata:s:v:0", f"timecode={first}"]
-    if facts.reel_name and codec is Codec.H264:
+    if facts.reel_name and codec.suffix == ".mp4":
         notes.append(Note(f"MP4 files hold no reel name: the source's ({facts.reel_name}) was left out."))
-    elif facts.reel_name and codec is Codec.PRORES and not args:
+    elif facts.reel_name and codec.suffix == ".mov" and not args:
         notes.append(Note(f"MOV files hold a reel name beside a timecode only: {facts.reel_name} was left out."))
     elif facts.reel_name:
         args += ["-metadata:s:v:0", f"reel_name={facts.reel_name}"]
     return CarryOver(video_args=tuple(args), notes=tuple(notes))
 
 
+def _nothing_but_notes(facts: SourceFacts) -> CarryOver:
+    """What a sequence of pictures leaves out, which holds nothing but samples."""
+    lost = [
+        *([f"timecode {facts.timecode}"] if facts.timecode else []),
+        *([f"reel name {facts.reel_name}"] if facts.reel_name else []),
+        *(["HDR10 metadata"] if facts.mastering_display or facts.light_level else []),
+        *(["chapters"] if facts.chapters else []),
+        *(track for track in facts.tracks if track.kind != "audio"),
+    ]
+    notes = [Note(f"A sequence of pictures doesn't hold the source's {_listed(lost)}.")] if lost else []
+    if facts.field_order is not FieldOrder.PROGRESSIVE:
+        fact = f"The clip is interlaced ({facts.field_order.value} field first), and so are the pictures, unmarked."
+        notes.append(Note(fact, NoteLevel.WARNING, (Remedy.DEINTERLACE,)))
+    return CarryOver(notes=tuple(notes))
+
+
 def _fields(clip: Clip, order: FieldOrder, pixel_format: str, codec: Codec) -> CarryOver:
     """Marks frames as interlaced where the source's are and the codec can."""
     if order is FieldOrder.PROGRESSIVE or clip.deinterlace:
         return CarryOver()
+    if codec not in INTERLACED_CODECS:
+        fact = f"The clip is interlaced ({order.value} field first), which {codec.label} files aren't marked as here."
+        return CarryOver(notes=(Note(fact, NoteLevel.WARNING, (Remedy.DEINTERLACE,)),))
     stored_height = clip.height if clip.rotation % 180 == 0 else clip.width
     rows = 4 if PixelFormat.of(pixel_format).chroma_shift_y else 2  # x264 codes pairs of rows in each field
     if codec is Codec.H264 and stored_height % rows:
@@ -133,7 +162,7 @@ def _fields(clip: Clip, order: FieldOrder, pixel_format: str, codec: Codec) -> C
 
 
 def _hdr10(facts: SourceFacts, codec: Codec) -> tuple[list[str], list[Note]]:
-    """x264's parameters for HDR10 metadata; notes where it can't be written."""
+    """x264's or x265's parameters for HDR10 metadata; notes where it can't be written."""
     display, light = facts.mastering_display, facts.light_level
     found = [f"MaxCLL {light[0]}, MaxFALL {light[1]} cd/m²"] if light else []
     if display and display.luminance:
@@ -144,7 +173,7 @@ def _hdr10(facts: SourceFacts, codec: Codec) -> tuple[list[str], list[Note]]:
         found.insert(0, "a mastering display")
     if not found:
         return [], []
-    if codec is not Codec.H264:
+    if codec not in PARAMS_OPTIONS:
         return [], [
             Note(
                 f"{codec.label} files are written without HDR10 metadata: {_listed(found)} left out, colour tags kept."
@@ -152,14 +181,14 @@ def _hdr10(facts: SourceFacts, codec: Codec) -> tuple[list[str], list[Note]]:
         ]
     params = []
     if display and display.primaries and display.luminance:
-        params.append(f"mastering-display={_x264_display(display)}")
+        params.append(f"{MASTERING_DISPLAY_PARAMS[codec]}={_encoder_display(display)}")
     elif display:
         return [], [Note("The source's HDR10 metadata is incomplete, and was left out.")]
-    return [*params, *([f"cll={light[0]},{light[1]}"] if light else [])], []
+    return [*params, *([f"{LIGHT_LEVEL_PARAMS[codec]}={light[0]},{light[1]}"] if light else [])], []
 
 
-def _x264_display(display: MasteringDisplay) -> str:
-    """The display as x264 takes it: green, blue, red, white, then the greatest and the least luminance."""
+def _encoder_display(display: MasteringDisplay) -> str:
+    """The display as x264 and x265 take it: green, blue, red, white, then the greatest and the least luminance."""
     red, green, blue, white = (
         tuple(round(value * CHROMATICITY_STEPS) for value in point) for point in display.primaries or ()
     )
@@ -215,11 +244,11 @@ def _other_tracks(facts: SourceFacts, codec: Codec) -> tuple[list[Track], list[N
         if track.kind == "audio":
             continue
         can = track.kind == "subtitle" and track.codec in (
-            MATROSKA_SUBTITLES if codec is Codec.FFV1 else TEXT_SUBTITLES
+            MATROSKA_SUBTITLES if codec.suffix == ".mkv" else TEXT_SUBTITLES
         )
-        can |= track.kind == "attachment" and codec is Codec.FFV1
+        can |= track.kind == "attachment" and codec.suffix == ".mkv"
         (held if can else lost).append(track)
-    container = {Codec.H264: "MP4", Codec.PRORES: "MOV", Codec.FFV1: "MKV"}[codec]
+    container = codec.suffix[1:].upper()
     return held, [Note(f"The result's {container} file doesn't hold the source's {_listed(lost)}.")] if lost else []
 
 
@@ -251,6 +280,6 @@ def subtitle_args(tracks: Sequence[Track], shown: Sequence[Track], source: int, 
 def _subtitle_codec(track: Track, codec: Codec) -> str:
     """The encoder for a container, or "copy"."""
     is_mov_text = track.codec == "mov_text"
-    if codec is Codec.FFV1:
+    if codec.suffix == ".mkv":
         return "srt" if is_mov_text else "copy"
     return "copy" if is_mov_text else "mov_text"

@@ -1,4 +1,4 @@
-"""Plans the encoding as H.264, ProRes or FFV1: container, pixel format, colour tags, and notes for the user."""
+"""Plans the encoding: container, pixel format, colour tags, and notes on what the codec can't hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from ...messages import Note
 from ..clip import Clip, ColorTags
 from ..frame import Frame
 from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
-from .writer_options import Codec, WriterOptions
+from .encoders import ENCODERS, Codec, Encoder, encoder
+from .picture_names import sequence_folder
+from .writer_options import WriterOptions
 
 # Suffixes of media that Python's own table lacks on some systems.
 MEDIA_SUFFIXES = {
@@ -27,10 +29,10 @@ MEDIA_SUFFIXES = {
 MIN_SLICED_SIDE = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
 LAYER_PIXEL_FORMAT = "yuva444p10le"
-PLAYABLE_PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
-
-
-MIN_BITS_PER_SAMPLE = {Codec.H264: 0.005, Codec.PRORES: 0.5, Codec.FFV1: 1.0}  # a sample
+PLAYABLE_PIXEL_FORMATS = {  # by what players and browsers take, and how notes name it
+    Codec.H264: ({"yuv420p", "yuvj420p"}, "8-bit 4:2:0"),
+    Codec.HEVC: ({"yuv420p", "yuvj420p", "yuv420p10le"}, "4:2:0 of 8 or 10 bits"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,13 @@ class VideoPlan:
 
 
 def output_path(path: str | Path, codec: Codec) -> Path:
-    """`path` with the codec's container as its suffix, where it has no suffix of media.
+    """`path` with the codec's container as its suffix, where it has no suffix of media; of a sequence, its folder.
 
     Raises:
         OptionError: `path` has the suffix of another container, of a sound or of a picture, or ends like a folder.
     """
+    if codec.is_sequence:
+        return sequence_folder(path, codec.suffix)
     if str(path).endswith(("/", os.sep)) or os.path.isdir(path):
         example = Path(path) / f"dubbed{codec.suffix}"
         raise OptionError(f"{path} is a folder: name a file in it for the result, such as {example}.")
@@ -63,6 +67,8 @@ def output_path(path: str | Path, codec: Codec) -> Path:
     if os.path.exists(path) and not os.path.isfile(path):
         raise OptionError(f"{path} is a device or a pipe: name a file for the result.")
     path = Path(path)
+    if codec is Codec.MATCH_SOURCE:
+        return path
     suffix = path.suffix.lower()
     kind = mimetypes.guess_type(f"name{suffix}")[0] or ""
     if suffix not in MEDIA_SUFFIXES and not kind.startswith(("video/", "audio/", "image/")) and suffix != codec.suffix:
@@ -78,7 +84,7 @@ def output_path(path: str | Path, codec: Codec) -> Path:
 def min_frame_bytes(layout: Layout, codec: Codec) -> float:
     """Bytes that a frame takes at the very least, of pictures that people film; mostly it is several times as many."""
     samples = sum(rows * columns for rows, columns in layout.pixel_format.plane_shapes(layout.width, layout.height))
-    return samples * MIN_BITS_PER_SAMPLE[codec] / 8
+    return samples * ENCODERS[codec].min_bits_per_sample / 8
 
 
 def plan_video(clip: Clip, options: WriterOptions) -> VideoPlan:
@@ -88,9 +94,24 @@ def plan_video(clip: Clip, options: WriterOptions) -> VideoPlan:
     tags = replace(clip.color, range="pc") if source.is_full_range and not source.is_rgb else clip.color
     if options.codec is Codec.FFV1:
         return _ffv1(clip, layout, tags)
-    if options.codec is Codec.PRORES:
-        return _prores(clip, layout, tags)
-    return _h264(clip, layout, tags, options)
+    row = _encoder(layout, options)
+    if layout.width < row.min_size[0] or layout.height < row.min_size[1]:
+        raise OptionError(
+            f"{row.label} holds pictures of {row.min_size[0]}×{row.min_size[1]} pixels or more, and {clip.name} has "
+            f"{layout.width}×{layout.height}: choose another codec."
+        )
+    if row.has_quality:
+        return _with_quality(clip, layout, tags, row, options)
+    return _mezzanine(clip, layout, tags, row)
+
+
+def _encoder(layout: Layout, options: WriterOptions) -> Encoder:
+    """The table's row for frames of `layout`: DNxHR has a profile of its own for full chroma."""
+    form = layout.pixel_format
+    is_full_chroma = form.name != IN_MEMORY and not form.chroma_shift_x and not form.chroma_shift_y
+    if options.codec is Codec.DNXHR and not options.variant and is_full_chroma:
+        return encoder(Codec.DNXHR, "DNXHR 444")
+    return encoder(options.codec, options.variant)
 
 
 def plan_layer(clip: Clip) -> VideoPlan:
@@ -103,6 +124,13 @@ def plan_layer(clip: Clip) -> VideoPlan:
         Layout.of(clip), lambda frame: frame.planes, clip.color, clip, (*args, "-pix_fmt", LAYER_PIXEL_FORMAT), []
     )
     return replace(plan, pixel_format=LAYER_PIXEL_FORMAT)
+
+
+def plan_pictures(clip: Clip, codec: Codec) -> VideoPlan:
+    """Pictures of frames that are RGB of 16 bits already."""
+    row = encoder(codec)
+    notes = [f"{row.label[0].upper()}{row.label[1:]} holds RGB: every sample was converted, to 16 bits a channel."]
+    return _video_plan(Layout.of(clip), lambda frame: frame.planes, clip.color, clip, row.args, notes)
 
 
 def layer_clip(clip: Clip) -> Clip:
@@ -119,6 +147,8 @@ def matte_clip(clip: Clip, codec: Codec) -> Clip:
         Codec.H264: "yuv420p" if whole else "yuv444p",
         Codec.PRORES: "yuv422p10le",
         Codec.FFV1: "yuv444p10le",
+        Codec.HEVC: "yuv420p10le" if whole else "yuv444p10le",
+        Codec.DNXHR: "yuv422p10le",
     }
     color = replace(BT709, chroma_location=None)
     return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None)
@@ -127,7 +157,7 @@ def matte_clip(clip: Clip, codec: Codec) -> Clip:
 def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
     # Slices that share a chroma sample lose some in ffmpeg 7 and are refused by ffmpeg 9; version 1 has none at all.
     whole = layout.width % 2 == 0 and layout.height % 2 == 0 and min(layout.width, layout.height) >= MIN_SLICED_SIDE
-    args = ["-c:v", "ffv1", "-g", "1", *(("-level", "3", "-slicecrc", "1") if whole else ("-level", "1"))]
+    args = [*ENCODERS[Codec.FFV1].args, *(("-level", "3", "-slicecrc", "1") if whole else ("-level", "1"))]
     notes = []
     if any((int(pts) * clip.time_base * 1000).denominator != 1 for pts in clip.pts):
         notes.append("Matroska keeps times in whole milliseconds: each frame's time is the source's, rounded to that.")
@@ -140,46 +170,55 @@ def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
     return _video_plan(layout, lambda frame: frame.planes, tags, clip, args, notes)
 
 
-def _prores(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:
-    args = ("-c:v", "prores_ks", "-profile:v", "hq", "-vendor", "apl0", "-pix_fmt", "yuv422p10le")
+def _mezzanine(clip: Clip, layout: Layout, tags: ColorTags, row: Encoder) -> VideoPlan:
+    """A codec of one pixel format and video range, for editing."""
+    (name,) = row.pixel_formats
+    args = (*row.args, "-pix_fmt", name)
     source = layout.pixel_format
     if source.is_rgb:
-        target = _target_layout("yuv422p10le", layout, BT709)
-        notes = ["RGB was converted to bt709 yuv422p10le, which ProRes 422 HQ holds: every sample was converted."]
+        target = _target_layout(name, layout, BT709)
+        notes = [f"RGB was converted to bt709 {name}, which {row.label} holds: every sample was converted."]
         return _video_plan(target, lambda frame: _converted(frame, target), BT709, clip, args, notes)
-    if source.name == "yuv422p10le" and not layout.is_full_range:
+    is_matrix_kept = row.matrix is None or layout.luma_weights == LUMA_WEIGHTS[row.matrix]
+    if source.name == name and not layout.is_full_range and is_matrix_kept:
         return _video_plan(layout, lambda frame: frame.planes, tags, clip, args, [])
     matrix = next(name for name, weights in LUMA_WEIGHTS.items() if weights == layout.luma_weights)
     matrix = tags.matrix or matrix
+    target = matrix if is_matrix_kept or row.matrix is None else row.matrix
     ranges = f"in_range={'pc' if layout.is_full_range else 'tv'}:out_range=tv"
-    scale = f"scale={ranges}:in_color_matrix={_scale_name(matrix)}:out_color_matrix={_scale_name(matrix)}"
+    scale = f"scale={ranges}:in_color_matrix={_scale_name(matrix)}:out_color_matrix={_scale_name(target)}"
+    changes = [
+        *(["from full to video range"] if layout.is_full_range else []),
+        *([f"from the matrix {matrix} to {target}"] if target != matrix else []),
+    ]
+    holds = f"{name} only" if target == matrix else f"{name} of the matrix {target} only"
     notes = [
-        f"ProRes 422 HQ holds yuv422p10le only: the source's {source.name} samples were converted"
-        f"{', from full to video range' if layout.is_full_range else ''}."
+        f"{row.label} holds {holds}: the source's {source.name} samples were converted"
+        f"{', ' if changes else ''}{' and '.join(changes)}."
     ]
     tagged = replace(tags, range="pc" if layout.is_full_range else tags.range)
-    return _video_plan(
-        layout,
-        lambda frame: frame.planes,
-        tagged,
-        clip,
-        args,
-        notes,
-        extra_filters=(f"{scale}:interl=-1:flags=bicubic+accurate_rnd",),
-    )
+    filters = [
+        f"{scale}:interl=-1:flags=bicubic+accurate_rnd",
+        *([f"setparams=colorspace={target}"] if target != matrix else []),
+    ]
+    return _video_plan(layout, lambda frame: frame.planes, tagged, clip, args, notes, extra_filters=tuple(filters))
 
 
-def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -> VideoPlan:
-    args = ("-c:v", "libx264", "-crf", str(options.crf), "-preset", options.preset)
+def _with_quality(clip: Clip, layout: Layout, tags: ColorTags, row: Encoder, options: WriterOptions) -> VideoPlan:
+    """H.264 and HEVC: the source's chroma, and its bits where there are as many."""
+    args = (*row.args, "-crf", str(options.crf), "-preset", options.preset)
     source = layout.pixel_format
     is_odd = layout.width % (1 << max(source.chroma_shift_x, source.is_rgb)) or layout.height % (
         1 << max(source.chroma_shift_y, source.is_rgb)
     )
+    depths = sorted({PixelFormat.of(name).bits for name in row.pixel_formats})
+    wanted = depths[0] if source.name == IN_MEMORY else source.bits
+    bits = next((depth for depth in depths if depth >= wanted), depths[-1])
+    depth = f"{bits}le" if bits > 8 else ""
     notes = []
     if source.is_rgb:
-        deep = "10le" if source.bits in (10, 12, 16) else ""
         chroma = 444 if is_odd or source.name != IN_MEMORY else 420
-        target = _target_layout(f"yuv{chroma}p{deep}", layout, BT709)
+        target = _target_layout(f"yuv{chroma}p{depth}", layout, BT709)
         notes.append(f"RGB was converted to bt709 {target.pixel_format.name}: every sample was converted.")
         tags = BT709
 
@@ -187,30 +226,33 @@ def _h264(clip: Clip, layout: Layout, tags: ColorTags, options: WriterOptions) -
             return _converted(frame, target)
 
     else:
-        bits = min(source.bits, 10)
         chroma = "444" if is_odd else source.name[3:].lstrip("j")[:3]
-        target = replace(layout, pixel_format=PixelFormat.of(f"yuv{chroma}p{'10le' if bits == 10 else ''}"))
+        target = replace(layout, pixel_format=PixelFormat.of(f"yuv{chroma}p{depth}"))
         if source.bits > bits:
-            notes.append("H.264 is written with 10 bits at most: the source's 12-bit samples were rounded.")
+            notes.append(
+                f"{row.label.split()[0]} is written with {bits} bits at most: the source's {source.bits}-bit samples "
+                "were rounded."
+            )
+        elif source.bits < bits:
+            notes.append(f"The source's {source.bits}-bit samples were written with {bits} bits, none was rounded.")
         if is_odd:
             notes.append(
-                f"H.264 can't hold {source.name} of an odd size ({layout.width}×{layout.height}): chroma was "
-                f"interpolated to {target.pixel_format.name}, luma is untouched."
+                f"{row.label.split()[0]} can't hold {source.name} of an odd size ({layout.width}×{layout.height}): "
+                f"chroma was interpolated to {target.pixel_format.name}, luma is untouched."
             )
             tags = replace(tags, chroma_location=None)
 
         def convert(frame: Frame) -> tuple[np.ndarray, ...]:
             planes = frame.without_subsampling() if is_odd else frame.planes
-            return (
-                planes
-                if source.bits == bits
-                else tuple(_reduce_bit_depth(plane, source.bits - bits) for plane in planes)
-            )
+            if source.bits > bits:
+                return tuple(_reduce_bit_depth(plane, source.bits - bits, bits) for plane in planes)
+            return _raise_bit_depth(planes, layout, bits) if source.bits < bits else planes
 
-    if target.pixel_format.name not in PLAYABLE_PIXEL_FORMATS:
+    playable, named = PLAYABLE_PIXEL_FORMATS[options.codec]
+    if target.pixel_format.name not in playable:
         notes.append(
             f"The picture keeps {target.pixel_format.name}: editing programs read it, few players and browsers do "
-            f"(they want 8-bit 4:2:0 of an even size)."
+            f"(they want {named} of an even size)."
         )
     return _video_plan(target, convert, tags, clip, (*args, "-pix_fmt", _pipe_name(target.pixel_format)), notes)
 
@@ -265,11 +307,25 @@ def _converted(frame: Frame, target: Layout) -> tuple[np.ndarray, ...]:
     return converted.planes
 
 
-def _reduce_bit_depth(plane: np.ndarray, shift: int) -> np.ndarray:
-    """Samples with `shift` bits fewer, to nearest."""
+def _reduce_bit_depth(plane: np.ndarray, shift: int, bits: int) -> np.ndarray:
+    """Samples with `shift` bits fewer, to nearest: `bits` of them, at least 9."""
     top = (1 << 16 if plane.dtype == np.uint16 else 1 << 8) - 1
     half = 1 << (shift - 1)
-    return np.minimum((np.minimum(plane, top - half) + half) >> shift, 1023).astype(np.uint16)
+    return np.minimum((np.minimum(plane, top - half) + half) >> shift, (1 << bits) - 1).astype(np.uint16)
+
+
+def _raise_bit_depth(planes: tuple[np.ndarray, ...], layout: Layout, bits: int) -> tuple[np.ndarray, ...]:
+    """Samples of the same colours with `bits` bits. No two levels become one."""
+    old = layout.pixel_format.bits
+    if not layout.is_full_range:
+        return tuple(plane.astype(np.uint16) << (bits - old) for plane in planes)
+    scale = (2**bits - 1) / (2**old - 1)
+    centres = (0, 1 << (old - 1), 1 << (old - 1))  # of luma and chroma, which keep their places
+    return tuple(
+        ((plane.astype(np.float32) - centre) * scale + (centre << (bits - old))).round().clip(0, 2**bits - 1)
+        .astype(np.uint16)
+        for plane, centre in zip(planes, centres, strict=True)
+    )  # fmt: skip
 
 
 def _pipe_name(pixel_format: PixelFormat) -> str:

@@ -34,6 +34,7 @@ from .audio_pipe import AudioPipe
 from .audio_plan import AudioPlan, plan_audio
 from .carry_over import kept_audio_args, plan_carry_over, plan_timecode, subtitle_args
 from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
+from .match_source import match_source
 from .metadata import ffmetadata
 from .subtitle_copy import copy_subtitles
 from .writer_options import Codec, WriterOptions
@@ -93,6 +94,7 @@ class VideoWriter(ABC):
         is_own_sound: bool = False,
         timecode_only: bool = False,
     ) -> None:
+        options = match_source(clip, options)
         self.path = output_path(path, options.codec)
         self._clip, self._layout = clip, Layout.of(clip)
         self._pts = check_pts(pts)
@@ -151,7 +153,7 @@ class VideoWriter(ABC):
             self._scratch = ScratchFolder(folder)
         except OSError as problem:
             raise OutputError(f"Can't write into {folder}: {problem.strerror or problem}.") from None
-        self._temporary = self._scratch.path / f"part{self.path.suffix}"
+        self._temporary = self._make_temporary()
         self._messages = tempfile.TemporaryFile()  # a pipe that nobody reads could block ffmpeg
         try:
             self._subtitles = self._copied_subtitles()
@@ -160,7 +162,7 @@ class VideoWriter(ABC):
                     ffmpeg_executable(),
                     *(option for option in QUIET if option != "-nostdin"),
                     *self._ffmpeg_args(),
-                    ffmpeg_output(self._temporary),
+                    *self._output(),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -234,11 +236,23 @@ class VideoWriter(ABC):
         if self._process.wait():
             raise self._failure()
         try:
-            os.replace(self._temporary, self.path)
+            self._put_in_place()
         except OSError as problem:
             raise OutputError(f"Can't put {self.path} in place: {problem.strerror or problem}.") from None
         for note in self.notes:
             log.info("%s: %s", self.path.name, note)
+
+    def _make_temporary(self) -> Path:
+        """Where the result is written until it is whole."""
+        return self._scratch.path / f"part{self.path.suffix}"
+
+    def _output(self) -> list[str]:
+        """ffmpeg's arguments that name what it writes."""
+        return [ffmpeg_output(self._temporary)]
+
+    def _put_in_place(self) -> None:
+        """Moves the whole result to its place. Raises OSError where it can't be moved."""
+        os.replace(self._temporary, self.path)
 
     def _ffmpeg_args(self) -> list[str]:
         display_rotation = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
@@ -298,6 +312,10 @@ class VideoWriter(ABC):
             outputs += ["-t", f"{float(self._first + self._duration()):.6f}"]
         args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join((*carried.filters, *self._plan.filters)), *self._plan.args, *carried.video_args]
+        return args + self._container_args()
+
+    def _container_args(self) -> list[str]:
+        args: list[str] = []
         if self._codec is Codec.FFV1:
             # Sound that begins early (AAC's lead-in) must not move the picture.
             args += ["-avoid_negative_ts", "disabled"]

@@ -6,24 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ...errors import OptionError
+from .encoders import Codec
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-
-
-class Codec(Enum):
-    """What the picture is encoded as; each has its one container."""
-
-    H264 = "h264"
-    PRORES = "prores"
-    FFV1 = "ffv1"
-
-    @property
-    def suffix(self) -> str:
-        return {Codec.H264: ".mp4", Codec.PRORES: ".mov", Codec.FFV1: ".mkv"}[self]
-
-    @property
-    def label(self) -> str:
-        return {Codec.H264: "H.264", Codec.PRORES: "ProRes 422 HQ", Codec.FFV1: "FFV1 (lossless)"}[self]
 
 
 class KeepAudio(Enum):
@@ -36,12 +21,13 @@ class KeepAudio(Enum):
 
 @dataclass(frozen=True)
 class WriterOptions:
-    """How the result is encoded; crf and preset concern H.264 alone."""
+    """How the result is encoded; crf and preset concern H.264 and HEVC alone."""
 
     codec: Codec = Codec.H264
     crf: int = 16  # 0 (largest file) to 51
     preset: str = "medium"  # one of PRESETS
     keep_audio: KeepAudio = KeepAudio.NONE
+    variant: str = ""  # of the codec, where the source is matched: see VARIANTS in encoders.py
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
