@@ -60,6 +60,8 @@ def find_track(
         raise AudioError(f"{path} holds no samples: give a sound that lasts.")
     first = min(seconds for seconds, _ in begun)
     frames = [frame for _, frame in begun]
+    if min(frame.sample_rate for frame in frames) < 1:
+        raise AudioError(f"The sound of {path} states no sample rate: export it again, as WAV.")
     layout = frames[0].layout
     track = SoundTrack(
         path=path,
