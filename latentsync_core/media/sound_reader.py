@@ -62,6 +62,8 @@ def sound_track(path: Path, streams: tuple[int, ...]) -> SoundTrack | None:
         return None
     first = min(seconds for seconds, _, _ in begun)
     frames = [frame for _, frame, _ in begun]
+    if min(frame.sample_rate for frame in frames) < 1:
+        raise AudioError(f"The sound of {path} states no sample rate: export it again, as WAV.")
     layout = frames[0].layout
     return SoundTrack(
         path=path,

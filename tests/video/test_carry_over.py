@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from latentsync_core.audio.tracks import find_track
 from latentsync_core.cli.wording import WORDS
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
@@ -15,6 +16,7 @@ from latentsync_core.messages import NoteLevel
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.reading.source_facts import FieldOrder, source_facts
+from latentsync_core.video.writing.sequence_writer import SequenceWriter
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, raw_planes
@@ -47,6 +49,7 @@ title=Two = 2
 TONES = (300, 600, 1200)  # Hz, of the audio tracks
 TAGS = [("language", "eng"), ("language", "fra"), ("title", "Commentary")]  # one of each track's
 SOUND_CODECS = {"mp4": "aac", "mov": "pcm_s16le", "mkv": "flac"}
+FILE_CODECS = [Codec.H264, Codec.PRORES, Codec.FFV1, Codec.HEVC, Codec.DNXHR]
 CONTAINERS = {Codec.H264: "MP4", Codec.PRORES: "MOV", Codec.FFV1: "MKV"}
 
 
@@ -80,7 +83,8 @@ def voice(tmp_path_factory) -> Path:
 def written(clip, path, codec=Codec.H264, keep=KeepAudio.NONE, audio=None, **more):
     """The clip's frames in a new file; returns the writer."""
     options = WriterOptions(codec, preset="ultrafast", keep_audio=keep)
-    writer = FrameWriter(path, clip, options=options, pts=clip.pts, audio=audio, **more)
+    sound = None if audio is None else find_track(audio, clip)[0]
+    writer = FrameWriter(path, clip, options=options, pts=clip.pts, audio=sound, **more)
     writer.preflight()
     with FrameReader(clip) as frames, writer:
         for frame in frames:
@@ -212,7 +216,7 @@ def test_bitmap_subtitles_stay_in_a_mkv_and_are_named_elsewhere(tmp_path):
 # --- timecode --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", FILE_CODECS)
 @pytest.mark.parametrize(
     ("rate", "timecode", "expected"),
     [(Fraction(25), "01:02:03:04", "01:02:03:09"), (Fraction(30000, 1001), "00:00:59;28", "00:01:00;05")],
@@ -220,14 +224,15 @@ def test_bitmap_subtitles_stay_in_a_mkv_and_are_named_elsewhere(tmp_path):
 def test_a_timecode_goes_on_from_the_first_frame_that_is_written(tmp_path, codec, rate, timecode, expected):
     tags = ("-timecode", timecode, "-metadata:s:v:0", "reel_name=A001C003", "-metadata", "title=SC12 TK3")
     encoder = ("-c:v", "prores_ks", *tags)
-    clip = probe(make_clip(tmp_path / "in.mov", pixel_format="yuv422p10le", rate=rate, encoder=encoder))
+    clip = probe(
+        make_clip(tmp_path / "in.mov", size=(256, 120), pixel_format="yuv422p10le", rate=rate, encoder=encoder)
+    )
     writer = written(clip.subclip(5, 10), tmp_path / "out", codec)
     found = facts(writer)
     assert (found.timecode, found.title) == (expected, "SC12 TK3")
-    assert found.reel_name == (None if codec is Codec.H264 else "A001C003")
-    assert ("MP4 files hold no reel name: the source's (A001C003) was left out." in noted(writer)) == (
-        codec is Codec.H264
-    )
+    is_mp4 = codec.suffix == ".mp4"
+    assert found.reel_name == (None if is_mp4 else "A001C003")
+    assert ("MP4 files hold no reel name: the source's (A001C003) was left out." in noted(writer)) == is_mp4
 
 
 def test_a_timecode_that_no_clip_of_its_rate_has_is_named(tmp_path):
@@ -251,8 +256,9 @@ def hdr10(tmp_path_factory):
     return probe(make_clip(path, pixel_format="yuv420p10le", params=tags, frames=3, encoder=encoder))
 
 
-def test_h264_holds_a_mastering_display_and_light_level(hdr10, tmp_path):
-    source, result = source_facts(hdr10.identity.path), facts(written(hdr10, tmp_path / "out"))
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.HEVC])
+def test_h264_and_hevc_hold_a_mastering_display_and_light_level(hdr10, tmp_path, codec):
+    source, result = source_facts(hdr10.identity.path), facts(written(hdr10, tmp_path / "out", codec))
     assert source.light_level == (1000, 400)
     assert [float(value) for value in source.mastering_display.luminance] == [0.0001, 1000]
     assert (result.mastering_display, result.light_level) == (source.mastering_display, source.light_level)
@@ -265,7 +271,7 @@ def test_other_codecs_keep_the_colour_tags_and_name_the_rest(hdr10, tmp_path, co
     assert probe(writer.path).color.transfer == "smpte2084"
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.PRORES, Codec.FFV1, Codec.HEVC])
 def test_hlg_stays_tagged(tmp_path, codec):
     tags = "range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=arib-std-b67"
     clip = probe(make_clip(tmp_path / "in.mp4", pixel_format="yuv420p10le", params=tags, frames=2, encoder=LOSSLESS))
@@ -319,7 +325,21 @@ def interlaced(path, order="tff", size=(64, 48), frames=12):
     return path
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", [Codec.HEVC, Codec.DNXHR])
+def test_a_codec_that_marks_no_fields_names_their_order(tmp_path, codec):
+    clip = probe(interlaced(tmp_path / "in.mp4", "tff", size=(256, 120)))
+    writer = written(clip, tmp_path / "out", codec)
+    assert facts(writer).field_order is FieldOrder.PROGRESSIVE
+    assert "The clip is interlaced (top field first), which" in noted(writer)
+
+
+def test_pictures_name_what_they_do_not_hold(film, tmp_path):
+    clip = probe(film)
+    writer = SequenceWriter(tmp_path / "out", clip, options=WriterOptions(Codec.PNG), pts=clip.pts)
+    assert "A sequence of pictures doesn't hold the source's chapters, subtitle track 1" in noted(writer)
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.PRORES, Codec.FFV1])
 @pytest.mark.parametrize(("order", "expected"), [("tff", FieldOrder.TOP), ("bff", FieldOrder.BOTTOM)])
 def test_the_field_order_stays(tmp_path, codec, order, expected):
     clip = probe(interlaced(tmp_path / "in.mp4", order))

@@ -53,11 +53,12 @@ def unsupported_message(path: Path, container: InputContainer, pixel_format: str
     if conversion is None:
         return None
     wrong = []
-    if conversion.pixel_format != planar_name(pixel_format):
+    is_format_wrong = conversion.pixel_format != planar_name(pixel_format)
+    if is_format_wrong:
         wrong.append(f"pixel format {pixel_format}")
     if conversion.matrix:
         wrong.append(f"colour matrix {color.matrix}")
-    wanted = f"{conversion.pixel_format}{' without alpha' if has_alpha(pixel_format) else ''}"
+    wanted = f"{conversion.pixel_format}{' without alpha' if has_alpha(pixel_format) and is_format_wrong else ''}"
     command = conversion_command(path, container, conversion)
     if command is None:
         matrix = f", with the colour matrix {conversion.matrix}" if conversion.matrix else ""
@@ -70,7 +71,7 @@ def unsupported_message(path: Path, container: InputContainer, pixel_format: str
 def needed_conversion(pixel_format: str, color: ColorTags) -> Conversion | None:
     """What makes a stream of `pixel_format` one that is supported; None where it is. No conversion takes bits away."""
     name = planar_name(pixel_format)
-    target = name if is_supported(name) else nearest_supported(name)
+    target = name if is_supported(name) else nearest_supported(pixel_format)
     if target.startswith("gbr"):  # it has no matrix, whatever the file says
         return None if target == name else Conversion(target, is_exact=not name.startswith("gbr"))
     matrix = None
