@@ -18,7 +18,7 @@ from latentsync_core.compositing.blending.contour import (
 )
 from latentsync_core.compositing.blending.steadiness import AHEAD, steady_contour
 from latentsync_core.compositing.composite_options import CompositeOptions, Region
-from latentsync_core.compositing.rendering import render
+from latentsync_core.compositing.rendering import DECODE_BATCH, render
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.alignment.align import align_track, crop_face
 from latentsync_core.faces.alignment.align_options import AlignOptions
@@ -30,6 +30,7 @@ from latentsync_core.video.reading.frame_sequence import FrameSequence
 from latentsync_core.video.reading.probing import probe
 from tests import astronaut
 from tests.clips import make_clip
+from tests.made_faces import made_faces, make_track
 from tests.synced_faces import synced_faces
 from training.synthetic.backdrop import backdrop
 from training.synthetic.head.identity import sample_identity
@@ -39,7 +40,7 @@ from training.synthetic.head.painter import HeadState, Painter
 from training.synthetic.head.surface import Pose
 
 SIZE, RESOLUTION = 256, 128
-FRAMES = 8
+FRAMES = 4
 OPEN, CLOSED = MouthShape(opening=0.26, jaw=0.24), MouthShape()
 UNMATCHED = CompositeOptions(match_color=0, match_grain=0, occlusion=False)
 
@@ -117,7 +118,8 @@ def test_cheeks_nose_and_neck_stay_the_sources_samples(faces, region):
 
 def test_far_less_is_pasted_than_the_network_generates(faces):
     shares = {
-        region: float((first(dub(faces), CompositeOptions(region=region))[1] > 0).float().mean()) for region in Region
+        region: float((first(dub(faces, frames=1), CompositeOptions(region=region))[1] > 0).float().mean())
+        for region in Region
     }
     assert shares[Region.LIPS] < 0.6 * shares[Region.SPEECH]
     assert shares[Region.SPEECH] < 0.62 * shares[Region.MOUTH] < shares[Region.FACE]
@@ -201,8 +203,31 @@ def test_in_every_pixel_format_no_sample_changes_where_the_patch_is_not(tmp_path
             assert not np.array_equal(rendered.frame.planes[0], source.planes[0])
 
 
+def test_a_cut_is_not_smoothed_over(faces):
+    """The mouth is open in the film's first half and closed in the other; each is a shot with a track of its own."""
+    half = FRAMES // 2
+    (opened, _), (closed, _) = faces
+    synced = dub(faces)
+    images = torch.cat([picture.expand(half, -1, -1, -1) for picture in (opened, closed)])
+    tracks = [make_track(number, number * half, (number + 1) * half) for number in range(2)]
+    found = made_faces(astronaut.clip_of(images), tracks, ((0, half), (half, FRAMES)), chosen=(0, 1))
+    with synced.patches:
+        mattes = [rendered.matte for rendered in render(dataclasses.replace(synced, faces=found), UNMATCHED)]
+    assert all(torch.equal(matte, mattes[0]) for matte in mattes[:half])
+    assert all(torch.equal(matte, mattes[-1]) for matte in mattes[half:])
+    assert (mattes[0] > 0).sum() > 1.1 * (mattes[-1] > 0).sum()
+
+
+def test_no_more_than_a_few_frames_are_held():
+    clip = astronaut.clip_of(torch.full((16, 60, 80, 3), 0.5))
+    synced = synced_faces(clip)
+    with synced.patches:
+        for done, _ in enumerate(render(synced), start=1):
+            assert synced.codec.decoded <= done + AHEAD + DECODE_BATCH
+
+
 def test_the_result_repeats_bit_for_bit(faces):
-    one, other = (first(dub(faces), CompositeOptions()) for _ in range(2))
+    one, other = (first(dub(faces, frames=2), CompositeOptions()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 

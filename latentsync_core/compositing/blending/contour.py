@@ -29,7 +29,7 @@ MIN_PRESENCE = 0.5  # the mesh network's confidence, below which a picture count
 VIEW_SIZE = 192  # pixels: the mesh network's input, a square around the crop
 UNITS_PER_PIXEL = 25 / 36  # of that square, so that the crop covers whole pixels of it
 CROP_COLUMNS, CROP_ROWS = slice(42, 150), slice(28, 172)  # of the square: the crop's
-JAW_SHIFT = (2.0, 4.0)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
+JAW_SHIFT = (2.5, 4.5)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
 SIDE_SHARE = 0.5  # of the chin's shift, by which the jaw's sides move at least, whatever the mesh shows there
 JAW_MARGIN = 1.5  # units by which the head's outline lies beyond the mesh's jaw line
 MOVED_MARGIN = 2.5  # the same where the jaw moved: what shows of the filmed one there is seen at once
@@ -52,11 +52,11 @@ class Outline:
 # fmt: off
 SPEECH = Outline(
     centre=(37.5, 68.0),
-    vertices=(164, 391, 322, 410, 432, 430, 394, 378, 400, 377, 152, 148, 176, 149, 169, 210, 212, 186, 92, 165),
+    vertices=(164, 391, 322, 410, 287, 422, 394, 378, 400, 377, 152, 148, 176, 149, 169, 202, 57, 186, 92, 165),
     usual=(
-        (37.7, 52.2), (48.1, 54.0), (51.0, 56.2), (53.4, 59.0), (57.3, 63.4), (57.2, 71.3), (58.0, 75.9), (53.5, 83.2),
-        (49.4, 85.3), (44.3, 86.8), (37.6, 87.4), (31.4, 86.8), (26.2, 85.1), (22.2, 83.0), (17.5, 75.6), (18.3, 71.1),
-        (18.0, 63.5), (21.9, 59.1), (24.3, 56.2), (27.3, 53.9),
+        (37.7, 52.2), (48.1, 54.0), (51.0, 56.2), (53.4, 59.0), (54.6, 62.5), (54.8, 67.7), (58.0, 75.9), (53.5, 83.2),
+        (49.4, 85.3), (44.3, 86.8), (37.6, 87.4), (31.4, 86.8), (26.2, 85.1), (22.2, 83.0), (17.5, 75.6), (20.6, 67.7),
+        (20.5, 62.5), (21.9, 59.1), (24.3, 56.2), (27.3, 53.9),
     ),
     margins=(0.0, JAW_MARGIN),
     edges=(3.0, 4.5, 3.0),
@@ -147,7 +147,8 @@ def contour_of(views: FaceViews, outline: Outline) -> np.ndarray | None:
     # Speech leaves the skin beside the chin alone, unless the jaw is dropped: then its sides move too.
     jaws = np.stack([distances_of(mesh[list(outline.jaw)], outline.centre) for mesh in meshes])
     shift = np.abs(jaws[0] - jaws[1])
-    shift = np.maximum(shift, SIDE_SHARE * shift[DIRECTIONS // 4])
+    mirrored = shift[(DIRECTIONS // 2 - np.arange(DIRECTIONS)) % DIRECTIONS]
+    shift = np.maximum(np.maximum(shift, mirrored), SIDE_SHARE * shift[DIRECTIONS // 4])  # a jaw drops as a whole
     moved = np.clip((shift - JAW_SHIFT[0]) / (JAW_SHIFT[1] - JAW_SHIFT[0]), 0, 1)
     moved *= np.clip(1 + 4 * _sine(), 0, 1)  # the jaw line ends at the ears
     outer = jaws.max(0) + MOVED_MARGIN - JAW_MARGIN * _downward_share()  # below, the outline has a margin of its own
