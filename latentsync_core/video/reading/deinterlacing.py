@@ -6,7 +6,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...messages import Note
 from ..clip import Clip
@@ -52,7 +52,7 @@ def deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     def finished() -> Iterator[VideoFrame]:
         while graph is not None:
             try:
-                frame = graph.pull()
+                frame = cast("VideoFrame", graph.pull())
             except (NotYet, AtEnd):
                 return
             frame.pts = stamps.popleft()

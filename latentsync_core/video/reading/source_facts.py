@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...errors import VideoError
 from ...media.description import describe
@@ -18,12 +18,14 @@ from ...media.streams import required_video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.sidedata.sidedata import SideData
     from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 UNTITLED_HANDLERS = re.compile(r"(sound|subtitle|video|timecode|core media|gpac|l-smash|iso|apple|\W|media)", re.I)
 TIMECODE_TAG, CHAPTER_TAGS = "tmcd", {"text", "tx3g"}  # of data tracks that say what other facts hold already
+MAX_TEXT = 500  # characters of a tag: texts of files are untrusted, and go into arguments of ffmpeg
 MASTERING_DISPLAY = struct.Struct("=22i")  # ffmpeg's AVMasteringDisplayMetadata: ten fractions, two flags
 LIGHT_LEVEL = struct.Struct("=2I")  # AVContentLightMetadata
 # How ffmpeg names what a file says of its fields, and which of them was taken first.
@@ -112,8 +114,8 @@ def source_facts(path: Path) -> SourceFacts:
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Tags by their names in small letters, as Matroska has them in capitals."""
-    return {name.lower(): text for name, text in metadata.items()}
+    """Tags by their names in small letters, as Matroska has them in capitals; each a line of bounded length."""
+    return {name.lower(): " ".join(text.split())[:MAX_TEXT] for name, text in metadata.items()}
 
 
 def _first(tags: Iterable[Mapping[str, str]], name: str) -> str | None:
@@ -176,8 +178,8 @@ def _light_level(frame: VideoFrame) -> tuple[int, int] | None:
 
 
 def _side_data(frame: VideoFrame, kind: str, size: int) -> bytes | None:
-    for data in frame.side_data:
-        if getattr(data, "type", None) is not None and data.type.name == kind and len(bytes(data)) >= size:
+    for data in cast(Iterable["SideData"], frame.side_data):  # the stub takes it for a mapping
+        if data.type.name == kind and len(bytes(data)) >= size:
             return bytes(data)[:size]
     return None
 
