@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio.features import embed_audio
+from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.faces.find import find_faces
@@ -24,6 +25,7 @@ from ._inputs import (
     fps_input,
     length_input,
     model_input,
+    pauses_input,
     quality_input,
     reject_batched_clip,
     sampling_inputs,
@@ -60,6 +62,7 @@ class LipSync(io.ComfyNode):
                     tooltip="The sound of the result: the full mix. Without it the result gets the voice.",
                 ),
                 quality_input("steps and cfg"),
+                pauses_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -81,8 +84,10 @@ class LipSync(io.ComfyNode):
         fps: float,
         mux_audio: Any = None,
         quality: str = Quality.CUSTOM.value,
+        pauses: str = PauseBehaviour.MODEL.value,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
+        pause_options = PauseOptions(PauseBehaviour(pauses))
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
         source = clip_from_input(clip, fps)
@@ -95,7 +100,9 @@ class LipSync(io.ComfyNode):
         faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=on_faces)
         on_voice = progress.phase("voice", Phase.VOICE)
         audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
-        synced = sample_with_preview(managed, faces, audio_embedding, options, length, progress, "drawing")
+        synced = sample_with_preview(
+            managed, faces, audio_embedding, options, length, progress, "drawing", pause_options
+        )
         with synced.patches:
             connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
             result = write_output(

@@ -84,7 +84,7 @@ def render(
     for index, frame, generated in _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts))):
         layers, occluded = [], 0.0
         for one, patch, region in zip(synced_per_speaker, generated, regions, strict=True):
-            if patch is None:
+            if patch is None or one.blend[index] == 0:  # the latter where the filmed mouth shows in a pause
                 continue
             if options.occlusion:
                 region, share = subtract_occlusion(one, index, frame, region)
