@@ -65,7 +65,7 @@ def narrow_bundle(folder: Path) -> Path:
         codec = DiffusersCodec.from_config(
             SD_VAE_CONFIG | {"block_out_channels": [4] * 4, "norm_num_groups": 4, "layers_per_block": 1}
         )
-    return save_bundle(dataclasses.replace(untrained_model(), name="narrow", unet=unet, codec=codec), folder)
+    return save_bundle(dataclasses.replace(untrained_model(), unet=unet, codec=codec), folder)
 
 
 def measure_server(clip: Path, voice: Path) -> tuple[int, int, int, int, float]:

@@ -12,6 +12,7 @@ from . import deprecated_paths
 
 if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .audio.features import AudioEmbedding, embed_audio, frame_windows
+    from .audio.pause_options import PauseBehaviour, PauseOptions
     from .audio.source import AudioSource, load_audio
     from .compositing.composite_options import CompositeOptions, Region
     from .compositing.rendering import RenderedFrame, render
@@ -77,6 +78,8 @@ __all__ = [
     "NoteLevel",
     "OptionError",
     "OutputError",
+    "PauseBehaviour",
+    "PauseOptions",
     "Quality",
     "Region",
     "Remedy",
@@ -118,6 +121,7 @@ _MODULES = {
     "video.writing.writer": ("FrameWriter",),
     "video.writing.writer_options": ("Codec", "WriterOptions"),
     "audio.source": ("AudioSource", "load_audio"),
+    "audio.pause_options": ("PauseBehaviour", "PauseOptions"),
     "audio.features": ("AudioEmbedding", "embed_audio", "frame_windows"),
     "models.load_options": ("LoadOptions",),
     "models.loading.weights": ("load_model",),

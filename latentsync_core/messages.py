@@ -21,6 +21,8 @@ class Remedy(Enum):
     REPLACE_WITH_OFFICIAL = "take the released model's own file instead"
     TRY_DEMONSTRATION = "try out the rest with the carried demonstration model"
     STATE_RESOLUTION = "state the resolution of a checkpoint that doesn't tell"
+    RAISE_PRECISION = "compute in a precision of larger range"
+    CHANGE_VAE = "use the model's own autoencoder"
     STATE_WHISPER = "name the Whisper model of a checkpoint with another width"
     USE_MIRROR = "fetch from a mirror of the model hub"
     MOVE_MODELS_FOLDER = "keep models in another folder"

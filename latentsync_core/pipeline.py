@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +13,10 @@ import torch
 
 from .audio.features import AudioEmbedding, embed_audio
 from .audio.mix import mixed_track
+from .audio.pause_options import PauseBehaviour, PauseOptions
+from .audio.silenced import silence_pauses
 from .audio.source import AudioSource, load_audio
+from .audio.speech_activity import detect_speech
 from .audio.track_choice import TrackChoice
 from .compositing.composite_options import CompositeOptions
 from .compositing.notes import demonstration_notes, job_notes, synced_frames
@@ -73,6 +77,7 @@ class SyncOptions:
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
     quality: Quality = Quality.CUSTOM  # RECOMMENDED: steps, cfg, scheduler and noise sharing are the model's own
     explicit_settings: frozenset[str] = frozenset()  # names of those four that are `sampler`'s whatever the quality
+    pauses: PauseOptions = field(default_factory=PauseOptions)  # what the mouth does where the voice pauses
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     writer: WriterOptions = field(default_factory=WriterOptions)
     deinterlace: bool = False  # whether an interlaced clip is made progressive, one frame of each
@@ -170,7 +175,7 @@ def sync(
                 synced.append(
                     sample(
                         model, chosen, voice, sampler, options.length, options.work_folder, max_voice_seconds,
-                        on_progress=share_of(report_progress, number, len(faces)),
+                        on_progress=share_of(report_progress, number, len(faces)), pauses=options.pauses,
                     )
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
@@ -214,14 +219,25 @@ def sample(
     seconds: float | None = None,
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
+    pauses: PauseOptions | None = None,
 ) -> SyncedFaces:
     """Aligns the chosen faces, plans the timeline and generates new mouth latents (`sample_faces`).
 
-    `seconds` overrides the voice's duration when planning the timeline, where several voices share a clip.
+    `seconds` overrides the voice's duration when planning the timeline, where several voices share a clip. `pauses`
+    that are closed change the latents, and so the store's key; those that show the filmed mouth change `blend` alone.
     """
+    pauses = pauses or PauseOptions()
     transforms = path_transforms(faces, model.resolution)
     timeline = plan_timeline(faces.clip, audio.duration if seconds is None else seconds, length)
-    return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
+    if pauses.behaviour is PauseBehaviour.MODEL:
+        return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
+    speech = detect_speech(audio.source)
+    closed = pauses.behaviour is PauseBehaviour.CLOSED
+    driving = silence_pauses(audio, speech, pauses, model.whisper) if closed else audio
+    synced = sample_faces(model, faces, transforms, timeline, driving, options, folder, on_preview, on_progress)
+    weights = speech.weights(timeline.times, pauses)
+    blend = synced.blend if closed else synced.blend * weights
+    return dataclasses.replace(synced, audio=audio, blend=blend, pauses=pauses.behaviour, speech=weights)
 
 
 def _input_files(

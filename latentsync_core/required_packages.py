@@ -58,6 +58,8 @@ PACKAGES = (
     Package("accelerate", "offloading, for small cards", "0.21.0", optional=True),
     Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
 )
+# Extras that only their users install: the engine has another way, and a result shall not hang on install.py's run.
+EXTRAS = (Package("silero-vad", "finds the pauses of a voice, instead of the carried gate", "6.2.3", optional=True),)
 BY_NAME = {package.name: package for package in PACKAGES}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..latentsync_core.audio.pause_options import MAX_PAUSE_SECONDS, PauseBehaviour, PauseOptions
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
@@ -16,7 +17,8 @@ from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
 
-DEFAULTS, COMPOSITE = SamplerOptions(), CompositeOptions()  # one source for widget and engine defaults
+# One source for widget and engine defaults.
+DEFAULTS, COMPOSITE, PAUSES = SamplerOptions(), CompositeOptions(), PauseOptions()
 ADVANCED = {"advanced": True}  # as a fact of the widget's own, since old ComfyUIs (0.3.64) know no such parameter
 MODEL_LABELS = "latentsync_labels"  # where web/js finds them in the page's description of the input
 BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a batch of the clip
@@ -163,6 +165,55 @@ def matching_inputs() -> list[io.Input]:
             step=0.05,
             optional=True,
             tooltip="How far the patch takes the sharpness and grain of the skin around it: 0 not at all, 1 fully.",
+        ),
+    ]
+
+
+def pauses_input() -> io.Combo.Input:
+    """What the mouth does where the voice pauses; a prompt without the value was made before there was a choice."""
+    return io.Combo.Input(
+        "pauses",
+        extra_dict=ADVANCED,
+        options=[behaviour.value for behaviour in PauseBehaviour],
+        default=PAUSES.behaviour.value,
+        optional=True,
+        tooltip="What the mouth does where the voice pauses. model: what the network makes of the sound. closed: it "
+        "hears silence there, instead of breath, noise or music. original: the result fades to the filmed mouth.",
+    )
+
+
+def pause_timing_inputs() -> list[io.Input]:
+    """hangover, ramp and threshold of the pauses."""
+    return [
+        io.Float.Input(
+            "pause_hangover",
+            extra_dict=ADVANCED,
+            default=PAUSES.hangover,
+            min=0.0,
+            max=MAX_PAUSE_SECONDS,
+            step=0.01,
+            optional=True,
+            tooltip="Seconds that the mouth goes on after speech; shorter gaps are no pauses.",
+        ),
+        io.Float.Input(
+            "pause_ramp",
+            extra_dict=ADVANCED,
+            default=PAUSES.ramp,
+            min=0.0,
+            max=MAX_PAUSE_SECONDS,
+            step=0.01,
+            optional=True,
+            tooltip="Seconds that the change into a pause and out of it takes.",
+        ),
+        io.Float.Input(
+            "speech_threshold",
+            extra_dict=ADVANCED,
+            default=PAUSES.threshold,
+            min=0.01,
+            max=0.99,
+            step=0.01,
+            optional=True,
+            tooltip="Score from which a sound is speech; lower counts quieter sounds.",
         ),
     ]
 

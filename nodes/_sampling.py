@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..latentsync_core.audio.features import AudioEmbedding
+from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.pipeline import sample
@@ -21,8 +22,11 @@ def sample_with_preview(
     length: str,
     progress: Progress,
     phase: str = "all",
+    pauses: PauseOptions | None = None,
 ) -> SyncedFaces:
     """The new faces, drawn on the device, with progress and live preview on the running node."""
+    if pauses is not None and pauses.behaviour is PauseBehaviour.CLOSED:
+        model.load_whisper()  # hears a silent recording before the U-Net comes
     loaded_model = model.load_unet(options.windows.frames, options.cfg > 1)
     frames = len(plan_timeline(faces.clip, audio.duration, LengthRule(length)).pts)
     preview, on_progress = progress.preview(loaded_model.codec), progress.phase(phase, Phase.SAMPLING, frames)
@@ -35,6 +39,7 @@ def sample_with_preview(
         pack_temp_folder("faces"),
         on_preview=preview,
         on_progress=on_progress,
+        pauses=pauses,
     )
     synced.patches.remove_when_closed()  # an unfinished store stays, so that the same settings go on from it
     return synced

@@ -23,6 +23,8 @@ WARNING_SIGN = "⚠ "
 NODE_WITH_INPUT = {
     "model": "LatentSync Load Model",
     "download_if_missing": "LatentSync Load Model",
+    "precision": "LatentSync Load Model",
+    "vae": "LatentSync Load Model",
     "detector_score": "LatentSync Prepare Faces",
     "fps": "LatentSync Prepare Faces",
     "marks": "LatentSync Prepare Faces",
@@ -46,6 +48,8 @@ WORDS: Words = {
     Remedy.STATE_RESOLUTION: "put it into the models folder as latentsync-1.5/latentsync_unet.pt or "
     "latentsync-1.6/latentsync_unet.pt, whichever it was made from, and choose latentsync-1.5 or latentsync-1.6 as "
     "`model`",
+    Remedy.RAISE_PRECISION: "set `precision` to bf16 or fp32",
+    Remedy.CHANGE_VAE: "disconnect `vae`, or choose another `model`",
     Remedy.STATE_WHISPER: "choose another `model`, one that listens with Whisper tiny or small",
     Remedy.USE_MIRROR: "name another mirror in the environment variable HF_ENDPOINT before ComfyUI starts",
     Remedy.MOVE_MODELS_FOLDER: "name a folder on another disk as latentsync in ComfyUI's extra_model_paths.yaml",

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import InputImpl, io
 
 from ..latentsync_core.audio.features import embed_audio
+from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.compositing.notes import demonstration_notes
@@ -28,6 +29,7 @@ from ._inputs import (
     keep_audio_input,
     length_input,
     model_input,
+    pauses_input,
     quality_input,
     region_input,
     reject_batched_clip,
@@ -66,6 +68,7 @@ class LipSync(io.ComfyNode):
                 ),
                 quality_input("steps and cfg"),
                 region_input(),
+                pauses_input(),
                 keep_audio_input(),
                 deinterlace_input(),
             ],
@@ -90,10 +93,12 @@ class LipSync(io.ComfyNode):
         mux_audio: Any = None,
         quality: str = Quality.CUSTOM.value,
         region: str | None = None,
+        pauses: str = PauseBehaviour.MODEL.value,
         keep_audio: str = KeepAudio.NONE.value,
         deinterlace: bool = False,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
+        pause_options = PauseOptions(PauseBehaviour(pauses))
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
         source = clip_from_input(clip, fps, deinterlace)
@@ -107,7 +112,9 @@ class LipSync(io.ComfyNode):
         faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=on_faces)
         on_voice = progress.phase("voice", Phase.VOICE)
         audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
-        synced = sample_with_preview(managed, faces, audio_embedding, options, length, progress, "drawing")
+        synced = sample_with_preview(
+            managed, faces, audio_embedding, options, length, progress, "drawing", pause_options
+        )
         with synced.patches:
             connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
             result = write_output(

@@ -7,11 +7,21 @@ import dataclasses
 from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import AudioEmbedding
+from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
 from ._checks import check_inputs
 from ._comfy import Progress, schema
-from ._inputs import ADVANCED, DEFAULTS, length_input, quality_input, sampling_inputs
+from ._inputs import (
+    ADVANCED,
+    DEFAULTS,
+    PAUSES,
+    length_input,
+    pause_timing_inputs,
+    pauses_input,
+    quality_input,
+    sampling_inputs,
+)
 from ._managed_model import ManagedModel
 from ._sampling import sample_with_preview
 from ._sockets import Audio, Faces, Model, Synced, Trepa, WithTensors
@@ -44,6 +54,8 @@ class Sampler(io.ComfyNode):
                 ),
                 length_input(),
                 quality_input("steps, cfg, scheduler and TREPA Settings' noise_sharing"),
+                pauses_input(),
+                *pause_timing_inputs(),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -62,10 +74,15 @@ class Sampler(io.ComfyNode):
         length: str,
         trepa: SamplerOptions | None = None,
         quality: str = Quality.CUSTOM.value,
+        pauses: str = PauseBehaviour.MODEL.value,
+        pause_hangover: float = PAUSES.hangover,
+        pause_ramp: float = PAUSES.ramp,
+        speech_threshold: float = PAUSES.threshold,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
             trepa or DEFAULTS, seed=seed, steps=steps, cfg=cfg, scheduler=Scheduler(scheduler)
         )
         options = resolve_quality(options, Quality(quality), model.model)
-        synced = sample_with_preview(model, faces.value, audio, options, length, Progress())
+        pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)
+        synced = sample_with_preview(model, faces.value, audio, options, length, Progress(), pauses=pause_options)
         return io.NodeOutput(WithTensors(synced, faces.tensors))

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ..latentsync_core.audio.features import AudioEmbedding
+from ..latentsync_core.audio.pause_options import PauseOptions
+from ..latentsync_core.audio.speech_activity import detect_speech
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.faces.contact_sheets import people_sheet
 from ..latentsync_core.faces.report import report_data, report_text, timeline_picture
@@ -15,7 +18,7 @@ from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, choose, read
 from ._checks import check_inputs
 from ._comfy import preview_image, schema
 from ._inputs import ADVANCED
-from ._sockets import Faces, WithTensors
+from ._sockets import Audio, Faces, WithTensors
 
 DEFAULTS = FaceChoice()
 
@@ -93,6 +96,12 @@ class SelectFaces(io.ComfyNode):
                 ),
                 io.Image.Input("picture", optional=True, tooltip="Shows the person's face, for picture."),
                 io.Mask.Input("mask", optional=True, tooltip="Lies over the person's face, for mask."),
+                Audio.Input(
+                    "audio",
+                    optional=True,
+                    tooltip="From LatentSync Embed Audio: `timeline` then shows where the voice speaks and where it "
+                    "pauses, with the sampler's usual hangover, ramp and threshold.",
+                ),
             ],
             outputs=[
                 Faces.Output(display_name="faces", tooltip="For LatentSync Face Sampler."),
@@ -115,6 +124,7 @@ class SelectFaces(io.ComfyNode):
         tracks_off: str,
         picture: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
+        audio: AudioEmbedding | None = None,
     ) -> io.NodeOutput:
         if picture is not None and len(picture) != 1:
             raise OptionError(f"picture has {len(picture)} frames; connect one picture of the person")
@@ -122,6 +132,9 @@ class SelectFaces(io.ComfyNode):
             ChooseBy(by), person, (point_x, point_y), frame, read_track_list(tracks_on), read_track_list(tracks_off)
         )
         chosen = choose(faces.value, choice, picture, mask)
-        timeline = timeline_picture(chosen).permute(1, 2, 0)[None]  # 3HW -> 1HW3
+        speech = None
+        if audio is not None:
+            speech = detect_speech(audio.source).weights(chosen.clip.times, PauseOptions())
+        timeline = timeline_picture(chosen, speech).permute(1, 2, 0)[None]  # 3HW -> 1HW3
         ui: dict[str, Any] = preview_image(people_sheet(chosen)) | {"text": report_text(chosen).splitlines()}
         return io.NodeOutput(faces._replace(value=chosen), timeline, json.dumps(report_data(chosen)), ui=ui)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -60,11 +61,22 @@ class FeatureFile:
         return torch.from_numpy(np.array(mapped[rows]))
 
 
+class FeatureRows(Protocol):
+    """Feature rows (T, levels, width) that are made or read when they are asked for."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    def __getitem__(self, rows: np.ndarray, /) -> torch.Tensor:
+        """The rows of an int64 array of any shape, (*rows.shape, levels, width), on the CPU."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class AudioEmbedding:
     """A voice ready to drive a mouth. Made by `embed_audio`."""
 
-    features: torch.Tensor | FeatureFile  # (T, levels, width) on the CPU, float16, 50 rows a second; T > duration * 50
+    features: torch.Tensor | FeatureRows  # (T, levels, width) on the CPU, 50 rows a second; T > duration * 50
     duration: float  # seconds of the voice itself, without the silence that the features end with
     digest: str  # hex SHA-256 over what the features were made from: the sound and the encoder's weights
     source: AudioSource
@@ -180,14 +192,14 @@ def _reference_count(rows: int, fps: float) -> int:
     return frame + 1
 
 
-def _gather(features: torch.Tensor | FeatureFile, centres: np.ndarray) -> torch.Tensor:
+def _gather(features: torch.Tensor | FeatureRows, centres: np.ndarray) -> torch.Tensor:
     """(n, 10 * levels, width) of the rows around `centres`, each row clamped to those there are."""
     rows, levels, width = features.shape
     if not rows:
         raise AudioError("The sound is too short to have a single row of features (1/50 s): give a longer one.")
     index = centres.astype(np.int64)[:, None] + np.arange(-ROWS_BEFORE, ROWS_AFTER)
     index = np.clip(index, 0, rows - 1)
-    taken = features[index] if isinstance(features, FeatureFile) else features[torch.from_numpy(index)]
+    taken = features[torch.from_numpy(index)] if isinstance(features, torch.Tensor) else features[index]
     return taken.reshape(len(centres), TOKENS_PER_LEVEL * levels, width)  # (n, 10, levels, width) -> tokens
 
 

@@ -18,7 +18,16 @@ from ..remote.inputs import fetch_url_inputs, local_path, media_argument, reject
 from ..remote.public_https import Network
 from .arguments import marks_text
 from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
-from .options import add_download_limit, add_face_options, add_fps, add_sync_options, face_options, sync_options
+from .options import (
+    add_download_limit,
+    add_face_options,
+    add_fps,
+    add_pause_options,
+    add_sync_options,
+    face_options,
+    pause_options,
+    sync_options,
+)
 from .wording import WORDS
 
 EXIT_ERROR = 2  # bad input, said in one sentence
@@ -85,6 +94,8 @@ def _faces(options: argparse.Namespace) -> None:
             lambda done, total: on_progress("faces", done, total),
             options.deinterlace,
             options.fps,
+            options.audio,
+            pause_options(options),
         )
     if options.json:
         print(json.dumps({**listing.data, **downloads_data(fetched)}))
@@ -186,6 +197,8 @@ def _parser() -> argparse.ArgumentParser:
         "--work-folder", type=local_path, help="keep the faces here; sync with the same folder has them at once"
     )
     add_face_options(faces)
+    faces.add_argument("--audio", type=media_argument, help="a voice: timeline.png then shows where it speaks")
+    add_pause_options(faces)
     add_download_limit(faces)
 
     probe = _add_command(commands, "probe", _probe, "say what a clip is")

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import torch
 
+from ..audio.pause_options import PauseOptions
+from ..audio.source import load_audio
+from ..audio.speech_activity import detect_speech
 from ..errors import OutputError
 from ..faces.contact_sheets import people_sheet
 from ..faces.face_options import FaceOptions
@@ -40,18 +43,24 @@ def list_faces(
     on_progress: Progress | None = None,
     deinterlace: bool = False,
     fps: Fraction | None = None,
+    audio: str | Path | None = None,
+    pauses: PauseOptions | None = None,
 ) -> FaceReport:
     """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
     but never over the video or one of `inputs`, each a name for messages and a file.
     `fps` is that of a sequence of pictures.
 
+    Args:
+        audio: the voice that is to drive the mouth; timeline.png then shows where it speaks, as `pauses` find it.
+
     Raises:
-        LatentSyncError: the clip can't be read, shows no face, or `folder` can't be written to.
+        LatentSyncError: the clip or the voice can't be read, the clip shows no face, or `folder` can't be written to.
     """
     files: list[Path] = []
     if folder is not None:
         files = [Path(folder) / name for name in ("people.png", "timeline.png", "faces.json")]
-        check_no_overwrite(files, (("the video", video), *inputs))
+        check_no_overwrite(files, (("the video", video), ("the voice", audio), *inputs))
+    voice = None if audio is None else load_audio(audio)
     clip = with_deinterlacing(probe(video, fps), deinterlace)
     faces = find_faces(clip, options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = report_text(faces), report_data(faces)
@@ -60,7 +69,10 @@ def list_faces(
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         _write_picture(people_sheet(faces), files[0])
-        _write_picture(timeline_picture(faces), files[1])
+        speech = None
+        if voice is not None:
+            speech = detect_speech(voice).weights(faces.clip.times, pauses or PauseOptions())
+        _write_picture(timeline_picture(faces, speech), files[1])
         files[2].write_text(json.dumps(data, indent=1), "utf-8")
     except OSError as problem:
         raise OutputError(f"can't write into {folder}: {problem.strerror or problem}; choose another folder") from None

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from ..audio.pause_options import PauseBehaviour, PauseOptions
 from ..audio.track_choice import TrackChoice
 from ..compositing.composite_options import CompositeOptions, Region
 from ..faces.alignment.align_options import AlignOptions
@@ -24,7 +25,7 @@ from .arguments import face_argument, fps_argument, marks_text, positive_number,
 
 DEFAULT_MODEL = "latentsync-1.6"
 LOAD, FACES, ALIGN, LIMITS = LoadOptions(), FaceOptions(), AlignOptions(), TouchLimits()
-SAMPLER, COMPOSITE, WRITER = SamplerOptions(), CompositeOptions(), WriterOptions()
+SAMPLER, COMPOSITE, WRITER, PAUSES = SamplerOptions(), CompositeOptions(), WriterOptions(), PauseOptions()
 
 
 def add_sync_options(sync: argparse.ArgumentParser) -> None:
@@ -138,6 +139,14 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
         "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
     )
 
+    pauses = sync.add_argument_group("pauses of the voice")
+    pauses.add_argument(
+        "--pauses", choices=[behaviour.value for behaviour in PauseBehaviour], default=PAUSES.behaviour.value,
+        help="what the mouth does where the voice pauses: the model decides, closed lets it hear silence there, "
+        "original fades to the filmed mouth (default %(default)s)",
+    )  # fmt: skip
+    add_pause_options(pauses)
+
     compositing = sync.add_argument_group("compositing")
     compositing.add_argument(
         "--feather", type=float, default=COMPOSITE.feather,
@@ -222,6 +231,22 @@ def add_fps(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_pause_options(parser: argparse._ActionsContainer) -> None:
+    """The options that decide where a voice pauses."""
+    parser.add_argument(
+        "--pause-hangover", type=float, default=PAUSES.hangover, metavar="SECONDS",
+        help="how long the mouth goes on after speech; shorter gaps are no pauses (default %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pause-ramp", type=float, default=PAUSES.ramp, metavar="SECONDS",
+        help="how long the change into a pause and out of it takes (default %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--speech-threshold", type=float, default=PAUSES.threshold,
+        help="score from which a sound is speech, 0 to 1; lower counts quieter sounds (default %(default)g)",
+    )  # fmt: skip
+
+
 def add_download_limit(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--download-limit", type=positive_number, default=DownloadLimits.size / 1e9, metavar="GB",
@@ -270,6 +295,7 @@ def sync_options(options: argparse.Namespace):
         ),
         quality=Quality(options.quality),
         explicit_settings=frozenset(given),
+        pauses=pause_options(options, PauseBehaviour(options.pauses)),
         composite=CompositeOptions(
             feather=options.feather,
             region=Region(options.region),
@@ -298,3 +324,8 @@ def sync_options(options: argparse.Namespace):
 def face_options(options: argparse.Namespace) -> FaceOptions:
     """The FaceOptions that parsed arguments ask for."""
     return FaceOptions(detector_score=options.detector_score, shot_threshold=options.shot_threshold)
+
+
+def pause_options(options: argparse.Namespace, behaviour: PauseBehaviour = PAUSES.behaviour) -> PauseOptions:
+    """The PauseOptions that parsed arguments ask for."""
+    return PauseOptions(behaviour, options.pause_hangover, options.pause_ramp, options.speech_threshold)

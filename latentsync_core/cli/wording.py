@@ -20,6 +20,8 @@ WORDS: Words = {
     Remedy.TRY_DEMONSTRATION: f"try out the rest with `--model {NANO}`, the small demonstration model that is carried "
     "with the pack",
     Remedy.STATE_RESOLUTION: "pass --resolution 256 if it was made from 1.5 or 512 if from 1.6",
+    Remedy.RAISE_PRECISION: "pass --precision bf16 or fp32",
+    Remedy.CHANGE_VAE: f"leave --vae out, or get the official file with {DOWNLOAD} {DEFAULT_MODEL}`",
     Remedy.STATE_WHISPER: "name it with --whisper",
     Remedy.USE_MIRROR: "use another mirror (--endpoint of `download`, or HF_ENDPOINT)",
     Remedy.MOVE_MODELS_FOLDER: "choose another --models-folder",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ..audio.pause_options import PauseBehaviour
 from ..audio.source import AudioSource
 from ..faces.limits import Outcome
 from ..faces.report import MAX_LINES, OUTCOME_LABELS, outcome_runs
@@ -15,6 +16,10 @@ from ..runs import runs_where
 from ..sampling.synced_faces import SyncedFaces
 
 SYNCED_OUTCOMES = (Outcome.SYNCED, Outcome.FADED)
+PAUSE_LABELS = {
+    PauseBehaviour.CLOSED: "silence drives the mouth there",
+    PauseBehaviour.ORIGINAL: "the filmed mouth shows there",
+}
 MAX_ENLARGEMENT = 1.5  # of a generated crop to its place in the frame; beyond, it looks softer than the rest
 
 
@@ -32,7 +37,7 @@ def job_notes(
     sources = (synced_per_speaker[0].faces.clip, *voices, *([mux] if mux else []))
     read = [note for source in sources for note in source.notes]
     cut, soft = _cut_voice_notes(synced_per_speaker), _enlargement_notes(synced_per_speaker)
-    return tuple(dict.fromkeys([*read, *cut, *soft, *written]))
+    return tuple(dict.fromkeys([*read, *cut, *_pause_notes(synced_per_speaker), *soft, *written]))
 
 
 def outcome_notes(synced_per_speaker: Sequence[SyncedFaces], occluded: np.ndarray) -> tuple[Note, ...]:
@@ -72,8 +77,10 @@ def demonstration_notes(model: LatentSyncModel) -> tuple[Note, ...]:
 
 
 def synced_frames(synced_per_speaker: Sequence[SyncedFaces]) -> np.ndarray:
-    """(F,) bool: the output frames in which at least one mouth is new."""
-    return np.any([np.isfinite(one.transforms).all(axis=(1, 2)) for one in synced_per_speaker], axis=0)
+    """(F,) bool: the output frames in which at least one mouth is new, and not the filmed one that shows in a pause."""
+    return np.any(
+        [np.isfinite(one.transforms).all(axis=(1, 2)) & (one.blend > 0) for one in synced_per_speaker], axis=0
+    )
 
 
 def _cut_voice_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
@@ -86,6 +93,19 @@ def _cut_voice_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
         return []
     fact = f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut"
     return [Note(fact, NoteLevel.WARNING, (Remedy.KEEP_WHOLE_VOICE,))]
+
+
+def _pause_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
+    """How much of each voice was taken for pauses, where that decides what the mouth does."""
+    notes = []
+    for number, synced in enumerate(synced_per_speaker, 1):
+        if synced.speech is None:
+            continue
+        who = f"speaker {number}'s voice" if len(synced_per_speaker) > 1 else "the voice"
+        paused, frames = int((synced.speech == 0).sum()), len(synced.speech)
+        level = NoteLevel.WARNING if paused == frames else NoteLevel.INFO
+        notes.append(Note(f"{who} pauses in {paused} of {frames} frames: {PAUSE_LABELS[synced.pauses]}", level))
+    return notes
 
 
 def _enlargement_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:

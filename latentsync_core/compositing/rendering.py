@@ -87,7 +87,7 @@ def render(
     for index, frame, shaped in shaped_patches(generated, synced_per_speaker, options):
         layers, occluded = [], 0.0
         for one, shape, matcher in zip(synced_per_speaker, shaped, matchers, strict=True):
-            if shape is None:
+            if shape is None or one.blend[index] == 0:  # the latter where the filmed mouth shows in a pause
                 continue
             patch, region = shape
             if options.occlusion:

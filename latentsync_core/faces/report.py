@@ -36,6 +36,8 @@ OUTCOME_COLOURS = {
     Outcome.BLURRED: (150, 110, 190),
 }
 PERSON_COLOURS = ((86, 156, 214), (220, 170, 70), (190, 110, 190), (90, 190, 170), (210, 100, 110), (150, 160, 90))
+SPEECH_LEVELS = 4  # shades that a ramp between speech and a pause is shown in
+SPEECH_COLOUR, PAUSE_COLOUR = (86, 156, 214), (70, 70, 76)
 BACKGROUND, CUT, TEXT = (32, 32, 36), (235, 235, 235), (225, 225, 225)
 
 
@@ -94,10 +96,13 @@ def report_text(faces: FaceTracks) -> str:
     return "\n".join(lines)
 
 
-def timeline_picture(selections: FaceTracks | Sequence[FaceTracks]) -> torch.Tensor:
+def timeline_picture(selections: FaceTracks | Sequence[FaceTracks], speech: np.ndarray | None = None) -> torch.Tensor:
     """(3, h, w) float32 in [0, 1]: a row for each person's tracks, and one for each selection's outcomes.
 
     Time runs to the right; white lines are cuts. Several selections over one clip, one per voice, are stacked.
+
+    Args:
+        speech: (N,) of the clip's frames, how far the voice speaks, 0 (a pause) to 1; shown in a row of its own.
     """
     from PIL import Image, ImageDraw
 
@@ -107,6 +112,7 @@ def timeline_picture(selections: FaceTracks | Sequence[FaceTracks]) -> torch.Ten
     rows = [
         *(f"person {person}" for person in people),
         *("synced" + f" {n + 1}" * (len(selections) > 1) for n in range(len(selections))),
+        *(["speech"] if speech is not None else []),
     ]
     seen = sorted({Outcome(int(value)) for one in selections for value in np.unique(one.path.outcome)})
     top = GAP
@@ -126,6 +132,12 @@ def timeline_picture(selections: FaceTracks | Sequence[FaceTracks]) -> torch.Ten
     for number, one in enumerate(selections):
         for run in outcome_runs(one):
             bar(len(people) + number, run.first, run.stop, OUTCOME_COLOURS[run.outcome])
+    if speech is not None:
+        levels = np.round(speech * SPEECH_LEVELS).astype(int)
+        for first, stop in runs(levels):
+            share = levels[first] / SPEECH_LEVELS
+            colour = tuple(round(a + (b - a) * share) for a, b in zip(PAUSE_COLOUR, SPEECH_COLOUR, strict=True))
+            bar(len(rows) - 1, first, stop, colour)
     bottom = top + len(rows) * (ROW + GAP) - GAP
     for first, _ in faces.shots[1:]:
         x = LEFT + first * scale

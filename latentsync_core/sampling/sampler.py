@@ -24,6 +24,7 @@ from ..runs import runs_where
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
 from .denoise import denoise_window
+from .first_window import check_first_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
@@ -84,6 +85,7 @@ def sample_faces(
 
     Raises:
         OptionError, ClipChangedError, OutputError.
+        ModelError: what the first window shows is no face; see sampling/first_window.py.
     """
     options = options or SamplerOptions()
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
@@ -108,7 +110,7 @@ def sample_faces(
     downsampled_mask = latent_mask(model.resolution).float()
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
-    means = None
+    means, is_checked = None, options.reference  # the preset that reproduces numbers does so with any weights
     if model.reference_mouth is ReferenceMouth.AVERAGED:
         means = ReferenceMeans(runs_where(present, track_ids), lambda pixels: model.codec.encode(pixels, None))
 
@@ -139,6 +141,9 @@ def sample_faces(
                     model.device,
                     on_step=step_progress.step,
                 )
+                if not is_checked:
+                    check_first_window(model, pixels / 2 + 0.5, latents)
+                    is_checked = True
                 for frame, blended in blender.add(window, latents.cpu(), next_start):
                     # What an interrupted run finished was blended with a neighbour that this run may not sample again.
                     if not store.finished[frame]:

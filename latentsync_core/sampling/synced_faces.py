@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio.features import AudioEmbedding
+from ..audio.pause_options import PauseBehaviour
 from ..faces.face_tracks import FaceTracks
 from ..models.vae import LatentCodec
 from .patch_store import PatchStore
@@ -25,3 +26,5 @@ class SyncedFaces:
     source_index: np.ndarray  # (F,) int64: which source frame each output frame shows
     blend: np.ndarray  # (F,) float32, 0 to 1: how much of the new face shows
     pts: np.ndarray  # (F,) int64 ticks of the clip's time base
+    pauses: PauseBehaviour = PauseBehaviour.MODEL  # what the mouth does where the voice pauses
+    speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for

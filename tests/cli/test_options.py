@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from latentsync_core.audio.pause_options import PauseBehaviour
 from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.options import add_sync_options, sync_options
 from latentsync_core.pipeline import SyncOptions
@@ -53,6 +54,10 @@ FLAGS = [
     ("--window", "12", "sampler.windows.frames", 12),
     ("--overlap", "3", "sampler.windows.overlap", 3),
     ("--work-folder", "work", "work_folder", Path("work")),
+    ("--pauses", "original", "pauses.behaviour", PauseBehaviour.ORIGINAL),
+    ("--pause-hangover", "0.4", "pauses.hangover", 0.4),
+    ("--pause-ramp", "0.3", "pauses.ramp", 0.3),
+    ("--speech-threshold", "0.7", "pauses.threshold", 0.7),
     ("--feather", "0.5", "composite.feather", 0.5),
     ("--region", "face", "composite.region.value", "face"),
     ("--grow", "-2.5", "composite.grow", -2.5),

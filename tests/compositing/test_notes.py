@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from latentsync_core.audio.features import AudioEmbedding
+from latentsync_core.audio.pause_options import PauseBehaviour
 from latentsync_core.audio.source import AudioSource, load_audio
 from latentsync_core.compositing.notes import MAX_LINES, job_notes, outcome_notes
 from latentsync_core.faces.limits import Outcome
@@ -122,3 +123,25 @@ def test_notes_of_clip_voices_mix_and_writers_come_once_each():
     one = synced(0.4, used)
     one = replace(one, faces=replace(one.faces, clip=replace(one.faces.clip, notes=(used,))))
     assert job_notes([one, synced(0.4, used)], [converted, converted], voice(0.4, mixed)) == (used, mixed, converted)
+
+
+def paused(share: int, behaviour: PauseBehaviour) -> SyncedFaces:
+    """Ten frames, of which the first `share` lie in a pause of the voice."""
+    one, speech = synced(), np.float32([0] * share + [0.5] + [1] * 9)[:FRAMES]
+    blend = one.blend * speech if behaviour is PauseBehaviour.ORIGINAL else one.blend
+    return replace(one, pauses=behaviour, speech=speech, blend=blend)
+
+
+def test_pauses_are_counted_where_they_decide_what_the_mouth_does():
+    closed, filmed = (paused(4, one) for one in (PauseBehaviour.CLOSED, PauseBehaviour.ORIGINAL))
+    assert facts(job_notes([closed], ())) == ["the voice pauses in 4 of 10 frames: silence drives the mouth there"]
+    assert facts(job_notes([synced(), filmed], ())) == [
+        "speaker 2's voice pauses in 4 of 10 frames: the filmed mouth shows there"
+    ]
+    assert facts(outcome_notes([filmed], nothing_occluded()))[0] == "6 of 10 frames synced"
+    assert facts(outcome_notes([closed], nothing_occluded()))[0] == "10 of 10 frames synced"
+
+
+def test_a_voice_that_never_speaks_is_a_warning():
+    (note,) = job_notes([paused(FRAMES, PauseBehaviour.CLOSED)], ())
+    assert note.level is NoteLevel.WARNING

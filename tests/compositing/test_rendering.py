@@ -129,3 +129,15 @@ def test_a_layers_colours_go_on_beyond_its_alpha():
     assert torch.equal(rgba[:3, roi.y0 - 5, roi.x0 : roi.x1], rgba[:3, roi.y0, roi.x0 : roi.x1])
     assert not rgba[3, : roi.y0].any()
     assert not rgba[:, : roi.y0 - 20].any()
+
+
+def test_a_frame_that_shows_the_filmed_mouth_keeps_every_sample(tmp_path):
+    made = make_clip(tmp_path / "a.mkv", frames=3, size=(160, 120), encoder=("-c:v", "ffv1"))
+    clip = probe(made)
+    synced = synced_faces(clip)
+    paused = dataclasses.replace(synced, blend=np.float32([1, 0, 0.5]))
+    with synced.patches:
+        for rendered, source in zip(render(paused), sources(clip), strict=True):
+            same = all(np.array_equal(new, old) for new, old in zip(rendered.frame.planes, source.planes, strict=True))
+            assert same == (source.index == 1)
+            assert len(rendered.layers) == (source.index != 1)

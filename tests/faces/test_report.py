@@ -10,7 +10,15 @@ import torch
 
 from latentsync_core.faces.contact_sheets import people_sheet
 from latentsync_core.faces.limits import Outcome, TouchLimits
-from latentsync_core.faces.report import OUTCOME_COLOURS, outcome_runs, report_data, report_text, timeline_picture
+from latentsync_core.faces.report import (
+    OUTCOME_COLOURS,
+    PAUSE_COLOUR,
+    SPEECH_COLOUR,
+    outcome_runs,
+    report_data,
+    report_text,
+    timeline_picture,
+)
 from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from tests.made_faces import empty_clip, made_faces, make_track
 
@@ -82,6 +90,19 @@ def test_the_picture_shows_each_outcome_at_its_time(faces):
     assert share_of(OUTCOME_COLOURS[Outcome.TURNED_AWAY], 43 / 60, 50 / 60) > 0.95
     assert share_of(OUTCOME_COLOURS[Outcome.TURNED_AWAY], 0.4, 0.6) < 0.1
     assert timeline_picture([faces, faces]).shape[1] > picture.shape[1]
+
+
+def test_the_picture_shows_where_the_voice_speaks(faces):
+    """In the lower half of a row, which its name doesn't reach."""
+    count, plain = faces.clip.frame_count, timeline_picture(faces)
+    speech = np.ones(count, np.float32)
+    speech[count // 2 :] = 0
+    levels = (timeline_picture(faces, speech) * 255).round().permute(1, 2, 0).int().numpy()
+    assert len(levels) > plain.shape[1]
+    row = levels[plain.shape[1] - 28 + 14]  # where the legend of the plain picture was
+    middle = 120 + (levels.shape[1] - 126) // 2
+    assert (row[124 : middle - 4] == SPEECH_COLOUR).all(-1).mean() > 0.98  # all but the lines of the cuts
+    assert (row[middle + 4 : -10] == PAUSE_COLOUR).all(-1).mean() > 0.98
 
 
 def test_the_sheet_shows_synced_people_bright_and_others_dim():

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.installations import PACK, Environment, requirement_lines, run
-from latentsync_core.required_packages import PACKAGES, Package
+from latentsync_core.required_packages import EXTRAS, PACKAGES, Package
 from tests.installed_tree import project_facts
 
 SCRIPT = PACK / "install.py"
@@ -77,7 +77,7 @@ def test_plain_lines_name_packages_that_need_no_other_and_take_any_version():
 def test_the_project_file_states_the_same_lowest_versions():
     project = project_facts()["project"]
     assert project["dependencies"] == [package.requirement for package in PACKAGES if not package.optional]
-    extras = {package.name: [package.requirement] for package in PACKAGES if package.optional}
+    extras = {package.name: [package.requirement] for package in (*PACKAGES, *EXTRAS) if package.optional}
     assert project["optional-dependencies"] == extras
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.required_packages import PACKAGES
+from latentsync_core.required_packages import EXTRAS, PACKAGES
 from tests.installed_tree import copy_files, project_facts, run_python, tracked_files
 
 MAX_BYTES = 64_000_000  # of the wheel, and of what it unpacks to
@@ -87,7 +87,9 @@ def test_the_metadata_names_version_licences_and_what_the_engine_needs(metadata)
     assert licences >= {"LICENSE", "THIRD_PARTY_NOTICES", "latentsync_core/assets/nano/LICENSE.whisper"}
     needed = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert needed == [package.requirement for package in PACKAGES if not package.optional]
-    assert set(metadata.get_all("Provides-Extra")) == {package.name for package in PACKAGES if package.optional}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        package.name for package in (*PACKAGES, *EXTRAS) if package.optional
+    }
 
 
 def test_its_command_runs_the_command_line(wheel, site, tmp_path):

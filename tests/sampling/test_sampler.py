@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from latentsync_core.audio.features import AudioEmbedding, embed_audio
+from latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from latentsync_core.audio.source import load_audio
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.models.loading.untrained import untrained_model
@@ -36,11 +37,11 @@ def job() -> tuple[LatentSyncModel, FaceTracks, AudioEmbedding]:
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 
-def sampled_windows(job, folder, length=LengthRule.VIDEO, seconds=None, **options) -> int:
+def sampled_windows(job, folder, length=LengthRule.VIDEO, seconds=None, pauses=None, **options) -> int:
     """Runs the job, which is one window long, and counts the windows that weren't in the folder yet."""
     previews = []
     options = SamplerOptions(**{"steps": 1, "cfg": 1.0, "seed": 1, **options})
-    with sample(*job, options, length, folder, seconds, previews.append).patches as patches:
+    with sample(*job, options, length, folder, seconds, previews.append, pauses=pauses).patches as patches:
         assert patches.finished.all()
     return len(previews)
 
@@ -82,6 +83,31 @@ def test_another_option_resumes_nothing(job, tmp_path, change):
     assert sampled_windows(job, tmp_path) == 1
     assert sampled_windows(job, tmp_path, **change) >= 1
     assert sampled_windows(job, tmp_path, **change) == 0
+
+
+def test_closed_pauses_are_other_patches_and_filmed_ones_the_same(job, tmp_path):
+    """The scene's first frames lie before the voice's first word: all of them are a pause."""
+    closed, filmed = (PauseOptions(one) for one in (PauseBehaviour.CLOSED, PauseBehaviour.ORIGINAL))
+    assert sampled_windows(job, tmp_path) == 1
+    assert sampled_windows(job, tmp_path, pauses=filmed) == 0
+    assert sampled_windows(job, tmp_path, pauses=closed) == 1
+    assert sampled_windows(job, tmp_path, pauses=closed) == 0
+    with sample(*job, SamplerOptions(steps=1, cfg=1.0, seed=1), folder=tmp_path, pauses=filmed).patches as patches:
+        assert patches.finished.all()
+
+
+def test_where_the_voice_pauses_the_filmed_mouth_shows_and_a_silenced_one_is_drawn(job):
+    options = SamplerOptions(steps=1, cfg=1.0)
+    blends = {}
+    for behaviour in PauseBehaviour:
+        synced = sample(*job, options, pauses=PauseOptions(behaviour))
+        with synced.patches:
+            blends[behaviour] = synced.blend.tolist()
+            assert synced.audio is job[2]
+            assert synced.speech is None if behaviour is PauseBehaviour.MODEL else synced.speech.max() == 0
+    assert blends == {
+        PauseBehaviour.MODEL: [1, 1, 1], PauseBehaviour.CLOSED: [1, 1, 1], PauseBehaviour.ORIGINAL: [0, 0, 0]
+    }  # fmt: skip
 
 
 def test_another_model_clip_face_or_voice_resumes_nothing(job, tmp_path):
