@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 ATTACHED_PICTURE = 1 << 10  # ffmpeg's disposition flag of cover art
+DEPENDENT = 1 << 19  # of a part that makes sense with others alone, such as a tile of a HEIC photo
 DEFAULT_TIME_BASE = Fraction(1, 90_000)  # seconds per tick: ffmpeg's own, where a demuxer sets none
 
 
@@ -63,9 +64,18 @@ def audio_note(container: InputContainer) -> Note | None:
     )
 
 
+def is_tile(stream: VideoStream) -> bool:
+    """Whether the stream is one of the tiles of a larger picture."""
+    return bool(_disposition(stream) & DEPENDENT)
+
+
 def _is_cover(stream: VideoStream) -> bool:
+    return bool(_disposition(stream) & ATTACHED_PICTURE)
+
+
+def _disposition(stream: VideoStream) -> int:
     flags = getattr(stream, "disposition", 0)
-    return bool(getattr(flags, "value", flags) & ATTACHED_PICTURE)  # PyAV 14's flags aren't numbers
+    return getattr(flags, "value", flags)  # PyAV 14's flags aren't numbers
 
 
 def _is_decodable(stream: Stream) -> bool:
