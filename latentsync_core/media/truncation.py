@@ -27,6 +27,13 @@ def is_truncated(path: Path) -> bool:
     return False
 
 
+def has_picture_brand(path: Path) -> bool:
+    """Whether the file calls itself a HEIC or AVIF picture."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in PICTURE_BRANDS
+
+
 def _boxes_overrun(file: BinaryIO, size: int) -> bool:
     at, kinds, headers = 0, set(), set(HEADERS)
     while at + 8 <= size:

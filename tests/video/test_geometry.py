@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import VideoError
-from latentsync_core.imaging.roi import Roi
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.orientation import Orientation
 from latentsync_core.video.pixel_format import PixelFormat
-from latentsync_core.video.reading.halving import reduced_part
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer import FrameWriter
@@ -100,18 +98,6 @@ def test_a_clean_aperture_shows_as_ffmpeg_shows_it(tmp_path):
     assert len(theirs) == sum(rows * columns for rows, columns in shape.plane_shapes(clip.width, clip.height))
     assert (clip.width, clip.height) == (24, 20)
     assert b"".join(plane.tobytes() for plane in read(clip)[0].planes) == theirs
-
-
-@pytest.mark.parametrize(("rotation", "mirrored"), ORIENTATIONS)
-def test_a_part_reduced_for_detection_lies_where_it_is_displayed(tmp_path, rotation, mirrored):
-    path = make_clip(tmp_path / "in.mkv", pixel_format="gbrp", size=SIZE, frames=1, rotation=rotation,
-                     mirrored=mirrored, encoder=FFV1)  # fmt: skip
-    frame = read(probe(path))[0]
-    part, (left, top) = reduced_part(frame, Roi(9, 7, 17, 15), 0)
-    whole = frame.rgb()
-    assert left <= 9
-    assert top <= 7
-    assert np.array_equal(part, whole[:, top : top + part.shape[1], left : left + part.shape[2]])
 
 
 def test_other_angles_are_named():

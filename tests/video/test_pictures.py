@@ -155,7 +155,7 @@ def test_a_heif_picture_without_a_film_header_is_whole(tmp_path):
     data = path.read_bytes()
     path.write_bytes(data.replace(b"ftypavif", b"ftypmif1", 1))
     clip = probe(path)
-    assert (clip.frame_count, clip.width, clip.height) == (1, 64, 48)
+    assert (clip.frame_count, clip.width, clip.height, clip.fps) == (1, 64, 48, 25)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(VideoError, match="cut short"):
         probe(path)

@@ -176,6 +176,10 @@ class _BitReader:
         self._at = one
         return self.unsigned(zeros + 1) - 1
 
+    def skip_exp_golomb(self, count: int) -> None:
+        for _ in range(count):
+            self.exp_golomb()
+
 
 def _read_sequence(bits: _BitReader) -> tuple[int, _Sequence]:
     """A sequence parameter set's number and content; ITU-T H.264, 7.3.2.1.1."""
@@ -186,7 +190,7 @@ def _read_sequence(bits: _BitReader) -> tuple[int, _Sequence]:
     if profile in HIGH_PROFILES:
         chroma = bits.exp_golomb()
         separate = chroma == 3 and bool(bits.unsigned(1))
-        bits.exp_golomb(), bits.exp_golomb()  # bit depths
+        bits.skip_exp_golomb(2)  # bit depths
         bits.unsigned(1)
         if bits.unsigned(1):
             _skip_scaling_lists(bits, 8 if chroma != 3 else 12)
@@ -196,12 +200,11 @@ def _read_sequence(bits: _BitReader) -> tuple[int, _Sequence]:
         bits.exp_golomb()
     elif order_type == 1:
         bits.unsigned(1)
-        bits.exp_golomb(), bits.exp_golomb()
-        for _ in range(bits.exp_golomb()):
-            bits.exp_golomb()
+        bits.skip_exp_golomb(2)
+        bits.skip_exp_golomb(bits.exp_golomb())
     bits.exp_golomb()  # reference frames
     bits.unsigned(1)
-    bits.exp_golomb(), bits.exp_golomb()  # size
+    bits.skip_exp_golomb(2)  # size
     return number, _Sequence(frame_number_bits, not bits.unsigned(1), separate)
 
 

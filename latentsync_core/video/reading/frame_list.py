@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -144,37 +145,43 @@ def _list_decoded(
     identity: FileIdentity, packets: _PacketList | None, rate: Fraction, time_base: Fraction, clock_may_restart: bool
 ) -> FrameList:
     """The frames by decoding; `packets` are those of a format with stamps."""
-    shown = _decoded_stamps(identity)
-    name = identity.path.name
+    own = _decoded_stamps(identity)
     notes: list[Note] = []
-    rising = _rising(list(shown))
-    if packets is not None and rising is not None and list(shown) == rising.tolist() and None not in packets.stamps:
-        before = sum(stamp < rising[0] for stamp in packets.stamps if stamp is not None)
-        missing = {stamp for stamp in packets.stamps if stamp is not None and stamp >= rising[0]} - set(shown)
-        if missing and packets.is_sound:
-            frame = int(np.searchsorted(rising, min(missing)))
-            raise VideoError(f"Frame {frame} of {name} is missing: the file is damaged. Copy or export it again.")
+    is_rising = bool((own != NO_STAMP).all() and (np.diff(own) > 0).all())
+    listed = None if packets is None or None in packets.stamps else np.array(packets.stamps, np.int64)
+    if listed is not None and is_rising and len(own):
+        before = int((listed < own[0]).sum())
+        missing = np.setdiff1d(listed[listed >= own[0]], own)
+        if len(missing) and packets is not None and packets.is_sound:
+            frame = int(np.searchsorted(own, missing[0]))
+            raise VideoError(
+                f"Frame {frame} of {identity.path} is missing: the file is damaged. Copy or export it again."
+            )
         if before:
             notes.append(
                 Note(
-                    f"The file begins between two key frames: its first {before} pictures can't be decoded without "
-                    f"those before them, and are left out.",
+                    f"The file begins between two key frames: {_counted(before)} can't be decoded without what "
+                    f"was cut away.",
                     NoteLevel.WARNING,
                 )
             )
-    is_told = packets is not None or (rising is not None and list(shown) == rising.tolist())
-    stamps = mend_stamps(shown if is_told else [None] * len(shown), time_base, rate, clock_may_restart)
-    own = np.array([NO_STAMP if stamp is None else stamp for stamp in shown], np.int64)
+    is_told = packets is not None or is_rising
+    found = [None if stamp == NO_STAMP or not is_told else stamp for stamp in own.tolist()]
+    stamps = mend_stamps(found, time_base, rate, clock_may_restart)
     is_own = packets is None or (stamps.time_base == time_base and np.array_equal(own, stamps.pts))
     return FrameList(stamps.pts, stamps.time_base, None if is_own else own, (*notes, *stamps.notes))
 
 
 @functools.lru_cache(maxsize=16)
-def _decoded_stamps(identity: FileIdentity) -> tuple[int | None, ...]:
-    """Stamps of all frames that the decoder shows, in its order. Takes as long as decoding the file; kept."""
+def _decoded_stamps(identity: FileIdentity) -> np.ndarray:
+    """(N,) int64 stamps of all frames that the decoder shows, in its order; NO_STAMP where there is none.
+
+    Takes as long as decoding the file, and is kept. Raises VideoError where a frame can't be decoded, or the size or
+    the pixel format changes.
+    """
     from av.error import FFmpegError
 
-    stamps: list[int | None] = []
+    stamps = array("q")
     with open_container(identity.path, VideoError) as container:
         stream = required_video_stream(container, identity.path)
         stream.thread_type = "AUTO"
@@ -185,10 +192,15 @@ def _decoded_stamps(identity: FileIdentity) -> tuple[int | None, ...]:
                 found = frame_format(frame)
                 known = known or found
                 check_format(found, known, len(stamps), str(identity.path))
-                stamps.append(frame.pts)
+                stamps.append(NO_STAMP if frame.pts is None else frame.pts)
         except FFmpegError as problem:
             raise VideoError(
-                f"Frame {len(stamps)} of {identity.path.name} can't be decoded ({problem.strerror or problem}): the "
+                f"Frame {len(stamps)} of {identity.path} can't be decoded ({problem.strerror or problem}): the "
                 f"file is damaged. Copy or export it again."
             ) from None
-    return tuple(stamps)
+    return np.array(stamps, np.int64)
+
+
+def _counted(pictures: int) -> str:
+    which = "picture is" if pictures == 1 else f"{pictures} pictures are"
+    return f"its first {which} left out, which"

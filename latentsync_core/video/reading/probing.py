@@ -16,7 +16,7 @@ import torch
 from ...errors import ClipChangedError, VideoError
 from ...media.opening import MAX_FRAME_PIXELS, check_file, open_container, unreadable_message
 from ...media.streams import audio_note, audio_stream, has_video, is_tile, time_base, video_stream
-from ...media.truncation import is_truncated
+from ...media.truncation import has_picture_brand, is_truncated
 from ...messages import Note, NoteLevel, Remedy
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, Crop, FileIdentity
@@ -145,11 +145,13 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     nominal = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
     frames = list_frames(identity, nominal, time_base(stream))
     pts, tick = frames.pts, frames.time_base
+    if len(pts) == 1 and has_picture_brand(path):
+        nominal, pts, tick = STILL_IMAGE_FPS, np.zeros(1, np.int64), 1 / STILL_IMAGE_FPS
     if not len(pts):
         raise VideoError(f"{path} has a video stream without frames.")
     _check_not_truncated(path, len(pts), stream.frames)
-    declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
-    fps = detect_fps(pts, tick, [*declared, *([nominal] if frames.notes else [])])
+    declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate and len(pts) > 1]
+    fps = detect_fps(pts, tick, declared or [nominal])
     if fps < MIN_FPS:
         raise VideoError(f"{path} shows less than a frame an hour: its times are damaged. Export it again.")
     notes = [note for note in (audio_note(container), _skew_note(orientation)) if note]
@@ -186,10 +188,12 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
 
 def _orientation(frame: VideoFrame) -> Orientation:
     """What the container's or the stream's display matrix says."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) == MATRIX_BYTES:
-            return Orientation.of(bytes(data))
-    return Orientation()
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV knows no name for another part, such as a photo's EXIF: the angle is what it tells
+        return Orientation(round(-frame.rotation / 90) * 90 % 360)
+    matrix = b"" if data is None else bytes(data)
+    return Orientation.of(matrix) if len(matrix) == MATRIX_BYTES else Orientation()
 
 
 def _skew_note(orientation: Orientation) -> Note | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...messages import Note, NoteLevel
 
-NO_STAMP = np.iinfo(np.int64).min
+NO_STAMP = -(1 << 63)  # in an array of stamps: the file has none
 MAX_LATE_FRAMES = 8  # in a row, before the clock is taken for a restarted one rather than for a few wrong stamps
 MAX_PAUSE_SECONDS = 10  # in formats whose clock may restart: more is a jump of the clock, as for ffmpeg
 MAX_REFINEMENT = 1000  # of a tick, to make room for frames between two stamps
