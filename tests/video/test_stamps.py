@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from latentsync_core.video.reading.stamps import mend_stamps
 
 MILLISECOND = Fraction(1, 1000)
+STAMPS = st.one_of(st.none(), st.integers(-(10**6), 10**6), st.integers(-(1 << 63), (1 << 63) - 1))
 
 
 def mended(found, restarts=False):
@@ -51,7 +52,14 @@ def test_a_long_pause_is_a_jump_of_the_clock_in_recordings_alone():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**6)), min_size=1, max_size=40), st.booleans())
+@given(
+    st.lists(
+        st.one_of(st.none(), st.integers(-(10**6), 10**6), st.integers(-(1 << 63), (1 << 63) - 1)),
+        min_size=1,
+        max_size=40,
+    ),
+    st.booleans(),
+)
 def test_whatever_a_file_says_the_stamps_rise(found, restarts):
     stamps = mend_stamps(found, MILLISECOND, Fraction(25), restarts)
     assert len(stamps.pts) == len(found)

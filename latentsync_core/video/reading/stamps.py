@@ -16,6 +16,8 @@ from ...messages import Note, NoteLevel
 NO_STAMP = -(1 << 63)  # in an array of stamps: the file has none
 MAX_LATE_FRAMES = 8  # in a row, before the clock is taken for a restarted one rather than for a few wrong stamps
 MAX_PAUSE_SECONDS = 10  # in formats whose clock may restart: more is a jump of the clock, as for ffmpeg
+MAX_STAMP = 1 << 52  # ticks either way, 52 days in nanoseconds; what lies beyond is no time of a film
+MAX_STEP = 1 << 40  # ticks a frame
 MAX_REFINEMENT = 1000  # of a tick, to make room for frames between two stamps
 
 
@@ -41,13 +43,15 @@ def mend_stamps(
     known = np.array([stamp is not None for stamp in found])
     if not known.any():
         return _at_rate(len(found), rate)
-    stamps = np.array([0 if stamp is None else stamp for stamp in found], np.int64)
+    stamps = np.array([0 if stamp is None else max(stamp, -MAX_STAMP - 1) for stamp in found], np.int64)
     notes = []
     if not known.all():
         notes.append(_missing_note(known, rate))
     rising = np.diff(stamps[known])
     rising = rising[rising > 0]
     step = int(np.median(rising)) if len(rising) else max(1, round(1 / (rate * time_base)))
+    if np.abs(stamps).max() > MAX_STAMP or step > MAX_STEP:
+        return _at_rate(len(found), rate)
     pause = round(MAX_PAUSE_SECONDS / time_base) if clock_may_restart else None
     own, jumps = _continued(stamps[known], step, pause)
     if jumps:
@@ -61,7 +65,7 @@ def mend_stamps(
         )
     stamps = _filled(own, known, step)
     factor = _refinement(stamps)
-    if factor > MAX_REFINEMENT:
+    if factor > MAX_REFINEMENT or (int(np.abs(stamps).max()) + len(stamps)) * factor > 1 << 62:
         return _at_rate(len(found), rate)
     late = np.flatnonzero(stamps[1:] <= np.maximum.accumulate(stamps)[:-1]) + 1
     if len(late):
