@@ -19,7 +19,8 @@ from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.messages import Note
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.deinterlacing import with_deinterlacing
-from ..latentsync_core.video.reading.probing import clip_from_images, probe, snap_to_standard_rate
+from ..latentsync_core.video.reading.listing.rates import snap_to_standard_rate
+from ..latentsync_core.video.reading.probing import clip_from_images, probe
 from ._comfy import pack_temp_folder
 
 TRIM_TOLERANCE_SECONDS = 1e-6  # core's trims are sums of floats: a frame at their edge must fall on its right side

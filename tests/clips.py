@@ -27,6 +27,7 @@ def make_clip(
     pts: str | None = None,
     time_base: str = "1/12800",
     rotation: int = 0,
+    mirrored: bool = False,
     sample_aspect: str = "1",
     params: str | None = None,
     audio: tuple[str, ...] | None = None,
@@ -37,6 +38,7 @@ def make_clip(
     Args:
         pts: a setpts expression of N, the frame's number, in ticks of `time_base`: a variable-rate clip.
         rotation: clockwise degrees that a player turns the picture by.
+        mirrored: a player then mirrors it left to right.
         params: setparams options, such as "range=tv:colorspace=bt709".
         smooth: without hard edges.
         audio: encoder arguments of a tone to go with it.
@@ -55,10 +57,11 @@ def make_clip(
     args += ["-frames:v", str(frames), "-vf", ",".join(filters), "-fps_mode", "passthrough", *encoder, *sound]
     if pts:
         args += ["-enc_time_base:v", time_base, "-video_track_timescale", time_base.split("/")[1]]
-    plain = path.with_name(f"plain_{path.name}") if rotation else path
+    plain = path.with_name(f"plain_{path.name}") if rotation or mirrored else path
     run_ffmpeg([*args, str(plain)], error=VideoError, what="making a test clip")
-    if rotation:
-        turned = ["-y", "-display_rotation", str(360 - rotation), "-i", str(plain), "-map", "0", "-c", "copy"]
+    if plain != path:
+        flip = ["-display_hflip"] if mirrored else []
+        turned = ["-y", "-display_rotation", str(-rotation), *flip, "-i", str(plain), "-map", "0", "-c", "copy"]
         run_ffmpeg([*turned, str(path)], error=VideoError, what="turning a test clip")
         plain.unlink()
     return path

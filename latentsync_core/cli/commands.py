@@ -131,6 +131,7 @@ def _probe(options: argparse.Namespace) -> None:
         "height": clip.height,
         "pixel_format": clip.pixel_format,
         "rotation": clip.rotation,
+        "mirrored": clip.mirrored,
         "sample_aspect": str(clip.sample_aspect),
         "color": dataclasses.asdict(clip.color),
         "audio_codec": clip.audio_codec,

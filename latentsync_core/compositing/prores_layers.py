@@ -36,7 +36,7 @@ class MatteWriter(VideoWriter):
     def write(self, matte: torch.Tensor) -> None:
         """Appends a matte: (H, W) float in [0, 1], of displayed pixels."""
         black, white = self._layout.luma_scale
-        luma = _to_stored_orientation(matte, self._layout).mul(white).add(black).round()
+        luma = self._layout.to_stored(matte).mul(white).add(black).round()
         dtype = self._layout.pixel_format.dtype
         self._append(Frame((luma.numpy().astype(dtype), *self._chroma), 0, 0, self._layout))
 
@@ -66,15 +66,8 @@ class LayerWriter(VideoWriter):
             frame.paste(padded.roi, padded.rgb, torch.ones_like(padded.alpha))
             part = self._layout.stored_roi(padded.roi)
             top = 2**self._layout.pixel_format.bits - 1
-            alpha[part.y0 : part.y1, part.x0 : part.x1] = (
-                _to_stored_orientation(padded.alpha, self._layout).mul(top).round().numpy()
-            )
+            alpha[part.y0 : part.y1, part.x0 : part.x1] = self._layout.to_stored(padded.alpha).mul(top).round().numpy()
         self._append(Frame((*frame.planes, alpha), 0, 0, self._layout))
 
     def _write_blank(self) -> None:
         self.write(None)
-
-
-def _to_stored_orientation(picture: torch.Tensor, layout: Layout) -> torch.Tensor:
-    """Displayed (h, w) → as it is stored."""
-    return torch.rot90(picture, layout.rotation // 90)  # torch's turns are counterclockwise

@@ -157,6 +157,6 @@ def _faces(arrays: dict[str, np.ndarray], clip: Clip, align: AlignOptions, limit
 
 
 def _key(clip: Clip, file: FileIdentity, request: str) -> str:
-    parts = (CACHE_VERSION, file.digest, file.mtime_ns, clip.first_frame, clip.frame_count, request)
+    parts = (CACHE_VERSION, file.digest, file.mtime_ns, clip.first_frame, clip.frame_count, request + clip.geometry_key)
     parts += ("deinterlaced",) if clip.deinterlace else ()
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

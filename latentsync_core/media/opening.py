@@ -46,7 +46,7 @@ PLAYLISTS = (  # what a list of other files or addresses begins with, after blan
 XML_PLAYLISTS = {b"MPD": "a DASH manifest", b"CompositionPlaylist": "an IMF playlist", b"html": "a web page"}
 FIRST_ELEMENT = re.compile(rb"<(?![?!])(?:\w+:)?(\w+)")
 HEAD_BYTES = 4096  # bytes in which a playlist shows itself
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow's names; some of its others run programs
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # Pillow's names; some of its others run programs
 SEQUENCE_PICTURES = (  # of sequences: ffmpeg's demuxer of one such picture, and what it begins with
     ("png_pipe", (b"\x89PNG\r\n\x1a\n",)),
     ("tiff_pipe", (b"II*\0", b"MM\0*")),
@@ -161,7 +161,7 @@ def open_image(path: Path) -> Image.Image:
     """Pillow's image of a picture file, whose samples aren't decoded yet; to be used in a `with` block.
 
     Raises:
-        VideoError: no such file, not one of PICTURE_FORMATS, or more than MOST_PICTURE_PIXELS.
+        VideoError: no such file, not one of IMAGE_FORMATS, or more than MAX_IMAGE_PIXELS.
         OSError, SyntaxError, ValueError: what else Pillow finds wrong with it.
     """
     with importing("pillow"):
@@ -171,7 +171,8 @@ def open_image(path: Path) -> Image.Image:
     reject_playlist(path, VideoError)
     too_large = f"more than {MAX_IMAGE_PIXELS >> 20} million pixels: scale it down first"
     try:
-        picture = Image.open(path, formats=IMAGE_FORMATS)
+        Image.init()
+        picture = Image.open(path, formats=[name for name in IMAGE_FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError:  # beyond a limit of Pillow's own
         raise VideoError(f"The picture {path} has {too_large}.") from None
     except UnidentifiedImageError:
@@ -203,6 +204,15 @@ def open_sequence_picture(path: Path) -> InputContainer:
         return av.open(f"file:{path}", format=demuxer, options={"protocol_whitelist": "file"})
     except (FFmpegError, OSError, ValueError) as problem:
         raise VideoError(unreadable_message(path, problem, VideoError)) from None
+
+
+def can_open_avif() -> bool:
+    """Whether the Pillow that is installed was built with AVIF."""
+    with importing("pillow"):
+        from PIL import Image, features
+
+    Image.init()
+    return "AVIF" in Image.OPEN and bool(features.check("avif"))
 
 
 def reject_playlist(path: Path, error: type[LatentSyncError]) -> None:

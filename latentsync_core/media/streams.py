@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DEFAULT, ATTACHED_PICTURE = 1, 1 << 10  # ffmpeg's disposition flags: what a player shows first, and cover art
+DEPENDENT = 1 << 19  # of a part that makes sense with others alone, such as a tile of a HEIC photo
 DEFAULT_TIME_BASE = Fraction(1, 90_000)  # seconds per tick: ffmpeg's own, where a demuxer sets none
 
 
@@ -25,7 +26,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     MP4 flags every enabled track, and Matroska every one that isn't flagged otherwise: then it is the first.
     """
     streams = [stream for stream in container.streams.video if not is_cover(stream) and is_decodable(stream)]
-    return next((stream for stream in streams if _flags(stream) & DEFAULT), streams[0] if streams else None)
+    return next((stream for stream in streams if _disposition(stream) & DEFAULT), streams[0] if streams else None)
 
 
 def required_video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -94,10 +95,15 @@ def _picture(stream: VideoStream) -> str:
 
 def is_cover(stream: VideoStream) -> bool:
     """Whether a video stream is a picture attached to the file, as cover art is."""
-    return bool(_flags(stream) & ATTACHED_PICTURE)
+    return bool(_disposition(stream) & ATTACHED_PICTURE)
 
 
-def _flags(stream: VideoStream) -> int:
+def is_tile(stream: VideoStream) -> bool:
+    """Whether the stream is one of the tiles of a larger picture."""
+    return bool(_disposition(stream) & DEPENDENT)
+
+
+def _disposition(stream: VideoStream) -> int:
     flags = getattr(stream, "disposition", 0)
     return getattr(flags, "value", flags)  # PyAV 14's flags aren't numbers
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+# What MP4, MOV and HEIF files consist of. Cameras and phones append data of their own, whose first bytes read as a box
+# of any kind and length.
+BOXES = {
+    b"ftyp", b"styp", b"pdin", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"meta",
+    b"free", b"skip", b"wide", b"pnot", b"uuid", b"udta", b"imda", b"idat",
+}  # fmt: skip
+HEADERS = {b"moov", b"moof"}  # what says where samples are
+PICTURE_BRANDS = {b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1"}  # whose header is a "meta" box alone
+
 
 def is_truncated(path: Path) -> bool:
     """Whether an MP4's or MOV's box, or a Matroska file's segment, should go on after the file's end."""
@@ -18,12 +27,24 @@ def is_truncated(path: Path) -> bool:
     return False
 
 
+def has_picture_brand(path: Path) -> bool:
+    """Whether the file calls itself a HEIC or AVIF picture."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in PICTURE_BRANDS
+
+
 def _boxes_overrun(file: BinaryIO, size: int) -> bool:
-    at, kinds = 0, set()
+    at, kinds, headers = 0, set(), set(HEADERS)
     while at + 8 <= size:
         file.seek(at)
         head = file.read(16)
         length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if kind == b"ftyp" and head[8:12] in PICTURE_BRANDS:
+            headers.add(b"meta")
+        is_complete = bool(kinds & headers)
+        if kind not in BOXES and is_complete:
+            break  # something appended
         kinds.add(kind)
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
@@ -32,7 +53,7 @@ def _boxes_overrun(file: BinaryIO, size: int) -> bool:
         if length < 8:
             return False  # not a box: junk after the last one is common and harmless
         at += length
-    return at > size or not kinds & {b"moov", b"moof"}
+    return at > size or not kinds & headers
 
 
 def _segment_overruns(file: BinaryIO, size: int) -> bool:

@@ -252,7 +252,7 @@ def _content_key(
     clip = faces.clip
     digest = hashlib.sha256(f"edition {CACHE_VERSION} ".encode())
     if clip.identity:
-        digest.update(f"{clip.identity.digest} {clip.identity.mtime_ns}".encode())
+        digest.update(f"{clip.identity.digest} {clip.identity.mtime_ns}{clip.geometry_key}".encode())
     elif clip.images is not None:
         for image in clip.images:
             digest.update(image.contiguous().cpu().numpy().tobytes())

@@ -39,12 +39,23 @@ class FileIdentity:
     digest: str  # hex SHA-256 over the size, the first and the last mebibyte
 
 
+@dataclass(frozen=True)
+class Crop:
+    """Stored pixels at each edge that the container hides; the left and top ones begin on the chroma grid."""
+
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A clip: where its frames come from, and every fact that reading or writing them needs.
 
-    Width and height are those of the displayed picture (rotation applied), in the clip's own samples; where
-    `sample_aspect` is not 1 a sample is that many times as wide as it is high.
+    Width and height are those of the displayed picture (cropped, turned), in the clip's own samples; where
+    `sample_aspect` is not 1 a sample is that many times as wide as it is high. It is displayed turned by `rotation`,
+    then mirrored left to right if `mirrored`.
     """
 
     identity: FileIdentity | None  # the file, or None for an in-memory batch
@@ -66,11 +77,19 @@ class Clip:
     video_codec: str | None = None  # of the file's video stream, ffmpeg's name; None in memory
     video_profile: str | None = None  # of that codec, as ffmpeg names it
     pictures: tuple[Path, ...] = ()  # of a sequence, in order: its frames' files; `identity` names all of them
+    mirrored: bool = False
+    crop: Crop = Crop()
+    file_pts: np.ndarray | None = None  # (M,) int64 stamps of all frames in the file, where `pts` had to be other ones
 
     @property
     def name(self) -> str:
         """What to call the clip in messages: the file's path, or "in-memory clip"."""
         return str(self.identity.path) if self.identity else "in-memory clip"
+
+    @property
+    def geometry_key(self) -> str:
+        """Tells what is seen of the file from what would be without mirroring and crop; empty where there is none."""
+        return f" {self.mirrored} {self.crop}" if self.mirrored or self.crop != Crop() else ""
 
     @property
     def times(self) -> np.ndarray:

@@ -19,7 +19,7 @@ __all__ = ["Frame", "Layout", "PixelFormat"]
 class Frame:
     """A frame as its source stores it; `rgb` and `paste` speak of displayed pixels.
 
-    A file's frame holds three planes (Y, Cb, Cr or G, B, R), uint8 or uint16 (rows, columns), unrotated. A frame of
+    A file's frame holds three planes (Y, Cb, Cr or G, B, R), uint8 or uint16 (rows, columns), as stored. A frame of
     an in-memory batch holds one (H, W, 3) float array in the batch's own dtype. Planes are writable and belong to
     this frame alone.
     """
@@ -32,12 +32,12 @@ class Frame:
     @property
     def width(self) -> int:
         """Displayed pixels across."""
-        return self.layout.width if self.layout.rotation % 180 == 0 else self.layout.height
+        return self.layout.displayed_size[0]
 
     @property
     def height(self) -> int:
         """Displayed pixels down."""
-        return self.layout.height if self.layout.rotation % 180 == 0 else self.layout.width
+        return self.layout.displayed_size[1]
 
     @property
     def sample_aspect(self) -> float:
@@ -71,15 +71,13 @@ class Frame:
             VideoError: `roi` does not lie inside the frame, or `size` is not positive.
         """
         stored = self.layout.stored_roi(self._checked(roi))
-        quarter_turns = self.layout.rotation // 90
         if size is None:
             samples = self._samples(stored)
         else:
             if min(size) < 1:
                 raise VideoError(f"Can't resize a frame to {size[0]}×{size[1]}: both must be at least 1.")
-            samples = self._resampled(stored, size if quarter_turns % 2 == 0 else (size[1], size[0]))
-        # torch.rot90 turns counterclockwise
-        return torch.rot90(self._to_rgb(samples), -quarter_turns, dims=(1, 2)).contiguous()
+            samples = self._resampled(stored, size if self.layout.rotation % 180 == 0 else (size[1], size[0]))
+        return self.layout.to_displayed(self._to_rgb(samples)).contiguous()
 
     def paste(self, roi: Roi, rgb: torch.Tensor, alpha: torch.Tensor) -> None:
         """Blends `rgb` over the displayed pixels of `roi`, in place: (1 - alpha) · old + alpha · new in plane values.
@@ -103,9 +101,7 @@ class Frame:
                 f"{tuple(rgb.shape)} and its alpha {tuple(alpha.shape)}."
             )
         rgb, alpha = rgb.detach().to("cpu", torch.float32), alpha.detach().to("cpu", torch.float32)
-        turns = self.layout.rotation // 90
-        if turns:
-            rgb, alpha = torch.rot90(rgb, turns, dims=(1, 2)), torch.rot90(alpha, turns, dims=(0, 1))
+        rgb, alpha = self.layout.to_stored(rgb), self.layout.to_stored(alpha)
         stored = self.layout.stored_roi(roi)
         written = alpha > 0
         lowest, highest = torch.aminmax(rgb)

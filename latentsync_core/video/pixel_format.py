@@ -1,4 +1,4 @@
-"""Sample layouts: pixel formats, colour matrices and ranges, chroma siting, rotation."""
+"""Sample layouts: pixel formats, colour matrices and ranges, chroma siting, orientation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import torch
 
 from ..errors import VideoError
 from ..imaging.roi import Roi
@@ -85,6 +86,7 @@ class Layout:
     is_full_range: bool
     siting: tuple[float, float]  # see SITINGS
     sample_aspect: Fraction = Fraction(1)
+    mirrored: bool = False  # left to right, after the rotation
 
     @classmethod
     def of(cls, clip: Clip) -> Layout:
@@ -103,7 +105,13 @@ class Layout:
             is_full_range=pixel_format.is_full_range or is_full_range(clip.color, pixel_format),
             siting=siting(clip.color.chroma_location, pixel_format),
             sample_aspect=clip.sample_aspect,
+            mirrored=clip.mirrored,
         )
+
+    @property
+    def displayed_size(self) -> tuple[int, int]:
+        """Displayed pixels across and down."""
+        return (self.width, self.height) if self.rotation % 180 == 0 else (self.height, self.width)
 
     @property
     def luma_scale(self) -> tuple[float, float]:
@@ -117,16 +125,31 @@ class Layout:
         bits = self.pixel_format.bits
         return 2.0 ** (bits - 1), (2.0**bits - 1 if self.is_full_range else 224.0 * 2 ** (bits - 8))
 
+    def to_displayed(self, picture: torch.Tensor) -> torch.Tensor:
+        """A stored picture (..., h, w) as it is displayed; a view where torch can make one."""
+        turns = self.rotation // 90
+        turned = torch.rot90(picture, -turns, dims=(-2, -1)) if turns else picture  # rot90 turns counterclockwise
+        return turned.flip(-1) if self.mirrored else turned
+
+    def to_stored(self, picture: torch.Tensor) -> torch.Tensor:
+        """A displayed picture (..., h, w) as it is stored; a view where torch can make one."""
+        turns = self.rotation // 90
+        unmirrored = picture.flip(-1) if self.mirrored else picture
+        return torch.rot90(unmirrored, turns, dims=(-2, -1)) if turns else unmirrored
+
     def stored_roi(self, roi: Roi) -> Roi:
         """Displayed pixels → the same ones in the stored picture."""
         x0, y0, x1, y1 = roi
+        if self.mirrored:
+            across = self.displayed_size[0]
+            x0, x1 = across - x1, across - x0
         if self.rotation == 90:
             return Roi(y0, self.height - x1, y1, self.height - x0)
         if self.rotation == 180:
             return Roi(self.width - x1, self.height - y1, self.width - x0, self.height - y0)
         if self.rotation == 270:
             return Roi(self.width - y1, x0, self.width - y0, x1)
-        return roi
+        return Roi(x0, y0, x1, y1)
 
 
 def luma_weights(matrix: str | None, height: int) -> tuple[float, float]:

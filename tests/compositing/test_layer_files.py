@@ -136,9 +136,9 @@ def test_mattes_of_any_size_reach_every_codec(tmp_path, codec, size):
         assert (frame.rgb() - matte).abs().max() < (0.001 if codec is Codec.FFV1 else 0.02)
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_a_turned_clips_files_are_turned_with_it(tmp_path, rotation):
-    clip = probe(make_clip(tmp_path / "in.mp4", size=(64, 48), frames=2, rotation=rotation))
+@pytest.mark.parametrize(("rotation", "mirrored"), [(0, False), (90, False), (180, True), (270, True)])
+def test_a_turned_clips_files_are_turned_with_it(tmp_path, rotation, mirrored):
+    clip = probe(make_clip(tmp_path / "in.mp4", size=(64, 48), frames=2, rotation=rotation, mirrored=mirrored))
     layer = Layer(Roi(4, 6, 24, 16), torch.full((3, 10, 20), 0.5), torch.linspace(0.2, 1, 20).expand(10, 20))
     expected = layer.rgba(clip.width, clip.height)
     with (
@@ -150,9 +150,11 @@ def test_a_turned_clips_files_are_turned_with_it(tmp_path, rotation):
             over.write(layer)
     back, frames = read(matte.path)
     assert back.rotation == clip.rotation == rotation
+    assert back.mirrored == clip.mirrored == mirrored
     assert (frames[0].rgb() - expected[3]).abs().max() < 0.02
     alpha = four_planes(over.path, 64, 48)[1, 3] / 1023
-    assert np.abs(np.rot90(alpha, -(rotation // 90)) - expected[3].numpy()).max() < 0.001
+    turned = np.rot90(alpha, -(rotation // 90))
+    assert np.abs((turned[:, ::-1] if mirrored else turned) - expected[3].numpy()).max() < 0.001
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -57,11 +57,11 @@ def _pictures() -> dict[str, bytes]:
         "bomb.png": _picture_bomb(30_000, 30_000),
         "wide.png": _picture_bomb(2**31 - 1, 1),
         "bomb.jpg": bytes(jpeg),
+        "gif.png": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b";",
         "bomb.tif": bytes(tiff),
         "bomb.webp": b"RIFF" + struct.pack("<I", 4 + len(webp)) + b"WEBP" + webp,
         "eps.png": _saved("EPS"),
         "pdf.png": _saved("PDF"),
-        "gif.png": _saved("GIF"),
         "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
     }
 

@@ -1,5 +1,6 @@
 """A frame converts only what is asked for, in the right colours, and pasting changes nothing outside its alpha."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -18,13 +19,13 @@ YUV = [f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "1
 ALL = [*YUV, "yuvj420p", "gbrp", "gbrp16le"]
 
 
-def clip_of(pixel_format="yuv420p", width=20, height=14, rotation=0, **color):
+def clip_of(pixel_format="yuv420p", width=20, height=14, rotation=0, mirrored=False, **color):
     """A clip that has everything but frames; `width` and `height` are those of the stored picture."""
     shown = (width, height) if rotation % 180 == 0 else (height, width)
     pts = np.zeros(1, np.int64)
-    rate = Fraction(25)
-    tags = ColorTags(**color)
-    return Clip(None, None, 1, 0, rate, 1 / rate, pts, *shown, pixel_format, rotation=rotation, color=tags)
+    rate, tags = Fraction(25), ColorTags(**color)
+    clip = Clip(None, None, 1, 0, rate, 1 / rate, pts, *shown, pixel_format, rotation, color=tags)
+    return dataclasses.replace(clip, mirrored=mirrored)
 
 
 def frame_of(clip, fill=None, seed=0):
@@ -52,6 +53,7 @@ def frames_and_rois(draw, formats=ALL):
         draw(st.integers(1, 24)),
         draw(st.integers(1, 24)),
         draw(st.sampled_from([0, 90, 180, 270])),
+        draw(st.booleans()),
         range=draw(st.sampled_from([None, "tv", "pc"])),
         matrix=draw(st.sampled_from([None, "bt709", "smpte170m", "bt2020nc"])),
         chroma_location=draw(st.sampled_from([None, *SITINGS])),
@@ -65,7 +67,7 @@ def displayed_mask(frame, roi, inside):
     """(H, W) bool of the displayed picture, `inside` within `roi`, turned to the stored one."""
     mask = np.zeros((frame.height, frame.width), bool)
     mask[roi.y0 : roi.y1, roi.x0 : roi.x1] = inside
-    return np.rot90(mask, frame.layout.rotation // 90)
+    return np.rot90(mask[:, ::-1] if frame.layout.mirrored else mask, frame.layout.rotation // 90)
 
 
 # The levels of the primaries are those of the standards' own tables (EBU colour bars at 100 %).
@@ -231,14 +233,16 @@ def test_luma_is_blended_by_alpha_and_rounded_to_nearest(pair, share):
 
 
 @given(frames_and_rois())
-def test_a_rotated_frame_is_its_stored_picture_turned(pair):
+def test_a_rotated_frame_is_its_stored_picture_turned_and_mirrored(pair):
     frame, roi = pair
     turns = frame.layout.rotation // 90
-    stored = Layout(**{**vars(frame.layout), "rotation": 0})
+    flipped = [-1] if frame.layout.mirrored else []
+    stored = Layout(**{**vars(frame.layout), "rotation": 0, "mirrored": False})
     still = Frame(tuple(plane.copy() for plane in frame.planes), 0, 0, stored)
-    assert torch.equal(frame.rgb(), torch.rot90(still.rgb(), -turns, (1, 2)))
+    assert torch.equal(frame.rgb(), torch.rot90(still.rgb(), -turns, (1, 2)).flip(flipped))
     patch, alpha = torch.rand(3, roi.height, roi.width), torch.rand(roi.height, roi.width)
     frame.paste(roi, patch, alpha)
+    patch, alpha = patch.flip(flipped), alpha.flip(flipped)
     still.paste(
         stored_of(frame, roi), torch.rot90(patch, turns, (1, 2)).contiguous(), torch.rot90(alpha, turns).contiguous()
     )

@@ -64,8 +64,8 @@ def downsampled_luma(frame: Frame, step: int) -> Tensor:
     if len(frame.planes) == 1:
         plane = np.nan_to_num(frame.planes[0][:, :, 1].astype(np.float32), posinf=1.0, neginf=0.0).clip(0, 1)
     else:
-        plane = np.rot90(frame.planes[0], -(frame.layout.rotation // 90))  # rot90 turns counterclockwise
-    level = torch.from_numpy(np.ascontiguousarray(plane.astype(np.float32)))[None]
+        plane = frame.planes[0].astype(np.float32)
+    level = frame.layout.to_displayed(torch.from_numpy(plane)).contiguous()[None]
     if len(frame.planes) > 1:
         level = level / (2.0**frame.layout.pixel_format.bits - 1)
     return F.avg_pool2d(level, step, ceil_mode=True, count_include_pad=False)[0].half() if step > 1 else level[0].half()

@@ -21,7 +21,7 @@ from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import ffmpeg_executable, run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, typed_input, typed_name
 from ...media.streams import is_decodable, required_video_stream
-from ..clip import Clip, ColorTags
+from ..clip import ColorTags
 from ..pixel_format import LUMA_WEIGHTS, has_alpha, is_supported, nearest_supported, planar_name
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ def even_stamps_advice(path: Path, container: InputContainer) -> str:
     return "export it again."
 
 
-def one_format_advice(path: Path, container: InputContainer, clip: Clip) -> str:
-    """The end of a sentence on a file that changes its size or format: how to keep those of its beginning, `clip`'s."""
-    name = clip.pixel_format.replace("yuvj", "yuv")
-    is_full_range = not name.startswith("gbr") and (clip.color.range == "pc" or name != clip.pixel_format)
+def one_format_advice(path: Path, container: InputContainer, pixel_format: str, color_range: str | None) -> str:
+    """The end of a sentence on a file that changes its size or format: how to keep those of its beginning."""
+    name = pixel_format.replace("yuvj", "yuv")
+    is_full_range = not name.startswith("gbr") and (color_range == "pc" or name != pixel_format)
     conversion = Conversion(name, is_full_range=is_full_range)
     if command := conversion_command(path, container, conversion):
         return f"split it there, or bring all of it to the first size and format, run: {command}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...messages import Note
 from ..clip import Clip
+from .pictures import is_picture
 from .source_facts import FieldOrder, source_facts
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def with_deinterlacing(clip: Clip, wanted: bool = True) -> Clip:
     """
     if not wanted or clip.deinterlace:
         return clip
-    if clip.identity is None or clip.pictures:
+    if clip.identity is None or clip.pictures or is_picture(clip.identity.path):
         note = Note("There was nothing to deinterlace: a clip of images doesn't say which frames are interlaced.")
         return dataclasses.replace(clip, notes=(*clip.notes, note))
     if source_facts(clip.identity.path).field_order is FieldOrder.PROGRESSIVE:

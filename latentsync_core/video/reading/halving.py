@@ -81,12 +81,14 @@ def reduced_part(frame: Frame, roi: Roi, halvings: int) -> tuple[torch.Tensor, t
     for _ in range(halvings):
         part = halved(part)
     x1, y1 = x0 + part.layout.width * step, y0 + part.layout.height * step  # an odd edge was doubled
-    left, top = {
+    left, top = {  # of the picture turned but not mirrored
         0: (x0, y0),
         90: (layout.height - y1, x0),
         180: (layout.width - x1, layout.height - y1),
         270: (y0, layout.width - x1),
     }[layout.rotation]
+    if layout.mirrored:
+        left = layout.displayed_size[0] - left - part.width * step
     return part.rgb(), (left, top)
 
 

@@ -1,14 +1,11 @@
 """Probes a clip without decoding it: streams, frame count, PTS, colour tags, truncation.
 
-Counts and stamps come from the packets; names of formats and colours are ffmpeg's.
+Counts and stamps come from the packets, where these tell; names of formats and colours are ffmpeg's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import struct
-import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,45 +14,37 @@ import numpy as np
 import torch
 
 from ...errors import ClipChangedError, VideoError
-from ...media.description import describe
-from ...media.opening import MAX_FRAME_PIXELS, check_file, open_container, open_image, unreadable_message
+from ...media.opening import MAX_FRAME_PIXELS, check_file, open_container, unreadable_message
 from ...media.streams import (
     audio_note,
     audio_stream,
     has_video,
-    required_video_stream,
+    is_tile,
     time_base,
     video_note,
     video_stream,
 )
-from ...media.truncation import is_truncated
+from ...media.truncation import has_picture_brand, is_truncated
 from ...messages import Note, NoteLevel, Remedy
 from ...required_packages import importing
-from ..clip import Clip, ColorTags, FileIdentity
-from ..pixel_format import IN_MEMORY, SITINGS, Layout, has_alpha, planar_name
+from ..clip import Clip, ColorTags, Crop, FileIdentity
+from ..orientation import MATRIX_BYTES, Orientation
+from ..pixel_format import IN_MEMORY, Layout, PixelFormat, has_alpha, planar_name
 from .advice import even_stamps_advice, unsupported_message
+from .listing.decoding import shown_frames
+from .listing.frame_list import list_frames
+from .listing.rates import MAX_FPS, STILL_IMAGE_FPS, detect_fps, snap_to_standard_rate
 from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
+from .pictures import is_picture, picture_clip
+from .stream_facts import stream_facts
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-STILL_IMAGE_FPS = Fraction(25)
-# What Pillow raises on bytes that aren't what their header says; it states no complete list.
-IMAGE_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
 DIGEST_BYTES = 1 << 20  # bytes of a file's head and of its tail that tell it from another
 MIN_FPS = Fraction(1, 3600)  # frames a second, on average: slower than any time-lapse
-STANDARD_RATES = tuple(
-    Fraction(base * thousand, divisor)
-    for base in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120)
-    for thousand, divisor in ((1, 1), (1000, 1001))
-)
-MAX_FPS = 1000  # of a sequence
-RATE_TOLERANCE = 2e-4  # relative; 24 and 24000/1001 lie 1e-3 apart
-# Formats whose packets don't tell all times.
-FORMATS_WITHOUT_PTS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "av1", "vc1"}
 
 UNSPECIFIED = 2
 # ITU-T H.273 code points as ffmpeg names them; 2 is "unspecified" everywhere
@@ -72,7 +61,8 @@ RANGES = {1: "tv", 2: "pc"}
 def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
     """Every fact about the clip at `path`; a single picture becomes a clip of one frame in memory.
 
-    Reads all packets of the video stream (none is decoded but the first frames).
+    Reads all packets of the video stream; only the first frames are decoded, unless packets and stamps aren't those of
+    the frames that a player shows.
 
     Args:
         path: a file; or a folder of numbered pictures, or their names with a placeholder ("shot_%04d.png").
@@ -86,9 +76,9 @@ def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
     if files := sequence_files(path):
         return _sequence_clip(path, files, fps)
     check_file(path, VideoError)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _still_image_clip(path)
     identity = _file_identity(path)
+    if is_picture(path):
+        return picture_clip(path, identity)
     with importing("av"):
         from av.error import FFmpegError
 
@@ -140,11 +130,6 @@ def check_identity(clip: Clip) -> None:
         raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared.", Remedy.PREPARE_AGAIN)
 
 
-def has_pts(container: InputContainer) -> bool:
-    """Whether the container's packets carry presentation stamps; otherwise frames go by their order."""
-    return not FORMATS_WITHOUT_PTS & set(container.format.name.split(","))
-
-
 def _probe_container(path: Path, identity: FileIdentity, container: InputContainer) -> Clip:
     stream, sound = video_stream(container), audio_stream(container)
     audio = None if sound is None else sound.codec_context.name
@@ -155,6 +140,8 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     if stream is None:
         found = f"; its audio has the codec {audio}" if audio else ""
         raise VideoError(f"{path} has no video stream{found}: name a video file.")
+    if is_tile(stream):
+        raise VideoError(f"{path} is a photo stored in tiles: export it as PNG, JPEG or TIFF first.")
     context = stream.codec_context
     if context.width * context.height > MAX_FRAME_PIXELS:
         raise VideoError(
@@ -162,40 +149,43 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
             f"million: scale it down first."
         )
     frame = _first_frame(path, container, stream)
-    rotation = round(-getattr(frame, "rotation", 0) / 90) * 90 % 360  # PyAV's is counterclockwise
+    pixel_format = planar_name(frame.format.name)
+    facts = stream_facts(path, stream.index)
+    crop = _aligned_crop(facts.crop, frame.width, frame.height, PixelFormat.of(pixel_format))
+    width, height = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
+    orientation = _orientation(frame)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
-    width, height = frame.width, frame.height
-    if rotation % 180:
+    if orientation.rotation % 180:
         width, height, aspect = height, width, 1 / aspect
     color = ColorTags(
         matrix=MATRICES.get(int(frame.colorspace)),
         range=RANGES.get(int(frame.color_range)),
         primaries=PRIMARIES.get(int(context.color_primaries)),
         transfer=TRANSFERS.get(int(context.color_trc)),
-        chroma_location=_chroma_location(path, stream.index),
+        chroma_location=facts.chroma_location,
     )
     # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
-    if color.matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
+    if color.matrix == "gbr" and not pixel_format.startswith("gbr"):
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
     if unsupported := unsupported_message(path, container, frame.format.name, color):
         raise VideoError(unsupported)
 
-    with open_container(path, VideoError) as reopened:  # not every format can be rewound
-        pts = _packet_pts(path, reopened, required_video_stream(reopened, path))
+    nominal = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
+    frames = list_frames(identity, nominal, time_base(stream))
+    pts, tick = frames.pts, frames.time_base
+    if len(pts) == 1 and has_picture_brand(path):
+        nominal, pts, tick = STILL_IMAGE_FPS, np.zeros(1, np.int64), 1 / STILL_IMAGE_FPS
     if not len(pts):
         raise VideoError(f"{path} has a video stream without frames.")
     _check_not_truncated(path, len(pts), stream.frames)
-    tick = time_base(stream)
-    declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
-    if has_pts(container) or pts[-1] > pts[0]:
-        fps = _detect_fps(pts, tick, declared)
-    else:  # nothing says when: evenly, at the rate that the format tells
-        fps = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
-        pts, tick = np.arange(len(pts), dtype=np.int64), 1 / fps
+    declared = [rate for rate in (stream.average_rate, stream.base_rate) if rate and len(pts) > 1]
+    fps = detect_fps(pts, tick, declared or [nominal])
     if fps < MIN_FPS:
         raise VideoError(
             f"{path} shows less than a frame an hour, its times are damaged: {even_stamps_advice(path, container)}"
         )
+    found = (video_note(container), _alpha_note(frame), audio_note(container), _skew_note(orientation))
+    notes = [note for note in found if note]
     clip = Clip(
         identity=identity,
         images=None,
@@ -206,12 +196,15 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         pts=pts,
         width=width,
         height=height,
-        pixel_format=planar_name(frame.format.name),
-        rotation=rotation,
+        pixel_format=pixel_format,
+        rotation=orientation.rotation,
         sample_aspect=aspect,
         color=color,
         audio_codec=audio,
-        notes=tuple(note for note in (video_note(container), _alpha_note(frame), audio_note(container)) if note),
+        notes=(*notes, *frames.notes),
+        mirrored=orientation.mirrored,
+        crop=crop,
+        file_pts=frames.file_pts,
         video_codec=context.codec.canonical_name,
         video_profile=context.profile,
     )
@@ -226,77 +219,10 @@ def _alpha_note(frame: VideoFrame) -> Note | None:
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
-    for frame in container.decode(stream):
+    for frame in shown_frames(container, stream):
         return frame
     _check_not_truncated(path, 0, stream.frames)
     raise VideoError(f"{path} has a video stream without frames.")
-
-
-def _packet_pts(path: Path, container: InputContainer, stream: VideoStream) -> np.ndarray:
-    """(N,) int64 stamps of every frame that a player shows, rising; all 0 where the packets don't tell them."""
-    pts: list[int] = []
-    first_key: int | None = None
-    with_pts = has_pts(container)
-    is_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx")) and "vp9" not in stream.codec_context.name
-    for packet in container.demux(stream):
-        if packet.size == 0:  # the demuxer's last word
-            continue
-        if is_vp8 and not bytes(packet)[0] & 0x10:  # a reference picture that is never shown
-            continue
-        if first_key is None:
-            if not packet.is_keyframe:
-                continue  # nothing can be shown before the first complete picture
-            first_key = packet.pts if packet.pts is not None else 0
-        if getattr(packet, "is_discard", False):  # an edit list hides it: decoded, not shown
-            continue
-        if not with_pts:  # frames are due in the order, and at the pace, in which they are decoded
-            pts.append(packet.dts or 0)
-        elif packet.pts is None:
-            raise VideoError(
-                f"{path} doesn't say when its frame {len(pts)} is shown: {even_stamps_advice(path, container)}"
-            )
-        elif packet.pts >= first_key:  # a picture before it leans on one that was cut away
-            pts.append(packet.pts)
-    found = np.sort(np.array(pts, np.int64))
-    same = np.flatnonzero(np.diff(found) == 0)
-    if len(same) and not with_pts:
-        return np.zeros(len(found), np.int64)
-    if len(same):
-        raise VideoError(
-            f"{path} has two frames at the same time (frame {int(same[0])}): {even_stamps_advice(path, container)}"
-        )
-    return found
-
-
-def _detect_fps(pts: np.ndarray, time_base: Fraction, declared: list[Fraction]) -> Fraction:
-    """The exact rate of evenly spaced stamps (each may be rounded to a tick or a millisecond), else the average one."""
-    if len(pts) == 1:
-        return snap_to_standard_rate(declared[0]) if declared else STILL_IMAGE_FPS
-    ticks = (pts - pts[0]).astype(np.float64)
-    average = (len(pts) - 1) / (int(pts[-1] - pts[0]) * time_base)
-    standard = sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))
-    candidates = [*map(snap_to_standard_rate, declared), *standard[:2], 1 / (int(pts[1] - pts[0]) * time_base)]
-    for rounding in (1.0, max(1.0, float(Fraction(1, 1000) / time_base))):
-        for rate in candidates:
-            drift = ticks - np.arange(len(pts)) * float(1 / (rate * time_base))
-            if np.ptp(drift) <= rounding + 1e-6:
-                return rate
-    return average.limit_denominator(100_000)
-
-
-def snap_to_standard_rate(rate: Fraction) -> Fraction:
-    """The usual rate that `rate` approximates, or `rate` itself."""
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return nearest if abs(nearest - rate) <= RATE_TOLERANCE * nearest else Fraction(rate)
-
-
-def _chroma_location(path: Path, index: int) -> str | None:
-    """What ffmpeg says of the stream's chroma siting (PyAV doesn't)."""
-    for line in describe(path, index).splitlines():
-        if re.match(rf"\s*Stream #0:{index}\b.*: Video: ", line):
-            words = set(re.split(r"[(),\s]+", line))
-            return next((name for name in SITINGS if name in words), None)
-    return None
 
 
 def _sequence_clip(path: Path, files: tuple[Path, ...], fps: Fraction | None) -> Clip:
@@ -332,19 +258,41 @@ def _sequence_clip(path: Path, files: tuple[Path, ...], fps: Fraction | None) ->
     return clip
 
 
-def _still_image_clip(path: Path) -> Clip:
-    from PIL import ImageOps
-
+def _orientation(frame: VideoFrame) -> Orientation:
+    """What the container's or the stream's display matrix says."""
     try:
-        with open_image(path) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            deep = upright.mode.startswith("I;16")
-            pixels = np.asarray(upright if deep else upright.convert("RGB"), np.float32)
-    except IMAGE_DECODE_ERRORS as problem:
-        raise VideoError(f"The picture {path} is damaged ({problem}): export it again.") from None
-    pixels *= np.float32(1 / 65535 if deep else 1 / 255)
-    images = torch.from_numpy(pixels)
-    return clip_from_images((images[..., None].expand(-1, -1, 3) if deep else images)[None], STILL_IMAGE_FPS)
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV knows no name for another part, such as a photo's EXIF: the angle is what it tells
+        return Orientation(round(-frame.rotation / 90) * 90 % 360)
+    matrix = b"" if data is None else bytes(data)
+    return Orientation.of(matrix) if len(matrix) == MATRIX_BYTES else Orientation()
+
+
+def _skew_note(orientation: Orientation) -> Note | None:
+    if not orientation.skew:
+        return None
+    angle = (orientation.rotation + orientation.skew + 180) % 360 - 180
+    sense = "clockwise" if angle > 0 else "counterclockwise"
+    return Note(
+        f"The file asks players to turn the picture by {abs(angle):.1f} degrees {sense}: only quarter turns are "
+        f"applied, here {orientation.rotation} degrees clockwise.",
+        NoteLevel.WARNING,
+    )
+
+
+def _aligned_crop(stated: Crop, width: int, height: int, pixel_format: PixelFormat) -> Crop:
+    """The crop as ffmpeg applies it: position and size in whole chroma samples; none where nothing would be left."""
+    left, right = _aligned_edges(stated.left, stated.right, width, pixel_format.chroma_shift_x)
+    top, bottom = _aligned_edges(stated.top, stated.bottom, height, pixel_format.chroma_shift_y)
+    return Crop() if left + right >= width or top + bottom >= height else Crop(left, right, top, bottom)
+
+
+def _aligned_edges(before: int, after: int, count: int, shift: int) -> tuple[int, int]:
+    if not before and not after:
+        return 0, 0
+    kept = (count - before - after) >> shift << shift
+    first = before >> shift << shift
+    return first, count - first - kept
 
 
 def _file_identity(path: Path) -> FileIdentity:

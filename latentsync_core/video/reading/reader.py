@@ -6,6 +6,7 @@ it measured faster (a 1080p clip: 258 frames a second against 216).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,21 +15,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import VideoError
-from ...media.opening import open_container
+from ...media.opening import open_container, open_image
 from ...media.streams import required_video_stream
-from ..clip import Clip
+from ..clip import Clip, Crop
 from ..frame import Frame
-from ..pixel_format import PACKED, PACKED_BYTES, Layout, planar_name
+from ..pixel_format import PACKED, PACKED_BYTES, Layout
 from .advice import one_format_advice
 from .deinterlacing import deinterlaced
+from .listing.decoding import check_format, frame_format, has_pts, shown_frames
 from .picture_sequence import read_picture
-from .probing import check_identity, has_pts
+from .pictures import is_picture, picture_frames
+from .probing import check_identity
 
 if TYPE_CHECKING:
     import torch
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
+    from PIL import Image
 
 SEEKABLE = {"mov", "matroska"}  # containers with an index of stamps; others are read from their start
 SEEK_MARGIN = 20  # frames before the wanted one; more than any codec's reordering, so that all its references are read
@@ -51,11 +55,16 @@ class FrameReader:
         self._clip, self._start, self._stop = clip, start, stop
         self._layout = Layout.of(clip)
         self._container: InputContainer | None = None
+        self._picture: Image.Image | None = None  # of a file that Pillow reads
 
     def __enter__(self) -> FrameReader:
         check_identity(self._clip)
         if self._clip.identity is not None and not self._clip.pictures:
-            self._container = _open(self._clip.identity.path)
+            path = self._clip.identity.path
+            if is_picture(path):
+                self._picture = open_image(path)
+            else:
+                self._container = _open(path)
         return self
 
     def __exit__(
@@ -64,6 +73,9 @@ class FrameReader:
         if self._container is not None:
             self._container.close()
             self._container = None
+        if self._picture is not None:
+            self._picture.close()
+            self._picture = None
 
     def __iter__(self) -> Iterator[Frame]:
         if self._clip.images is not None:
@@ -72,6 +84,9 @@ class FrameReader:
         if self._clip.pictures:
             for index in range(self._start, self._stop):
                 yield self._frame(read_picture(self._clip.pictures[self._clip.first_frame + index]), index, False)
+            return
+        if self._picture is not None:
+            yield from self._picture_frames(self._picture)
             return
         from av.error import FFmpegError
 
@@ -92,21 +107,37 @@ class FrameReader:
                 f"Frame {next_index} of {self._clip.frame_count} of {self._clip.name} can't be decoded "
                 f"({problem.strerror or problem}): the file is damaged."
             ) from None
-        raise VideoError(
-            f"{self._clip.name} ended after {next_index} of {self._clip.frame_count} frames: it is damaged or cut off."
-        )
+        self._check_complete(next_index)
 
     def _in_memory_frames(self, images: torch.Tensor) -> Iterator[Frame]:
         for index in range(self._start, self._stop):
             image = images[index].numpy().copy()  # (H, W, 3)
             yield Frame((image,), int(self._clip.pts[index]), index, self._layout)
 
+    def _picture_frames(self, picture: Image.Image) -> Iterator[Frame]:
+        position = self._clip.first_frame + self._start
+        indices = range(self._start, self._stop)
+        index = self._start - 1
+        for index, planes in zip(indices, picture_frames(picture, self._clip, position), strict=False):
+            yield Frame(planes, int(self._clip.pts[index]), index, self._layout)
+        self._check_complete(index + 1)
+
+    def _check_complete(self, next_index: int) -> None:
+        if next_index < self._stop:
+            raise VideoError(
+                f"{self._clip.name} ended after {next_index} of {self._clip.frame_count} frames: it is damaged or cut "
+                f"off."
+            )
+
     def _decoded_frames(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
         """Decoded frames from `start` on."""
+        position = self._clip.first_frame + self._start
         if not has_pts(container):
-            for count, frame in enumerate(self._decode(container, path)):
-                if count >= self._clip.first_frame + self._start:
-                    yield frame
+            yield from itertools.islice(self._decode(container, path), position, None)
+            return
+        if self._clip.file_pts is not None:
+            first, frames = self._seek_counted(container, path, self._clip.file_pts, position)
+            yield from itertools.islice(frames, position - first, None)
             return
         target = int(self._clip.pts[self._start])
         frames = self._seek_before(container, path, target)
@@ -118,46 +149,73 @@ class FrameReader:
 
     def _seek_before(self, container: InputContainer, path: Path, target: int) -> Iterator[VideoFrame]:
         """Decoded frames from some frame at or before the stamp `target`, as near as is safe."""
-        position = self._clip.first_frame + self._start
-        seekable = SEEKABLE & set(container.format.name.split(","))
-        if position <= SEEK_MARGIN or not seekable:
+        if not self._is_far(container):
             return self._decode(container, path)
         step = float(1 / (self._clip.fps * self._clip.time_base))  # ticks a frame, on average
         before = self._start - SEEK_MARGIN
         earlier = int(self._clip.pts[before]) if before >= 0 else int(self._clip.pts[0] + before * step)
-        container.seek(earlier, stream=required_video_stream(container, path), backward=True)
-        frames = self._decode(container, path)
-        first = next(frames, None)
+        first, frames = self._seek(container, path, earlier)
         if first is not None and first.pts is not None and first.pts <= target:
-            return _chain(first, frames)
-        self.__exit__(None, None, None)  # the container's index misled: read it all
+            return itertools.chain((first,), frames)
+        return self._from_beginning(path)  # the container's index misled: read it all
+
+    def _seek_counted(
+        self, container: InputContainer, path: Path, stamps: np.ndarray, position: int
+    ) -> tuple[int, Iterator[VideoFrame]]:
+        """Decoded frames from at or before the file's frame `position`, and the number in the file of the first one.
+
+        For files whose stamps are partly missing or wrong: the first frame is known where no other has its stamp.
+        """
+        if not self._is_far(container):
+            return 0, self._decode(container, path)
+        first, frames = self._seek(container, path, int(stamps[position - SEEK_MARGIN]))
+        found = np.flatnonzero(stamps == first.pts) if first is not None and first.pts is not None else ()
+        if first is not None and len(found) == 1 and found[0] <= position:
+            return int(found[0]), itertools.chain((first,), frames)
+        return 0, self._from_beginning(path)
+
+    def _is_far(self, container: InputContainer) -> bool:
+        """Whether seeking to the start pays, and the container can."""
+        seekable = SEEKABLE & set(container.format.name.split(","))
+        return bool(seekable) and self._clip.first_frame + self._start > SEEK_MARGIN
+
+    def _from_beginning(self, path: Path) -> Iterator[VideoFrame]:
+        self.__exit__(None, None, None)
         self._container = _open(path)
         return self._decode(self._container, path)
 
     def _decode(self, container: InputContainer, path: Path) -> Iterator[VideoFrame]:
-        frames = container.decode(required_video_stream(container, path))
+        frames = shown_frames(container, required_video_stream(container, path))
         return deinterlaced(frames) if self._clip.deinterlace else frames
 
+    def _seek(
+        self, container: InputContainer, path: Path, stamp: int
+    ) -> tuple[VideoFrame | None, Iterator[VideoFrame]]:
+        """The first decoded frame from the key frame before `stamp` on, and those after it."""
+        container.seek(max(stamp, -1 << 62), stream=required_video_stream(container, path), backward=True)
+        frames = self._decode(container, path)
+        return next(frames, None), frames
+
     def _frame(self, decoded: VideoFrame, index: int, with_pts: bool) -> Frame:
-        pts = int(self._clip.pts[index])
-        if decoded.pts is not None and decoded.pts != pts and with_pts:
+        pts = expected = int(self._clip.pts[index])
+        if self._clip.file_pts is not None:
+            expected = int(self._clip.file_pts[self._clip.first_frame + index])
+        if with_pts and decoded.pts is not None and decoded.pts != expected:
             raise VideoError(
                 f"Frame {index} of {self._clip.frame_count} of {self._clip.name} is missing: the file is damaged."
             )
-        layout = self._layout
-        known = (layout.width, layout.height, layout.pixel_format.name)
-        found = (decoded.width, decoded.height, planar_name(decoded.format.name))
-        if found != known:
-            change = f"{self._clip.name} changes at frame {index} from {known[0]}×{known[1]} {known[2]} to "
-            change += f"{found[0]}×{found[1]} {found[2]}"
-            raise VideoError(f"{change}: {self._advice_on_changes()}")
-        planes = _planes(decoded, layout)
+        layout, crop = self._layout, self._clip.crop
+        width, height = layout.width + crop.left + crop.right, layout.height + crop.top + crop.bottom
+        known = (width, height, layout.pixel_format.name)
+        check_format(frame_format(decoded), known, index, self._clip.name, self._advice_on_changes)
+        planes = _planes(decoded, layout, crop)
         return Frame(planes, pts, index, layout)
 
     def _advice_on_changes(self) -> str:
         if self._container is None or self._clip.identity is None:  # a sequence
             return "split it there."
-        return one_format_advice(self._clip.identity.path, self._container, self._clip)
+        clip = self._clip
+        return one_format_advice(self._clip.identity.path, self._container, clip.pixel_format, clip.color.range)
 
 
 def _open(path: Path) -> InputContainer:
@@ -166,26 +224,26 @@ def _open(path: Path) -> InputContainer:
     return container
 
 
-def _planes(decoded: VideoFrame, layout: Layout) -> tuple[np.ndarray, ...]:
-    """The decoded samples, copied out of the decoder's padded lines."""
-    if decoded.format.name in PACKED:
-        lines = _lines(decoded.planes[0], np.dtype(np.uint8))[: layout.height]
+def _planes(decoded: VideoFrame, layout: Layout, crop: Crop) -> tuple[np.ndarray, ...]:
+    """The decoded samples inside the crop, copied out of the decoder's padded lines."""
+    form, packed = layout.pixel_format, PACKED.get(decoded.format.name)
+    if packed is not None:
+        lines = _lines(decoded.planes[0], np.dtype(np.uint8))
         bytes_per_pixel = PACKED_BYTES.get(decoded.format.name, 4)
-        pixels = lines[:, : bytes_per_pixel * layout.width].reshape(layout.height, layout.width, bytes_per_pixel)
-        return tuple(pixels[:, :, channel].copy() for channel in PACKED[decoded.format.name])
-    dtype = layout.pixel_format.dtype
-    planes = []
-    shapes = layout.pixel_format.plane_shapes(layout.width, layout.height)
-    for plane, (rows, columns) in zip(decoded.planes[:3], shapes, strict=True):  # a fourth is alpha
-        planes.append(_lines(plane, dtype)[:rows, :columns].copy())
-    return tuple(planes)
+        whole = lines[:, : lines.shape[1] // bytes_per_pixel * bytes_per_pixel]
+        pixels = whole.reshape(len(lines), -1, bytes_per_pixel)
+        planes = [pixels[:, :, channel] for channel in packed]
+    else:
+        planes = [_lines(plane, form.dtype) for plane in decoded.planes[:3]]  # a fourth is alpha
+    parts = []
+    shapes = form.plane_shapes(layout.width, layout.height)
+    for number, (plane, (rows, columns)) in enumerate(zip(planes, shapes, strict=True)):
+        down, across = (form.chroma_shift_y, form.chroma_shift_x) if number else (0, 0)
+        top, left = crop.top >> down, crop.left >> across
+        parts.append(plane[top : top + rows, left : left + columns].copy())
+    return tuple(parts)
 
 
 def _lines(plane: VideoPlane, dtype: np.dtype) -> np.ndarray:
     """A view of a plane's lines with what pads them."""
     return np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // dtype.itemsize)
-
-
-def _chain(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    yield first
-    yield from rest

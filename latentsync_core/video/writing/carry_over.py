@@ -11,6 +11,7 @@ from ...media.sound_reader import sound_track
 from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip
 from ..pixel_format import PixelFormat
+from ..reading.pictures import is_picture
 from ..reading.source_facts import FieldOrder, MasteringDisplay, SourceFacts, Track, source_facts
 from ..timecode import timecode_after
 from .audio_plan import AudioPlan, plan_audio
@@ -68,7 +69,7 @@ def plan_carry_over(
         is_own_sound: whether the file's sound is the clip's own first track, which is then not kept a second time.
         may_copy: whether the result covers the whole clip file, so that packets of its sound can be copied.
     """
-    if clip.identity is None or clip.pictures:
+    if clip.identity is None or clip.pictures or is_picture(clip.identity.path):
         return CarryOver()
     facts = source_facts(clip.identity.path)
     if codec.is_sequence:
@@ -101,7 +102,7 @@ def plan_carry_over(
 
 def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) -> CarryOver:
     """The source's timecode, counted on to the clip's first frame, and its reel name."""
-    if clip.identity is None or clip.pictures:
+    if clip.identity is None or clip.pictures or is_picture(clip.identity.path):
         return CarryOver()
     facts = facts or source_facts(clip.identity.path)
     args: list[str] = []

@@ -294,12 +294,13 @@ def _target_layout(name: str, layout: Layout, tags: ColorTags) -> Layout:
         is_full_range=is_full_range(tags, pixel_format),
         siting=siting(tags.chroma_location, pixel_format),
         rotation=0,
+        mirrored=False,
     )
 
 
 def _converted(frame: Frame, target: Layout) -> tuple[np.ndarray, ...]:
     """The frame's stored picture in the planes of `target`."""
-    stored = Frame(frame.planes, 0, 0, replace(frame.layout, rotation=0))
+    stored = Frame(frame.planes, 0, 0, replace(frame.layout, rotation=0, mirrored=False))
     shapes = target.pixel_format.plane_shapes(target.width, target.height)
     converted = Frame(tuple(np.zeros(shape, target.pixel_format.dtype) for shape in shapes), 0, 0, target)
     whole = Roi(0, 0, target.width, target.height)

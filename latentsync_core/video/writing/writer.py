@@ -261,6 +261,7 @@ class VideoWriter(ABC):
             "-copyts",
             "-noautorotate",
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
+            *(["-display_hflip"] if self._clip.mirrored else []),  # after the rotation, as a Clip says
         ]
         args += PIPED_FRAMES_INPUT
         inputs = 1  # so far

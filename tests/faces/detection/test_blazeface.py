@@ -111,9 +111,10 @@ def test_a_turned_search_tells_where_the_eyes_of_a_lying_face_are(turn):
 FORMATS = (PixelFormat("yuv420p", 8, 1, 1), PixelFormat("yuv422p10le", 10, 1, 0), PixelFormat("gbrp", 8, 0, 0, True))
 
 
-def _smooth_frame(shape, rotation, width=70, height=47):
+def _smooth_frame(shape, rotation, mirrored, width=70, height=47):
     """A frame of slopes in every plane."""
-    layout = Layout(shape, width, height, rotation, None if shape.is_rgb else (0.2126, 0.0722), True, (0.5, 0.5))
+    weights = None if shape.is_rgb else (0.2126, 0.0722)
+    layout = Layout(shape, width, height, rotation, weights, True, (0.5, 0.5), mirrored=mirrored)
     planes = []
     for rows, columns in shape.plane_shapes(width, height):
         y, x = np.mgrid[0:rows, 0:columns]
@@ -123,9 +124,10 @@ def _smooth_frame(shape, rotation, width=70, height=47):
 
 
 @pytest.mark.parametrize("shape", FORMATS, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_a_part_reduced_by_halving_shows_what_is_there_in_the_frame(shape, rotation):
-    frame = _smooth_frame(shape, rotation)
+def test_a_part_reduced_by_halving_shows_what_is_there_in_the_frame(shape, rotation, mirrored):
+    frame = _smooth_frame(shape, rotation, mirrored)
     whole = frame.rgb()
     for roi, halvings in ((Roi(5, 9, 33, 30), 0), (Roi(5, 9, 33, 30), 1), (Roi(0, 0, frame.width, frame.height), 2)):
         part, (left, top) = reduced_part(frame, roi, halvings)

@@ -1,0 +1,1 @@
+"""Lists the frames that a player shows, with their stamps and rate, from packets or by decoding."""

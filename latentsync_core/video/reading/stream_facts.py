@@ -1,0 +1,36 @@
+"""What ffmpeg prints of a stream and PyAV doesn't tell: chroma siting, the container's crop."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...media.description import describe
+from ..clip import Crop
+from ..pixel_format import SITINGS
+
+STREAM = re.compile(r"\s*Stream #0:(\d+)\b.*?: (\w+): ")
+# Tags of a file are printed as "name            : value", with a blank before the colon.
+CROP = re.compile(r"\s+Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$")
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    chroma_location: str | None = None  # one of SITINGS
+    crop: Crop = field(default_factory=Crop)  # as the container states it
+
+
+def stream_facts(path: Path, index: int) -> StreamFacts:
+    """What ffmpeg prints of the video stream `index`; ffmpeg reports crops from its version 7.1 on."""
+    about_input = re.split(r"^(?:Stream mapping|Output #)", describe(path, index), maxsplit=1, flags=re.MULTILINE)[0]
+    location, crop, is_ours = None, Crop(), False
+    for line in about_input.splitlines():
+        if stream := STREAM.match(line):
+            is_ours = int(stream[1]) == index and stream[2] == "Video"
+            if is_ours:
+                words = set(re.split(r"[(),\s]+", line))
+                location = next((name for name in SITINGS if name in words), None)
+        elif is_ours and (edges := CROP.match(line)):
+            crop = Crop(*map(int, edges.groups()))
+    return StreamFacts(location, crop)
