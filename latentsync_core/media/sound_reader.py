@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ class SoundReader:
 
     def _converted(self, container: InputContainer, index: int) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
         """Yields (seconds on the file's clock, (channels, n) float32) at the track's rate."""
-        stream = container.streams[index]
+        stream = cast("AudioStream", container.streams[index])
         tick, rate = time_base(stream), self._track.rate
         begin = self._track.start
         if begin - self._track.first > 2 * PREROLL and (1 / tick) % rate == 0:

@@ -402,8 +402,8 @@ def test_an_mp4_copies_sound_that_plays_there_and_other_files_hold_24_bit_pcm(tm
     assert times(again) == times(clip)
     if "->" not in expected and sound == "a.wav" and not args:
         assert decoded_sound(out.path) == decoded_sound(audio), "24 bits hold 16 exactly"
-    elif "->" not in expected and sound in ("a.mp3", "a.ac3"):
-        assert decoded_sound(out.path) == decoded_sound(audio)
+    elif "->" not in expected and sound in ("a.mp3", "a.ac3"):  # whose last packet goes on behind the picture
+        assert decoded_sound(audio).startswith(decoded_sound(out.path))
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -430,14 +430,14 @@ def test_a_sound_is_as_long_as_the_picture_to_the_sample(tmp_path, codec, rate, 
 
 @pytest.mark.parametrize("sound", ["voice.m4a", "voice.mp3"])
 @pytest.mark.parametrize("seconds", [0.3, 3.0])
-def test_a_copied_sound_never_outlasts_the_picture_by_more_than_a_packet(tmp_path, sound, seconds):
+def test_a_copied_sound_ends_with_the_picture_or_with_its_last_packet_before(tmp_path, sound, seconds):
     clip = probe(make_clip(tmp_path / "in.mp4", frames=25))
     audio = make_sound(tmp_path / sound, seconds=seconds)
     out = rewrite(clip, tmp_path / "out", FAST, audio=audio)
     with av.open(str(out.path)) as file:
         stream = file.streams.audio[0]
         length = float(stream.duration * stream.time_base)
-    assert min(seconds, 1) - 0.001 <= length <= min(seconds, 1) + 2 * 1152 / 44100
+    assert min(seconds, 1) - 0.001 <= length <= min(1, seconds + 2 * 1152 / 44100) + 0.0001
 
 
 def decoded_sound(path):
