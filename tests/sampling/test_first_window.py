@@ -84,6 +84,13 @@ def shuffled(_name: str, weight: torch.Tensor) -> None:
     weight.copy_(weight.flatten()[order].view_as(weight))
 
 
+def drawn_at_random(_name: str, weight: torch.Tensor) -> None:
+    """Normal numbers of the trained weights' own spread."""
+    if weight.ndim > 1:
+        drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
+        weight.copy_(drawn * weight.std())
+
+
 BROKEN = {
     "a U-Net with a value that is not a number": ("unet", poisoned("conv_out.weight"), "the U-Net of nano computed"),
     "a VAE that encodes no numbers": ("vae", poisoned("encoder.conv_in.weight"), "the VAE's encoder of nano computed"),
@@ -95,7 +102,7 @@ BROKEN = {
     "another VAE": ("vae", shuffled, "; its VAE alone doesn't render the face either"),
     "a silent U-Net": ("unet", scaled("conv_out", 0.0), "; its VAE alone renders the face well, so the U-Net's"),
     "an exploding U-Net": ("unet", scaled("conv_out", 30.0), "; its VAE alone renders the face well, so the U-Net's"),
-    "an untrained U-Net": ("unet", shuffled, "; its VAE alone renders the face well, so the U-Net's"),
+    "an untrained U-Net": ("unet", drawn_at_random, "; its VAE alone renders the face well, so the U-Net's"),
 }  # fmt: skip
 
 
