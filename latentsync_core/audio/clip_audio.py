@@ -11,8 +11,8 @@ from ..media.streams import audio_stream
 from ..messages import Note, Remedy
 from ..video.clip import Clip, FileIdentity
 from ..video.reading.probing import check_identity
+from .sound_tracks import find_track
 from .track_choice import TrackChoice
-from .tracks import find_track
 
 MAX_AUDIO_BYTES = 16 << 30  # of a sound in memory: 11 hours of stereo
 # A stamp that lies makes a clip of days out of a few bytes, nearly all of it silence: a sound may take this many times

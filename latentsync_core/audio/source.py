@@ -24,9 +24,9 @@ from ..media.sound_reader import BLOCK_SAMPLES, SoundReader, SoundTrack
 from ..messages import Note, Remedy
 from ..video.clip import Clip
 from .resample import FFMPEG_FILTER, TARGET_RATE, resampler
+from .sound_tracks import find_track
 from .survey import survey
 from .track_choice import TrackChoice
-from .tracks import find_track
 from .wav import ensure_float_wav, write_float_wav
 
 MAX_CHANNELS = 8

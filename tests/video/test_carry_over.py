@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from latentsync_core.audio.tracks import find_track
+from latentsync_core.audio.sound_tracks import find_track
 from latentsync_core.cli.wording import WORDS
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg

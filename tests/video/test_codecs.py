@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from latentsync_core.audio.sound_tracks import find_track
 from latentsync_core.errors import OptionError
+from latentsync_core.media.sound_reader import SoundTrack
 from latentsync_core.messages import Note
 from latentsync_core.video.clip import Clip, ColorTags
 from latentsync_core.video.reading.probing import clip_from_images, probe
@@ -56,7 +58,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("codecs")
 
 
-def rewrite(clip: Clip, path: Path, options: WriterOptions, audio: Path | None = None) -> tuple[Clip, list[Note]]:
+def rewrite(clip: Clip, path: Path, options: WriterOptions, audio: SoundTrack | None = None) -> tuple[Clip, list[Note]]:
     """Every frame of the clip in a new file, and the notes on it."""
     with (
         FrameReader(clip) as frames,
@@ -159,7 +161,7 @@ def test_dnxhr_refuses_a_picture_that_it_can_not_hold(tmp_path):
 @pytest.mark.parametrize(("codec", "sound"), [(Codec.HEVC, "aac"), (Codec.DNXHR, "pcm_s24le")])
 def test_a_sound_and_the_stamps_go_beside_the_new_codecs_and_results_repeat(tmp_path, codec, sound):
     clip = probe(make_clip(tmp_path / "in.mp4", size=SIZE, frames=6, pts="400*N+37*N*N"))
-    voice = make_sound(tmp_path / "voice.wav")
+    voice, _ = find_track(make_sound(tmp_path / "voice.wav"))
     files = [rewrite(clip, tmp_path / name, WriterOptions(codec, preset="ultrafast"), voice)[0] for name in "ab"]
     for again in files:
         assert (again.audio_codec, again.video_codec) == (sound, {Codec.HEVC: "hevc"}.get(codec, "dnxhd"))

@@ -151,12 +151,6 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     frame = _first_frame(path, container, stream)
     pixel_format = planar_name(frame.format.name)
     facts = stream_facts(path, stream.index)
-    crop = _aligned_crop(facts.crop, frame.width, frame.height, PixelFormat.of(pixel_format))
-    width, height = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
-    orientation = _orientation(frame)
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
-    if orientation.rotation % 180:
-        width, height, aspect = height, width, 1 / aspect
     color = ColorTags(
         matrix=MATRICES.get(int(frame.colorspace)),
         range=RANGES.get(int(frame.color_range)),
@@ -169,6 +163,12 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
     if unsupported := unsupported_message(path, container, frame.format.name, color):
         raise VideoError(unsupported)
+    crop = _aligned_crop(facts.crop, frame.width, frame.height, PixelFormat.of(pixel_format))
+    width, height = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
+    orientation = _orientation(frame)
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if orientation.rotation % 180:
+        width, height, aspect = height, width, 1 / aspect
 
     nominal = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
     frames = list_frames(identity, nominal, time_base(stream))

@@ -65,7 +65,7 @@ class AudioPlan:
             output: which of the output's audio streams it is.
         """
         args = list(self.args)
-        if self.is_copy:
+        if self.rate is None:
             end = f"({begin + seconds})/TB"
             shortened = f"if(gt(PTS+DURATION,{end}),max(1,round({end}-PTS)),DURATION)"
             args += ["-bsf:a", f"setts=duration='{shortened}'"]
