@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.audio.clip_audio import clip_audio
+from latentsync_core.audio.sound_tracks import find_track
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, ClipChangedError, OptionError, OutputError, VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
@@ -131,7 +132,7 @@ def test_names_colours_and_sound_of_a_result(tmp_path):
     tags = "range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
     clip = probe(make_clip(tmp_path / "in.mkv", pixel_format="yuv420p10le", frames=5, params=tags,
                            encoder=("-c:v", "ffv1")))  # fmt: skip
-    voice = make_sound(tmp_path / "voice.wav", seconds=3)
+    voice, _ = find_track(make_sound(tmp_path / "voice.wav", seconds=3))
     for attempt in ("shot", "other"):
         folder = tmp_path / attempt
         writer = SequenceWriter(
