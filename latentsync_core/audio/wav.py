@@ -38,7 +38,8 @@ def write_float_wav(path: Path, rate: int, channels: int, samples: int, blocks: 
     """Writes `blocks`, (channels, n) float32 each and `samples` long in all, as a WAV file, or RF64 from 4 GiB on."""
     frame = 4 * channels  # bytes
     size = samples * frame
-    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, WAVE_FORMAT_IEEE_FLOAT, channels, rate, rate * frame, frame, 32, 0)
+    byte_rate = min(rate * frame, MAX_RIFF_BYTES)  # a hint that no reader needs; extreme sample rates go beyond it
+    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, WAVE_FORMAT_IEEE_FLOAT, channels, rate, byte_rate, frame, 32, 0)
     fact = struct.pack("<4sII", b"fact", 4, min(samples, MAX_RIFF_BYTES))
     body = 4 + len(fmt) + len(fact) + 8 + size
     if body <= MAX_RIFF_BYTES:

@@ -121,6 +121,11 @@ def ffmpeg_own_metadata(path: Path) -> list[str]:
     return ["-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{path}"]
 
 
+def ffmpeg_piped_samples(rate: int, channels: int) -> list[str]:
+    """ffmpeg's arguments that name interleaved 32-bit float samples on its standard input as its next input."""
+    return ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", "pipe:0"]
+
+
 def ffmpeg_own_samples(path: Path, rate: int, channels: int) -> list[str]:
     """ffmpeg's arguments that name interleaved 32-bit float samples that this process wrote as its next input."""
     return ["-protocol_whitelist", "file", "-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", f"file:{path}"]

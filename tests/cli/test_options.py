@@ -74,6 +74,7 @@ FLAGS = [
     ("--mux-audio", "mix.wav", "mux_audio", Path("mix.wav")),
     ("--keep-audio", "first", "writer.keep_audio.value", "first"),
     ("--deinterlace", None, "deinterlace", True),
+    ("--voice-tracks", "all", "voice_tracks.value", "all"),
 ]
 
 

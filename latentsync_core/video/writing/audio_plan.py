@@ -12,7 +12,7 @@ from ...errors import AudioError, OutputError
 from ...files.scratch import ScratchFolder
 from ...media.downmix import stereo_downmix_filter
 from ...media.ffmpeg import run_ffmpeg
-from ...media.opening import ffmpeg_input, ffmpeg_output
+from ...media.opening import ffmpeg_input, ffmpeg_output, ffmpeg_piped_samples
 from ...media.sound_reader import SoundTrack
 from ...messages import Note, NoteLevel
 from .writer_options import Codec
@@ -136,8 +136,7 @@ def _trial_encode(plan: AudioPlan, codec: Codec) -> None:
     if plan.is_copy:
         args = [*ffmpeg_input(track.path, AudioError), "-map", f"0:{track.streams[0]}"]
     else:
-        args = ["-f", "f32le", "-ar", str(track.rate), "-ac", str(track.channels)]
-        args += ["-i", "pipe:0", "-map", "0:0"]
+        args = [*ffmpeg_piped_samples(track.rate, track.channels), "-map", "0:0"]
         silence = np.zeros((plan.samples(TRIAL_SECONDS), track.channels), np.float32).tobytes()
     with ScratchFolder() as folder:
         target = folder / f"trial{SEQUENCE_SOUND if codec.is_sequence else codec.suffix}"
