@@ -13,23 +13,26 @@ NODES = pytest.mark.parametrize(
 
 @NODES
 def test_a_fresh_node_has_todays_values_and_keeps_them(page, kind, values):
-    page.open()
-    widgets = page.widgets(page.add(kind))
+    page.clear()
+    node = page.add(kind)
+    widgets = page.widgets(node)
     assert {name: widgets[name] for name in values} == {name: fresh for name, (fresh, _) in values.items()}
     saved = page.workflow()
     page.clear()
     page.load_workflow(saved)
-    again = page.widgets(str(saved["nodes"][0]["id"]))
+    again = page.widgets(node)
     assert {name: again[name] for name in values} == {name: fresh for name, (fresh, _) in values.items()}
 
 
 @NODES
 def test_an_earlier_workflow_keeps_its_result(page, kind, values):
-    page.add(kind)
+    page.clear()
+    names = list(page.widgets(page.add(kind)))
     saved = page.workflow()
-    node = saved["nodes"][0]
-    del node["widgets_values"][-len(values) :]  # the newest widgets are the last ones
-    node["inputs"] = [one for one in node["inputs"] if one["name"] not in values]
+    (node,) = saved["nodes"]
+    first_new = min(names.index(name) for name in values)
+    del node["widgets_values"][first_new:]
+    node["inputs"] = [one for one in node["inputs"] if one["name"] not in names[first_new:]]
     page.clear()
     page.load_workflow(saved)
     widgets = page.widgets(str(node["id"]))

@@ -47,10 +47,20 @@ def test_the_model_list_shows_resolution_and_size_and_keeps_the_names(page, vue)
 def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_for(page):
     rare = {
         "LatentSyncDubLoadModel": ["download_if_missing", "precision"],
-        "LatentSyncDubSampler": ["scheduler"],
-        "LatentSyncDubLipSync": ["control_after_generate", "fps", "seed"],
+        "LatentSyncDubSampler": ["pause_hangover", "pause_ramp", "pauses", "scheduler", "speech_threshold"],
+        "LatentSyncDubLipSync": ["control_after_generate", "deinterlace", "fps", "keep_audio", "pauses", "seed"],
         "LatentSyncDubTrepaSettings": ["noise_sharing", "window"],
-        "LatentSyncDubComposite": ["crf", "filename_prefix", "keep_occlusions", "matte", "patch"],
+        "LatentSyncDubComposite": [
+            "crf",
+            "filename_prefix",
+            "grow",
+            "keep_audio",
+            "keep_occlusions",
+            "match_color",
+            "match_grain",
+            "matte",
+            "patch",
+        ],
         "LatentSyncDubSelectFaces": ["frame", "point_x", "point_y", "tracks_off", "tracks_on"],
     }
     for kind, names in rare.items():

@@ -103,9 +103,13 @@ def test_another_quality_in_the_widget_is_refused_by_comfyui(graph):
         graph.run()
 
 
-def test_the_quality_is_the_last_widget_and_optional(dub):
-    for kind in ("LatentSyncDubSampler", "LatentSyncDubLipSync"):
+def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
+    since = {
+        "LatentSyncDubSampler": ["quality", "pauses", "pause_hangover", "pause_ramp", "speech_threshold"],
+        "LatentSyncDubLipSync": ["quality", "region", "pauses", "keep_audio", "deinterlace"],
+    }
+    for kind, names in since.items():
         inputs = dub.object_info()[kind]["input"]
-        assert list(inputs["optional"])[-1] == "quality"
+        assert list(inputs["optional"])[-len(names) :] == names
         assert "quality" not in inputs["required"]
         assert inputs["optional"]["quality"][1]["default"] == "recommended"
