@@ -19,8 +19,9 @@ from .source import AudioSource, wav_track
 def mixed_track(sources: Sequence[AudioSource], folder: Path) -> SoundTrack:
     """All of the sounds in one track, as long as the longest: a float WAV in `folder`.
 
-    A single sound stays as it is (`AudioSource.as_track`). Levels are added up, never scaled, so loud voices that speak
-    at the same time may pass full scale; the WAV holds that, and its encoder clips it. Mono sounds are in the middle.
+    A single sound is left unchanged (`AudioSource.as_track`). Levels are added up, never scaled, so loud voices that
+    speak at the same time may pass full scale; the WAV holds that, and its encoder clips it. Mono sounds are in the
+    middle.
 
     Raises:
         AudioError: there is no sound, or one has changed since it was loaded.

@@ -21,7 +21,7 @@ OPTIONS = PauseOptions(hangover=0.1, ramp=0.1)
 
 
 @pytest.fixture(scope="module")
-def heard():
+def driving():
     """Three seconds of noise that count as speech in the first and in the third, and an encoder."""
     encoder = WhisperEncoder.from_openai(openai_checkpoint())
     noise = torch.randn(3 * 16000, generator=torch.Generator().manual_seed(5)) * 0.1
@@ -29,8 +29,8 @@ def heard():
     return audio, SpeechActivity(np.repeat(np.float32([1, 0, 1]), 100), ""), encoder
 
 
-def test_frames_in_speech_keep_their_bits_and_those_in_a_pause_hear_silence(heard):
-    audio, speech, encoder = heard
+def test_frames_in_speech_keep_their_bits_and_those_in_a_pause_are_of_silence(driving):
+    audio, speech, encoder = driving
     silenced = silence_pauses(audio, speech, OPTIONS, encoder)
     silence = encoder.features(torch.zeros(30 * 16000)).half().float()
     assert torch.equal(silenced.window(np.array([0.5, 2.5])), audio.window(np.array([0.5, 2.5])))
@@ -39,8 +39,8 @@ def test_frames_in_speech_keep_their_bits_and_those_in_a_pause_hear_silence(hear
     assert not torch.equal(within, audio.window(np.array([1.5])))
 
 
-def test_the_digest_is_that_of_the_rows_replaced(heard):
-    audio, speech, encoder = heard
+def test_the_digest_is_that_of_the_rows_replaced(driving):
+    audio, speech, encoder = driving
     digests = [
         silence_pauses(audio, one, options, encoder).digest
         for one, options in (

@@ -54,8 +54,8 @@ def noise_like(voice: torch.Tensor, kind: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("noise", ["none", "hiss", "hum"])
 def test_the_lines_are_speech_and_what_lies_between_them_is_not(voice, in_lines, between_lines, noise):
-    heard = voice if noise == "none" else voice + noise_like(voice, noise)
-    weights = SpeechActivity(gate_scores([heard]), "own gate").weights(TIMES, PauseOptions())
+    mixed = voice if noise == "none" else voice + noise_like(voice, noise)
+    weights = SpeechActivity(gate_scores([mixed]), "own gate").weights(TIMES, PauseOptions())
     assert weights[in_lines].mean() > 0.95
     assert weights[between_lines].mean() < 0.05
 

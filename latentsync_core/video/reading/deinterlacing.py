@@ -24,7 +24,7 @@ FILTER, FILTER_OPTIONS = "bwdif", "mode=send_frame:parity=auto:deint=interlaced"
 def with_deinterlacing(clip: Clip, wanted: bool = True) -> Clip:
     """The clip, whose interlaced frames are read as progressive ones where that is wanted.
 
-    A clip in memory, or of a file without interlaced frames, stays as it is, with a note.
+    A clip in memory, or of a file without interlaced frames, is returned unchanged, with a note.
     """
     if not wanted or clip.deinterlace:
         return clip

@@ -221,7 +221,7 @@ def _audio(
     if failed:
         notes.append(Note(f"{codec.label} files can't hold {_listed(failed)}: left out.", NoteLevel.WARNING))
     unwanted = [track for track in lost if track not in wanted]
-    # A clip's only track is replaced by the new voice, as everybody expects.
+    # A clip's only track is replaced by the new voice, as a dubber expects.
     if len(tracks) > 1 and unwanted:
         notes.append(Note(f"Not in the result: the source's {_listed(unwanted)}.", remedies=(Remedy.KEEP_AUDIO,)))
     return tuple(kept), notes
