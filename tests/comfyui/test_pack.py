@@ -33,8 +33,9 @@ def inputs(sections: dict) -> Iterator[tuple[str, dict]]:
                     yield from ((f"{name}.{inner}", of) for inner, of in inputs(choice.get("inputs", {})))
 
 
-def test_the_pack_imports_within_a_second(comfy):
-    assert comfy.pack_import_seconds() < 1.0
+def test_importing_the_pack_is_a_small_part_of_comfyuis_start(comfy):
+    # On an idle machine less than a second of eight; both grow with whatever else runs, and with a first compilation.
+    assert comfy.pack_import_seconds() < comfy.start_seconds / 6
 
 
 def test_the_pack_imports_without_a_warning(comfy):
