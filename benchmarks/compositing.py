@@ -80,7 +80,7 @@ def paste_speech(frame: Frame, transform: np.ndarray, patch: torch.Tensor, match
     region = region_mask(contour, SPEECH, REGION_SIZE) * mouth_region(REGION_SIZE)
     matched = with_gain(patch, np.zeros((3, 3)) if gain is None else gain, 1.0)
     layer = face_layer(transform, matched, RESOLUTION, (frame.width, frame.height), CompositeOptions(), region)
-    frame.paste(*matcher.matched(layer, frame.rgb(layer.roi), 0, 0))
+    frame.paste(*matcher.matched(layer, partial(frame.rgb, layer.roi), 0, 0))
 
 
 def paste_like_reference(frame: Frame, transform: np.ndarray, patch: torch.Tensor) -> None:

@@ -136,37 +136,19 @@ def region_input() -> io.Combo.Input:
 def matching_inputs() -> list[io.Input]:
     """grow, match_color and match_grain, which prompts from before there were any lack."""
     return [
-        io.Float.Input(
-            "grow",
-            extra_dict=ADVANCED,
-            default=COMPOSITE.grow,
-            min=-10.0,
-            max=10.0,
-            step=0.5,
-            optional=True,
-            tooltip="Percent of the crop's width by which the regions speech and lips grow; below 0 they shrink.",
+        _rare_number(
+            "grow", COMPOSITE.grow, (-10.0, 10.0), 0.5,
+            "Percent of the crop's width by which the regions speech and lips grow; below 0 they shrink.",
         ),
-        io.Float.Input(
-            "match_color",
-            extra_dict=ADVANCED,
-            default=COMPOSITE.match_color,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            optional=True,
-            tooltip="How far the patch takes the colour and light of the filmed skin around it: 0 not at all, 1 fully.",
+        _rare_number(
+            "match_color", COMPOSITE.match_color, (0.0, 1.0), 0.05,
+            "How far the patch takes the colour and light of the filmed skin around it: 0 not at all, 1 fully.",
         ),
-        io.Float.Input(
-            "match_grain",
-            extra_dict=ADVANCED,
-            default=COMPOSITE.match_grain,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            optional=True,
-            tooltip="How far the patch takes the sharpness and grain of the skin around it: 0 not at all, 1 fully.",
+        _rare_number(
+            "match_grain", COMPOSITE.match_grain, (0.0, 1.0), 0.05,
+            "How far the patch takes the sharpness and grain of the skin around it: 0 not at all, 1 fully.",
         ),
-    ]
+    ]  # fmt: skip
 
 
 def pauses_input() -> io.Combo.Input:
@@ -185,37 +167,33 @@ def pauses_input() -> io.Combo.Input:
 def pause_timing_inputs() -> list[io.Input]:
     """hangover, ramp and threshold of the pauses."""
     return [
-        io.Float.Input(
-            "pause_hangover",
-            extra_dict=ADVANCED,
-            default=PAUSES.hangover,
-            min=0.0,
-            max=MAX_PAUSE_SECONDS,
-            step=0.01,
-            optional=True,
-            tooltip="Seconds that the mouth goes on after speech; shorter gaps are no pauses.",
+        _rare_number(
+            "pause_hangover", PAUSES.hangover, (0.0, MAX_PAUSE_SECONDS), 0.01,
+            "Seconds that the mouth goes on after speech; shorter gaps are no pauses.",
         ),
-        io.Float.Input(
-            "pause_ramp",
-            extra_dict=ADVANCED,
-            default=PAUSES.ramp,
-            min=0.0,
-            max=MAX_PAUSE_SECONDS,
-            step=0.01,
-            optional=True,
-            tooltip="Seconds that the change into a pause and out of it takes.",
+        _rare_number(
+            "pause_ramp", PAUSES.ramp, (0.0, MAX_PAUSE_SECONDS), 0.01,
+            "Seconds that the change into a pause and out of it takes.",
         ),
-        io.Float.Input(
-            "speech_threshold",
-            extra_dict=ADVANCED,
-            default=PAUSES.threshold,
-            min=0.01,
-            max=0.99,
-            step=0.01,
-            optional=True,
-            tooltip="Score from which a sound is speech; lower counts quieter sounds.",
+        _rare_number(
+            "speech_threshold", PAUSES.threshold, (0.01, 0.99), 0.01,
+            "Score from which a sound is speech; lower counts quieter sounds.",
         ),
-    ]
+    ]  # fmt: skip
+
+
+def _rare_number(name: str, default: float, bounds: tuple[float, float], step: float, tooltip: str) -> io.Float.Input:
+    """An advanced number that was added later, so that prompts may lack it."""
+    return io.Float.Input(
+        name,
+        extra_dict=ADVANCED,
+        default=default,
+        min=bounds[0],
+        max=bounds[1],
+        step=step,
+        optional=True,
+        tooltip=tooltip,
+    )
 
 
 def sampling_inputs(seed: dict[str, bool] | None = None) -> list[io.Input]:

@@ -78,8 +78,8 @@ def _own_track(clip: Clip, choice: TrackChoice) -> tuple[SoundTrack, tuple[Note,
 
 
 def _identity(clip: Clip) -> FileIdentity:
-    if clip.identity is None or clip.pictures:
-        raise AudioError("A clip of images in memory has no sound of its own.", Remedy.GIVE_SOUND)
+    if clip.identity is None or clip.container is None:
+        raise AudioError("A clip of images has no sound of its own.", Remedy.GIVE_SOUND)
     return clip.identity
 
 

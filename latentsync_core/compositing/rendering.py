@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,8 @@ def render(
             if layer is not None:
                 source = int(one.source_index[index])
                 if options.match_grain > 0:
-                    layer = matcher.matched(layer, frame.rgb(layer.roi), int(one.faces.path.track[source]), source)
+                    filmed = functools.partial(frame.rgb, layer.roi)
+                    layer = matcher.matched(layer, filmed, int(one.faces.path.track[source]), source)
                 layers.append(foreground_mask.apply(layer, source))
         for layer in layers:  # only now, so that occlusion was judged on the source's own pixels
             frame.paste(*layer)

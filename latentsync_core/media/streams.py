@@ -39,7 +39,7 @@ def required_video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
     """The first audio stream that can be decoded."""
-    return next(filter(is_decodable, container.streams.audio), None)
+    return next(iter(decodable_audio_streams(container)), None)
 
 
 def decodable_audio_streams(container: InputContainer) -> list[AudioStream]:

@@ -74,7 +74,7 @@ class Clip:
     audio_codec: str | None = None  # of the file's audio stream; None if it has none
     notes: tuple[Note, ...] = ()  # what of the file is left out
     deinterlace: bool = False  # whether interlaced frames are read as progressive ones; see reading/deinterlacing.py
-    video_codec: str | None = None  # of the file's video stream, ffmpeg's name; None in memory
+    video_codec: str | None = None  # of the file's video stream, ffmpeg's name; None in memory and of pictures
     video_profile: str | None = None  # of that codec, as ffmpeg names it
     pictures: tuple[Path, ...] = ()  # of a sequence, in order: its frames' files; `identity` names all of them
     mirrored: bool = False
@@ -105,6 +105,11 @@ class Clip:
     def start(self) -> Fraction:
         """When frame 0 is shown, in seconds on its file's clock."""
         return int(self.pts[0]) * self.time_base
+
+    @property
+    def container(self) -> Path | None:
+        """The media file that the frames are one of the tracks of; None for images in memory and for pictures."""
+        return self.identity.path if self.identity is not None and self.video_codec is not None else None
 
     def is_of_file(self, path: Path) -> bool:
         """Whether the clip was read from the file at `path`."""

@@ -123,7 +123,7 @@ def test_what_has_no_sound_is_named(tmp_path):
     silent = probe(make_clip(tmp_path / "silent.mp4"))
     with pytest.raises(AudioError, match=r"silent\.mp4 has no sound"):
         clip_audio(silent)
-    with pytest.raises(AudioError, match="in memory has no sound"):
+    with pytest.raises(AudioError, match="of images has no sound"):
         clip_audio(clip_from_images(torch.zeros(2, 8, 8, 3), Fraction(25)))
     make_clip(tmp_path / "silent.mp4", frames=3)
     with pytest.raises(ClipChangedError):

@@ -20,6 +20,7 @@ from training.takes import FRAMES, SAMPLES, Takes
 from training.unet.diffusion import NANO_SCHEDULE, add_noise, clean_estimate, velocity
 from training.unet.features import WHISPER_ROWS, Features
 from training.unet.measure import GenerationOptions
+from training.unet.opening_probe import OpeningProbe
 from training.unet.train import WINDOW, build, save
 from training.vae import train as train_vae
 
@@ -99,6 +100,32 @@ def test_a_window_that_hears_nothing_says_so(clips):
     silent = torch.cat([batch.windows.audio.abs().amax((1, 2, 3)) == 0 for batch in many])
     assert torch.equal(silent, ~torch.cat([batch.has_audio for batch in many]))
     assert 1 <= silent.sum() <= 20
+
+
+def test_silent_recordings_come_with_closed_mouths_and_are_not_judged_by_syncnet():
+    rng = np.random.default_rng(1)
+    latents = rng.standard_normal((2, FRAMES, 4, 16, 16)).astype(np.float16)
+    speech, silence = (np.full((2, WHISPER_ROWS, 5, 384), level, np.float16) for level in (1, 3))
+    openings = np.stack([np.zeros(FRAMES), np.full(FRAMES, 0.1)])
+    seen = Features(latents, latents, speech, openings, silence)
+    drawn = Takes(np.zeros((2, FRAMES, 3, 128, 128), np.uint8), openings, np.ones((2, SAMPLES), np.int16))
+    many = Stage2Clips(seen, drawn)
+    batches = [many.batch(step, 0, 1) for step in range(40)]
+    silent = [batch for batch in batches if batch.windows.audio.max() > 2]
+    assert 2 <= len(silent) <= 20
+    for batch in silent:
+        assert not batch.has_audio.any()
+        assert batch.windows.openings.max() == 0
+
+
+def test_a_probe_makes_the_opening_a_part_of_the_first_stages_error(clips, loss_networks):
+    unet, batch, none = perturbed_unet(), clips.batch(0, 0, 1), LossWeights(0, 0, 0, 0)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        plain, probed = (
+            compute_losses(unet, loss_networks, batch, none, probe)["prediction"] for probe in (None, OpeningProbe())
+        )
+    assert probed > plain
 
 
 def test_the_clean_estimate_is_the_engines():

@@ -30,7 +30,7 @@ FACE_POLYGON = (
     (55.5, 75.5), (59.5, 70.0), (62.5, 62.0), (63.5, 52.0), (63.0, 40.0),
 )
 # fmt: on
-PAST_SECONDS_IN_FRAMES = 24.0  # frames after which an earlier frame counts for 1 / e
+DECAY = 24.0  # frames: what is so far away counts for 1 / e
 
 
 def light_gain(views: FaceViews, kept: Tensor) -> np.ndarray | None:
@@ -71,7 +71,7 @@ def light_gain(views: FaceViews, kept: Tensor) -> np.ndarray | None:
 
 def steady_gain(gains: Sequence[np.ndarray | None], at: int) -> np.ndarray:
     """(3, 3): the mean of the gains of a shot's frames around `at`, the nearer the heavier; 0 where none is known."""
-    weights = np.exp(-np.abs(np.arange(len(gains)) - at) / PAST_SECONDS_IN_FRAMES)
+    weights = np.exp(-np.abs(np.arange(len(gains)) - at) / DECAY)
     known = [number for number, gain in enumerate(gains) if gain is not None]
     if not known:
         return np.zeros((3, 3))

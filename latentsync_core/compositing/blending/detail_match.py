@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,11 +50,12 @@ class DetailMatcher:
         self._shown = 0  # frames of the shot so far
         self._energies: Energies | None = None
 
-    def matched(self, layer: Layer, filmed: Tensor, track: int, source_frame: int) -> Layer:
+    def matched(self, layer: Layer, filmed: Callable[[], Tensor], track: int, source_frame: int) -> Layer:
         """`layer` with the sharpness and the grain of what lies under it.
 
         Args:
-            filmed: (3, h, w) float32 in [0, 1], the frame's own pixels in the layer's `roi`.
+            filmed: gives the frame's own pixels in the layer's `roi`, (3, h, w) float32 in [0, 1]; asked for only in
+                the frames that are measured.
             track: the face's; another one than the last frame's begins a new shot.
             source_frame: which of the clip's frames that is: the same frame gets the same grain.
         """
@@ -63,7 +64,7 @@ class DetailMatcher:
         patch_bands = _bands(_planes(layer.rgb))
         if self._energies is None or self._shown % INTERVAL == 0:
             ring = (layer.alpha > RING[0]) & (layer.alpha < RING[1])
-            energies = _energies(_bands(_planes(filmed)), patch_bands, ring)
+            energies = _energies(_bands(_planes(filmed())), patch_bands, ring)
             if energies is not None:
                 self._energies = _averaged(self._energies, energies)
         self._shown += 1

@@ -20,7 +20,7 @@ from ...errors import OutputError, VideoError
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import ffmpeg_executable, run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, typed_input, typed_name
-from ...media.streams import is_decodable, required_video_stream
+from ...media.streams import decodable_audio_streams, required_video_stream
 from ..clip import ColorTags
 from ..pixel_format import LUMA_WEIGHTS, has_alpha, is_supported, nearest_supported, planar_name
 
@@ -128,7 +128,7 @@ def shell_line(command: Sequence[str], is_windows: bool = os.name == "nt") -> st
 
 def _output_args(container: InputContainer, path: Path, conversion: Conversion) -> Iterator[str]:
     yield from ("-map", f"0:{required_video_stream(container, path).index}")
-    sounds = list(filter(is_decodable, container.streams.audio))
+    sounds = decodable_audio_streams(container)
     for stream in sounds:
         yield from ("-map", f"0:{stream.index}")
     if conversion.matrix or not conversion.is_exact:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 
 from ...messages import Note
 from ..clip import Clip
-from .pictures import is_picture
 from .source_facts import FieldOrder, source_facts
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ def with_deinterlacing(clip: Clip, wanted: bool = True) -> Clip:
     """
     if not wanted or clip.deinterlace:
         return clip
-    if clip.identity is None or clip.pictures or is_picture(clip.identity.path):
+    if clip.container is None:
         note = Note("There was nothing to deinterlace: a clip of images doesn't say which frames are interlaced.")
         return dataclasses.replace(clip, notes=(*clip.notes, note))
-    if source_facts(clip.identity.path).field_order is FieldOrder.PROGRESSIVE:
+    if source_facts(clip.container).field_order is FieldOrder.PROGRESSIVE:
         note = Note("There was nothing to deinterlace: the file says that its frames are progressive.")
         return dataclasses.replace(clip, notes=(*clip.notes, note))
     return dataclasses.replace(clip, deinterlace=True)

@@ -11,7 +11,6 @@ from ...media.sound_reader import sound_track
 from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip
 from ..pixel_format import PixelFormat
-from ..reading.pictures import is_picture
 from ..reading.source_facts import FieldOrder, MasteringDisplay, SourceFacts, Track, source_facts
 from ..timecode import timecode_after
 from .audio_plan import AudioPlan, plan_audio
@@ -69,9 +68,9 @@ def plan_carry_over(
         is_own_sound: whether the file's sound is the clip's own first track, which is then not kept a second time.
         may_copy: whether the result covers the whole clip file, so that packets of its sound can be copied.
     """
-    if clip.identity is None or clip.pictures or is_picture(clip.identity.path):
+    if clip.container is None:
         return CarryOver()
-    facts = source_facts(clip.identity.path)
+    facts = source_facts(clip.container)
     if codec.is_sequence:
         return _nothing_but_notes(facts)
     timecode = plan_timecode(clip, codec, facts)
@@ -102,9 +101,9 @@ def plan_carry_over(
 
 def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) -> CarryOver:
     """The source's timecode, counted on to the clip's first frame, and its reel name."""
-    if clip.identity is None or clip.pictures or is_picture(clip.identity.path):
+    if clip.container is None:
         return CarryOver()
-    facts = facts or source_facts(clip.identity.path)
+    facts = facts or source_facts(clip.container)
     args: list[str] = []
     notes: list[Note] = []
     if facts.timecode:
@@ -229,10 +228,10 @@ def _audio(
 
 def _kept_plan(clip: Clip, track: Track, codec: Codec, may_copy: bool) -> AudioPlan | None:
     """How one of the source's audio tracks reaches the result; None where it can't."""
-    if clip.identity is None or not track.is_decodable:
+    if clip.container is None or not track.is_decodable:
         return None
     try:
-        sound = sound_track(clip.identity.path, (track.stream,))
+        sound = sound_track(clip.container, (track.stream,))
         return plan_audio(replace(sound, start=clip.start), codec, may_copy) if sound else None
     except AudioError:
         return None

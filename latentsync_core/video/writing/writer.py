@@ -281,8 +281,8 @@ class VideoWriter(ABC):
                 outputs += ["-map", f"0:a:{piped}"]
                 piped += 1
             outputs += sound.output_args(self._first, self._duration())
-        if (carried.audio or carried.attachments or carried.has_chapters) and self._clip.identity is not None:
-            args += ["-itsoffset", f"{float(self._shift()):.6f}", *ffmpeg_input(self._clip.identity.path, OutputError)]
+        if (carried.audio or carried.attachments or carried.has_chapters) and self._clip.container is not None:
+            args += ["-itsoffset", f"{float(self._shift()):.6f}", *ffmpeg_input(self._clip.container, OutputError)]
             for output, kept in enumerate(carried.audio, 0 if sound is None else 1):
                 if kept.plan.is_copy:
                     source = f"{inputs}:{kept.track.stream}"
@@ -348,10 +348,10 @@ class VideoWriter(ABC):
         """The clip's subtitles in a file of their own, and which they are; None where there are none to be written."""
         from av.error import FFmpegError
 
-        if self._clip.identity is None or not self._carried.subtitles:
+        if self._clip.container is None or not self._carried.subtitles:
             return None
         begin, seconds = self._clip.start, self._kept_seconds()
-        source, tracks = self._clip.identity.path, self._carried.subtitles
+        source, tracks = self._clip.container, self._carried.subtitles
         try:
             path, found = copy_subtitles(source, tracks, self._scratch.path, begin, begin + seconds, self._shift())
         except (FFmpegError, VideoError, ValueError) as problem:

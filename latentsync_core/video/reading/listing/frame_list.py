@@ -189,12 +189,12 @@ def _decoded_stamps(identity: FileIdentity) -> np.ndarray:
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"skip_loop_filter": "all"}  # samples don't matter here
         try:
-            known, color_range = None, None
+            known, advice = None, None
             for frame in shown_frames(container, stream):
                 found = frame_format(frame)
-                if known is None:
+                if known is None or advice is None:
                     known, color_range = found, "pc" if frame.color_range == FULL_RANGE else "tv"
-                advice = functools.partial(one_format_advice, identity.path, container, known[2], color_range)
+                    advice = functools.partial(one_format_advice, identity.path, container, known[2], color_range)
                 check_format(found, known, len(stamps), str(identity.path), advice)
                 stamps.append(NO_STAMP if frame.pts is None else frame.pts)
         except FFmpegError as problem:
