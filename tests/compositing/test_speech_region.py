@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from latentsync_core.compositing.blending import patch_shapes
 from latentsync_core.compositing.blending.contour import (
     DIRECTIONS,
     OUTLINES,
     SPEECH,
+    contour_of,
     distances_of,
     region_mask,
     usual_contour,
@@ -216,6 +218,25 @@ def test_a_cut_is_not_smoothed_over(faces):
     assert all(torch.equal(matte, mattes[0]) for matte in mattes[:half])
     assert all(torch.equal(matte, mattes[-1]) for matte in mattes[half:])
     assert (mattes[0] > 0).sum() > 1.1 * (mattes[-1] > 0).sum()
+
+
+@pytest.mark.parametrize("opened", [(4, 5), (5, 6)])
+def test_a_jaw_that_opens_for_two_frames_shows_whole_though_not_every_frame_is_looked_at(faces, opened, monkeypatch):
+    looks = []
+    monkeypatch.setattr(patch_shapes, "contour_of", lambda *given: looks.append(1) or contour_of(*given))
+    closed_frames, shut, wide = 12, dub(faces, 1, 1), dub(faces, 1, 0)
+    with shut.patches as calm, wide.patches as spoken:
+        store = PatchStore("opens", closed_frames, tuple(calm.get([0])[0].shape), torch.float32, kind=PatchKind.CROPS)
+        for index in range(closed_frames):
+            store.put(index, (spoken if index in opened else calm).get([0])[0])
+    synced = dataclasses.replace(dub(faces, 1, 1, frames=closed_frames), patches=store)
+    with store:
+        rendered = [frame.frame.rgb() for frame in render(synced, UNMATCHED)]
+    assert len(looks) == closed_frames / 2
+    (wanted, truth), middle = faces[0], int(faces[0][1].chin[0])
+    lower = np.s_[int(truth.lips[0, 1]) : int(truth.chin[1]) + 2, middle - 24 : middle + 24]
+    for index in opened:
+        assert (rendered[index].permute(1, 2, 0) - wanted)[lower].abs().mean() * 255 < 4
 
 
 def test_no_more_than_a_few_frames_are_held():

@@ -29,10 +29,10 @@ MIN_PRESENCE = 0.5  # the mesh network's confidence, below which a picture count
 VIEW_SIZE = 192  # pixels: the mesh network's input, a square around the crop
 UNITS_PER_PIXEL = 25 / 36  # of that square, so that the crop covers whole pixels of it
 CROP_COLUMNS, CROP_ROWS = slice(42, 150), slice(28, 172)  # of the square: the crop's
-JAW_SHIFT = (2.5, 4.5)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
+JAW_SHIFT = (3.5, 5.5)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
 SIDE_SHARE = 0.5  # of the chin's shift, by which the jaw's sides move at least, whatever the mesh shows there
 JAW_MARGIN = 1.5  # units by which the head's outline lies beyond the mesh's jaw line
-MOVED_MARGIN = 2.5  # the same where the jaw moved: what shows of the filmed one there is seen at once
+MOVED_MARGIN = 1.75  # the same where the jaw moved: what shows of the filmed one there is seen at once
 PLAUSIBLE = (0.4, 1.9)  # distances relative to the usual ones, beyond which a mesh isn't trusted
 
 
@@ -59,7 +59,7 @@ SPEECH = Outline(
         (20.5, 62.5), (21.9, 59.1), (24.3, 56.2), (27.3, 53.9),
     ),
     margins=(0.0, JAW_MARGIN),
-    edges=(3.0, 4.5, 3.0),
+    edges=(2.5, 3.5, 2.5),
     jaw=(361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132),
 )
 LIPS = Outline(

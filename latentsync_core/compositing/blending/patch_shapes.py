@@ -20,6 +20,9 @@ from .steadiness import AHEAD, steady_contour
 REGION_SIZE = 128  # pixels: the side of the regions that follow a contour; their edges are soft
 CROP_WIDTH_UNITS = 75 / 100  # template units per percent of the crop's width
 PAST = 48  # frames that are remembered, for the light of a shot
+LOOK_INTERVAL = (
+    2  # frames of a shot from one look at the face to the next: half of the time, and lips move little between
+)
 
 
 class ShapedPatch(NamedTuple):
@@ -66,6 +69,7 @@ class _Look(NamedTuple):
     track: int | None  # None: no patch
     contour: np.ndarray | None = None
     gain: np.ndarray | None = None
+    repeats: int = 0  # frames since the look that this one repeats
 
 
 class _Speaker:
@@ -91,6 +95,10 @@ class _Speaker:
             return
         synced = self._synced
         track = int(synced.faces.path.track[synced.source_index[index]])
+        last = self._looks[-1] if self._looks else _Look(None)
+        if last.track == track and last.repeats + 1 < LOOK_INTERVAL:
+            self._looks.append(last._replace(gain=None, repeats=last.repeats + 1))
+            return
         views = face_views(frame, synced.transforms[index], patch, self._kept, synced.resolution)
         if views is None:
             self._looks.append(_Look(track))
