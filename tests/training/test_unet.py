@@ -40,7 +40,9 @@ from training.unet.opening_probe import train_opening_probe
 from training.unet.train import (
     CONFIG,
     FEW_STEPS,
+    OPENING_DEVIATION,
     WINDOW,
+    WindowBatch,
     _error_weights,
     build,
     compute_loss,
@@ -195,6 +197,24 @@ def test_the_opening_is_a_loss_only_where_it_is_known(data, tmp_path):
     unknown = replace(windows, openings=torch.full_like(windows.openings, torch.nan))
     loss, parts = compute_loss(lambda *_: true, unknown, probe)
     assert loss == 0 == parts["opening"]
+
+
+class BrightnessProbe(torch.nn.Module):
+    """Reads the mean of the latents as the opening."""
+
+    def forward(self, latents):
+        return latents.mean((1, 2, 3))
+
+
+@pytest.mark.parametrize(("timid", "spread"), [(1.0, 0.0), (0.5, 0.25)])
+def test_a_mouth_that_moves_too_little_is_a_loss_wherever_it_is_on_average(timid, spread):
+    motion = torch.linspace(-1, 1, WINDOW)
+    motion = motion / motion.std() * OPENING_DEVIATION
+    clean = (timid * motion + 3).view(1, 1, WINDOW, 1, 1).expand(1, 4, WINDOW, 16, 16)
+    noise, steps = torch.randn_like(clean), torch.tensor([499])
+    batch = WindowBatch(clean, torch.zeros(1, 9, WINDOW, 16, 16), torch.zeros(1), noise, steps, motion[None])
+    _, parts = compute_loss(lambda *_: velocity(clean, noise, steps), batch, BrightnessProbe())
+    assert parts["spread"] == pytest.approx(spread, abs=1e-3)
 
 
 def test_errors_weigh_most_at_the_mouth_and_little_where_frames_are_kept():

@@ -21,7 +21,9 @@ channels mixed (`latent_variation.py`).
 
 Errors weigh more at the mouth, and once more as means over 4x4 latents of all frames (Hoogeboom et al. 2023, "simple
 diffusion", https://arxiv.org/abs/2301.11093): errors of a patch's colour are the first that the eye sees. The error of
-the mouth's opening, a small part of any latent's error, is a loss of its own (`opening_probe.py`).
+the mouth's opening, a small part of any latent's error, is a loss of its own (`opening_probe.py`). So is the error of
+its deviation within a window: least squares lead to the mean of all mouths that a voice allows, which moves less than
+each of them.
 """
 
 from __future__ import annotations
@@ -81,6 +83,7 @@ COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
 COARSE_WEIGHT = 4.0  # what that weighs
 VARIED_SHARE = 0.4  # of the windows have latents that no drawn person has
 OPENING_WEIGHT = 0.05  # of the opening's squared error, in the openings' variance
+SPREAD_WEIGHT = 0.1  # of the squared error of the openings' deviation within a window, in the same unit
 OPENING_DEVIATION = 0.083  # head units, standard deviation of all openings
 AUDIO_PROJECTIONS = (
     ".attn2.to_k.weight",
@@ -220,9 +223,15 @@ def compute_loss(
     if probe is not None:
         estimate = clean_estimate(sample, predicted, windows.steps).transpose(1, 2).flatten(0, 1)
         openings = windows.openings.flatten()
-        difference = torch.where(openings.isfinite(), probe(estimate) - openings, 0)
+        read = probe(estimate)
+        difference = torch.where(openings.isfinite(), read - openings, 0)
         parts["opening"] = (difference / OPENING_DEVIATION).square().mean()
         total = total + OPENING_WEIGHT * parts["opening"]
+        known = windows.openings.isfinite().all(1)
+        spreads = [values.unflatten(0, windows.openings.shape)[known].std(1) for values in (read, openings)]
+        if known.any():
+            parts["spread"] = ((spreads[0] - spreads[1]) / OPENING_DEVIATION).square().mean()
+            total = total + SPREAD_WEIGHT * parts["spread"]
     return total, {name: value.item() for name, value in parts.items()}
 
 

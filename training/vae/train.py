@@ -68,8 +68,14 @@ def compute_loss(vae: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, d
     """The loss of a batch, and its parts; `noise` (n, 4, P / 8, P / 8) draws from the encoder's distribution."""
     posterior = vae.encode(batch.pictures).latent_dist
     seen = vae.decode(posterior.mean + posterior.std * noise).sample
-    error = seen - batch.pictures
-    weights = batch.weights
+    loss, parts = picture_loss(seen - batch.pictures, batch.weights)
+    divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+    return loss + KL_WEIGHT * divergence, {**parts, "divergence": divergence.item()}
+
+
+def picture_loss(error: Tensor, weights: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """What pictures' errors (n, 3, h, w) weigh, given what each pixel does (n or 1, 1, h, w), and its parts: pixels,
+    slopes, and means over patches."""
     pixels = (error.abs() * weights).mean()
     across = ((error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]).mean()
     down = ((error[..., 1:, :] - error[..., :-1, :]).abs() * weights[..., 1:, :]).mean()
@@ -77,14 +83,8 @@ def compute_loss(vae: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, d
         weight * (F.avg_pool2d(error, side).abs() * F.avg_pool2d(weights, side)).mean()
         for side, weight in COARSE_WEIGHTS.items()
     )
-    divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-    loss = pixels + GRADIENT_WEIGHT * (across + down) + coarse + KL_WEIGHT * divergence
-    return loss, {
-        "pixels": pixels.item(),
-        "slopes": (across + down).item(),
-        "coarse": coarse.item(),
-        "divergence": divergence.item(),
-    }
+    parts = {"pixels": pixels.item(), "slopes": (across + down).item(), "coarse": coarse.item()}
+    return pixels + GRADIENT_WEIGHT * (across + down) + coarse, parts
 
 
 def train(
