@@ -22,5 +22,7 @@ def ffmetadata(texts: Mapping[str, str]) -> str:
             raise OptionError(
                 f"The metadata {name!r} can't be written: names have letters, digits and _, texts no NUL."
             )
+    # ffmpeg takes a line's end after any backslash, an escaped one too, for one of the text.
+    texts = {name: f"{text} " if text.endswith("\\") else text for name, text in texts.items()}
     lines = [f"{name}={SPECIAL.sub(lambda match: chr(92) + match[0], text)}\n" for name, text in texts.items()]
     return ";FFMETADATA1\n" + "".join(lines)
