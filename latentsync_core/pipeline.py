@@ -19,6 +19,7 @@ from .audio.source import AudioSource, load_audio
 from .audio.speech_activity import detect_speech
 from .audio.track_choice import TrackChoice
 from .compositing.composite_options import CompositeOptions
+from .compositing.crediting import credits_for
 from .compositing.notes import demonstration_notes, job_notes, synced_frames
 from .compositing.write import write_rendered
 from .errors import VideoError
@@ -179,6 +180,7 @@ def sync(
                     )
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
+        writer.credits = credits_for(synced)
         with clock.phase("compositing") as report_progress:
             cleanup.enter_context(writer)
             sinks = [lambda _, rendered: writer.write(rendered.frame)]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..latentsync_core.compositing.composite_options import CompositeOptions
+from ..latentsync_core.compositing.crediting import credits_for
 from ..latentsync_core.compositing.notes import job_notes, outcome_notes
 from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
@@ -22,6 +23,7 @@ from ..latentsync_core.files.output_checks import check_no_overwrite
 from ..latentsync_core.media.sound_reader import SoundTrack
 from ..latentsync_core.messages import Note, NoteLevel
 from ..latentsync_core.progress import Progress
+from ..latentsync_core.provenance.film_credits import FilmCredits
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
@@ -116,12 +118,20 @@ def write_output(
     frames, in_memory = len(synced.pts), clip.images is not None
     images = torch.empty(frames, clip.height, clip.width, 3) if request.images else None
     masks = torch.empty(frames, clip.height, clip.width) if request.masks else None
+    credits = credits_for(synced_per_speaker)
     with ExitStack() as files:
         file = FrameWriter(
-            path, clip, options=writer, pts=synced.pts, audio=sound, metadata=texts, is_own_sound=is_own_sound
+            path,
+            clip,
+            options=writer,
+            pts=synced.pts,
+            audio=sound,
+            metadata=texts,
+            is_own_sound=is_own_sound,
+            credits=credits,
         )
         matte = MatteWriter(f"{name}matte.mov", clip, pts=synced.pts) if request.matte else None
-        patch = _patch_writer(synced, f"{name}patch", request.patch)
+        patch = _patch_writer(synced, f"{name}patch", request.patch, credits)
         pictures = _sequence_writer(synced, f"{name}frames", sequence, sound)
         extra_writers = [other for other in (matte, patch, pictures) if other is not None]
         inputs = (("the clip", clip.identity and clip.identity.path), ("the audio to mux", sound and sound.path))
@@ -189,10 +199,12 @@ def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:
     return frame.rgb().movedim(0, -1)  # CHW -> HWC
 
 
-def _patch_writer(synced: SyncedFaces, path: str, kind: PatchFormat) -> LayerWriter | PngLayerWriter | None:
+def _patch_writer(
+    synced: SyncedFaces, path: str, kind: PatchFormat, credits: FilmCredits
+) -> LayerWriter | PngLayerWriter | None:
     clip = synced.faces.clip
     if kind is PatchFormat.PRORES4444:
-        return LayerWriter(f"{path}.mov", clip, pts=synced.pts)
+        return LayerWriter(f"{path}.mov", clip, pts=synced.pts, credits=credits)
     return PngLayerWriter(path, clip, frames=len(synced.pts)) if kind is PatchFormat.PNG else None
 
 

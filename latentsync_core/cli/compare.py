@@ -37,8 +37,8 @@ class Caption:
 def write_compare(before: Path, after: Path, path: Path, captions: Sequence[Caption] = ()) -> None:
     """Writes an H.264 MP4 (4:2:0) with `before` at the left, `after` at the right, and `after`'s sound as it is.
 
-    Both are shown at `before`'s shape, at most MAX_HALF_WIDTH wide and with even sides. The same clips give the same
-    pictures on every machine, as one thread encodes them.
+    Both are shown at `before`'s shape, at most MAX_HALF_WIDTH wide and with even sides; title and credits are those of
+    `after`. The same clips give the same pictures on every machine, as one thread encodes them.
 
     Raises:
         VideoError: a clip can't be read.
@@ -56,7 +56,7 @@ def write_compare(before: Path, after: Path, path: Path, captions: Sequence[Capt
             [
                 *inputs, "-filter_complex", _graph(size, captions), "-map", "[out]", "-map", "1:a?",
                 "-c:v", "libx264", "-threads", "1", "-preset", "medium", "-crf", str(CRF), "-pix_fmt", "yuv420p",
-                "-fps_mode", "passthrough", "-c:a", "copy", "-fflags", "+bitexact", "-flags:v", "+bitexact",
+                "-fps_mode", "passthrough", "-c:a", "copy", "-flags:v", "+bitexact", "-map_metadata:g", "1:g",
                 "-movflags", "+faststart", "-y", ffmpeg_output(path),
             ],
             error=OutputError,

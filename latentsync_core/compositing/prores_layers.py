@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..provenance.film_credits import FilmCredits
 from ..video.clip import Clip
 from ..video.frame import Frame
 from ..video.pixel_format import Layout
 from ..video.writing.encoding import layer_clip, matte_clip, plan_layer
-from ..video.writing.writer import VideoWriter
+from ..video.writing.writer import NO_CREDITS, VideoWriter
 from ..video.writing.writer_options import Codec, WriterOptions
 from .layer import Layer
 
@@ -51,10 +52,16 @@ class LayerWriter(VideoWriter):
     "over" they make the result.
     """
 
-    def __init__(self, path: str | Path, clip: Clip, *, pts: np.ndarray) -> None:
+    def __init__(self, path: str | Path, clip: Clip, *, pts: np.ndarray, credits: FilmCredits = NO_CREDITS) -> None:
         target = layer_clip(clip)
         super().__init__(
-            path, target, options=WriterOptions(Codec.PRORES), pts=pts, plan=plan_layer(target), timecode_only=True
+            path,
+            target,
+            options=WriterOptions(Codec.PRORES),
+            pts=pts,
+            plan=plan_layer(target),
+            timecode_only=True,
+            credits=credits,
         )
 
     def write(self, layer: Layer | None) -> None:

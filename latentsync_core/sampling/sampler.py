@@ -161,6 +161,7 @@ def sample_faces(
         source_index=timeline.source_index,
         blend=np.where(present, path.blend[timeline.source_index], 0).astype(np.float32),
         pts=timeline.pts,
+        model=model.name,
     )
 
 

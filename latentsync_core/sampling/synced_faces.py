@@ -28,3 +28,4 @@ class SyncedFaces:
     pts: np.ndarray  # (F,) int64 ticks of the clip's time base
     pauses: PauseBehaviour = PauseBehaviour.MODEL  # what the mouth does where the voice pauses
     speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for
+    model: str = ""  # the name of the model that generated them

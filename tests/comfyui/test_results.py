@@ -8,11 +8,14 @@ import av
 import pytest
 from PIL import Image
 
+from latentsync_core.models.loading.untrained import NAME
+from latentsync_core.provenance.film_credits import FilmCredits
 from latentsync_core.video.reading.probing import probe
 from tests.clips import packet_times
 from tests.comfyui.harness.graphs import FRAMES, SIZE, Graph
 
 WORKFLOW = {"nodes": [{"id": 1, "title": "Żółć = 'film'; #1 \\ 映画", "size": [1, 2]}], "links": []}
+CREDITS = FilmCredits(NAME)
 
 
 @pytest.fixture
@@ -49,6 +52,8 @@ def test_result_matte_and_patch_go_into_the_output_folder_under_one_number(dub, 
     assert probe(folder / names[1]).frame_count == FRAMES
     layer = folder / names[2]
     assert len(packet_times(layer) if suffix else list(layer.glob("*.png"))) == FRAMES
+    assert FilmCredits.of(tags(folder / names[0])) == CREDITS
+    assert not suffix or FilmCredits.of(tags(layer)) == CREDITS
     (shown,) = dub.files(run, "composite")
     assert shown.is_relative_to(dub.temp)
     assert probe(shown).pixel_format == "yuv420p"
@@ -73,6 +78,12 @@ def test_mov_and_mp4_results_hold_the_workflow(dub, graph, options):
     (path,) = (dub.output / "with").glob(f"{options['codec']}_00001_.*")
     assert json.loads(tags(path)["workflow"]) == WORKFLOW
     assert inputs_of(json.loads(tags(path)["prompt"])) == inputs_of(graph.prompt)
+
+
+def test_save_video_keeps_what_a_film_says_of_its_making(dub, graph):
+    graph.save(["composite", 0])
+    (saved,) = dub.files(graph.run(workflow=WORKFLOW), "save")
+    assert FilmCredits.of(tags(saved)) == CREDITS
 
 
 def test_a_picture_beside_an_mkv_holds_its_workflow(dub, graph):

@@ -11,11 +11,14 @@ import pytest
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.options import sync_options
+from latentsync_core.errors import VideoError
 from latentsync_core.faces.selection import ChooseBy, FaceChoice
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.media.opening import open_container
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.pipeline import Speaker, SyncOptions, SyncReport, sync
+from latentsync_core.provenance.film_credits import FilmCredits
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.timeline import LengthRule
@@ -56,7 +59,8 @@ class Job:
     def run(self, voice: Path, options: SyncOptions | None = None, on_progress=None, **changes) -> SyncReport:
         self._count += 1
         options = dataclasses.replace(options or self.options, **changes)
-        return sync(TWO_PEOPLE, voice, self._folder / f"{self._count}.mkv", options, on_progress)
+        out = self._folder / f"{self._count}{options.writer.codec.suffix}"
+        return sync(TWO_PEOPLE, voice, out, options, on_progress)
 
     def run_flags(self, *flags: str) -> SyncReport:
         """A job as the command line asks for it, with the small model."""
@@ -102,6 +106,14 @@ def test_each_of_two_speakers_moves_as_alone_with_the_same_voice(job):
     exchanged = luma(job.run(job.his, other_speakers=(Speaker(job.hers, HIM),)).output)
     assert (exchanged[LEFT] != hers[LEFT]).any(), "another voice gives another mouth"
     assert (exchanged[RIGHT] != his[RIGHT]).any()
+
+
+# --- what the file says of its making ---------------------------------------------------------------------------------
+
+
+def test_the_file_names_the_model(job):
+    with open_container(job.run(job.hers).output, VideoError) as container:
+        assert FilmCredits.of(container.metadata) == FilmCredits(job.model.name)
 
 
 # --- the sound -------------------------------------------------------------------------------------------------------

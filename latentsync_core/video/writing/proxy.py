@@ -12,6 +12,7 @@ from ...media.ffmpeg import FfmpegStream, run_ffmpeg
 from ...media.opening import ffmpeg_input, ffmpeg_output, open_container
 from ...media.streams import audio_stream, required_video_stream
 from ...progress import Progress
+from ...provenance.film_credits import COMMENT, FilmCredits
 from ..pixel_format import HD_HEIGHT
 from ..reading.probing import MATRICES, TRANSFERS
 
@@ -52,6 +53,7 @@ def write_proxy(
     info = _stream_info(video_path)
     args = ["-y", "-progress", "pipe:1", "-stats_period", "0.2", *ffmpeg_input(video_path, VideoError)]
     args += ["-map", f"0:{info.index}", *info.audio_map, "-map_metadata", "-1", "-fps_mode", "passthrough"]
+    args += [] if info.credits is None else ["-metadata", f"{COMMENT}={info.credits.text}"]
     args += ["-enc_time_base:v", "demux", "-vf", _filters(info, height), *VIDEO_ARGS, *AUDIO_ARGS]
     args += ["-movflags", "+faststart", "-f", "mp4"]
     what = f"Can't write {out_path}, a copy for the page"
@@ -85,6 +87,7 @@ class _StreamInfo:
     frames: int  # about
     audio: str | None  # its codec
     audio_map: tuple[str, ...]  # ffmpeg's arguments that take the sound along
+    credits: FilmCredits | None  # of generated lips
 
 
 def _stream_info(path: Path) -> _StreamInfo:
@@ -108,6 +111,7 @@ def _stream_info(path: Path) -> _StreamInfo:
                 frames=stream.frames or round(seconds * float(stream.average_rate or 0)),
                 audio=None if audio is None else audio.codec_context.name,
                 audio_map=() if audio is None else ("-map", f"0:{audio.index}"),
+                credits=FilmCredits.of(container.metadata),
             )
     except (FFmpegError, OSError) as problem:
         raise VideoError(f"Can't read {path} ({problem.strerror or problem}).") from None

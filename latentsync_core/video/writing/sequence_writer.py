@@ -82,6 +82,9 @@ class SequenceWriter(VideoWriter):
         folder = str(self._temporary).replace("%", "%%")
         return ["-f", "image2", "-start_number", "1", ffmpeg_output(Path(folder, self._names))]
 
+    def _texts(self) -> dict[str, str]:
+        return {}  # ffmpeg's encoders of pictures write none
+
     def _container_args(self) -> list[str]:
         return []
 

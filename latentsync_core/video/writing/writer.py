@@ -26,6 +26,7 @@ from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, ffmpeg_own_metadata, open_frame_pipe
 from ...media.sound_reader import SoundTrack
 from ...messages import Note, NoteLevel, Remedy
+from ...provenance.film_credits import COMMENT, FilmCredits
 from ..clip import Clip
 from ..frame import Frame
 from ..pixel_format import Layout
@@ -48,6 +49,7 @@ __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path
 DEFAULTS = WriterOptions()
 MAX_START_SECONDS = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
 MIN_MP4_TIMESCALE = 10_000  # ticks a second at the least, so that sound and edit lists round to little
+NO_CREDITS = FilmCredits()
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class VideoWriter(ABC):
         is_own_sound: whether `audio` is the clip's own sound.
         timecode_only: takes nothing but timecode and reel name from the clip's file; else all that the container holds
             (see `carry_over`).
+        credits: what the container says of the file's making. May be set until the `with` block begins.
 
     Attributes:
         path: where the result will be.
@@ -93,6 +96,7 @@ class VideoWriter(ABC):
         plan: VideoPlan | None = None,
         is_own_sound: bool = False,
         timecode_only: bool = False,
+        credits: FilmCredits = NO_CREDITS,
     ) -> None:
         options = match_source(clip, options)
         self.path = output_path(path, options.codec)
@@ -103,6 +107,7 @@ class VideoWriter(ABC):
         self._codec = options.codec
         self._audio_plan = None if audio is None else plan_audio(audio, options.codec)
         self._metadata = dict(metadata or {})
+        self.credits = credits
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
         first = int(self._pts[0]) * clip.time_base
@@ -303,7 +308,7 @@ class VideoWriter(ABC):
             args += ffmpeg_input(path, OutputError)
             outputs += subtitle_args(carried.subtitles, tracks, inputs, self._codec)
             inputs += 1
-        texts = {**dict(carried.texts), **self._metadata}
+        texts = self._texts()
         if texts:  # in a file: a workflow is longer than a command line may be
             listed = self._scratch.path / "metadata.txt"
             listed.write_text(ffmetadata(texts), "utf-8", newline="\n")
@@ -314,6 +319,10 @@ class VideoWriter(ABC):
         args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
         args += ["-vf", ",".join((*carried.filters, *self._plan.filters)), *self._plan.args, *carried.video_args]
         return args + self._container_args()
+
+    def _texts(self) -> dict[str, str]:
+        """What the container says, by name."""
+        return {**dict(self._carried.texts), COMMENT: self.credits.text, **self._metadata}
 
     def _container_args(self) -> list[str]:
         args: list[str] = []

@@ -1,0 +1,1 @@
+"""Where a film comes from: the plain text in its container."""
