@@ -43,6 +43,7 @@ class Remedy(Enum):
     DEINTERLACE = "turn interlaced frames into progressive ones"
     # files
     MOVE_RESULT = "write the result to another disk"
+    SIGN_LATER = "sign the film that was written"
     MOVE_WORK_FOLDER = "keep unfinished work on another disk"
     RESUME_DOWNLOAD = "run the same again, and continue the download"
     RAISE_DOWNLOAD_LIMIT = "allow larger downloads"

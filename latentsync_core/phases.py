@@ -21,6 +21,7 @@ class Phase(Enum):
     VOICE = "Analysing the voice"
     SAMPLING = "Generating mouths"
     COMPOSITING = "Writing the video"
+    SIGNING = "Signing the video"
 
 
 def phase_words(name: str) -> str:

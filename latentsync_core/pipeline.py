@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +40,7 @@ from .models.load_options import LoadOptions
 from .models.loading.weights import load_model
 from .models.model import LatentSyncModel
 from .progress import PhaseClock, PhaseProgress, Progress, share_of
+from .provenance.content_credentials import FilmSigner, SigningFiles, check_signable
 from .runs import runs_where
 from .sampling.quality import quality_settings, resolve_quality
 from .sampling.sampler import Preview, check_disk_space_for_patches, sample_faces
@@ -50,6 +53,7 @@ from .video.reading.probing import probe
 from .video.writing.encoding import output_path
 from .video.writing.match_source import match_source
 from .video.writing.sequence_writer import result_writer
+from .video.writing.writer import Sign
 from .video.writing.writer_options import WriterOptions
 
 
@@ -89,6 +93,7 @@ class SyncOptions:
     fps: Fraction | None = None  # frames a second of a sequence of pictures, which doesn't tell; files do
     mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voices
     work_folder: Path | None = None  # keeps found and finished faces, for the next run or an interrupted one
+    signing: SigningFiles | None = None  # signs the result, an MP4 or MOV, with Content Credentials
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def sync(
     """Lip-syncs `video` to `audio`, and to the voices of `options.other_speakers`, and writes the result to `out`.
 
     Frames without the face, and samples outside the patch, reach the encoder unchanged. The file appears at `out` only
-    when it is complete. Inputs are checked before anything slow starts.
+    when it is complete; where only its signing failed, it is there all the same, unsigned. Inputs are checked before
+    anything slow starts.
 
     Raises:
         LatentSyncError: one of its kinds, with a sentence for the user.
@@ -127,6 +133,7 @@ def sync(
     clock = PhaseClock(on_progress)
     requested, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
+    signer = None if options.signing is None else FilmSigner(options.signing)
     remove_stale_scratch(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
@@ -137,6 +144,8 @@ def sync(
         out = output_path(out, writer_options.codec)
         check_target(out)
         check_no_overwrite((out,), _input_files(video, speakers, options))
+    if signer is not None:
+        check_signable(writer_options.codec.suffix)
     voices = [
         one.audio if isinstance(one.audio, AudioSource) else load_audio(one.audio, clip, options.voice_tracks)
         for one in speakers
@@ -150,6 +159,9 @@ def sync(
         folder = cleanup.enter_context(ScratchFolder())
         sound = mux.as_track(folder) if mux else mixed_track(voices, folder)
         writer = result_writer(requested, clip, options=writer_options, pts=pts, audio=sound)
+        source = clip.identity and clip.identity.path
+        if signer is not None:
+            writer.sign = partial(signer.sign, title=out.name, credits=writer.credits, source=source)
         writer.preflight()
         with clock.phase("model") as report_progress:
             model = (
@@ -181,6 +193,8 @@ def sync(
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
         writer.credits = credits_for(synced)
+        if signer is not None:
+            writer.sign = _signing(signer, clock, title=out.name, credits=writer.credits, source=source)
         with clock.phase("compositing") as report_progress:
             cleanup.enter_context(writer)
             sinks = [lambda _, rendered: writer.write(rendered.frame)]
@@ -204,6 +218,7 @@ def sync(
                 if out != requested and not writer_options.codec.is_sequence
                 else []
             ),
+            *([] if signer is None else [Note(f"{out.name} has Content Credentials, signed by {signer.name}.")]),
             *job_notes(synced, writer.notes, mux),
         ),
         seconds=clock.seconds,
@@ -242,6 +257,16 @@ def sample(
     return dataclasses.replace(synced, audio=audio, blend=blend, pauses=pauses.behaviour, speech=weights)
 
 
+def _signing(signer: FilmSigner, clock: PhaseClock, **facts: Any) -> Sign:
+    """A writer's last step, as a phase of the job."""
+
+    def sign(film: Path, target: Path) -> None:
+        with clock.phase("signing") as report_progress:
+            signer.sign(film, target, on_progress=report_progress, **facts)
+
+    return sign
+
+
 def _input_files(
     video: str | Path | Clip, speakers: Sequence[Speaker], options: SyncOptions
 ) -> Iterator[tuple[str, str | Path | None]]:
@@ -257,6 +282,9 @@ def _input_files(
     yield "the audio to mux", options.mux_audio
     yield "the VAE", options.load.vae
     yield "Whisper's weights", options.load.whisper
+    if options.signing is not None:
+        yield "the certificate", options.signing.certificate
+        yield "the private key", options.signing.key
 
 
 def _load_image(source: str | Path) -> torch.Tensor:

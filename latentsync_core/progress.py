@@ -10,8 +10,8 @@ Progress = Callable[[int, int], None]
 """Called as ``on_progress(done, total)``; whatever it raises cancels the stage at once."""
 
 PhaseProgress = Callable[[str, int, int], None]
-"""Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling or compositing; whatever it
-raises cancels the job and leaves no output file."""
+"""Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling, compositing or,
+where the result is signed, signing; whatever it raises cancels the job and leaves no output file."""
 
 SPAN_TOTAL = 1000  # the total that a span of a stage's progress is reported against
 

@@ -58,9 +58,13 @@ PACKAGES = (
     Package("accelerate", "offloading, for small cards", "0.21.0", optional=True),
     Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
 )
-# Extras that only their users install: the engine has another way, and a result shall not hang on install.py's run.
-EXTRAS = (Package("silero-vad", "finds the pauses of a voice, instead of the carried gate", "6.2.3", optional=True),)
+# Extras that only their users install, by pip: a result shall not hang on install.py's run.
+EXTRAS = (
+    Package("silero-vad", "finds the pauses of a voice, instead of the carried gate", "6.2.3", optional=True),
+    Package("c2pa-python", "signs a result with Content Credentials", "0.38.1", optional=True),
+)
 BY_NAME = {package.name: package for package in PACKAGES}
+EXTRA_BY_NAME = {package.name: package for package in EXTRAS}
 
 
 @contextmanager
@@ -68,13 +72,13 @@ def importing(name: str, *, any_version: bool = False) -> Iterator[None]:
     """Put around the imports of one package, and around nothing else: makes every failure one sentence.
 
     Args:
-        name: one of `PACKAGES`.
+        name: one of `PACKAGES` or `EXTRAS`.
         any_version: leaves out the look at the version, where the caller checks better.
 
     Raises:
         ToolError: the package is missing, too old, or can't be imported beside the others.
     """
-    package = BY_NAME[name]
+    package = EXTRA_BY_NAME.get(name) or BY_NAME[name]
     version = installed_version(name)
     needed = f"version {package.min_version} or newer" if package.min_version else "any version"
     if version and not any_version and not package.allows(version):
@@ -103,15 +107,16 @@ def installed_version(name: str) -> str | None:
 
 def command(*names: str) -> str:
     """The command line that installs the packages `names` for this Python: install.py, which adds all that is missing
-    too; pip, where the engine was installed without the pack."""
-    if INSTALLER.is_file():
+    too; pip, where the engine was installed without the pack, and for extras."""
+    if INSTALLER.is_file() and EXTRA_BY_NAME.keys().isdisjoint(names):
         return quoted([_python(), str(INSTALLER), *names])
-    return quoted([_python(), "-m", "pip", "install", *(BY_NAME[name].requirement for name in names)])
+    packages = {**BY_NAME, **EXTRA_BY_NAME}
+    return quoted([_python(), "-m", "pip", "install", *(packages[name].requirement for name in names)])
 
 
 def _way_to_add(name: str) -> str:
     """How a missing package is installed; install.py alone moves no other."""
-    if INSTALLER.is_file():
+    if INSTALLER.is_file() and name not in EXTRA_BY_NAME:
         return f"to add it and leave every installed package as it is, run: {command()}"
     return f"to add it, run: {command(name)}"
 

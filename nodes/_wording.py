@@ -67,6 +67,7 @@ WORDS: Words = {
     Remedy.CHOOSE_CUSTOM_QUALITY: f"set `quality` to {Quality.CUSTOM.value}",
     Remedy.KEEP_AUDIO: f"set `keep_audio` to {KeepAudio.ALL.value} to keep them",
     Remedy.DEINTERLACE: "turn `deinterlace` on for progressive frames",
+    Remedy.SIGN_LATER: "sign it on the command line",
     Remedy.MOVE_RESULT: "start ComfyUI with --output-directory and --temp-directory on another disk",
     Remedy.MOVE_WORK_FOLDER: "start ComfyUI with --temp-directory on another disk",
     Remedy.RESUME_DOWNLOAD: "download the file yourself, and open it with Load Video or Load Audio",

@@ -1,4 +1,4 @@
-"""The commands: sync, faces, probe, demo, download and convert; each a thin layer over the library."""
+"""The commands: sync, sign, faces, probe, demo, download and convert; each a thin layer over the library."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from .options import (
     add_face_options,
     add_fps,
     add_pause_options,
+    add_signing_options,
     add_sync_options,
     face_options,
     pause_options,
+    signing_files,
     sync_options,
 )
 from .wording import WORDS
@@ -69,15 +71,36 @@ def _cancelled_job_message(options: argparse.Namespace) -> str:
 def _sync(options: argparse.Namespace) -> None:
     from ..files.output_checks import check_no_overwrite, check_target
     from ..pipeline import sync
+    from ..provenance.content_credentials import FilmSigner, check_signable
     from ..video.writing.encoding import output_path
     from ..video.writing.writer_options import Codec
 
-    out = output_path(options.out, Codec(options.codec))  # checked before a download, too
+    codec, signing = Codec(options.codec), signing_files(options)
+    out = output_path(options.out, codec)  # checked before a download, too
     check_target(out)
+    if signing is not None:
+        FilmSigner(signing)
+        if codec is not Codec.MATCH_SOURCE:
+            check_signable(codec.suffix)
     check_no_overwrite((out,), (("the file of marks", options.marks),))
     with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
         report = sync(options.video, options.audio, options.out, sync_options(options), on_progress)
     print_report(report, options.json, fetched)
+
+
+def _sign(options: argparse.Namespace) -> None:
+    from ..provenance.content_credentials import SigningFiles
+    from ..provenance.sign_film import sign_film
+
+    files = SigningFiles(options.c2pa_certificate, options.c2pa_key)
+    with ProgressBars(quiet=options.json) as on_progress:
+        credits, signer = sign_film(
+            options.film, files, options.source, lambda done, total: on_progress("signing", done, total)
+        )
+    if options.json:
+        print(json.dumps({"signed": str(options.film), "signer": signer, "credits": credits.text}))
+    else:
+        print(f"{options.film}: signed by {signer}; {credits.text}")
 
 
 def _faces(options: argparse.Namespace) -> None:
@@ -187,6 +210,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _cancelled_job_message)
     add_sync_options(sync)
+
+    sign = _add_command(
+        commands, "sign", _sign, "sign a finished MP4 or MOV of this pack with Content Credentials (C2PA)"
+    )
+    sign.add_argument("film", type=local_path, help="the film; the signed one takes its place")
+    add_signing_options(sign, "what the film is signed with", required=True)
+    sign.add_argument("--source", type=local_path, metavar="CLIP", help="the clip that the film was made from")
 
     faces = _add_command(
         commands, "faces", _faces, "say who is seen in a clip and when, with pictures", _cancelled_job_message

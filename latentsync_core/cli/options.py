@@ -12,10 +12,12 @@ from pathlib import Path
 from ..audio.pause_options import PauseBehaviour, PauseOptions
 from ..audio.track_choice import TrackChoice
 from ..compositing.composite_options import CompositeOptions, Region
+from ..errors import OptionError
 from ..faces.alignment.align_options import AlignOptions
 from ..faces.face_options import FaceOptions
 from ..faces.limits import TouchLimits
 from ..models.load_options import PRECISIONS, LoadOptions
+from ..provenance.content_credentials import SigningFiles
 from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
 from ..sampling.sampler_options import QUALITY_SETTINGS, Quality, SamplerOptions, Scheduler, WindowOptions
@@ -204,6 +206,19 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
         help="the clip's own audio tracks in the result, after its sound: all, the first, or none (default "
         "%(default)s)",
     )  # fmt: skip
+    add_signing_options(output, "sign the result, an MP4 or MOV, with Content Credentials (C2PA)")
+
+
+def add_signing_options(parser: argparse._ActionsContainer, purpose: str, required: bool = False) -> None:
+    """The certificate and key that a film is signed with."""
+    parser.add_argument(
+        "--c2pa-certificate", type=local_path, metavar="FILE", required=required,
+        help=f"{purpose}: the signer's certificate in PEM, followed by its issuers'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--c2pa-key", type=local_path, metavar="FILE", required=required,
+        help="the private key of --c2pa-certificate, PEM without a passphrase; it is used for the signature alone",
+    )  # fmt: skip
 
 
 def add_face_options(parser: argparse._ActionsContainer) -> None:
@@ -318,7 +333,18 @@ def sync_options(options: argparse.Namespace):
         fps=options.fps,
         mux_audio=options.mux_audio,
         work_folder=options.work_folder,
+        signing=signing_files(options),
     )
+
+
+def signing_files(options: argparse.Namespace) -> SigningFiles | None:
+    """What a film is to be signed with; None where it isn't. OptionError where one of the two files is missing."""
+    certificate, key = options.c2pa_certificate, options.c2pa_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise OptionError("--c2pa-certificate and --c2pa-key need each other: give both, or neither.")
+    return SigningFiles(certificate, key)
 
 
 def face_options(options: argparse.Namespace) -> FaceOptions:

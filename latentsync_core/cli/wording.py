@@ -39,6 +39,7 @@ WORDS: Words = {
     Remedy.KEEP_AUDIO: "--keep-audio all keeps them",
     Remedy.DEINTERLACE: "--deinterlace makes progressive frames of it",
     Remedy.MOVE_RESULT: "name an --out on another disk",
+    Remedy.SIGN_LATER: "sign it with `python -m latentsync_core sign {}`, --c2pa-certificate and --c2pa-key",
     Remedy.MOVE_WORK_FOLDER: "choose another --work-folder",
     Remedy.RESUME_DOWNLOAD: "run the command again; with a --work-folder, the next run goes on where one was cut off",
     Remedy.RAISE_DOWNLOAD_LIMIT: "raise --download-limit",

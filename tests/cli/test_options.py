@@ -14,7 +14,9 @@ import pytest
 from latentsync_core.audio.pause_options import PauseBehaviour
 from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.options import add_sync_options, sync_options
+from latentsync_core.errors import OptionError
 from latentsync_core.pipeline import SyncOptions
+from latentsync_core.provenance.content_credentials import SigningFiles
 from latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
 
 NEEDED = ["--video", "clip.mp4", "--audio", "voice.wav", "--out", "out.mp4"]
@@ -125,12 +127,19 @@ def test_every_flag_is_tried():
     parser = argparse.ArgumentParser()
     add_sync_options(parser)
     flags = {flag for action in parser._actions if action.dest not in FILES for flag in action.option_strings}
-    assert flags - {"--speaker"} == {flag for flag, *_ in FLAGS}
+    assert flags - {"--speaker", "--c2pa-certificate", "--c2pa-key"} == {flag for flag, *_ in FLAGS}
 
 
 def test_a_further_speaker_reaches_the_engines_options():
     (speaker,) = parsed("--speaker", "person:1=anna.wav").other_speakers
     assert (str(speaker.audio), speaker.choice.person) == ("anna.wav", 1)
+
+
+def test_certificate_and_key_reach_the_engines_options_together():
+    options = parsed("--c2pa-certificate", "chain.pem", "--c2pa-key", "key.pem")
+    assert options.signing == SigningFiles(Path("chain.pem"), Path("key.pem"))
+    with pytest.raises(OptionError, match="give both, or neither"):
+        parsed("--c2pa-key", "key.pem")
 
 
 def test_without_flags_the_defaults_are_those_of_the_dataclasses():

@@ -52,7 +52,7 @@ def options() -> Iterator[tuple[str, argparse.Action]]:
 
 def documented_options() -> dict[str, str]:
     """The tables of docs/cli.md: each option's default as written there."""
-    rows = re.findall(r"^\| `(--[a-z-]+)` \| ([^|]*) \|", (ROOT / "docs" / "cli.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `(--[a-z\d-]+)` \| ([^|]*) \|", (ROOT / "docs" / "cli.md").read_text("utf-8"), re.MULTILINE)
     assert len(rows) == len(dict(rows))  # none twice
     return dict(rows)
 
@@ -112,5 +112,5 @@ def test_the_command_lines_page_has_every_option_of_sync_and_its_default():
 
 def test_every_other_option_and_command_is_on_the_page_or_on_that_of_the_models():
     pages = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "models.md"))
-    written = set(re.findall(r"(?<![\w-])--[a-z-]+", pages)) | set(re.findall(r"`([a-z]+)(?: [A-Z -]+\w*)?`", pages))
+    written = set(re.findall(r"(?<![\w-])--[a-z\d-]+", pages)) | set(re.findall(r"`([a-z]+)(?: [A-Z -]+\w*)?`", pages))
     assert {name for command, action in options() for name in (command, action.option_strings[0])} - written == set()

@@ -153,7 +153,7 @@ def test_every_flag_in_the_documents_is_one_of_the_command_line():
     known = {option for command in subparsers.choices.values() for option in command._option_string_actions}
     for path in DOCUMENTS:
         for line in re.findall(r"python -m latentsync_core [^\n`]*(?:\\\n[^\n`]*)*", path.read_text("utf-8")):
-            unknown = set(re.findall(r"(?<!\S)--[a-z-]+", line)) - known
+            unknown = set(re.findall(r"(?<!\S)--[a-z\d-]+", line)) - known
             assert not unknown, (path.name, line)
 
 

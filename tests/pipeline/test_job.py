@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.commands import _parser
+from latentsync_core.cli.console import print_report
 from latentsync_core.cli.options import sync_options
 from latentsync_core.errors import VideoError
 from latentsync_core.faces.selection import ChooseBy, FaceChoice
@@ -114,6 +116,31 @@ def test_each_of_two_speakers_moves_as_alone_with_the_same_voice(job):
 def test_the_file_names_the_model(job):
     with open_container(job.run(job.hers).output, VideoError) as container:
         assert FilmCredits.of(container.metadata) == FilmCredits(job.model.name)
+
+
+def test_a_signed_result_is_the_last_phases_and_holds_nothing_of_the_key(job, tmp_path, capsys):
+    pytest.importorskip("c2pa", reason="signing needs c2pa-python: pip install c2pa-python")
+    from tests.provenance.certificates import SIGNER, issue, secret_lines
+    from tests.provenance.manifests import checked, manifest
+
+    issued, phases = issue(tmp_path), []
+    report = job.run(
+        job.hers,
+        on_progress=lambda phase, *_: phases.append(phase),
+        writer=WriterOptions(Codec.H264),
+        signing=issued.files,
+    )
+    assert list(dict.fromkeys(phases))[-2:] == ["compositing", "signing"]
+    assert report.seconds.keys() >= {"compositing", "signing"}
+    assert f"{report.output.name} has Content Credentials, signed by {SIGNER}." in [str(note) for note in report.notes]
+    assert checked(report.output, issued.authority)["validation_state"] == "Trusted"
+    assert manifest(report.output)["title"] == report.output.name
+    assert manifest(report.output)["ingredients"][0]["title"] == TWO_PEOPLE.name
+    print_report(report, as_json=True)
+    content, key = report.output.read_bytes(), base64.b64decode("".join(secret_lines(tmp_path)))
+    assert key not in content
+    places = (content.decode("latin-1"), capsys.readouterr().out, repr(report))
+    assert not [line for line in secret_lines(tmp_path) if any(line in place for place in places)]
 
 
 # --- the sound -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
-from ...errors import AudioError, OutputError, VideoError
+from ...errors import AudioError, LatentSyncError, OutputError, VideoError
 from ...files.output_checks import check_disk_space, check_target
 from ...files.scratch import ScratchFolder
 from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
@@ -51,6 +51,9 @@ MAX_START_SECONDS = 1  # seconds; a first frame later than that is an offset of 
 MIN_MP4_TIMESCALE = 10_000  # ticks a second at the least, so that sound and edit lists round to little
 NO_CREDITS = FilmCredits()
 
+Sign = Callable[[Path, Path], None]
+"""Writes a signed copy of the film at the first path to the second one; raises a LatentSyncError where it can't."""
+
 log = logging.getLogger(__name__)
 
 
@@ -76,12 +79,14 @@ class VideoWriter(ABC):
 
     Attributes:
         path: where the result will be.
+        sign: signs the film before it appears, where that is wanted. Set it before `preflight`, which tries it out.
         notes: for the user: what had to be converted, what players may not take.
 
     Raises, while opening, writing or leaving:
         OutputError: the folder is missing, nothing can be written there, or there is no room.
         OptionError: the suffix is that of another codec's container.
         AudioError: `audio` can't be read.
+        LatentSyncError: `sign` failed; when leaving, the film is there nevertheless, without a signature.
     """
 
     def __init__(
@@ -107,7 +112,7 @@ class VideoWriter(ABC):
         self._codec = options.codec
         self._audio_plan = None if audio is None else plan_audio(audio, options.codec)
         self._metadata = dict(metadata or {})
-        self.credits = credits
+        self.credits, self.sign = credits, cast("Sign | None", None)
         if self._audio_plan is not None:
             self.notes += self._audio_plan.notes
         first = int(self._pts[0]) * clip.time_base
@@ -138,7 +143,9 @@ class VideoWriter(ABC):
         For asking before long work begins. Raises what opening, writing or leaving the writer would.
         """
         check_target(self.path)
-        check_disk_space(self.path.parent, min_frame_bytes(self._layout, self._codec) * len(self._pts), self.path.name)
+        copies = 1 if self.sign is None else 2
+        needed = copies * min_frame_bytes(self._layout, self._codec) * len(self._pts)
+        check_disk_space(self.path.parent, needed, self.path.name)
         try:
             with ScratchFolder(self.path.parent) as folder:
                 trial = copy.copy(self)
@@ -146,8 +153,12 @@ class VideoWriter(ABC):
                 trial._pts = self._pts[:1]
                 # What only reading all of the source would try out is left to the end, where it can't fail the rest.
                 trial._carried = replace(self._carried, audio=(), subtitles=())
+                trial.sign = None  # a failure here is one before the work, not after it
                 with trial:
                     trial._write_blank()
+                if self.sign is not None:
+                    film = trial.path.replace(folder / f"part{self.path.suffix}")  # no name is in the signed one's way
+                    self.sign(film, folder / f"signed{self.path.suffix}")
         except OSError as problem:
             raise OutputError(f"Can't write into {self.path.parent}: {problem.strerror or problem}.") from None
 
@@ -240,12 +251,30 @@ class VideoWriter(ABC):
             self._stdin.close()
         if self._process.wait():
             raise self._failure()
+        unsigned = self._signing_problem()
         try:
             self._put_in_place()
         except OSError as problem:
             raise OutputError(f"Can't put {self.path} in place: {problem.strerror or problem}.") from None
         for note in self.notes:
             log.info("%s: %s", self.path.name, note)
+        if unsigned is not None:
+            fact = f"{self.path} is written, whole, but it isn't signed: {unsigned.fact}"
+            raise OutputError(fact, Remedy.SIGN_LATER, about=str(self.path)) from unsigned
+
+    def _signing_problem(self) -> LatentSyncError | None:
+        """Puts a signed copy in the film's place; returns why it couldn't, since hours of work must not go with it."""
+        if self.sign is None:
+            return None
+        signed = self._temporary.with_name(f"signed{self.path.suffix}")
+        try:
+            check_disk_space(self.path.parent, self._temporary.stat().st_size, f"the signed copy of {self.path.name}")
+            self.sign(self._temporary, signed)
+        except LatentSyncError as problem:
+            return problem
+        self._temporary.unlink()
+        self._temporary = signed
+        return None
 
     def _make_temporary(self) -> Path:
         """Where the result is written until it is whole."""
