@@ -50,6 +50,7 @@ from .sampling.timeline import LengthRule, plan_timeline
 from .video.clip import Clip
 from .video.reading.deinterlacing import with_deinterlacing
 from .video.reading.probing import probe
+from .video.reading.reader import FrameReader
 from .video.writing.encoding import output_path
 from .video.writing.match_source import match_source
 from .video.writing.sequence_writer import result_writer
@@ -290,6 +291,8 @@ def _input_files(
 def _load_image(source: str | Path) -> torch.Tensor:
     """(1, h, w, 3) in [0, 1]: a picture file's only frame."""
     clip = probe(source)
-    if clip.images is None:
+    if clip.frame_count > 1:
         raise VideoError(f"{source} is no picture; give a PNG or JPEG that shows the person")
-    return clip.images[:1]
+    with FrameReader(clip) as frames:
+        (frame,) = frames
+        return frame.rgb().movedim(0, -1)[None]

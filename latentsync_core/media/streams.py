@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DEFAULT, ATTACHED_PICTURE = 1, 1 << 10  # ffmpeg's disposition flags: what a player shows first, and cover art
-DEPENDENT = 1 << 19  # of a part that makes sense with others alone, such as a tile of a HEIC photo
 DEFAULT_TIME_BASE = Fraction(1, 90_000)  # seconds per tick: ffmpeg's own, where a demuxer sets none
 
 
@@ -96,11 +95,6 @@ def _picture(stream: VideoStream) -> str:
 def is_cover(stream: VideoStream) -> bool:
     """Whether a video stream is a picture attached to the file, as cover art is."""
     return bool(_disposition(stream) & ATTACHED_PICTURE)
-
-
-def is_tile(stream: VideoStream) -> bool:
-    """Whether the stream is one of the tiles of a larger picture."""
-    return bool(_disposition(stream) & DEPENDENT)
 
 
 def _disposition(stream: VideoStream) -> int:

@@ -37,6 +37,7 @@ PACKED = {  # where a pixel's G, B and R bytes are
     "rgb24": (1, 2, 0), "bgr24": (1, 0, 2), "bgr0": (1, 0, 2), "rgba": (1, 2, 0), "bgra": (1, 0, 2), "argb": (2, 3, 1),
     "abgr": (2, 1, 3),
 }  # fmt: skip
+PACKED_ALPHA = {"rgba": 3, "bgra": 3, "argb": 0, "abgr": 0}  # where its alpha byte is
 PACKED_BYTES = {"rgb24": 3, "bgr24": 3}  # a pixel, where it isn't 4
 _CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
 _BITS = {"": 8, "10le": 10, "12le": 12, "16le": 16}

@@ -19,7 +19,6 @@ from ...media.streams import (
     audio_note,
     audio_stream,
     has_video,
-    is_tile,
     time_base,
     video_note,
     video_stream,
@@ -37,9 +36,11 @@ from .listing.rates import MAX_FPS, STILL_IMAGE_FPS, detect_fps, snap_to_standar
 from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
 from .pictures import is_picture, picture_clip
 from .stream_facts import stream_facts
+from .tile_grid import TileGrid, first_tile, tile_grid
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -140,8 +141,8 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     if stream is None:
         found = f"; its audio has the codec {audio}" if audio else ""
         raise VideoError(f"{path} has no video stream{found}: name a video file.")
-    if is_tile(stream):
-        raise VideoError(f"{path} is a photo stored in tiles: export it as PNG, JPEG or TIFF first.")
+    if (grid := tile_grid(path)) is not None:
+        return _tiled_clip(path, identity, container, grid)
     context = stream.codec_context
     if context.width * context.height > MAX_FRAME_PIXELS:
         raise VideoError(
@@ -151,16 +152,7 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     frame = _first_frame(path, container, stream)
     pixel_format = planar_name(frame.format.name)
     facts = stream_facts(path, stream.index)
-    color = ColorTags(
-        matrix=MATRICES.get(int(frame.colorspace)),
-        range=RANGES.get(int(frame.color_range)),
-        primaries=PRIMARIES.get(int(context.color_primaries)),
-        transfer=TRANSFERS.get(int(context.color_trc)),
-        chroma_location=facts.chroma_location,
-    )
-    # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
-    if color.matrix == "gbr" and not pixel_format.startswith("gbr"):
-        color = ColorTags(None, color.range, color.primaries, color.transfer, color.chroma_location)
+    color = _color_tags(frame, context, facts.chroma_location)
     if unsupported := unsupported_message(path, container, frame.format.name, color):
         raise VideoError(unsupported)
     crop = _aligned_crop(facts.crop, frame.width, frame.height, PixelFormat.of(pixel_format))
@@ -210,6 +202,49 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
     )
     Layout.of(clip)  # refuses formats and matrices that can't be worked on
     return clip
+
+
+def _tiled_clip(path: Path, identity: FileIdentity, container: InputContainer, grid: TileGrid) -> Clip:
+    """A photo in tiles as a clip of one frame, which the reader puts together."""
+    frame = first_tile(path, container, grid)
+    stream = next(one for one in container.streams.video if one.id == grid.tiles[0])
+    color = _color_tags(frame, stream.codec_context, stream_facts(path, stream.index).chroma_location)
+    if unsupported := unsupported_message(path, container, frame.format.name, color):
+        raise VideoError(unsupported)
+    width, height = grid.width, grid.height
+    if grid.orientation.rotation % 180:
+        width, height = height, width
+    clip = Clip(
+        identity=identity,
+        images=None,
+        frame_count=1,
+        first_frame=0,
+        fps=STILL_IMAGE_FPS,
+        time_base=1 / STILL_IMAGE_FPS,
+        pts=np.zeros(1, np.int64),
+        width=width,
+        height=height,
+        pixel_format=planar_name(frame.format.name),
+        rotation=grid.orientation.rotation,
+        color=color,
+        mirrored=grid.orientation.mirrored,
+    )
+    Layout.of(clip)  # refuses matrices that can't be worked on
+    return clip
+
+
+def _color_tags(frame: VideoFrame, context: VideoCodecContext, chroma_location: str | None) -> ColorTags:
+    matrix = MATRICES.get(int(frame.colorspace))
+    # The matrix's code 0 is both "RGB" and what some demuxers leave unset.
+    if matrix == "gbr" and not planar_name(frame.format.name).startswith("gbr"):
+        matrix = None
+    return ColorTags(
+        matrix=matrix,
+        range=RANGES.get(int(frame.color_range)),
+        primaries=PRIMARIES.get(int(context.color_primaries)),
+        transfer=TRANSFERS.get(int(context.color_trc)),
+        chroma_location=chroma_location,
+    )
 
 
 def _alpha_note(frame: VideoFrame) -> Note | None:

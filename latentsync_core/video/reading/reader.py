@@ -17,21 +17,22 @@ import numpy as np
 from ...errors import VideoError
 from ...media.opening import open_container, open_image
 from ...media.streams import required_video_stream
-from ..clip import Clip, Crop
+from ..clip import Clip
 from ..frame import Frame
-from ..pixel_format import PACKED, PACKED_BYTES, Layout
+from ..pixel_format import Layout
 from .advice import one_format_advice
 from .deinterlacing import deinterlaced
 from .listing.decoding import check_format, frame_format, has_pts, shown_frames
 from .picture_sequence import read_picture
 from .pictures import is_picture, picture_frames
+from .planes import color_planes
 from .probing import check_identity
+from .tile_grid import TileGrid, joined_planes, tile_grid
 
 if TYPE_CHECKING:
     import torch
     from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.plane import VideoPlane
     from PIL import Image
 
 SEEKABLE = {"mov", "matroska"}  # containers with an index of stamps; others are read from their start
@@ -56,6 +57,7 @@ class FrameReader:
         self._layout = Layout.of(clip)
         self._container: InputContainer | None = None
         self._picture: Image.Image | None = None  # of a file that Pillow reads
+        self._grid: TileGrid | None = None  # of a photo in tiles
 
     def __enter__(self) -> FrameReader:
         check_identity(self._clip)
@@ -64,6 +66,7 @@ class FrameReader:
             if is_picture(path):
                 self._picture = open_image(path)
             else:
+                self._grid = tile_grid(path)
                 self._container = _open(path)
         return self
 
@@ -93,6 +96,10 @@ class FrameReader:
         if self._container is None or self._clip.identity is None:
             raise VideoError(f"The reader of {self._clip.name} is closed: iterate inside its with block.")
         if self._start == self._stop:
+            return
+        if self._grid is not None:
+            _, planes = joined_planes(self._clip.identity.path, self._container, self._grid)
+            yield Frame(planes, int(self._clip.pts[0]), 0, self._layout)
             return
         next_index = self._start
         with_pts = has_pts(self._container)
@@ -208,7 +215,7 @@ class FrameReader:
         width, height = layout.width + crop.left + crop.right, layout.height + crop.top + crop.bottom
         known = (width, height, layout.pixel_format.name)
         check_format(frame_format(decoded), known, index, self._clip.name, self._advice_on_changes)
-        planes = _planes(decoded, layout, crop)
+        planes = color_planes(decoded, layout.pixel_format, layout.width, layout.height, crop)
         return Frame(planes, pts, index, layout)
 
     def _advice_on_changes(self) -> str:
@@ -222,28 +229,3 @@ def _open(path: Path) -> InputContainer:
     container = open_container(path, VideoError)
     required_video_stream(container, path).thread_type = "AUTO"
     return container
-
-
-def _planes(decoded: VideoFrame, layout: Layout, crop: Crop) -> tuple[np.ndarray, ...]:
-    """The decoded samples inside the crop, copied out of the decoder's padded lines."""
-    form, packed = layout.pixel_format, PACKED.get(decoded.format.name)
-    if packed is not None:
-        lines = _lines(decoded.planes[0], np.dtype(np.uint8))
-        bytes_per_pixel = PACKED_BYTES.get(decoded.format.name, 4)
-        whole = lines[:, : lines.shape[1] // bytes_per_pixel * bytes_per_pixel]
-        pixels = whole.reshape(len(lines), -1, bytes_per_pixel)
-        planes = [pixels[:, :, channel] for channel in packed]
-    else:
-        planes = [_lines(plane, form.dtype) for plane in decoded.planes[:3]]  # a fourth is alpha
-    parts = []
-    shapes = form.plane_shapes(layout.width, layout.height)
-    for number, (plane, (rows, columns)) in enumerate(zip(planes, shapes, strict=True)):
-        down, across = (form.chroma_shift_y, form.chroma_shift_x) if number else (0, 0)
-        top, left = crop.top >> down, crop.left >> across
-        parts.append(plane[top : top + rows, left : left + columns].copy())
-    return tuple(parts)
-
-
-def _lines(plane: VideoPlane, dtype: np.dtype) -> np.ndarray:
-    """A view of a plane's lines with what pads them."""
-    return np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // dtype.itemsize)
