@@ -40,6 +40,7 @@ class Remedy(Enum):
     KEEP_WHOLE_VOICE = "let the output last as long as the voice"
     CHOOSE_CUSTOM_QUALITY = "set the sampling by hand"
     KEEP_AUDIO = "keep the clip's own audio tracks beside the new sound"
+    KEEP_ALPHA = "write the result with a codec that holds alpha"
     DEINTERLACE = "turn interlaced frames into progressive ones"
     # files
     MOVE_RESULT = "write the result to another disk"

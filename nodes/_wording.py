@@ -66,6 +66,7 @@ WORDS: Words = {
     "it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"set `quality` to {Quality.CUSTOM.value}",
     Remedy.KEEP_AUDIO: f"set `keep_audio` to {KeepAudio.ALL.value} to keep them",
+    Remedy.KEEP_ALPHA: "set `codec` to ffv1, png or tiff to keep it",
     Remedy.DEINTERLACE: "turn `deinterlace` on for progressive frames",
     Remedy.SIGN_LATER: "sign it on the command line",
     Remedy.MOVE_RESULT: "start ComfyUI with --output-directory and --temp-directory on another disk",

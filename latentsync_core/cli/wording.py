@@ -37,6 +37,7 @@ WORDS: Words = {
     Remedy.KEEP_WHOLE_VOICE: f"--length {LengthRule.HOLD.value} or {LengthRule.PING_PONG.value} keeps all of it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"choose --quality {Quality.CUSTOM.value} with a --scheduler",
     Remedy.KEEP_AUDIO: "--keep-audio all keeps them",
+    Remedy.KEEP_ALPHA: "--codec ffv1, png or tiff keeps it",
     Remedy.DEINTERLACE: "--deinterlace makes progressive frames of it",
     Remedy.MOVE_RESULT: "name an --out on another disk",
     Remedy.SIGN_LATER: "sign it with `python -m latentsync_core sign {}`, --c2pa-certificate and --c2pa-key",

@@ -79,6 +79,7 @@ class Clip:
     pictures: tuple[Path, ...] = ()  # of a sequence, in order: its frames' files; `identity` names all of them
     mirrored: bool = False
     crop: Crop = Crop()
+    has_alpha: bool = False  # beside the planes of `pixel_format`, whose name leaves it out
     file_pts: np.ndarray | None = None  # (M,) int64 stamps of all frames in the file, where `pts` had to be other ones
 
     @property

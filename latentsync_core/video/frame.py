@@ -21,13 +21,14 @@ class Frame:
 
     A file's frame holds three planes (Y, Cb, Cr or G, B, R), uint8 or uint16 (rows, columns), as stored. A frame of
     an in-memory batch holds one (H, W, 3) float array in the batch's own dtype. Planes are writable and belong to
-    this frame alone.
+    this frame alone. A file's alpha, where it has any, goes along untouched: nothing here is weighted by it.
     """
 
     planes: tuple[np.ndarray, ...]
     pts: int  # ticks of the clip's time base
     index: int  # in the clip
     layout: Layout
+    alpha: np.ndarray | None = None  # (rows, columns) of the planes' dtype, as stored, full range; None: opaque
 
     @property
     def width(self) -> int:
@@ -57,7 +58,18 @@ class Frame:
 
     def copy(self) -> Frame:
         """The same frame with planes of its own."""
-        return Frame(tuple(plane.copy() for plane in self.planes), self.pts, self.index, self.layout)
+        alpha = None if self.alpha is None else self.alpha.copy()
+        return Frame(tuple(plane.copy() for plane in self.planes), self.pts, self.index, self.layout, alpha)
+
+    def alpha_levels(self, bits: int) -> np.ndarray:
+        """(rows, columns) uint8 or uint16: the alpha with `bits` bits, as stored; opaque where the frame has none."""
+        own, top = self.layout.pixel_format.bits, (1 << bits) - 1
+        dtype = np.uint8 if bits == 8 else np.uint16
+        if self.alpha is None:
+            return np.full((self.layout.height, self.layout.width), top, dtype)
+        if own == bits:
+            return self.alpha
+        return (self.alpha.astype(np.float64) * (top / ((1 << own) - 1))).round().astype(dtype)
 
     def rgb(self, roi: Roi | None = None, size: tuple[int, int] | None = None) -> torch.Tensor:
         """(3, h, w) float32 in [0, 1]: the displayed pixels of `roi` (all by default); nothing else is converted.

@@ -186,6 +186,11 @@ def planar_name(name: str) -> str:
     return "gbrp" if name in PACKED else name.replace("yuva", "yuv").replace("gbrap", "gbrp")
 
 
+def with_alpha(name: str) -> str:
+    """The planar format of ffmpeg's `name`, one without alpha, with an alpha plane."""
+    return name.replace("gbrp", "gbrap").replace("yuvj", "yuv").replace("yuv", "yuva")
+
+
 def is_supported(name: str) -> bool:
     """Whether frames of ffmpeg's format `name` can be worked on."""
     return name in _formats()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...errors import VideoError
 from ...media.opening import MAX_FRAME_PIXELS, open_sequence_picture, unreadable_message
 from ..clip import FileIdentity
-from ..pixel_format import is_supported, nearest_supported, planar_name
+from ..pixel_format import has_alpha, is_supported, nearest_supported, planar_name, with_alpha
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -63,14 +63,17 @@ def sequence_identity(path: Path, files: tuple[Path, ...]) -> FileIdentity:
 
 
 def read_picture(path: Path) -> VideoFrame:
-    """`decoded_picture` in a format that is supported and holds all of its samples but for alpha.
+    """`decoded_picture` in a format that is supported, with alpha or without, and holds all of its samples.
 
     Raises:
         VideoError: see there.
     """
     frame = decoded_picture(path)
     name = frame.format.name
-    return frame if is_supported(planar_name(name)) else frame.reformat(format=nearest_supported(name))
+    if is_supported(planar_name(name)):
+        return frame
+    wanted = nearest_supported(name)
+    return frame.reformat(format=with_alpha(wanted) if has_alpha(name) else wanted)
 
 
 def decoded_picture(path: Path) -> VideoFrame:

@@ -19,6 +19,7 @@ from ...media.streams import (
     audio_note,
     audio_stream,
     has_video,
+    required_video_stream,
     time_base,
     video_note,
     video_stream,
@@ -30,7 +31,7 @@ from ..clip import Clip, ColorTags, Crop, FileIdentity
 from ..orientation import MATRIX_BYTES, Orientation
 from ..pixel_format import IN_MEMORY, Layout, PixelFormat, has_alpha, planar_name
 from .advice import even_stamps_advice, unsupported_message
-from .listing.decoding import shown_frames
+from .listing.decoding import has_coded_alpha, shown_frames
 from .listing.frame_list import list_frames
 from .listing.rates import MAX_FPS, STILL_IMAGE_FPS, detect_fps, snap_to_standard_rate
 from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
@@ -157,7 +158,7 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         raise VideoError(unsupported)
     crop = _aligned_crop(facts.crop, frame.width, frame.height, PixelFormat.of(pixel_format))
     width, height = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
-    orientation = _orientation(frame)
+    orientation = _orientation(_frame_with_matrix(path) if has_coded_alpha(stream) else frame)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if orientation.rotation % 180:
         width, height, aspect = height, width, 1 / aspect
@@ -176,7 +177,7 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         raise VideoError(
             f"{path} shows less than a frame an hour, its times are damaged: {even_stamps_advice(path, container)}"
         )
-    found = (video_note(container), _alpha_note(frame), audio_note(container), _skew_note(orientation))
+    found = (video_note(container), audio_note(container), _skew_note(orientation))
     notes = [note for note in found if note]
     clip = Clip(
         identity=identity,
@@ -196,6 +197,7 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         notes=(*notes, *frames.notes),
         mirrored=orientation.mirrored,
         crop=crop,
+        has_alpha=has_alpha(frame.format.name),
         file_pts=frames.file_pts,
         video_codec=context.codec.canonical_name,
         video_profile=context.profile,
@@ -247,12 +249,6 @@ def _color_tags(frame: VideoFrame, context: VideoCodecContext, chroma_location: 
     )
 
 
-def _alpha_note(frame: VideoFrame) -> Note | None:
-    if not has_alpha(frame.format.name):
-        return None
-    return Note("The clip's alpha channel isn't in the result: its colours are, as they are.", NoteLevel.WARNING)
-
-
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
     for frame in shown_frames(container, stream):
         return frame
@@ -273,7 +269,6 @@ def _sequence_clip(path: Path, files: tuple[Path, ...], fps: Fraction | None) ->
         primaries=PRIMARIES.get(int(getattr(stored, "color_primaries", UNSPECIFIED))),  # old PyAVs don't tell
         transfer=TRANSFERS.get(int(getattr(stored, "color_trc", UNSPECIFIED))),
     )
-    alpha = Note("The pictures' alpha is left out.", NoteLevel.WARNING)
     clip = Clip(
         identity=sequence_identity(path, files),
         images=None,
@@ -286,11 +281,17 @@ def _sequence_clip(path: Path, files: tuple[Path, ...], fps: Fraction | None) ->
         height=frame.height,
         pixel_format=name,
         color=color,
-        notes=(alpha,) if has_alpha(stored.format.name) else (),
         pictures=files,
+        has_alpha=has_alpha(frame.format.name),
     )
     Layout.of(clip)  # refuses matrices that can't be worked on
     return clip
+
+
+def _frame_with_matrix(path: Path) -> VideoFrame:
+    """The first frame by the stream's own decoder, which attaches the display matrix."""
+    with open_container(path, VideoError) as container:
+        return next(container.decode(required_video_stream(container, path)))
 
 
 def _orientation(frame: VideoFrame) -> Orientation:

@@ -25,7 +25,7 @@ from .deinterlacing import deinterlaced
 from .listing.decoding import check_format, frame_format, has_pts, shown_frames
 from .picture_sequence import read_picture
 from .pictures import is_picture, picture_frames
-from .planes import color_planes
+from .planes import alpha_plane, color_planes
 from .probing import check_identity
 from .tile_grid import TileGrid, joined_planes, tile_grid
 
@@ -215,8 +215,9 @@ class FrameReader:
         width, height = layout.width + crop.left + crop.right, layout.height + crop.top + crop.bottom
         known = (width, height, layout.pixel_format.name)
         check_format(frame_format(decoded), known, index, self._clip.name, self._advice_on_changes)
-        planes = color_planes(decoded, layout.pixel_format, layout.width, layout.height, crop)
-        return Frame(planes, pts, index, layout)
+        inside = (layout.pixel_format, layout.width, layout.height, crop)
+        alpha = alpha_plane(decoded, *inside) if self._clip.has_alpha else None
+        return Frame(color_planes(decoded, *inside), pts, index, layout, alpha)
 
     def _advice_on_changes(self) -> str:
         if self._container is None or self._clip.identity is None:  # a sequence

@@ -15,6 +15,7 @@ from ...errors import VideoError
 from ...media.description import describe
 from ...media.opening import open_container
 from ...media.streams import required_video_stream
+from .listing.decoding import alpha_decoder, has_coded_alpha
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -107,7 +108,7 @@ def source_facts(path: Path) -> SourceFacts:
             field_order=_field_order(about_file, about_frames, stream.index),
             mastering_display=display,
             light_level=light,
-            lost_in_frames=tuple(_lost_in_frames(about_file, about_frames, _tags(stream.metadata))),
+            lost_in_frames=tuple(_lost_in_frames(about_file, about_frames, stream)),
             tracks=tuple(_tracks(container, about_file)),
             chapters=len(re.findall(r"^ *Chapter #0:\d+: start ", about_file, re.MULTILINE)),
         )
@@ -140,14 +141,14 @@ def _field_order(about_file: str, about_frames: str, stream: int) -> FieldOrder:
     return FieldOrder(named) if named and not shown else FieldOrder.PROGRESSIVE
 
 
-def _lost_in_frames(about_file: str, about_frames: str, tags: Mapping[str, str]) -> Iterator[str]:
+def _lost_in_frames(about_file: str, about_frames: str, stream: VideoStream) -> Iterator[str]:
     if "DOVI configuration record" in about_file or "side data - Dolby Vision" in about_frames:
         yield "Dolby Vision metadata"
     if re.search(r"side data - .*(HDR Dynamic Metadata|SMPTE2094-40|HDR10\+)", about_frames):
         yield "HDR10+ dynamic metadata"
     if re.search(r"side data - (A/53 closed captions|ATSC A53)", about_frames, re.IGNORECASE):
         yield "closed captions in the picture's stream"
-    if tags.get("alpha_mode") == "1":
+    if has_coded_alpha(stream) and alpha_decoder(stream) is None:
         yield "the alpha channel"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ..pixel_format import with_alpha
+
 X265_QUIET = "log-level=error"  # x265 writes its settings to the terminal otherwise
 
 
@@ -50,6 +52,7 @@ class Encoder:
     matrix: str | None = None  # the only one that decoders take such a file to have, whatever its container says
     has_quality: bool = False  # whether crf and preset count
     min_size: tuple[int, int] = (1, 1)  # pixels
+    alpha_args: tuple[str, ...] | None = None  # more of ffmpeg's for frames with alpha; None: it holds none
 
 
 def _yuv(*suffixes: str) -> tuple[str, ...]:
@@ -65,7 +68,8 @@ def _x265(*suffixes: str) -> Encoder:
 
 def _prores(label: str, profile: str, bits: float, pixel_format: str = "yuv422p10le") -> Encoder:
     args = ("-c:v", "prores_ks", "-profile:v", profile, "-vendor", "apl0")
-    return Encoder(f"ProRes {label}", ".mov", args, (pixel_format,), bits)
+    alpha_args = ("-pix_fmt", with_alpha(pixel_format), "-alpha_bits", "16") if "444" in pixel_format else None
+    return Encoder(f"ProRes {label}", ".mov", args, (pixel_format,), bits, alpha_args=alpha_args)
 
 
 def _dnxhr(profile: str, bits: float, pixel_format: str) -> Encoder:
@@ -77,16 +81,24 @@ def _dnxhr(profile: str, bits: float, pixel_format: str) -> Encoder:
 ENCODERS = {
     Codec.H264: Encoder("H.264", ".mp4", ("-c:v", "libx264"), _yuv("", "10le"), 0.005, has_quality=True),
     Codec.PRORES: _prores("422 HQ", "hq", 0.5),
-    Codec.FFV1: Encoder("FFV1 (lossless)", ".mkv", ("-c:v", "ffv1", "-g", "1"), (), 1.0),
+    Codec.FFV1: Encoder("FFV1 (lossless)", ".mkv", ("-c:v", "ffv1", "-g", "1"), (), 1.0, alpha_args=()),
     Codec.HEVC: _x265("10le"),
     Codec.DNXHR: _dnxhr("hqx", 0.5, "yuv422p10le"),
-    Codec.PNG: Encoder("a PNG sequence", ".png", ("-c:v", "png", "-pix_fmt", "rgb48be"), ("gbrp16le",), 0.5),
+    Codec.PNG: Encoder(
+        "a PNG sequence",
+        ".png",
+        ("-c:v", "png", "-pix_fmt", "rgb48be"),
+        ("gbrp16le",),
+        0.5,
+        alpha_args=("-pix_fmt", "rgba64be"),
+    ),
     Codec.TIFF: Encoder(
         "a TIFF sequence",
         ".tif",
         ("-c:v", "tiff", "-compression_algo", "deflate", "-pix_fmt", "rgb48le"),
         ("gbrp16le",),
         0.5,
+        alpha_args=("-pix_fmt", "rgba64le"),
     ),
 }
 VARIANTS = {  # of a codec, by the profile that ffmpeg reports of a source; the codec itself, or its 4:4:4 form

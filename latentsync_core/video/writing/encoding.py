@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,19 @@ import torch
 
 from ...errors import OptionError, OutputError
 from ...imaging.roi import Roi
-from ...messages import Note
+from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip, ColorTags
 from ..frame import Frame
-from ..pixel_format import IN_MEMORY, LUMA_WEIGHTS, Layout, PixelFormat, is_full_range, siting
+from ..pixel_format import (
+    IN_MEMORY,
+    LUMA_WEIGHTS,
+    Layout,
+    PixelFormat,
+    is_full_range,
+    planar_name,
+    siting,
+    with_alpha,
+)  # fmt: skip
 from .encoders import ENCODERS, Codec, Encoder, encoder
 from .picture_names import sequence_folder
 from .writer_options import WriterOptions
@@ -28,6 +38,8 @@ MEDIA_SUFFIXES = {
 }  # fmt: skip
 MIN_SLICED_SIDE = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
+NO_ALPHA_ENCODER = {"yuva420p12le"}  # formats that FFV1 has without alpha alone
+PACKED_ONLY = "gbrap"  # the format that FFV1 holds in packed form
 LAYER_PIXEL_FORMAT = "yuva444p10le"
 PLAYABLE_PIXEL_FORMATS = {  # by what players and browsers take, and how notes name it
     Codec.H264: ({"yuv420p", "yuvj420p"}, "8-bit 4:2:0"),
@@ -47,8 +59,9 @@ class VideoPlan:
 
     @property
     def encoded_format(self) -> str:
-        """What the encoder gets after the filters."""
-        return self.args[self.args.index("-pix_fmt") + 1] if "-pix_fmt" in self.args else self.pixel_format
+        """What the encoder gets after the filters, its alpha left aside; packed RGB of 16 bits as it is called."""
+        named = [value for option, value in pairwise(self.args) if option == "-pix_fmt"]
+        return planar_name(named[-1] if named else self.pixel_format)
 
 
 def output_path(path: str | Path, codec: Codec) -> Path:
@@ -90,11 +103,16 @@ def min_frame_bytes(layout: Layout, codec: Codec) -> float:
 def plan_video(clip: Clip, options: WriterOptions) -> VideoPlan:
     """Keeps the source's own samples wherever the codec can hold them, and says where it can't."""
     layout = Layout.of(clip)
+    row = _encoder(layout, options)
+    plan = _color_plan(clip, layout, row, options)
+    return _plan_with_alpha(plan, row) if clip.has_alpha else plan
+
+
+def _color_plan(clip: Clip, layout: Layout, row: Encoder, options: WriterOptions) -> VideoPlan:
     source = layout.pixel_format
     tags = replace(clip.color, range="pc") if source.is_full_range and not source.is_rgb else clip.color
     if options.codec is Codec.FFV1:
         return _ffv1(clip, layout, tags)
-    row = _encoder(layout, options)
     if layout.width < row.min_size[0] or layout.height < row.min_size[1]:
         raise OptionError(
             f"{row.label} holds pictures of {row.min_size[0]}×{row.min_size[1]} pixels or more, and {clip.name} has "
@@ -130,14 +148,31 @@ def plan_pictures(clip: Clip, codec: Codec) -> VideoPlan:
     """Pictures of frames that are RGB of 16 bits already."""
     row = encoder(codec)
     notes = [f"{row.label[0].upper()}{row.label[1:]} holds RGB: every sample was converted, to 16 bits a channel."]
-    return _video_plan(Layout.of(clip), lambda frame: frame.planes, clip.color, clip, row.args, notes)
+    plan = _video_plan(Layout.of(clip), lambda frame: frame.planes, clip.color, clip, row.args, notes)
+    return _plan_with_alpha(plan, row) if clip.has_alpha else plan
+
+
+def _plan_with_alpha(plan: VideoPlan, row: Encoder) -> VideoPlan:
+    """`plan` for frames with alpha, which goes along untouched where the encoder holds it."""
+    piped = with_alpha(plan.pixel_format)
+    bits = PixelFormat.of(plan.pixel_format).bits
+    if row.alpha_args is None or piped in NO_ALPHA_ENCODER:
+        holds = f"{row.label} files hold no alpha channel: the clip's was left out, and its colours are as they are."
+        return replace(plan, notes=(*plan.notes, Note(holds, NoteLevel.WARNING, (Remedy.KEEP_ALPHA,))))
+    encoded = () if piped != PACKED_ONLY else ("-pix_fmt", "bgra")
+    return replace(
+        plan,
+        pixel_format=piped,
+        convert=lambda frame: (*plan.convert(frame), frame.alpha_levels(bits)),
+        args=(*plan.args, *row.alpha_args, *encoded),  # of an option that is there twice the last counts
+    )
 
 
 def layer_clip(clip: Clip) -> Clip:
     """What a layer over `clip` is as a clip: its size, times, rotation and colours in 10-bit 4:4:4."""
     color = BT709 if Layout.of(clip).pixel_format.is_rgb else clip.color
     color = replace(color, range="tv", chroma_location=None)
-    return replace(clip, images=None, pixel_format="yuv444p10le", color=color, audio_codec=None)
+    return replace(clip, images=None, pixel_format="yuv444p10le", color=color, audio_codec=None, has_alpha=False)
 
 
 def matte_clip(clip: Clip, codec: Codec) -> Clip:
@@ -151,7 +186,7 @@ def matte_clip(clip: Clip, codec: Codec) -> Clip:
         Codec.DNXHR: "yuv422p10le",
     }
     color = replace(BT709, chroma_location=None)
-    return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None)
+    return replace(clip, images=None, pixel_format=formats[codec], color=color, audio_codec=None, has_alpha=False)
 
 
 def _ffv1(clip: Clip, layout: Layout, tags: ColorTags) -> VideoPlan:

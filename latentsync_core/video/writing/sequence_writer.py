@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...errors import OutputError
 from ...media.ffmpeg import run_ffmpeg
@@ -68,7 +69,11 @@ class SequenceWriter(VideoWriter):
     def write(self, frame: Frame) -> None:
         """Appends a frame."""
         levels = (frame.rgb() * LEVELS).round().numpy().astype(np.uint16)  # (3, h, w)
-        self._append(Frame((levels[1], levels[2], levels[0]), 0, 0, self._layout))
+        alpha = None
+        if self._clip.has_alpha:
+            stored = torch.from_numpy(frame.alpha_levels(16).astype(np.int32))
+            alpha = frame.layout.to_displayed(stored).numpy().astype(np.uint16)
+        self._append(Frame((levels[1], levels[2], levels[0]), 0, 0, self._layout, alpha))
 
     def _write_blank(self) -> None:
         self._append(Frame.blank(self._layout))
