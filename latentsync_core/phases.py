@@ -16,6 +16,7 @@ class Phase(Enum):
 
     DOWNLOAD = "Downloading"
     CHECK = "Checking the model's files"
+    CLIP = "Listing the frames"
     MODEL = "Loading the model"
     FACES = "Finding faces"
     VOICE = "Analysing the voice"

@@ -138,7 +138,8 @@ def sync(
     remove_stale_scratch(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
-    clip = (video if isinstance(video, Clip) else probe(video, options.fps)).trim(options.start, options.end)
+    clip = video if isinstance(video, Clip) else probe(video, options.fps, clock.progress_of("clip"))
+    clip = clip.trim(options.start, options.end)
     clip = with_deinterlacing(clip, options.deinterlace)
     writer_options = match_source(clip, options.writer)
     if writer_options != options.writer:

@@ -10,8 +10,9 @@ Progress = Callable[[int, int], None]
 """Called as ``on_progress(done, total)``; whatever it raises cancels the stage at once."""
 
 PhaseProgress = Callable[[str, int, int], None]
-"""Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling, compositing or,
-where the result is signed, signing; whatever it raises cancels the job and leaves no output file."""
+"""Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling, compositing or, where the
+result is signed, signing, and before them clip where a file has to be decoded to know its frames; whatever it raises
+cancels the job and leaves no output file."""
 
 SPAN_TOTAL = 1000  # the total that a span of a stage's progress is reported against
 
@@ -37,12 +38,17 @@ class PhaseClock:
         self._on_progress = on_progress
         self.seconds: dict[str, float] = {}
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[Progress]:
+    def progress_of(self, name: str) -> Progress:
+        """The progress of a phase whose time isn't measured."""
+
         def report(done: int, total: int) -> None:
             if self._on_progress:
                 self._on_progress(name, done, total)
 
+        return report
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Progress]:
         started = time.perf_counter()
-        yield report
+        yield self.progress_of(name)
         self.seconds[name] = time.perf_counter() - started

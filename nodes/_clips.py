@@ -17,6 +17,7 @@ from ..latentsync_core.audio.track_choice import TrackChoice
 from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.messages import Note
+from ..latentsync_core.progress import Progress
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.deinterlacing import with_deinterlacing
 from ..latentsync_core.video.reading.listing.rates import snap_to_standard_rate
@@ -26,20 +27,20 @@ from ._comfy import pack_temp_folder
 TRIM_TOLERANCE_SECONDS = 1e-6  # core's trims are sums of floats: a frame at their edge must fall on its right side
 
 
-def clip_from_input(source: Any, fps: float, deinterlace: bool = False) -> Clip:
+def clip_from_input(source: Any, fps: float, deinterlace: bool = False, on_progress: Progress | None = None) -> Clip:
     """The clip behind a VIDEO, or an IMAGE batch shown at `fps` (a single IMAGE is a clip of one frame).
 
     A file is streamed from where it lies, its trim being honoured; bytes are written to a file of ours once; frames in
-    memory stay there as they are. An alpha channel is left aside. With `deinterlace`, a file's interlaced frames are
-    read as progressive ones.
+    memory stay there as they are, without an alpha channel. With `deinterlace`, a file's interlaced frames are read as
+    progressive ones. `on_progress` is called where the file has to be decoded to know its frames.
 
     Raises:
         VideoError: neither of the two, or nothing that can be read.
     """
-    return with_deinterlacing(_clip_from_input(source, fps), deinterlace)
+    return with_deinterlacing(_clip_from_input(source, fps, on_progress), deinterlace)
 
 
-def _clip_from_input(source: Any, fps: float) -> Clip:
+def _clip_from_input(source: Any, fps: float, on_progress: Progress | None) -> Clip:
     if isinstance(source, torch.Tensor):
         if source.ndim != 4 or source.shape[-1] not in (3, 4):
             raise VideoError(
@@ -56,9 +57,10 @@ def _clip_from_input(source: Any, fps: float) -> Clip:
         )
     if _is_edited(source):
         # Its stream source still has the frames of before; written out, the trim is applied too.
-        return probe(_store_by_hash(_save_to_buffer(source)))
+        return probe(_store_by_hash(_save_to_buffer(source)), on_progress=on_progress)
     file = source.get_stream_source()
-    clip = probe(_store_by_hash(file) if isinstance(file, bytes_io.BytesIO) else Path(file))
+    path = _store_by_hash(file) if isinstance(file, bytes_io.BytesIO) else Path(file)
+    clip = probe(path, on_progress=on_progress)
     start, seconds = getattr(source, "get_active_trim_window", lambda: (0.0, 0.0))()
     if not start and not seconds:
         return clip
@@ -67,7 +69,9 @@ def _clip_from_input(source: Any, fps: float) -> Clip:
     )
 
 
-def audio_from_video(video: Any, tracks: TrackChoice = TrackChoice.FIRST) -> tuple[dict[str, Any], tuple[Note, ...]]:
+def audio_from_video(
+    video: Any, tracks: TrackChoice = TrackChoice.FIRST, on_progress: Progress | None = None
+) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """A VIDEO's own sound as AUDIO, from where its first frame is shown to where its last one ends; and notes on it.
 
     Raises:
@@ -81,7 +85,7 @@ def audio_from_video(video: Any, tracks: TrackChoice = TrackChoice.FIRST) -> tup
                 "the VIDEO was made of images without a sound; connect one to Create Video, or use Load Audio"
             )
         return audio, ()
-    clip = clip_from_input(video, fps=1.0)
+    clip = clip_from_input(video, fps=1.0, on_progress=on_progress)
     waveform, rate = clip_audio(clip, tracks)
     notes = tuple(dict.fromkeys([*clip.notes, *clip_audio_notes(clip, tracks)]))
     return {"waveform": waveform[None].contiguous(), "sample_rate": rate}, notes

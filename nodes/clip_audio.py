@@ -9,9 +9,10 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.survey import cancellation_note
 from ..latentsync_core.audio.track_choice import TrackChoice
 from ..latentsync_core.media.downmix import Channels, cancelling_channel, downmix_channels
+from ..latentsync_core.phases import Phase
 from ._checks import check_inputs
 from ._clips import audio_from_video
-from ._comfy import input_names, schema
+from ._comfy import Progress, input_names, schema
 from ._inputs import ADVANCED
 from ._wording import note_lines
 
@@ -49,7 +50,7 @@ class ClipAudio(io.ComfyNode):
     @classmethod
     @check_inputs
     def execute(cls, video: Any, channels: str, tracks: str = TrackChoice.FIRST.value) -> io.NodeOutput:
-        sound, notes = audio_from_video(video, TrackChoice(tracks))
+        sound, notes = audio_from_video(video, TrackChoice(tracks), Progress().whole_bar(Phase.CLIP))
         waveform = sound["waveform"]
         if (
             Channels(channels) is Channels.MONO

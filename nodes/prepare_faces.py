@@ -172,7 +172,8 @@ class PrepareFaces(io.ComfyNode):
         deinterlace: bool = False,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
-        source = clip_from_input(clip, fps, deinterlace)
+        progress = Progress()
+        source = clip_from_input(clip, fps, deinterlace, progress.whole_bar(Phase.CLIP))
         faces = find_faces(
             source,
             FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
@@ -186,7 +187,7 @@ class PrepareFaces(io.ComfyNode):
             ),
             marks,
             pack_temp_folder("found"),
-            Progress().phase(words=Phase.FACES, frames=source.frame_count),
+            progress.phase(words=Phase.FACES, frames=source.frame_count),
         )
         ui = preview_image(face_sheet(faces)) | {"text": report_text(faces).splitlines()}
         return io.NodeOutput(with_tensors(faces), ui=ui)

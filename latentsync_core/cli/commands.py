@@ -119,6 +119,7 @@ def _faces(options: argparse.Namespace) -> None:
             options.fps,
             options.audio,
             pause_options(options),
+            lambda done, total: on_progress("clip", done, total),
         )
     if options.json:
         print(json.dumps({**listing.data, **downloads_data(fetched)}))
@@ -144,7 +145,7 @@ def _probe(options: argparse.Namespace) -> None:
     from ..video.reading.probing import probe
 
     with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
-        clip = probe(options.video, options.fps)
+        clip = probe(options.video, options.fps, lambda done, total: on_progress("clip", done, total))
     facts = {
         "clip": fetched[0].file.source if fetched else clip.name,
         "frames": clip.frame_count,

@@ -45,10 +45,11 @@ def list_faces(
     fps: Fraction | None = None,
     audio: str | Path | None = None,
     pauses: PauseOptions | None = None,
+    on_clip_progress: Progress | None = None,
 ) -> FaceReport:
     """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
     but never over the video or one of `inputs`, each a name for messages and a file.
-    `fps` is that of a sequence of pictures.
+    `fps` is that of a sequence of pictures; `on_clip_progress` is `probe`'s.
 
     Args:
         audio: the voice that is to drive the mouth; timeline.png then shows where it speaks, as `pauses` find it.
@@ -61,7 +62,7 @@ def list_faces(
         files = [Path(folder) / name for name in ("people.png", "timeline.png", "faces.json")]
         check_no_overwrite(files, (("the video", video), ("the voice", audio), *inputs))
     voice = None if audio is None else load_audio(audio)
-    clip = with_deinterlacing(probe(video, fps), deinterlace)
+    clip = with_deinterlacing(probe(video, fps, on_clip_progress), deinterlace)
     faces = find_faces(clip, options, marks=marks, folder=work_folder, on_progress=on_progress)
     text, data = report_text(faces), report_data(faces)
     if folder is None:

@@ -26,6 +26,7 @@ from ...media.streams import (
 )
 from ...media.truncation import has_picture_brand, is_truncated
 from ...messages import Note, NoteLevel, Remedy
+from ...progress import Progress
 from ...required_packages import importing
 from ..clip import Clip, ColorTags, Crop, FileIdentity
 from ..orientation import MATRIX_BYTES, Orientation
@@ -60,7 +61,7 @@ TRANSFERS |= {15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b6
 RANGES = {1: "tv", 2: "pc"}
 
 
-def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
+def probe(path: str | Path, fps: Fraction | None = None, on_progress: Progress | None = None) -> Clip:
     """Every fact about the clip at `path`; a single picture becomes a clip of one frame in memory.
 
     Reads all packets of the video stream; only the first frames are decoded, unless packets and stamps aren't those of
@@ -69,6 +70,7 @@ def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
     Args:
         path: a file; or a folder of numbered pictures, or their names with a placeholder ("shot_%04d.png").
         fps: of a sequence of pictures, which doesn't tell; a file's is its own.
+        on_progress: called for each frame where all of them have to be decoded; what it raises ends that.
 
     Raises:
         VideoError: no such file, no video in it, no frames, cut short, or a format that isn't supported; a sequence
@@ -86,7 +88,7 @@ def probe(path: str | Path, fps: Fraction | None = None) -> Clip:
 
     try:
         with open_container(path, VideoError) as container:
-            return _probe_container(path, identity, container)
+            return _probe_container(path, identity, container, on_progress)
     except FFmpegError as problem:
         raise VideoError(unreadable_message(path, problem, VideoError)) from None
 
@@ -132,7 +134,9 @@ def check_identity(clip: Clip) -> None:
         raise ClipChangedError(f"The clip {known.path} changed since its faces were prepared.", Remedy.PREPARE_AGAIN)
 
 
-def _probe_container(path: Path, identity: FileIdentity, container: InputContainer) -> Clip:
+def _probe_container(
+    path: Path, identity: FileIdentity, container: InputContainer, on_progress: Progress | None
+) -> Clip:
     stream, sound = video_stream(container), audio_stream(container)
     audio = None if sound is None else sound.codec_context.name
     if stream is None and has_video(container):
@@ -164,7 +168,7 @@ def _probe_container(path: Path, identity: FileIdentity, container: InputContain
         width, height, aspect = height, width, 1 / aspect
 
     nominal = snap_to_standard_rate(stream.guessed_rate or STILL_IMAGE_FPS)
-    frames = list_frames(identity, nominal, time_base(stream))
+    frames = list_frames(identity, nominal, time_base(stream), on_progress)
     pts, tick = frames.pts, frames.time_base
     if len(pts) == 1 and has_picture_brand(path):
         nominal, pts, tick = STILL_IMAGE_FPS, np.zeros(1, np.int64), 1 / STILL_IMAGE_FPS

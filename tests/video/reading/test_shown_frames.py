@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from latentsync_core.cli.commands import main
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.reading.probing import probe
@@ -131,6 +132,38 @@ def test_recordings_joined_byte_by_byte_go_on(tmp_path):
     (tmp_path / "joined.ts").write_bytes(one + one)
     clip = check_frames(tmp_path / "joined.ts", note="clock jumps at frame 20")
     assert (clip.frame_count, clip.fps, set(np.diff(clip.pts))) == (40, 25, {3600})
+
+
+def test_a_file_that_has_to_be_decoded_reports_its_progress_once_and_can_be_cancelled(tmp_path):
+    one = make_clip(tmp_path / "one.ts", frames=20, encoder=(*QUICK, "-bf", "2", "-g", "8")).read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(one + one)
+    seen = []
+
+    def cancel(done, total):
+        seen.append((done, total))
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        probe(path, on_progress=cancel)
+    assert seen == [(done, 40) for done in range(1, 6)]
+    seen.clear()
+    probe(path, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 40) for done in range(1, 41)]
+    probe(path, on_progress=cancel)  # known by now
+    assert len(seen) == 40
+    probe(make_clip(tmp_path / "sound.mp4", frames=10), on_progress=cancel)  # whose packets tell
+    assert len(seen) == 40
+
+
+def test_the_command_line_shows_that_a_file_is_decoded(tmp_path, capsys):
+    one = make_clip(tmp_path / "one.ts", frames=20, encoder=(*QUICK, "-bf", "2", "-g", "8")).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(one + one)
+    assert main(["probe", str(tmp_path / "joined.ts")]) == 0
+    shown = capsys.readouterr()
+    assert "Listing the frames" in shown.err
+    assert "40/40" in shown.err
 
 
 def test_recordings_of_two_sizes_are_refused_at_once(tmp_path):

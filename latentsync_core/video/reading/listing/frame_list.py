@@ -15,6 +15,7 @@ from ....errors import VideoError
 from ....media.opening import open_container
 from ....media.streams import required_video_stream
 from ....messages import Note, NoteLevel
+from ....progress import Progress
 from ...clip import FileIdentity
 from ..advice import one_format_advice
 from .decoding import check_format, frame_format, has_pts, shown_frames
@@ -42,12 +43,15 @@ class FrameList:
     notes: tuple[Note, ...]
 
 
-def list_frames(identity: FileIdentity, rate: Fraction, time_base: Fraction) -> FrameList:
+def list_frames(
+    identity: FileIdentity, rate: Fraction, time_base: Fraction, on_progress: Progress | None = None
+) -> FrameList:
     """The frames of a file's video; a stream whose stamps or packets aren't those of its frames is decoded once.
 
     Args:
         rate: nominal frames a second, for frames without a time.
         time_base: seconds per tick of the stream.
+        on_progress: called for each frame that is decoded, of about as many as there are packets.
 
     Raises:
         VideoError: a frame between two others is missing or can't be decoded.
@@ -67,7 +71,8 @@ def list_frames(identity: FileIdentity, rate: Fraction, time_base: Fraction) -> 
     is_told = packets.is_sound and rising is not None and not (clock_may_restart and _has_gap(rising, time_base))
     if is_told and rising is not None and rising[:SAMPLE_FRAMES].tolist() == _first_stamps(identity):
         return FrameList(rising, time_base, None, ())
-    return _list_decoded(identity, packets if with_pts else None, rate, time_base, clock_may_restart)
+    own = _decoded_stamps(identity, len(packets.stamps), on_progress)
+    return _list_decoded(identity, own, packets if with_pts else None, rate, time_base, clock_may_restart)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +149,14 @@ def _first_stamps(identity: FileIdentity) -> list[int | None]:
 
 
 def _list_decoded(
-    identity: FileIdentity, packets: _PacketList | None, rate: Fraction, time_base: Fraction, clock_may_restart: bool
+    identity: FileIdentity,
+    own: np.ndarray,
+    packets: _PacketList | None,
+    rate: Fraction,
+    time_base: Fraction,
+    clock_may_restart: bool,
 ) -> FrameList:
-    """The frames by decoding; `packets` are those of a format with stamps."""
-    own = _decoded_stamps(identity)
+    """The frames by their decoded stamps `own`; `packets` are those of a format with stamps."""
     notes: list[Note] = []
     is_rising = bool((own != NO_STAMP).all() and (np.diff(own) > 0).all())
     listed = None if packets is None or None in packets.stamps else np.array(packets.stamps, np.int64)
@@ -174,13 +183,25 @@ def _list_decoded(
     return FrameList(stamps.pts, stamps.time_base, None if is_own else own, (*notes, *stamps.notes))
 
 
-@functools.lru_cache(maxsize=16)
-def _decoded_stamps(identity: FileIdentity) -> np.ndarray:
+def _decoded_stamps(identity: FileIdentity, expected: int, on_progress: Progress | None) -> np.ndarray:
     """(N,) int64 stamps of all frames that the decoder shows, in its order; NO_STAMP where there is none.
 
-    Takes as long as decoding the file, and is kept. Raises VideoError where a frame can't be decoded, or the size or
-    the pixel format changes.
+    Takes as long as decoding the file, and is kept. `expected` frames are the total that progress counts to. Raises
+    VideoError where a frame can't be decoded, or the size or the pixel format changes.
     """
+    kept = _kept_stamps(identity)
+    if not kept:
+        kept.append(_decode_stamps(identity, max(expected, 1), on_progress))
+    return kept[0]
+
+
+@functools.lru_cache(maxsize=16)
+def _kept_stamps(_identity: FileIdentity) -> list[np.ndarray]:
+    """Where a file's stamps are kept once all of them are known: by the file alone, whoever watches the progress."""
+    return []
+
+
+def _decode_stamps(identity: FileIdentity, expected: int, on_progress: Progress | None) -> np.ndarray:
     from av.error import FFmpegError
 
     stamps = array("q")
@@ -197,6 +218,8 @@ def _decoded_stamps(identity: FileIdentity) -> np.ndarray:
                     advice = functools.partial(one_format_advice, identity.path, container, known[2], color_range)
                 check_format(found, known, len(stamps), str(identity.path), advice)
                 stamps.append(NO_STAMP if frame.pts is None else frame.pts)
+                if on_progress:
+                    on_progress(min(len(stamps), expected), expected)
         except FFmpegError as problem:
             raise VideoError(
                 f"Frame {len(stamps)} of {identity.path} can't be decoded ({problem.strerror or problem}): the "
