@@ -153,7 +153,7 @@ def sync(
         for one in speakers
     ]
     pictures = [None if one.picture is None else _load_image(one.picture) for one in speakers]
-    mux = load_audio(options.mux_audio, clip) if options.mux_audio else None
+    mux = load_audio(options.mux_audio, clip, options.voice_tracks) if options.mux_audio else None
     max_voice_seconds = max(voice.duration for voice in voices)
     pts = plan_timeline(clip, max_voice_seconds, options.length).pts
 

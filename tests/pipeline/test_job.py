@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.audio.source import load_audio
+from latentsync_core.audio.track_choice import TrackChoice
 from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.console import print_report
 from latentsync_core.cli.options import sync_options
@@ -155,6 +156,19 @@ def test_the_file_holds_the_sound_that_was_given_for_it_in_the_voices_place(job,
     report = job.run(job.hers, mux_audio=music)
     assert_same_sound(report.output, music)
     assert (luma(report.output) == luma(job.run(job.hers).output)).all(), "the voice still drives the mouth"
+
+
+def test_all_tracks_of_that_sounds_file_are_averaged_where_all_tracks_are_the_voice(job, tmp_path):
+    tones = [make_sound(tmp_path / f"{rate}.wav", rate=rate) for rate in (44100, 22050)]  # of two pitches
+    inputs = [word for tone in tones for word in ("-i", str(tone))]
+    master, mean = tmp_path / "master.mov", tmp_path / "mean.wav"
+    args = [*inputs, "-map", "0", "-map", "1", "-ar", "48000", "-c:a", "pcm_s24le", str(master)]
+    run_ffmpeg(args, error=AssertionError, what="making a master")
+    mixed = ["-i", str(master), "-filter_complex", "[0:0][0:1]amix=normalize=1", "-c:a", "pcm_f32le", str(mean)]
+    run_ffmpeg(mixed, error=AssertionError, what="mixing")
+    report = job.run(job.hers, mux_audio=master, voice_tracks=TrackChoice.ALL)
+    assert_same_sound(report.output, mean)
+    assert not any("is left out" in note.fact for note in report.notes)
 
 
 def assert_same_sound(film: Path, sound: Path) -> None:

@@ -17,7 +17,7 @@ from latentsync_core.video.reading.listing import decoding
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.reading.source_facts import FieldOrder, source_facts
-from latentsync_core.video.writing.sequence_writer import SequenceWriter
+from latentsync_core.video.writing.sequence_writer import SequenceWriter, result_writer
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, raw_planes
@@ -191,6 +191,24 @@ def test_the_first_track_can_be_kept_alone_without_another_sound(film, tmp_path)
     writer = written(probe(film), tmp_path / "out", keep=KeepAudio.FIRST)
     assert tones(writer.path) == [300]
     assert "audio track 2 (fra, " in noted(writer)
+
+
+@pytest.mark.parametrize(
+    ("keep", "own", "named"),
+    [
+        (KeepAudio.ALL, False, [1, 2, 3]),
+        (KeepAudio.ALL, True, [2, 3]),
+        (KeepAudio.FIRST, True, []),
+        (KeepAudio.NONE, False, []),
+    ],
+)
+def test_tracks_that_a_sequence_of_pictures_has_no_place_for_are_named(film, voice, tmp_path, keep, own, named):
+    clip = probe(film)
+    options = WriterOptions(Codec.PNG, keep_audio=keep)
+    sound = find_track(film if own else voice, clip)[0]
+    writer = result_writer(tmp_path / "out", clip, options=options, pts=clip.pts, audio=sound)
+    found = [number for number in (1, 2, 3) if f"audio track {number}" in noted(writer)]
+    assert found == named
 
 
 def test_a_clips_only_audio_track_is_replaced_without_a_word(voice, tmp_path):

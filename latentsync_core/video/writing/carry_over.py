@@ -72,7 +72,7 @@ def plan_carry_over(
         return CarryOver()
     facts = source_facts(clip.container)
     if codec.is_sequence:
-        return _nothing_but_notes(facts)
+        return _nothing_but_notes(facts, _wanted_audio(facts, keep_audio, is_own_sound))
     timecode = plan_timecode(clip, codec, facts)
     fields = _fields(clip, facts.field_order, pixel_format, codec)
     hdr_params, hdr_notes = _hdr10(facts, codec)
@@ -122,14 +122,14 @@ def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) ->
     return CarryOver(video_args=tuple(args), notes=tuple(notes))
 
 
-def _nothing_but_notes(facts: SourceFacts) -> CarryOver:
-    """What a sequence of pictures leaves out, which holds nothing but samples."""
+def _nothing_but_notes(facts: SourceFacts, wanted_audio: Sequence[Track]) -> CarryOver:
+    """What a sequence of pictures leaves out, which holds nothing but samples, and one sound beside them."""
     lost = [
         *([f"timecode {facts.timecode}"] if facts.timecode else []),
         *([f"reel name {facts.reel_name}"] if facts.reel_name else []),
         *(["HDR10 metadata"] if facts.mastering_display or facts.light_level else []),
         *(["chapters"] if facts.chapters else []),
-        *(track for track in facts.tracks if track.kind != "audio"),
+        *(track for track in facts.tracks if track.kind != "audio" or track in wanted_audio),
     ]
     notes = [Note(f"A sequence of pictures doesn't hold the source's {_listed(lost)}.")] if lost else []
     if facts.field_order is not FieldOrder.PROGRESSIVE:
@@ -202,13 +202,8 @@ def _audio(
 ) -> tuple[tuple[KeptTrack, ...], list[Note]]:
     """The source's audio tracks that are kept beside the result's sound, and a note on the others."""
     tracks = [track for track in facts.tracks if track.kind == "audio"]
-    own = next((track for track in tracks if track.is_decodable), None)
-    others = [track for track in tracks if not (is_own_sound and track is own)]
-    wanted = {
-        KeepAudio.ALL: others,
-        KeepAudio.FIRST: [track for track in others if track is own],
-        KeepAudio.NONE: [],
-    }[keep_audio]
+    others = _other_audio(facts, is_own_sound)
+    wanted = _wanted_audio(facts, keep_audio, is_own_sound)
     kept, notes = [], []
     for track in wanted:
         plan = _kept_plan(clip, track, codec, may_copy)
@@ -224,6 +219,25 @@ def _audio(
     if len(tracks) > 1 and unwanted:
         notes.append(Note(f"Not in the result: the source's {_listed(unwanted)}.", remedies=(Remedy.KEEP_AUDIO,)))
     return tuple(kept), notes
+
+
+def _first_audio(facts: SourceFacts) -> Track | None:
+    """The track that is the source's own sound."""
+    return next((track for track in facts.tracks if track.kind == "audio" and track.is_decodable), None)
+
+
+def _other_audio(facts: SourceFacts, is_own_sound: bool) -> list[Track]:
+    """The source's audio tracks, without the one that is the result's sound already."""
+    own = _first_audio(facts) if is_own_sound else None
+    return [track for track in facts.tracks if track.kind == "audio" and track is not own]
+
+
+def _wanted_audio(facts: SourceFacts, keep_audio: KeepAudio, is_own_sound: bool) -> list[Track]:
+    """The source's audio tracks that are to be kept beside the result's sound."""
+    others = _other_audio(facts, is_own_sound)
+    if keep_audio is KeepAudio.FIRST:
+        return [track for track in others if track is _first_audio(facts)]
+    return others if keep_audio is KeepAudio.ALL else []
 
 
 def _kept_plan(clip: Clip, track: Track, codec: Codec, may_copy: bool) -> AudioPlan | None:

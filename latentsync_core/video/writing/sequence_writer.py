@@ -57,7 +57,9 @@ class SequenceWriter(VideoWriter):
             rotation=0,
             color=ColorTags("gbr", "pc", clip.color.primaries, clip.color.transfer),
         )
-        super().__init__(path, upright, options=options, pts=pts, plan=plan_pictures(upright, options.codec))
+        is_own = audio is not None and clip.is_of_file(audio.path) and len(audio.streams) == 1
+        plan = plan_pictures(upright, options.codec)
+        super().__init__(path, upright, options=options, pts=pts, plan=plan, is_own_sound=is_own)
         self._names = picture_names(Path(path), row.suffix)
         self._sound_plan = None if audio is None else plan_audio(audio, options.codec)
         if self._sound_plan is not None:

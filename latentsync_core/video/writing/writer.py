@@ -122,7 +122,7 @@ class VideoWriter(ABC):
         if timecode_only:
             self._carried = plan_timecode(clip, options.codec)
         else:
-            is_own = is_own_sound or (audio is not None and clip.is_of_file(audio.path))
+            is_own = is_own_sound or (audio is not None and clip.is_of_file(audio.path) and len(audio.streams) == 1)
             self._carried = plan_carry_over(
                 clip,
                 self._plan.encoded_format,
