@@ -15,6 +15,7 @@ from ..latentsync_core.faces.selection import ChooseBy
 from ..latentsync_core.messages import Note, NoteLevel, Remedy, Words
 from ..latentsync_core.sampling.sampler_options import Quality
 from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.video.writing.encoders import Codec
 from ..latentsync_core.video.writing.writer_options import KeepAudio
 
 PACK = "LatentSync"  # ComfyUI's page puts "LatentSync.VideoError: " before the sentence of an error
@@ -35,6 +36,7 @@ NODE_WITH_INPUT = {
     "tracks": "LatentSync Clip Audio",
     "quality": "LatentSync Face Sampler",
     "keep_audio": "LatentSync Composite",
+    "codec": "LatentSync Composite",
     "deinterlace": "LatentSync Prepare Faces",
 }
 RELEASE = "latentsync-1.6"
@@ -66,7 +68,7 @@ WORDS: Words = {
     "it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"set `quality` to {Quality.CUSTOM.value}",
     Remedy.KEEP_AUDIO: f"set `keep_audio` to {KeepAudio.ALL.value} to keep them",
-    Remedy.KEEP_ALPHA: "set `codec` to ffv1, png or tiff to keep it",
+    Remedy.KEEP_ALPHA: f"set `codec` to {Codec.FFV1.value}, {Codec.PNG.value} or {Codec.TIFF.value} to keep it",
     Remedy.DEINTERLACE: "turn `deinterlace` on for progressive frames",
     Remedy.SIGN_LATER: "sign it on the command line",
     Remedy.MOVE_RESULT: "start ComfyUI with --output-directory and --temp-directory on another disk",

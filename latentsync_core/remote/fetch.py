@@ -13,9 +13,10 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from ..errors import DownloadError, OutputError, UnavailableError
+from ..files.media_suffixes import MEDIA_SUFFIXES
 from ..messages import Remedy
 from .public_https import Network, Response, Tick, get
-from .store import SUFFIX_BY_MEDIA_TYPE, SUFFIXES, CachedFile, DownloadMetadata, is_date, is_etag, locked
+from .store import SUFFIX_BY_MEDIA_TYPE, CachedFile, DownloadMetadata, is_date, is_etag, locked
 from .url import Url
 
 BLOCK = 1 << 20  # bytes read at once, at most
@@ -270,12 +271,12 @@ class _StallDetector:
 def _suffix(url: Url, final: Url, kind: str, headers: http.client.HTTPMessage) -> str:
     """A harmless suffix: by the URL's file name, the one redirected to, the media type, or the name offered."""
     for name in (url.file_name, final.file_name):
-        if (suffix := PurePosixPath(name).suffix.lower()) in SUFFIXES:
+        if (suffix := PurePosixPath(name).suffix.lower()) in MEDIA_SUFFIXES:
             return suffix
     if kind in SUFFIX_BY_MEDIA_TYPE:
         return SUFFIX_BY_MEDIA_TYPE[kind]
     suffix = PurePosixPath(headers.get_filename("")).suffix.lower()
-    return suffix if suffix in SUFFIXES else ""
+    return suffix if suffix in MEDIA_SUFFIXES else ""
 
 
 def _etag(response: Response) -> str:

@@ -14,30 +14,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..files.media_suffixes import MEDIA_SUFFIXES
 from .url import Url
 
 LOCK_POLL_SECONDS = 0.2
 SUFFIX_BY_MEDIA_TYPE = {
     "video/mp4": ".mp4", "video/quicktime": ".mov", "video/x-matroska": ".mkv", "video/webm": ".webm",
     "video/x-msvideo": ".avi", "video/mp2t": ".ts", "video/mpeg": ".mpg", "application/mxf": ".mxf",
+    "video/ogg": ".ogv", "video/x-flv": ".flv", "video/x-ms-wmv": ".wmv", "video/3gpp": ".3gp", "video/3gpp2": ".3g2",
     "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/wave": ".wav", "audio/vnd.wave": ".wav", "audio/mpeg": ".mp3",
     "audio/flac": ".flac", "audio/x-flac": ".flac", "audio/mp4": ".m4a", "audio/x-m4a": ".m4a", "audio/aac": ".aac",
     "audio/ogg": ".ogg", "audio/opus": ".opus", "audio/aiff": ".aiff", "audio/x-aiff": ".aiff",
-    "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tiff",
+    "audio/x-caf": ".caf", "audio/ac3": ".ac3", "audio/amr": ".amr", "audio/x-ms-wma": ".wma",
+    "image/png": ".png", "image/apng": ".apng", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp",
+    "image/tiff": ".tiff", "image/gif": ".gif", "image/avif": ".avif", "image/heic": ".heic", "image/heif": ".heif",
 }  # fmt: skip
-SUFFIXES = {
-    *SUFFIX_BY_MEDIA_TYPE.values(),
-    ".m4v",
-    ".mts",
-    ".m2ts",
-    ".mpeg",
-    ".aif",
-    ".jpeg",
-    ".tif",
-    ".oga",
-    ".ogv",
-    ".gif",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ class DownloadMetadata:
             metadata = cls(**json.loads(path.read_text("utf-8")))
             is_valid = (
                 isinstance(metadata.source, str)
-                and metadata.suffix in SUFFIXES | {""}
+                and metadata.suffix in MEDIA_SUFFIXES | {""}
                 and (metadata.size is None or type(metadata.size) is int)
                 and is_etag(metadata.etag)
                 and is_date(metadata.last_modified)

@@ -18,7 +18,7 @@ from ..pixel_format import has_alpha, is_supported, nearest_supported, planar_na
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dpx"}
+SEQUENCE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dpx"}
 PLACEHOLDER = re.compile(r"%(?:0(\d+))?d|#+")  # for the number: "%04d", "%d" or "####"
 NUMBERED = re.compile(r"(.*?)(\d+)$", re.DOTALL)  # of a name without its suffix: the last digits
 
@@ -35,7 +35,11 @@ def sequence_files(path: Path) -> tuple[Path, ...]:
     """
     if os.path.isdir(path):
         return _only_sequence(path)
-    if os.path.lexists(path) or len(PLACEHOLDER.findall(path.name)) != 1 or path.suffix.lower() not in PICTURE_SUFFIXES:
+    if (
+        os.path.lexists(path)
+        or len(PLACEHOLDER.findall(path.name)) != 1
+        or path.suffix.lower() not in SEQUENCE_SUFFIXES
+    ):
         return ()
     (place,) = PLACEHOLDER.finditer(path.name)
     pattern = re.compile(f"{re.escape(path.name[: place.start()])}(\\d+){re.escape(path.name[place.end() :])}")
@@ -102,7 +106,7 @@ def _only_sequence(folder: Path) -> tuple[Path, ...]:
     sequences: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
     for file in _files(folder):
         numbered = NUMBERED.match(file.stem)
-        if numbered and file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith("."):
+        if numbered and file.suffix.lower() in SEQUENCE_SUFFIXES and not file.name.startswith("."):
             sequences[numbered[1], file.suffix][numbered[2]] = file
     named = [str(folder / f"{prefix}%0{len(min(found))}d{suffix}") for (prefix, suffix), found in sequences.items()]
     if not named:

@@ -25,7 +25,7 @@ from .listing.stamps import rate_text
 if TYPE_CHECKING:
     from PIL import Image
 
-IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+PILLOW_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 AVIF_BRANDS = (b"avif", b"avis")
 MOVING_FORMATS = {"PNG", "GIF", "WEBP", "AVIF", "TIFF"}  # Pillow's names; other files' further pictures are no frames
@@ -40,7 +40,7 @@ TICK = Fraction(1, 1_000_000)  # seconds, where durations aren't whole milliseco
 
 def is_picture(path: Path) -> bool:
     """Whether Pillow is to read the file: by its suffix, or by what it begins with."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in PILLOW_SUFFIXES:
         return True
     with path.open("rb") as file:
         head = file.read(16)

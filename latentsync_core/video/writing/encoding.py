@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ...errors import OptionError, OutputError
+from ...files.media_suffixes import MEDIA_SUFFIXES
 from ...imaging.roi import Roi
 from ...messages import Note, NoteLevel, Remedy
 from ..clip import Clip, ColorTags
@@ -32,10 +33,6 @@ from .encoders import ENCODERS, Codec, Encoder, encoder
 from .picture_names import sequence_folder
 from .writer_options import WriterOptions
 
-# Suffixes of media that Python's own table lacks on some systems.
-MEDIA_SUFFIXES = {
-    ".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".gif", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
-}  # fmt: skip
 MIN_SLICED_SIDE = 32  # pixels: a side of the smallest picture that FFV1 is cut into slices for
 BT709 = ColorTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709", chroma_location="left")
 NO_ALPHA_ENCODER = {"yuva420p12le"}  # formats that FFV1 has without alpha alone
@@ -83,7 +80,7 @@ def output_path(path: str | Path, codec: Codec) -> Path:
     if codec is Codec.MATCH_SOURCE:
         return path
     suffix = path.suffix.lower()
-    kind = mimetypes.guess_type(f"name{suffix}")[0] or ""
+    kind = mimetypes.guess_type(f"name{suffix}")[0] or ""  # whose table is another one on every system
     if suffix not in MEDIA_SUFFIXES and not kind.startswith(("video/", "audio/", "image/")) and suffix != codec.suffix:
         return path.with_name(path.name + codec.suffix)
     if suffix != codec.suffix:
