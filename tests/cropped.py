@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 
 MATROSKA_VIDEO = (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0")  # segment, tracks, track entry, video
-MP4_SAMPLE_ENTRY = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
-HEADER_BYTES = {b"stsd": 16, b"avc1": 86}  # of boxes that hold fields before other boxes
+MP4_SAMPLE_ENTRY = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")  # and the codec's
+HEADER_BYTES = {b"stsd": 16, b"avc1": 86, b"hvc1": 86}  # of boxes that hold fields before other boxes
 
 
 def crop_matroska(path: Path, left: int, right: int, top: int, bottom: int) -> Path:
@@ -37,10 +37,14 @@ def crop_matroska(path: Path, left: int, right: int, top: int, bottom: int) -> P
 
 def crop_mp4(path: Path, width: int, height: int, across: int, down: int) -> Path:
     """Adds a clean aperture to a file that ends with its header, in place; its centre lies `across`, `down` off."""
+    return add_to_sample_entry(path, struct.pack(">I4s8i", 40, b"clap", width, 1, height, 1, across, 1, down, 1))
+
+
+def add_to_sample_entry(path: Path, box: bytes, codec: bytes = b"avc1") -> Path:
+    """Adds a box to what an MP4 that ends with its header says of its first track's samples, in place."""
     data = path.read_bytes()
-    box = struct.pack(">I4s8i", 40, b"clap", width, 1, height, 1, across, 1, down, 1)
     parents, begin, end = [], 0, len(data)
-    for wanted in MP4_SAMPLE_ENTRY:
+    for wanted in (*MP4_SAMPLE_ENTRY, codec):
         at = begin
         while data[at + 4 : at + 8] != wanted:
             at += int.from_bytes(data[at : at + 4], "big")

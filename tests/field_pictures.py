@@ -12,6 +12,7 @@ import numpy as np
 
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
+from tests.clips import require_transport_streams
 
 SIDE = 32  # pixels: both sides of the frame
 CLOCK = Fraction(1, 90_000)  # seconds
@@ -104,6 +105,7 @@ def write_fields(
         path.write_bytes(b"".join(itertools.chain.from_iterable(units)))
         return path
     if path.suffix != ".ts":
+        require_transport_streams()
         source = write_fields(path.with_suffix(".ts"), kinds, rate=rate, joined=joined, stamps=stamps)
         run_ffmpeg(["-y", "-i", str(source), "-c", "copy", str(path)], error=VideoError, what="remuxing fields")
         return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from fractions import Fraction
 
 import av
@@ -13,6 +14,7 @@ import torch
 from latentsync_core.audio.clip_audio import clip_audio, clip_audio_track
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, ClipChangedError, VideoError
+from latentsync_core.media.description import describe
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.media.sound_reader import SoundReader
 from latentsync_core.video.reading.probing import clip_from_images, probe
@@ -172,6 +174,8 @@ def test_every_codec_and_layout_gives_what_ffmpeg_decodes(tmp_path, codec, layou
     noise = ["-f", "lavfi", "-i", f"anoisesrc=r={RATE}:d=0.2:a=0.5", "-af", f"aformat=channel_layouts={layout}"]
     made = ["-y", "-i", str(picture), *noise, "-map", "0:v", "-map", "1:a", "-c:v", "copy", *codec, str(path)]
     run_ffmpeg(made, error=VideoError, what="making a clip")
+    if re.search(r"start: -0\.0\d", describe(path, 0)):
+        pytest.skip("this ffmpeg plays the delay of a Matroska file's encoder as sound")
     waveform, rate = clip_audio(probe(path))
     keep_time = ["-map", "0:a", "-af", "aresample=async=1:first_pts=0", "-c:a", "pcm_f32le", "-f", "f32le", "-"]
     decoded = run_ffmpeg(["-i", str(path), *keep_time], error=AudioError, what="decoding")

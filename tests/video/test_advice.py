@@ -19,7 +19,7 @@ from latentsync_core.video.clip import Clip, ColorTags
 from latentsync_core.video.reading.advice import even_stamps_advice, needed_conversion, shell_line
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from tests.clips import make_clip
+from tests.clips import make_clip, require_transport_streams
 from tests.shared_reference import ROOT
 
 FFV1 = ("-c:v", "ffv1")
@@ -131,6 +131,7 @@ def test_no_command_is_recommended_that_ffmpeg_can_not_carry_out(tmp_path):
 
 
 def test_a_file_that_changes_its_size_is_brought_to_one(tmp_path, monkeypatch):
+    require_transport_streams()
     monkeypatch.chdir(tmp_path)
     for name, size, offset in (("a", (64, 48), 0), ("b", (96, 80), 2)):
         encoder = ("-c:v", "libx264", "-bf", "0", "-output_ts_offset", str(offset))

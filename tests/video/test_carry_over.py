@@ -21,6 +21,7 @@ from latentsync_core.video.writing.sequence_writer import SequenceWriter, result
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, raw_planes
+from tests.dynamic_hdr import write_dolby_vision, write_hdr10plus
 
 SUBTITLES = """1
 00:00:00,100 --> 00:00:00,300
@@ -288,6 +289,33 @@ def test_other_codecs_keep_the_colour_tags_and_name_the_rest(hdr10, tmp_path, co
     writer = written(hdr10, tmp_path / "out", codec)
     assert "a mastering display of 0.0001 to 1000 cd/m², MaxCLL 1000, MaxFALL 400 cd/m²" in noted(writer)
     assert probe(writer.path).color.transfer == "smpte2084"
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.PRORES, Codec.FFV1, Codec.HEVC])
+@pytest.mark.parametrize(
+    ("kind", "lost"), [("hdr10plus", "HDR10+ dynamic metadata"), ("dolby vision 8.1", "Dolby Vision metadata")]
+)
+def test_dynamic_hdr_becomes_hdr10_with_a_note(tmp_path, kind, lost, codec):
+    path = tmp_path / "in.mp4"
+    source = write_hdr10plus(path) if kind == "hdr10plus" else write_dolby_vision(path, 8, 1)
+    clip = probe(source)
+    assert clip.notes == ()
+    writer = written(clip, tmp_path / "out", codec)
+    assert f"No encoder here writes {lost}: left out." in noted(writer)
+    assert facts(writer).lost_in_frames == ()
+    color = probe(writer.path).color
+    assert (color.transfer, color.primaries, color.matrix) == ("smpte2084", "bt2020", "bt2020nc")
+    if codec is Codec.FFV1:
+        shown = raw_planes(source, "yuv420p10le", 64, 48)
+        for one, other in zip(shown, raw_planes(writer.path, "yuv420p10le", 64, 48), strict=True):
+            assert all(map(np.array_equal, one, other))
+
+
+@pytest.mark.parametrize(("profile", "compatibility", "named"), [(5, 0, True), (8, 1, False), (8, 4, False)])
+def test_dolby_vision_whose_pictures_need_its_metadata_is_named_at_once(tmp_path, profile, compatibility, named):
+    clip = probe(write_dolby_vision(tmp_path / "in.mp4", profile, compatibility))
+    assert [note.level for note in clip.notes] == [NoteLevel.WARNING] * named
+    assert not named or "Dolby Vision of profile 5, whose colours are right only with" in clip.notes[0].fact
 
 
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.PRORES, Codec.FFV1, Codec.HEVC])

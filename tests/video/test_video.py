@@ -397,7 +397,10 @@ def test_an_mp4_copies_sound_that_plays_there_and_other_files_hold_24_bit_pcm(tm
     if "->" not in expected and sound == "a.wav" and not args:
         assert decoded_sound(out.path) == decoded_sound(audio), "24 bits hold 16 exactly"
     elif "->" not in expected and sound in ("a.mp3", "a.ac3"):  # whose last packet goes on behind the picture
-        assert decoded_sound(audio).startswith(decoded_sound(out.path))
+        source, copied = decoded_sound(audio), decoded_sound(out.path)
+        common = min(len(source), len(copied))  # FFmpeg before 9 decodes the last packet of an MP4 to its end
+        assert source[:common] == copied[:common]
+        assert common > 0.95 * len(source)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -464,7 +467,8 @@ def test_a_longer_sound_ends_with_the_picture(tmp_path, codec, sound, late):
     audio = make_sound(tmp_path / sound, seconds=3)
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
     samples = np.frombuffer(decoded_sound(out.path), np.float32).size
-    assert samples == (44100 if codec is not Codec.H264 else pytest.approx(44100, abs=2 * 1152))
+    length = round(clip.duration * 44100)  # FFmpeg 7's MP4s end their last frame as it begins, and show one fewer
+    assert samples == (length if codec is not Codec.H264 else pytest.approx(length, abs=2 * 1152))
 
 
 @pytest.mark.parametrize("codec", CODECS)

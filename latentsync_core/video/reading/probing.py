@@ -37,7 +37,7 @@ from .listing.frame_list import list_frames
 from .listing.rates import MAX_FPS, STILL_IMAGE_FPS, detect_fps, snap_to_standard_rate
 from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
 from .pictures import is_picture, picture_clip
-from .stream_facts import stream_facts
+from .stream_facts import StreamFacts, stream_facts
 from .tile_grid import TileGrid, first_tile, tile_grid
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def _probe_container(
         raise VideoError(
             f"{path} shows less than a frame an hour, its times are damaged: {even_stamps_advice(path, container)}"
         )
-    found = (video_note(container), audio_note(container), _skew_note(orientation))
+    dolby = _dolby_vision_note(facts)
+    found = (video_note(container), dolby, audio_note(container), _skew_note(orientation))
     notes = [note for note in found if note]
     clip = Clip(
         identity=identity,
@@ -306,6 +307,16 @@ def _orientation(frame: VideoFrame) -> Orientation:
         return Orientation(round(-frame.rotation / 90) * 90 % 360)
     matrix = b"" if data is None else bytes(data)
     return Orientation.of(matrix) if len(matrix) == MATRIX_BYTES else Orientation()
+
+
+def _dolby_vision_note(facts: StreamFacts) -> Note | None:
+    if facts.dolby_vision_only is None:
+        return None
+    return Note(
+        f"The clip is Dolby Vision of profile {facts.dolby_vision_only}, whose colours are right only with its dynamic "
+        "metadata, which isn't applied here: they are wrong in the crops and in the result. Convert it to HDR10 first.",
+        NoteLevel.WARNING,
+    )
 
 
 def _skew_note(orientation: Orientation) -> Note | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import VideoError
+from latentsync_core.media.description import describe
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.video.orientation import Orientation
 from latentsync_core.video.pixel_format import PixelFormat
@@ -92,6 +93,8 @@ def test_untouched_samples_of_any_format_and_geometry_are_bit_exact_in_ffv1(tmp_
 
 def test_a_clean_aperture_shows_as_ffmpeg_shows_it(tmp_path):
     path = crop_mp4(make_clip(tmp_path / "in.mp4", size=SIZE, frames=1, encoder=LOSSLESS), 24, 20, 2, -2)
+    if "Frame Cropping" not in describe(path, 0):
+        pytest.skip("this ffmpeg, older than 7.1, neither reports nor applies what the container crops")
     clip = probe(path)
     shape = PixelFormat.of("yuv420p")
     theirs = run_ffmpeg(["-i", str(path), "-f", "rawvideo", "-"], error=VideoError, what="decoding")
