@@ -14,9 +14,7 @@ from tests.cropped import add_to_sample_entry
 PARAMS = "log-level=none:keyint=1:repeat-headers=1"
 HDR_TAGS = "range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
 ENCODER = ("-c:v", "libx265", "-preset", "ultrafast", "-tag:v", "hvc1")
-FIRST_SLICE = re.compile(
-    rb"\x00\x00\x00?\x01(?=[\x00-\x2a]\x01[\x80-\xff])"
-)  # of a picture: units of types 0 to 21
+FIRST_SLICE = re.compile(rb"\x00\x00\x00?\x01(?=[\x00-\x2a]\x01[\x80-\xff])")  # of a picture: units of types 0 to 21
 
 
 def write_hdr10plus(path: Path, frames: int = 3) -> Path:
