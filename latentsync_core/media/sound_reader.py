@@ -147,6 +147,7 @@ class SoundReader:
         done = 0  # samples yielded
         expected: int | None = None  # where the next decoded sample would go if there is no hole
         shift = 0  # samples that joined chunks' stamps are late by
+        was_negative = False  # whether the last stamp was
         end = _stated_end(container, index)
         for timestamp, block, is_last in _marking_last(self._converted(container, index)):
             position = expected
@@ -156,6 +157,11 @@ class SoundReader:
                     shift += position - stamped
                 elif position is None or abs(stamped - position) > MIN_GAP_SECONDS * rate:
                     position = stamped
+                elif (timestamp < 0 or was_negative) and not done:
+                    # FFmpeg counts Matroska's stamps below zero back from it, in packets of whole milliseconds: the
+                    # nearer to zero, the truer they are.
+                    position = stamped
+                was_negative = timestamp < 0
             position = position or 0
             expected = position + block.shape[1]
             if is_last and end is not None:  # the last packet's padding isn't part of the sound

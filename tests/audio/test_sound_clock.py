@@ -57,6 +57,28 @@ def films(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac", "flac", "libopus"])
+@pytest.mark.parametrize("early", [0.3, 0.55])
+def test_a_matroska_film_whose_sound_begins_below_zero_keeps_the_click_at_the_flash(tmp_path, codec, early):
+    flash = f"drawbox=color=white:t=fill:enable='eq(n\\,{FLASH_FRAME})'"
+    begin = 0.8 + early  # of the click, in the sound
+    click = f"aevalsrc='if(between(t,{begin},{begin + 0.003}),0.9*sin(25000*(t-{begin})),0)':s={RATE}:d=1.8"
+    picture = ["-f", "lavfi", "-i", f"color=gray:s=64x48:r={FPS}:d=1.2"]
+    sound = ["-itsoffset", str(-early), "-f", "lavfi", "-i", click, "-map", "0:v", "-map", "1:a", "-c:a", codec]
+    video = ["-vf", flash, "-c:v", "libx264", "-preset", "ultrafast", "-avoid_negative_ts", "disabled"]
+    path = tmp_path / "film.mkv"
+    run_ffmpeg(["-y", "-copyts", *picture, *sound, *video, str(path)], error=VideoError, what="making a film")
+    clip = probe(path)
+    voice = load_audio(path)
+    assert float(voice.track.first) == pytest.approx(-early, abs=0.015)
+    waveform, rate = clip_audio(clip)
+    assert 1000 * (click_seconds(waveform[0], rate) - flash_seconds(clip)) == pytest.approx(0, abs=TOLERANCE_MS)
+    assert 1000 * (click_seconds(voice.mono16k(), 16000) - flash_seconds(clip)) == pytest.approx(0, abs=TOLERANCE_MS)
+    result = probe(rewritten(clip, clip_audio_track(clip), tmp_path / "out", Codec.FFV1))
+    waveform, rate = clip_audio(result)
+    assert 1000 * (click_seconds(waveform[0], rate) - flash_seconds(result)) == pytest.approx(0, abs=TOLERANCE_MS)
+
+
 NAMES = [
     "together.mp4", "late picture.mp4", "late picture.mkv", "late picture.ts", "late picture.mov", "late sound.mp4",
     "begins at 7.5 s.mp4", "cut.ts",
