@@ -43,8 +43,8 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     )
     sync.add_argument(
         "--voice-tracks", choices=[choice.value for choice in TrackChoice], default=TrackChoice.FIRST.value,
-        help="audio tracks of a voice's file that are the voice: the first (default), or the average of all, such as a "
-        "broadcast master's mono tracks",
+        help="audio tracks of a voice's file, and of --mux-audio's, that are its sound: the first (default), or the "
+        "average of all, such as a broadcast master's mono tracks",
     )  # fmt: skip
     sync.add_argument("--out", required=True, type=reject_url, help="the result; its suffix follows from --codec")
     add_download_limit(sync)

@@ -145,16 +145,15 @@ class SoundReader:
         rate, channels, limit = self._track.rate, self._track.channels, self._samples
         is_stamped = bool(TIMESTAMPED_FORMATS & set(container.format.name.split(",")))
         done = 0  # samples yielded
-        expected: int | None = None  # where the next decoded sample would go if there is no hole
-        shift = 0  # samples that joined chunks' stamps are late by
+        place = _Place(_SampleClock(time_base(container.streams[index]), self._track.start, rate))
         was_negative = False  # whether the last stamp was
         end = _stated_end(container, index)
-        for timestamp, block, is_last in _marking_last(self._converted(container, index)):
-            position = expected
+        for timestamp, block, is_last in _marking_last(self._converted(container, index, place)):
+            position = place.expected
             if timestamp is not None and (position is None or is_stamped):
-                stamped = round((timestamp - self._track.start) * rate) + shift
+                stamped = place.clock.sample_at(timestamp) + place.shift
                 if position is not None and position - stamped > MIN_RESTART_SECONDS * rate:
-                    shift += position - stamped
+                    place.shift += position - stamped
                 elif position is None or abs(stamped - position) > MIN_GAP_SECONDS * rate:
                     position = stamped
                 elif (timestamp < 0 or was_negative) and not done:
@@ -163,10 +162,10 @@ class SoundReader:
                     position = stamped
                 was_negative = timestamp < 0
             position = position or 0
-            expected = position + block.shape[1]
+            place.expected = position + block.shape[1]
             if is_last and end is not None:  # the last packet's padding isn't part of the sound
-                stated = round((end - self._track.start) * rate) + shift
-                if position < stated < expected:
+                stated = round((end - self._track.start) * rate) + place.shift
+                if position < stated < place.expected:
                     block = block[:, : stated - position]
             block = block[:, max(0, done - position) :]
             position = max(position, done)
@@ -186,8 +185,13 @@ class SoundReader:
         if limit is not None:
             yield from _silence(channels, limit - done)
 
-    def _converted(self, container: InputContainer, index: int) -> Iterator[tuple[Fraction | None, torch.Tensor]]:
-        """Yields (seconds on the file's clock, (channels, n) float32) at the track's rate."""
+    def _converted(
+        self, container: InputContainer, index: int, place: _Place
+    ) -> Iterator[tuple[int | None, torch.Tensor]]:
+        """Yields (stamp in the stream's ticks, (channels, n) float32) at the track's rate.
+
+        Blocks that lie well before the track's start count, but aren't converted, which takes most of the time.
+        """
         stream = cast("AudioStream", container.streams[index])
         tick, rate = time_base(stream), self._track.rate
         begin = self._track.start
@@ -195,6 +199,7 @@ class SoundReader:
             # only where stamps are as fine as samples: elsewhere the way there would move the samples
             container.seek(int((begin - PREROLL) / tick), stream=stream, backward=True)
         convert: _Converter | None = None
+        unconverted = torch.zeros(self._track.channels, 1)
         for frame in decoded_frames(container, stream, self._track.path):
             kind = (frame.sample_rate, frame.layout.name, frame.format.name)
             self.formats.add((frame.sample_rate, frame.layout.nb_channels))
@@ -202,9 +207,44 @@ class SoundReader:
                 if convert is not None:
                     yield None, convert.rest()
                 convert = _Converter(frame, rate, self._track.channels)
-            yield None if frame.pts is None else frame.pts * tick, convert(frame)
+            if convert.keeps_rate and place.is_before_start(frame.pts, frame.samples):
+                yield frame.pts, unconverted.expand(-1, frame.samples)
+            else:
+                yield frame.pts, convert(frame)
         if convert is not None:
             yield None, convert.rest()
+
+
+class _SampleClock:
+    """Turns a stream's stamps into samples after the track's start: in whole numbers, since there are many stamps."""
+
+    def __init__(self, tick: Fraction, start: Fraction, rate: int) -> None:
+        scale, offset = tick * rate, start * rate
+        self._denominator = scale.denominator * offset.denominator
+        self._factor = scale.numerator * offset.denominator
+        self._offset = offset.numerator * scale.denominator
+        self.margin = int(PREROLL * rate)
+
+    def sample_at(self, stamp: int) -> int:
+        """The nearest sample, the even one of two."""
+        whole, rest = divmod(stamp * self._factor - self._offset, self._denominator)
+        return whole + (2 * rest > self._denominator or (2 * rest == self._denominator and whole % 2))
+
+
+@dataclass
+class _Place:
+    """Where a stream's samples are being placed."""
+
+    clock: _SampleClock
+    expected: int | None = None  # where the next decoded sample would go if there is no hole
+    shift: int = 0  # samples that joined chunks' stamps are late by
+
+    def is_before_start(self, stamp: int | None, samples: int) -> bool:
+        """Whether a block ends before the track's start, wherever it is placed: by its stamp, or after the last one."""
+        if stamp is None or self.expected is None:
+            return False
+        margin = max(self.clock.margin, 4 * samples)  # what is known here is up to two blocks old
+        return max(self.clock.sample_at(stamp) + self.shift, self.expected) + margin < 0
 
 
 def _stated_end(container: InputContainer, index: int) -> Fraction | None:
@@ -219,10 +259,10 @@ def _stated_end(container: InputContainer, index: int) -> Fraction | None:
 
 
 def _marking_last(
-    blocks: Iterator[tuple[Fraction | None, torch.Tensor]],
-) -> Iterator[tuple[Fraction | None, torch.Tensor, bool]]:
+    blocks: Iterator[tuple[int | None, torch.Tensor]],
+) -> Iterator[tuple[int | None, torch.Tensor, bool]]:
     """Leaves out empty blocks and says of each whether it is the last one."""
-    held: tuple[Fraction | None, torch.Tensor] | None = None
+    held: tuple[int | None, torch.Tensor] | None = None
     for timestamp, block in blocks:
         if block.shape[1]:
             if held is not None:
@@ -278,6 +318,11 @@ class _Converter:
         self._own_channels, self._channels = frame.layout.nb_channels, channels
         self._resampler = av.AudioResampler("flt", frame.layout, rate)
         self._taken = self._made = 0
+
+    @property
+    def keeps_rate(self) -> bool:
+        """Whether a frame's samples depend on that frame alone, and are as many."""
+        return self._ratio == 1
 
     def __call__(self, frame: AudioFrame) -> torch.Tensor:
         self._taken += frame.samples
