@@ -47,6 +47,8 @@ def replace_faces(
     """`synced` with other crops in the place of its patches; pasted in the detail that frames can hold.
 
     The crops go to disk, one at a time, no larger than any frame can show them; their files are removed with the store.
+    Compositing them with `match_color` takes their colour and light from the sampler's own patches, whose store
+    therefore has to stay open.
 
     Args:
         crops: one for every frame with a face, in the order of `decode_faces`: a batch (n, P, P, 3 or more), as
@@ -97,7 +99,10 @@ def replace_faces(
         if store is not None:
             store.close()
         raise
-    return synced if store is None else dataclasses.replace(synced, patches=store)
+    if store is None:
+        return synced
+    sampled = synced.patches if synced.patches.kind is PatchKind.LATENTS else synced.sampled
+    return dataclasses.replace(synced, patches=store, sampled=sampled)
 
 
 def _check_crop(crop: torch.Tensor, size: tuple[int, ...], number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from .blending.detail_match import DetailMatcher
 from .blending.patch_shapes import shaped_patches
 from .composite_options import CompositeOptions
 from .compositor import face_layer, generated_region
+from .crop_light import with_light_of
 from .foreground import subtract_occlusion
 from .layer import Layer, full_frame_matte, merge_layers
 
@@ -83,7 +84,7 @@ def render(
     options = options or CompositeOptions()
     synced_per_speaker = as_matching_batch(synced)
     foreground_mask = _ForegroundMask(synced_per_speaker[0].faces.clip, foreground)
-    generated = _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts)))
+    generated = _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts)), options.match_color)
     matchers = [DetailMatcher(options.match_grain) for _ in synced_per_speaker]
     for index, frame, shaped in shaped_patches(generated, synced_per_speaker, options):
         layers, occluded = [], 0.0
@@ -153,9 +154,12 @@ def generated_faces(synced: SyncedFaces) -> Iterator[tuple[int, Frame, torch.Ten
 
 
 def _generated_faces_of_all(
-    synced_per_speaker: tuple[SyncedFaces, ...], indices: Sequence[int]
+    synced_per_speaker: tuple[SyncedFaces, ...], indices: Sequence[int], match_color: float = 0.0
 ) -> Iterator[tuple[int, Frame, list[torch.Tensor | None]]]:
-    """`generated_faces` of several at once, with a patch or None of each."""
+    """`generated_faces` of several at once, with a patch or None of each.
+
+    `match_color`, 0 to 1, is how far replaced crops take colour and light of what the sampler made.
+    """
     with_face = [set(frames_with_face(one)) for one in synced_per_speaker]
     source_index = synced_per_speaker[0].source_index
     with FrameSequence(synced_per_speaker[0].faces.clip) as sequence:
@@ -163,8 +167,9 @@ def _generated_faces_of_all(
         for first in range(0, len(indices), DECODE_BATCH):
             batch = indices[first : first + DECODE_BATCH]
             batch_frames = [next(frames) for _ in batch]
+            frame_of = dict(zip(batch, batch_frames, strict=True))
             decoded = [
-                iter(_decode_patches(one, [index for index in batch if index in own]))
+                iter(_decode_patches(one, {index: frame_of[index] for index in batch if index in own}, match_color))
                 for one, own in zip(synced_per_speaker, with_face, strict=True)
             ]
             for index, frame in zip(batch, batch_frames, strict=True):
@@ -234,11 +239,23 @@ def _blend_into_crop(
     return blend_mouth(generated * 2 - 1, source, mouth_mask(resolution).float()) / 2 + 0.5
 
 
-def _decode_patches(synced: SyncedFaces, indices: list[int]) -> torch.Tensor | tuple[()]:
-    """(n, 3, P, P) patches of some output frames."""
-    if not indices:
+def _decode_patches(synced: SyncedFaces, frame_of: Mapping[int, Frame], match_color: float) -> torch.Tensor | tuple[()]:
+    """(n, 3, P, P) patches of some output frames, given with the source's frames."""
+    if not frame_of:
         return ()
-    patches = synced.patches.get(indices)
-    if synced.patches.kind is PatchKind.CROPS:
+    patches = synced.patches.get(list(frame_of))
+    if synced.patches.kind is PatchKind.LATENTS:
+        return _decode(synced, patches)
+    if match_color == 0 or synced.sampled is None:
         return patches
-    return synced.codec.decode(patches).float().cpu() / 2 + 0.5
+    sampled = _decode(synced, synced.sampled.get(list(frame_of)))
+    relit = []
+    for crop, generated, (index, frame) in zip(patches, sampled, frame_of.items(), strict=True):
+        given = blend_into_crop(frame, synced.transforms[index], generated, synced.resolution)
+        relit.append(with_light_of(crop, given, match_color))
+    return torch.stack(relit)
+
+
+def _decode(synced: SyncedFaces, latents: torch.Tensor) -> torch.Tensor:
+    """(n, 3, R, R) on the CPU, about [0, 1]."""
+    return synced.codec.decode(latents).float().cpu() / 2 + 0.5

@@ -19,7 +19,7 @@ class SyncedFaces:
 
     faces: FaceTracks
     transforms: np.ndarray  # (F, 2, 3) float32 source pixel → crop pixel, of every output frame; NaN where no face
-    patches: PatchStore  # latents (4, h, w) per output frame that has one
+    patches: PatchStore  # latents (4, h, w) per output frame that has one, or crops of any size
     codec: LatentCodec  # decodes those latents
     resolution: int  # pixels, of the square crops
     audio: AudioEmbedding  # the voice that drove them
@@ -29,3 +29,4 @@ class SyncedFaces:
     pauses: PauseBehaviour = PauseBehaviour.MODEL  # what the mouth does where the voice pauses
     speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for
     model: str = ""  # the name of the model that generated them
+    sampled: PatchStore | None = None  # the sampler's own patches, where `patches` are crops in their place

@@ -242,6 +242,30 @@ def test_faces_go_through_an_upscaler_and_back(dub, graph):
     assert probe(dub.files(run, "composite")[0]).frame_count == FRAMES
 
 
+def test_a_restorers_cast_is_taken_back_where_colours_are_matched(dub, graph):
+    """Core's nodes as a restorer: the crops are enlarged, sharpened and mixed with white."""
+    matched = {"region": "mouth", "match_color": 1.0, "match_grain": 1.0}
+    graph.stages(composite=matched)
+    crops = graph.add("LatentSyncDubDecodeFaces", "decoded", synced=["sampler", 0])
+    larger = graph.add("ImageScaleBy", "larger", image=crops, upscale_method="lanczos", scale_by=2.0)
+    sharper = graph.add("ImageSharpen", "sharper", image=larger, sharpen_radius=1, sigma=1.0, alpha=0.5)
+    white = graph.add("EmptyImage", "white", width=256, height=256, batch_size=FRAMES, color=0xFFFFFF)
+    mixed = graph.add("ImageBlend", "mixed", image1=sharper, image2=white, blend_factor=0.15, blend_mode="normal")
+    synced = graph.add("LatentSyncDubReplaceFaces", "replaced", synced=["sampler", 0], crops=mixed)
+    graph.add("LatentSyncDubComposite", "restored", synced=synced, **matched)
+    graph.add("LatentSyncDubComposite", "unmatched", synced=synced, region="mouth", match_color=0.0, match_grain=0.0)
+    run = graph.run()
+    plain, restored, unmatched = (
+        luma(dub.files(run, name)[0]).astype(float) for name in ("composite", "restored", "unmatched")
+    )
+    inside = np.abs(unmatched - plain).max(0) > 8
+    assert inside.sum() > 100
+    cast = (unmatched - plain)[:, inside].mean(1)
+    left = (restored - plain)[:, inside].mean(1)
+    assert np.abs(cast).min() > 8
+    assert np.abs(left).max() < 0.2 * np.abs(cast).min()
+
+
 def test_one_node_does_the_same_as_the_stages(dub, graph):
     options = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
     graph.stages()
