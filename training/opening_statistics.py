@@ -44,6 +44,18 @@ def correlation_per_clip(true: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.array([_correlation(a, b) for a, b in zip(true, seen, strict=True)])
 
 
+def mixing_weights(dubbed: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """(clips, 2): how much of the new mouth and of the old one is in each drawn one, all (clips, n), by least squares.
+
+    Other than two correlations, these tell apart what of an old mouth is seen and what both voices' mouths share.
+    """
+    found = [
+        np.linalg.lstsq(np.column_stack([*mouths, np.ones(len(seen))]), seen, rcond=None)[0][:2]
+        for seen, *mouths in zip(dubbed, new, old, strict=True)
+    ]
+    return np.array(found)
+
+
 def best_lag(true: np.ndarray, seen: np.ndarray) -> int:
     """By how many frames `seen` comes late, as far as LAGS go."""
     reach = max(LAGS)

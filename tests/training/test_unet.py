@@ -18,7 +18,7 @@ from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.sampler_options import WindowOptions
 from training.loop import Budget
 from training.make_nano import make_bundle
-from training.opening_statistics import best_lag
+from training.opening_statistics import best_lag, mixing_weights
 from training.perceptual import PerceptualDistance
 from training.pictures import grid
 from training.takes import other_take
@@ -32,7 +32,6 @@ from training.unet.measure import (
     first_speech_frame,
     generate_clip,
     image_quality,
-    mixing_weights,
     pause_mask,
 )
 from training.unet.measure_steps import errors

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.face_options import FaceOptions
+from latentsync_core.faces.mouth_opening import mesh_opening
 from latentsync_core.faces.tracking.redetect import SingleFaceTracker
 from latentsync_core.video.frame import Frame
 
@@ -26,7 +27,6 @@ from ..synthetic.crops import RESOLUTION, engine_frame
 WEIGHTS = paths.WEIGHTS / "mouth_meter.safetensors"
 MOUTH_ROWS, MOUTH_COLUMNS = slice(56, 124), slice(22, 106)  # of a 128-pixel crop: what the network looks at
 OUTPUT_SCALE = 10.0  # its output is the opening in tenths of a head unit
-INNER_LIPS, FOREHEAD, CHIN = (13, 14), 10, 152  # mesh vertices
 
 
 class MouthMeter(nn.Module):
@@ -89,7 +89,4 @@ class MeshMeter:
     def read(self, frame: Frame) -> float:
         """The same of a frame of the engine's."""
         mesh = self._follower.find(frame)
-        if mesh is None:
-            return float("nan")
-        upper, lower = (mesh[vertex] for vertex in INNER_LIPS)
-        return float(np.linalg.norm(lower - upper) / np.linalg.norm(mesh[CHIN] - mesh[FOREHEAD]))
+        return float("nan") if mesh is None else mesh_opening(mesh)

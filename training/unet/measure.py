@@ -35,7 +35,7 @@ from latentsync_core.sampling.windows import WindowBlender, next_starts, plan_wi
 
 from ..held_out import held_out, held_out_voices
 from ..meter.network import measure_openings
-from ..opening_statistics import best_lag, bootstrap, correlation_per_clip, rounded
+from ..opening_statistics import best_lag, bootstrap, correlation_per_clip, mixing_weights, rounded
 from ..paths import CACHE, MEDIA
 from ..perceptual import PerceptualDistance, lower_half
 from ..pictures import grid, save
@@ -235,18 +235,6 @@ def pause_mask(true: np.ndarray) -> np.ndarray:
         if stop - start >= MIN_PAUSE_FRAMES:
             found[start + 1 : stop - 1] = True
     return found
-
-
-def mixing_weights(dubbed: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    """(clips, 2): how much of the new mouth and of the old one is in each drawn one, all (clips, n), by least squares.
-
-    Other than two correlations, these tell apart what of an old mouth is seen and what both voices' mouths share.
-    """
-    found = [
-        np.linalg.lstsq(np.column_stack([*mouths, np.ones(len(seen))]), seen, rcond=None)[0][:2]
-        for seen, *mouths in zip(dubbed, new, old, strict=True)
-    ]
-    return np.array(found)
 
 
 def main() -> None:

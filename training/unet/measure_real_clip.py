@@ -21,7 +21,9 @@ from latentsync_core.audio.source import load_audio
 from latentsync_core.cli.before_after import write_before_after
 from latentsync_core.faces.alignment.align import crop_face
 from latentsync_core.faces.crop_path import path_transforms
+from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.find import find_faces
+from latentsync_core.faces.mouth_opening import mouth_openings
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
@@ -32,7 +34,6 @@ from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 
 from .. import paths
-from ..meter.network import MeshMeter
 from ..opening_statistics import best_lag, rounded
 from ..synthetic.crops import RESOLUTION
 from ..synthetic.scenes.clip_file import write_wave
@@ -44,18 +45,10 @@ from .measure import GenerationOptions, generate_clip, reconstruct, to_float_ima
 VOICE = 7  # seed of the test split's voice and sentences
 
 
-def mesh_openings(path: Path, seconds: float) -> np.ndarray:
-    """(n,) of the clip's first seconds, as fractions of the face's height; NaN where the mesh finds no face."""
-    meter = MeshMeter()
-    with FrameReader(probe(path).trim(0, seconds)) as frames:
-        return np.array([meter.read(frame) for frame in frames])
-
-
-def aligned_crops(path: Path, seconds: float) -> np.ndarray:
-    """(n, 3, 128, 128) uint8: the face of the clip's first seconds as the engine crops it, where it has one."""
-    clip = probe(path).trim(0, seconds)
-    transforms = path_transforms(find_faces(clip), RESOLUTION)
-    with FrameReader(clip) as frames:
+def aligned_crops(faces: FaceTracks) -> np.ndarray:
+    """(n, 3, 128, 128) uint8: the clip's face as the engine crops it, where it has one."""
+    transforms = path_transforms(faces, RESOLUTION)
+    with FrameReader(faces.clip) as frames:
         crops = [crop_face(frame, transform, RESOLUTION) for frame, transform in zip(frames, transforms, strict=True)
                  if np.isfinite(transform).all()]  # fmt: skip
     return (torch.stack(crops).clamp(0, 1) * 255).round().byte().numpy()
@@ -111,12 +104,16 @@ def main() -> None:
         report = sync(options.clip, voice, options.out, job)
         shown = probe(options.clip).trim(0, options.seconds)
         write_before_after(shown, probe(report.output), load_audio(voice), report.output.with_suffix(".png"))
-    before, after = (mesh_openings(path, options.seconds) for path in (options.clip, report.output))
+    faces = find_faces(shown)
+    before = mouth_openings(faces)
+    with FrameReader(probe(report.output)) as frames:
+        after = mouth_openings(faces, frames)
     times = np.arange(len(after)) / float(probe(options.clip).fps)
-    crops = aligned_crops(options.clip, options.seconds)
+    crops = aligned_crops(faces)
     audio = encode_recording(model.whisper, speech.waveform, len(crops), float(probe(options.clip).fps))
     generation = GenerationOptions(sampler.steps, sampler.cfg, schedule=model.schedule)
     intended = np.array([mouth.opening for mouth in speech.mouth(times)])
+    read = np.isfinite(before) & np.isfinite(after)
     print(
         json.dumps(
             {
@@ -125,7 +122,7 @@ def main() -> None:
                 "as filmed": agreement(intended, before),
                 "dubbed": agreement(intended, after),
                 "low-frequency error on cheeks and neck": low_frequency_figures(model, crops, audio, generation),
-                "both readings of the mouth": round(float(np.corrcoef(before, after)[0, 1]), 3),
+                "both readings of the mouth": round(float(np.corrcoef(before[read], after[read])[0, 1]), 3),
             },
             indent=1,
         )
