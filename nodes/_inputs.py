@@ -12,7 +12,7 @@ from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
-from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
+from ..latentsync_core.sampling.sampler_options import MAX_MASK_GROW, Quality, ReferenceChoice, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
@@ -178,6 +178,26 @@ def pause_timing_inputs() -> list[io.Input]:
         _rare_number(
             "speech_threshold", PAUSES.threshold, (0.01, 0.99), 0.01,
             "Score from which a sound is speech; lower counts quieter sounds.",
+        ),
+    ]  # fmt: skip
+
+
+def filmed_mouth_inputs() -> list[io.Input]:
+    """reference_mouth and mask_grow, against a filmed mouth that shows under the voice; older prompts have neither."""
+    return [
+        io.Combo.Input(
+            "reference_mouth",
+            extra_dict=ADVANCED,
+            options=[choice.value for choice in ReferenceChoice],
+            default=DEFAULTS.reference_mouth.value,
+            optional=True,
+            tooltip="What the frames that show the network the person show of the mouth. model: as it was trained. "
+            "filmed: their own mouth. averaged: its mean over three seconds. closed: that of a frame nearby whose "
+            "mouth is closed. The last two copy less of the filmed mouth's motion.",
+        ),
+        _rare_number(
+            "mask_grow", DEFAULTS.mask_grow, (0.0, MAX_MASK_GROW), 0.5,
+            "Percent of the crop's width by which the hidden part of the filmed face grows, up cheeks and nose.",
         ),
     ]  # fmt: skip
 

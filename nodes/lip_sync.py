@@ -15,7 +15,7 @@ from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.quality import resolve_quality
-from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions
+from ..latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._checks import check_inputs
@@ -23,8 +23,10 @@ from ._clips import clip_from_input
 from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
 from ._inputs import (
     ADVANCED,
+    DEFAULTS,
     clip_input,
     deinterlace_input,
+    filmed_mouth_inputs,
     fps_input,
     keep_audio_input,
     length_input,
@@ -71,6 +73,7 @@ class LipSync(io.ComfyNode):
                 pauses_input(),
                 keep_audio_input(),
                 deinterlace_input(),
+                *filmed_mouth_inputs(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -96,6 +99,8 @@ class LipSync(io.ComfyNode):
         pauses: str = PauseBehaviour.MODEL.value,
         keep_audio: str = KeepAudio.NONE.value,
         deinterlace: bool = False,
+        reference_mouth: str = DEFAULTS.reference_mouth.value,
+        mask_grow: float = DEFAULTS.mask_grow,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         pause_options = PauseOptions(PauseBehaviour(pauses))
@@ -107,7 +112,14 @@ class LipSync(io.ComfyNode):
         writer = WriterOptions(keep_audio=KeepAudio(keep_audio))
         preflight_output(source, voice.duration, LengthRule(length), sound, writer)
         managed = managed_model(model, "auto", True, progress)
-        options = resolve_quality(SamplerOptions(seed=seed, steps=steps, cfg=cfg), Quality(quality), managed.model)
+        settings = SamplerOptions(
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            reference_mouth=ReferenceChoice(reference_mouth),
+            mask_grow=mask_grow,
+        )
+        options = resolve_quality(settings, Quality(quality), managed.model)
         on_faces = progress.phase("faces", Phase.FACES, source.frame_count)
         faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=on_faces)
         on_voice = progress.phase("voice", Phase.VOICE)

@@ -9,13 +9,14 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.sampling.quality import resolve_quality
-from ..latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
+from ..latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions, Scheduler
 from ._checks import check_inputs
 from ._comfy import Progress, schema
 from ._inputs import (
     ADVANCED,
     DEFAULTS,
     PAUSES,
+    filmed_mouth_inputs,
     length_input,
     pause_timing_inputs,
     pauses_input,
@@ -56,6 +57,7 @@ class Sampler(io.ComfyNode):
                 quality_input("steps, cfg, scheduler and TREPA Settings' noise_sharing"),
                 pauses_input(),
                 *pause_timing_inputs(),
+                *filmed_mouth_inputs(),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -78,9 +80,17 @@ class Sampler(io.ComfyNode):
         pause_hangover: float = PAUSES.hangover,
         pause_ramp: float = PAUSES.ramp,
         speech_threshold: float = PAUSES.threshold,
+        reference_mouth: str = DEFAULTS.reference_mouth.value,
+        mask_grow: float = DEFAULTS.mask_grow,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
-            trepa or DEFAULTS, seed=seed, steps=steps, cfg=cfg, scheduler=Scheduler(scheduler)
+            trepa or DEFAULTS,
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            scheduler=Scheduler(scheduler),
+            reference_mouth=ReferenceChoice(reference_mouth),
+            mask_grow=mask_grow,
         )
         options = resolve_quality(options, Quality(quality), model.model)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)

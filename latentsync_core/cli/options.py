@@ -20,7 +20,15 @@ from ..models.load_options import PRECISIONS, LoadOptions
 from ..provenance.content_credentials import SigningFiles
 from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
-from ..sampling.sampler_options import QUALITY_SETTINGS, Quality, SamplerOptions, Scheduler, WindowOptions
+from ..sampling.sampler_options import (
+    MAX_MASK_GROW,
+    QUALITY_SETTINGS,
+    Quality,
+    ReferenceChoice,
+    SamplerOptions,
+    Scheduler,
+    WindowOptions,
+)
 from ..sampling.timeline import LengthRule
 from ..video.writing.writer_options import PRESETS, Codec, KeepAudio, WriterOptions
 from .arguments import face_argument, fps_argument, marks_text, positive_number, seconds_argument, speaker_argument
@@ -136,6 +144,18 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--noise-sharing", type=float,
         help=f"share of the initial noise that all frames have in common, 0 to 1 (custom: {SAMPLER.noise_sharing})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--reference-mouth", choices=[choice.value for choice in ReferenceChoice],
+        default=SAMPLER.reference_mouth.value,
+        help="what the frames that show the network the person show of the mouth: as the model was trained (model), "
+        "their own (filmed), its mean over three seconds (averaged), or that of a frame nearby whose mouth is closed; "
+        "the last two copy less of the filmed mouth's motion (default %(default)s)",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--mask-grow", type=float, default=SAMPLER.mask_grow, metavar="PERCENT",
+        help="percent of the crop's width by which the hidden part of the filmed face grows, up cheeks and nose; 0 to "
+        f"{MAX_MASK_GROW:g} (default %(default)g)",
     )  # fmt: skip
     sampling.add_argument(
         "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
@@ -306,6 +326,8 @@ def sync_options(options: argparse.Namespace):
         sampler=SamplerOptions(
             seed=options.seed,
             windows=WindowOptions(frames=options.window, overlap=options.overlap),
+            reference_mouth=ReferenceChoice(options.reference_mouth),
+            mask_grow=options.mask_grow,
             **given,
         ),
         quality=Quality(options.quality),

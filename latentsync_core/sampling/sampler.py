@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,21 +15,23 @@ import torch
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
+from ..faces.mouth_opening import mouth_openings
 from ..files.output_checks import check_disk_space
 from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
-from ..models.reference_mouth import ReferenceMouth, average_mouth
+from ..models.reference_mouth import average_mouth
 from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
 from ..runs import runs_where
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
+from .closed_references import ClosedReferences, closed_frames
 from .denoise import denoise_window
 from .first_window import check_first_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
-from .sampler_options import SamplerOptions
+from .sampler_options import ReferenceChoice, SamplerOptions
 from .synced_faces import SyncedFaces
 from .timeline import Timeline
 from .windows import Window, WindowBlender, next_starts, plan_windows
@@ -106,16 +109,28 @@ def sample_faces(
     noise_per_window = (_reference_window_noise if options.reference else _seeded_window_noise)(
         options, faces, timeline, windows, latent_size
     )
-    mask = mouth_mask(model.resolution)
-    downsampled_mask = latent_mask(model.resolution).float()
+    mask = mouth_mask(model.resolution, options.mask_grow)
+    downsampled_mask = latent_mask(model.resolution, options.mask_grow).float()
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
-    means, is_checked = None, options.reference  # the preset that reproduces numbers does so with any weights
-    if model.reference_mouth is ReferenceMouth.AVERAGED:
-        means = ReferenceMeans(runs_where(present, track_ids), lambda pixels: model.codec.encode(pixels, None))
+    means, closed, is_checked = None, None, options.reference  # the preset reproduces numbers with any weights
+    reference_mouth, runs = _reference_mouth(model, options), runs_where(present, track_ids)
+
+    def encode(pixels: torch.Tensor) -> torch.Tensor:
+        return model.codec.encode(pixels, None)
+
+    if reference_mouth is ReferenceChoice.AVERAGED:
+        means = ReferenceMeans(runs, encode)
 
     try:
-        with _CropStream(faces.clip, model.resolution) as crops:
+        with ExitStack() as streams:
+            crops = streams.enter_context(_CropStream(faces.clip, model.resolution))
+            if reference_mouth is ReferenceChoice.CLOSED and not store.finished[present].all():
+                chosen = _closed_frames(faces, timeline, runs, lambda: step_progress.skip(0))
+                reference_crops = streams.enter_context(_CropStream(faces.clip, model.resolution))
+                closed = ClosedReferences(
+                    chosen, lambda needed: reference_crops.of_frames(needed, timeline, transforms), encode
+                )
             for window, next_start, window_noise in zip(windows, next_starts(windows), noise_per_window, strict=True):
                 if not options.reference and store.finished[window.start : window.stop].all():
                     step_progress.skip(options.steps)
@@ -124,7 +139,10 @@ def sample_faces(
                 crop_of = crops.of_frames(frames, timeline, transforms)
                 pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
                 masked = model.codec.encode((pixels * mask).float(), window_noise.masked)
-                reference = model.codec.encode(pixels, window_noise.reference).cpu()
+                if closed:
+                    reference = closed.of_window(window)
+                else:
+                    reference = model.codec.encode(pixels, window_noise.reference).cpu()
                 if means:
                     reference = average_mouth(reference, means.around(window, crop_of))
                 latents = denoise_window(
@@ -163,6 +181,25 @@ def sample_faces(
         pts=timeline.pts,
         model=model.name,
     )
+
+
+def _reference_mouth(model: LatentSyncModel, options: SamplerOptions) -> ReferenceChoice:
+    """The options' choice, with the model's own in the place of MODEL."""
+    if options.reference_mouth is ReferenceChoice.MODEL:
+        return ReferenceChoice(model.reference_mouth.value)
+    return options.reference_mouth
+
+
+def _closed_frames(
+    faces: FaceTracks, timeline: Timeline, runs: list[tuple[int, int]], on_frame: Callable[[], None]
+) -> np.ndarray:
+    """`closed_frames` of the output frames, from the openings of the clip's mouths: a pass over the clip."""
+    turns = np.zeros((faces.clip.frame_count, 2))
+    for first, stop in runs_where(faces.path.track >= 0, faces.path.track):
+        track = faces.tracks[faces.path.track[first]]
+        turns[first:stop] = np.nan_to_num(track.pose[first - track.start : stop - track.start, :2])
+    openings, source = mouth_openings(faces, on_frame=on_frame), timeline.source_index
+    return closed_frames(openings[source], turns[source], timeline.times, runs)
 
 
 class _WindowNoise(NamedTuple):
@@ -262,8 +299,11 @@ def _content_key(
     digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())
     if model.schedule != REFERENCE_SCHEDULE:  # left out, so that stores of earlier versions still resume
         digest.update(f" {model.schedule}".encode())
-    if model.reference_mouth is not ReferenceMouth.FILMED:
-        digest.update(f" {model.reference_mouth.value} reference mouth".encode())
+    reference_mouth = _reference_mouth(model, options)
+    if reference_mouth is not ReferenceChoice.FILMED:
+        digest.update(f" {reference_mouth.value} reference mouth".encode())
+    if options.mask_grow:
+        digest.update(f" mouth mask grown by {options.mask_grow}".encode())
     for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import OptionError
 
 MAX_WINDOW_FRAMES = 24  # frames: the length of the motion modules' position table
+MAX_MASK_GROW = 20.0  # percent of the crop's width: the mask then reaches the eyes
 
 
 class Scheduler(str, Enum):
@@ -25,6 +26,15 @@ class Quality(str, Enum):
 
     RECOMMENDED = "recommended"  # the model's own recommendation
     CUSTOM = "custom"  # the options that are given
+
+
+class ReferenceChoice(str, Enum):
+    """What the reference frames, which show the networks whom to draw, show where the mouth is."""
+
+    MODEL = "model"  # what the model was trained with: filmed or averaged
+    FILMED = "filmed"  # the frame's own mouth
+    AVERAGED = "averaged"  # its mean over some seconds; see models/reference_mouth.py
+    CLOSED = "closed"  # that of a frame nearby whose mouth is closed; see sampling/closed_references.py
 
 
 QUALITY_SETTINGS = ("steps", "cfg", "scheduler", "noise_sharing")  # fields of SamplerOptions that a quality decides
@@ -58,6 +68,9 @@ class SamplerOptions:
     noise_sharing: float = 0.5  # variance share of the noise that all frames have in common; training's value
     windows: WindowOptions = field(default_factory=WindowOptions)
     reference: bool = False  # upstream's own way: one noise tensor for all frames, one generator drawn in sequence
+    # Not in repr, which is part of every patch store's key: stores from before these options still resume.
+    reference_mouth: ReferenceChoice = field(default=ReferenceChoice.MODEL, repr=False)
+    mask_grow: float = field(default=0.0, repr=False)  # percent of the crop's width by which the mouth mask grows
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -68,6 +81,10 @@ class SamplerOptions:
             raise OptionError(f"cfg is {self.cfg}; use 1.0 (no guidance) or more (1.5 is usual)")
         if not 0.0 <= self.noise_sharing <= 1.0:
             raise OptionError(f"noise sharing is {self.noise_sharing}; use 0.0 to 1.0")
+        if not 0.0 <= self.mask_grow <= MAX_MASK_GROW:
+            raise OptionError(
+                f"the mouth mask grows by {self.mask_grow} percent of the crop's width; use 0 to {MAX_MASK_GROW:g}"
+            )
 
     @classmethod
     def reference_preset(cls, **changes: Any) -> SamplerOptions:

@@ -47,8 +47,25 @@ def test_the_model_list_shows_resolution_and_size_and_keeps_the_names(page, vue)
 def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_for(page):
     rare = {
         "LatentSyncDubLoadModel": ["download_if_missing", "precision"],
-        "LatentSyncDubSampler": ["pause_hangover", "pause_ramp", "pauses", "scheduler", "speech_threshold"],
-        "LatentSyncDubLipSync": ["control_after_generate", "deinterlace", "fps", "keep_audio", "pauses", "seed"],
+        "LatentSyncDubSampler": [
+            "mask_grow",
+            "pause_hangover",
+            "pause_ramp",
+            "pauses",
+            "reference_mouth",
+            "scheduler",
+            "speech_threshold",
+        ],
+        "LatentSyncDubLipSync": [
+            "control_after_generate",
+            "deinterlace",
+            "fps",
+            "keep_audio",
+            "mask_grow",
+            "pauses",
+            "reference_mouth",
+            "seed",
+        ],
         "LatentSyncDubTrepaSettings": ["noise_sharing", "window"],
         "LatentSyncDubComposite": [
             "crf",

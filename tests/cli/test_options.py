@@ -17,7 +17,7 @@ from latentsync_core.cli.options import add_sync_options, sync_options
 from latentsync_core.errors import OptionError
 from latentsync_core.pipeline import SyncOptions
 from latentsync_core.provenance.content_credentials import SigningFiles
-from latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
+from latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions, Scheduler
 
 NEEDED = ["--video", "clip.mp4", "--audio", "voice.wav", "--out", "out.mp4"]
 FILES = ("video", "audio", "out", "download_limit", "help")  # what isn't an option of the job
@@ -56,6 +56,8 @@ FLAGS = [
     ("--window", "12", "sampler.windows.frames", 12),
     ("--overlap", "3", "sampler.windows.overlap", 3),
     ("--work-folder", "work", "work_folder", Path("work")),
+    ("--reference-mouth", "closed", "sampler.reference_mouth", ReferenceChoice.CLOSED),
+    ("--mask-grow", "5", "sampler.mask_grow", 5.0),
     ("--pauses", "original", "pauses.behaviour", PauseBehaviour.ORIGINAL),
     ("--pause-hangover", "0.4", "pauses.hangover", 0.4),
     ("--pause-ramp", "0.3", "pauses.ramp", 0.3),

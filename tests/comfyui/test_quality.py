@@ -105,8 +105,24 @@ def test_another_quality_in_the_widget_is_refused_by_comfyui(graph):
 
 def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
     since = {
-        "LatentSyncDubSampler": ["quality", "pauses", "pause_hangover", "pause_ramp", "speech_threshold"],
-        "LatentSyncDubLipSync": ["quality", "region", "pauses", "keep_audio", "deinterlace"],
+        "LatentSyncDubSampler": [
+            "quality",
+            "pauses",
+            "pause_hangover",
+            "pause_ramp",
+            "speech_threshold",
+            "reference_mouth",
+            "mask_grow",
+        ],
+        "LatentSyncDubLipSync": [
+            "quality",
+            "region",
+            "pauses",
+            "keep_audio",
+            "deinterlace",
+            "reference_mouth",
+            "mask_grow",
+        ],
     }
     for kind, names in since.items():
         inputs = dub.object_info()[kind]["input"]

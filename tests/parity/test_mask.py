@@ -42,3 +42,15 @@ def test_one_is_keep_and_zero_is_the_mouth():
 def test_changing_a_mask_in_place_changes_no_later_one():
     mouth_mask(256).zero_()
     assert mouth_mask(256).max() == 1
+
+
+@pytest.mark.parametrize("resolution", [64, 256, 512])
+def test_a_mask_grows_evenly_and_only_where_it_is_told_to(resolution):
+    plain, grown = mouth_mask(resolution), mouth_mask(resolution, grow=5.0)
+    reach = round(0.05 * resolution)
+    assert (grown <= plain).all()
+    middle = resolution // 4  # a column through a cheek
+    first = [int((mask[:, middle] < 0.5).nonzero()[0]) for mask in (plain, grown)]
+    assert first[0] - first[1] == reach
+    assert mouth_mask(resolution, grow=0.0).equal(plain)
+    assert latent_mask(resolution, grow=5.0).equal(grown[::8, ::8])

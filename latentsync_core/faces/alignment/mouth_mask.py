@@ -7,6 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
+from ...imaging.filters import sliding_minimum
 from ...imaging.lanczos import lanczos4_levels
 
 NATIVE_SIZE = 256  # pixels; the rows and columns below are those of a 256x256 crop
@@ -32,17 +33,23 @@ LOWER_FACE = (
 LOWER_FACE_END = 243  # the row after the last
 
 
-def mouth_mask(resolution: int) -> Tensor:
+def mouth_mask(resolution: int, grow: float = 0.0) -> Tensor:
     """The mask of a crop, (R, R) float32: 1 = keep, 0 = generate; between these at the edge if R is not 256.
 
     The reference resizes its 256x256 picture with OpenCV's 8-bit Lanczos filter, so every value is k / 255.
+
+    Args:
+        grow: percent of the crop's width by which the part to generate grows to every side: up the cheeks and over the
+            nose, as it already reaches the crop's other sides. The reference's networks know only 0.
     """
-    return _mouth_mask(resolution).clone()
+    mask = _mouth_mask(resolution)
+    reach = round(resolution * grow / 100)
+    return sliding_minimum(mask, reach, reach) if reach else mask.clone()
 
 
-def latent_mask(resolution: int) -> Tensor:
+def latent_mask(resolution: int, grow: float = 0.0) -> Tensor:
     """The mask that the U-Net gets, (R / 8, R / 8) float32: every eighth pixel of `mouth_mask`, from the first on."""
-    return mouth_mask(resolution)[::LATENT_FACTOR, ::LATENT_FACTOR].contiguous()
+    return mouth_mask(resolution, grow)[::LATENT_FACTOR, ::LATENT_FACTOR].contiguous()
 
 
 @functools.cache
