@@ -1,4 +1,4 @@
-"""What a model sees of the mouth in its reference frames: the filmed one, or its average over some seconds.
+"""What a model sees of the mouth in its reference frames: the filmed one, or another in its place.
 
 The reference frames show a model which person to draw, but their mouths move to the old voice. Where a model was
 trained on averaged mouths, the reference's latents around lips and chin are their mean over neighbouring frames: it
@@ -25,14 +25,17 @@ class ReferenceMouth(str, Enum):
     AVERAGED = "averaged"  # its mean over about AVERAGED_FRAMES frames
 
 
-def average_mouth(reference: Tensor, mean: Tensor) -> Tensor:
-    """Reference latents (f, 4, h, w) with those around lips and chin replaced by `mean` (4, h, w), softly."""
-    weight = _averaged_weight(*reference.shape[-2:]).to(reference)
-    return torch.lerp(reference, mean.expand_as(reference), weight.expand_as(reference))
+def replace_mouth(reference: Tensor, other: Tensor) -> Tensor:
+    """Reference latents (f, 4, h, w) with those around lips and chin taken from `other`, softly.
+
+    `other` is (4, h, w), for all frames, or (f, 4, h, w).
+    """
+    weight = _replaced_weight(*reference.shape[-2:]).to(reference)
+    return torch.lerp(reference, other.expand_as(reference), weight.expand_as(reference))
 
 
 @functools.cache
-def _averaged_weight(height: int, width: int) -> Tensor:
+def _replaced_weight(height: int, width: int) -> Tensor:
     """(h, w) float32: 1 inside an ellipse around lips and chin, 0 outside."""
     rows, columns = (
         ((torch.arange(count) + 0.5) / count - center) / radius

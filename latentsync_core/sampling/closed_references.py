@@ -1,7 +1,8 @@
-"""Reference latents with a closed mouth: each frame's come from a frame nearby in which the mouth is closed.
+"""Closed mouths for the reference: for each frame the latents of a frame nearby in which the mouth is closed.
 
 A frame that is its own reference shows the network the filmed mouth, and weights that were trained so copy some of it.
-Another frame of the same shot shows the same person in the same light, but nothing of what the filmed mouth says.
+Another frame of the same shot shows the same mouth in the same light, but nothing of what it says at the time. Only
+lips and chin are taken from there (`replace_mouth`): with the whole frame, skin that has moved since would be copied.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CUT_TOGETHER = 8  # crops that are held at once
 def closed_frames(
     openings: np.ndarray, turns: np.ndarray, times: np.ndarray, runs: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """(F,) int64: for every frame that one from which its reference comes; frames beyond `runs` are their own.
+    """(F,) int64: for every frame that one from which its mouth comes; frames beyond `runs` are their own.
 
     It is of the same run, at most REACH away, and turned alike: of those whose mouth is closed the nearest in time and
     turn, where none is closed the one that is open least.
@@ -87,7 +88,7 @@ class ClosedReferences:
         self._latents: dict[int, torch.Tensor] = {}
 
     def of_window(self, window: Window) -> torch.Tensor:
-        """(f, 4, h, w) float32 on the CPU: the references of a window's frames. Windows come in rising order."""
+        """(f, 4, h, w) float32 on the CPU: the closed mouths of a window's frames. Windows come in rising order."""
         needed = self._chosen[window.start : window.stop]
         self._latents = {
             frame: latents for frame, latents in self._latents.items() if self._last_use[frame] >= window.start

@@ -19,7 +19,7 @@ from ..faces.mouth_opening import mouth_openings
 from ..files.output_checks import check_disk_space
 from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
-from ..models.reference_mouth import average_mouth
+from ..models.reference_mouth import replace_mouth
 from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
 from ..runs import runs_where
@@ -139,12 +139,11 @@ def sample_faces(
                 crop_of = crops.of_frames(frames, timeline, transforms)
                 pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
                 masked = model.codec.encode((pixels * mask).float(), window_noise.masked)
-                if closed:
-                    reference = closed.of_window(window)
-                else:
-                    reference = model.codec.encode(pixels, window_noise.reference).cpu()
+                reference = model.codec.encode(pixels, window_noise.reference).cpu()
                 if means:
-                    reference = average_mouth(reference, means.around(window, crop_of))
+                    reference = replace_mouth(reference, means.around(window, crop_of))
+                elif closed:
+                    reference = replace_mouth(reference, closed.of_window(window))
                 latents = denoise_window(
                     model.unet,
                     window_noise.start,

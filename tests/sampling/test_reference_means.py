@@ -10,7 +10,7 @@ import torch
 from latentsync_core.audio.features import embed_audio
 from latentsync_core.audio.source import load_audio
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.models.reference_mouth import ReferenceMouth, average_mouth
+from latentsync_core.models.reference_mouth import ReferenceMouth, replace_mouth
 from latentsync_core.pipeline import sample
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.reference_means import ReferenceMeans, averaged_frames
@@ -72,7 +72,7 @@ def test_each_frame_is_encoded_once_and_the_mean_is_that_of_the_frames_around():
 
 def test_lips_and_chin_are_the_means_and_eyes_and_ears_are_the_frames_own():
     reference, mean = torch.zeros(2, 4, 16, 16), torch.ones(4, 16, 16)
-    seen = average_mouth(reference, mean)
+    seen = replace_mouth(reference, mean)
     assert (seen[:, :, 10:14, 6:10] == 1).all()
     assert (seen[:, :, :8] == 0).all()
     assert (seen[:, :, :, :3] == 0).all()

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
 from latentsync_core.models.noise_schedule import NoiseSchedule
-from latentsync_core.models.reference_mouth import average_mouth
+from latentsync_core.models.reference_mouth import replace_mouth
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoise import denoise_window
@@ -95,7 +95,7 @@ def generate_clip(
     for window, mean, next_start in zip(windows, means, next_starts(windows), strict=True):
         part = slice(window.start, window.stop)
         latents = denoise_window(
-            unet, noise[part], latent_mask(RESOLUTION), masked[part], average_mouth(whole[part], mean), audio[part],
+            unet, noise[part], latent_mask(RESOLUTION), masked[part], replace_mouth(whole[part], mean), audio[part],
             options.steps, options.cfg, schedule=options.schedule,
         ).cpu()  # fmt: skip
         for frame, blended in blender.add(window, latents, next_start):

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask
 from latentsync_core.models.checkpoints.network_file import read_config, save_network
-from latentsync_core.models.reference_mouth import average_mouth
+from latentsync_core.models.reference_mouth import replace_mouth
 from latentsync_core.models.unet.config import MotionConfig, UNetConfig
 from latentsync_core.models.unet.unet import UNet
 
@@ -203,7 +203,7 @@ def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int)
         shown, reference_at = clip, other
     mask = latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE)
     mean = torch.from_numpy(np.array(data.whole[shown], np.float32).mean(0))
-    reference = average_mouth(_latents(data.whole, shown, reference_at), mean)
+    reference = replace_mouth(_latents(data.whole, shown, reference_at), mean)
     return torch.cat([mask, _latents(data.masked, shown, at), reference], dim=1)
 
 
