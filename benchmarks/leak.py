@@ -41,7 +41,7 @@ from latentsync_core.sampling.synced_faces import SyncedFaces
 from latentsync_core.video.frame import Frame
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from training.opening_statistics import correlation_per_clip, mixing_weights
+from training.opening_statistics import bootstrap, correlation_per_clip, mixing_weights
 from training.synthetic.scenes.clip_file import write_clip
 from training.synthetic.scenes.scene import talking_head
 from training.synthetic.speech.performance import LANGUAGES, SAMPLE_RATE, Performance, perform, sample_voice
@@ -173,7 +173,7 @@ def rendered_clips(count: int, folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Prints a row for each choice, the medians over the clips, and with --json every clip's figures."""
+    """Prints every clip's figures and, for each choice, their medians; with --json also writes them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--clip", type=Path, nargs="+", help="default, without --rendered: the carried sample scene")
@@ -214,11 +214,17 @@ def main() -> None:
                 print(f"{one.name}, {name}: {json.dumps(_rounded(found[name][one.name]))}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), "utf-8")
-    print(f"\n{model.name}: medians over {len(clips)} clips")
+    print(f"\n{model.name}: medians over {len(clips)} clips, and the ends of their 95 % bootstrap intervals")
     for name, by_clip in found.items():
         keys = dict.fromkeys(key for values in by_clip.values() for key in values if key != "frames")
-        medians = {key: np.nanmedian([values.get(key, np.nan) for values in by_clip.values()]) for key in keys}
-        print(f"{name}: {json.dumps(_rounded(medians))}")
+        medians = {key: bootstrap(_known(key, by_clip), digits=3) for key in keys}
+        print(f"{name}: {json.dumps(medians)}")
+
+
+def _known(key: str, by_clip: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """One figure of the clips that have it: those without sound have none of their own voice."""
+    values = np.array([values.get(key, np.nan) for values in by_clip.values()])
+    return values[np.isfinite(values)] if np.isfinite(values).any() else values
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

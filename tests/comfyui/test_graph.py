@@ -266,6 +266,18 @@ def test_a_restorers_cast_is_taken_back_where_colours_are_matched(dub, graph):
     assert np.abs(left).max() < 0.2 * np.abs(cast).min()
 
 
+def test_choices_against_the_filmed_mouth_arrive_in_both_nodes(dub, graph):
+    choices = {"reference_mouth": "closed", "mask_grow": 5.0}
+    options = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
+    graph.stages(sampler=choices)
+    graph.add("LatentSyncDubLipSync", "one", clip=["clip", 0], audio=["voice", 0], model=MODEL, **options, **choices)
+    graph.add("LatentSyncDubLipSync", "plain", clip=["clip", 0], audio=["voice", 0], model=MODEL, **options)
+    run = graph.run()
+    of_stages, of_one, plain = (video_packets(dub.files(run, name)[0]) for name in ("composite", "one", "plain"))
+    assert of_one == of_stages
+    assert of_one != plain
+
+
 def test_one_node_does_the_same_as_the_stages(dub, graph):
     options = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
     graph.stages()
