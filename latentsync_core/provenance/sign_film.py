@@ -27,7 +27,7 @@ def sign_film(
     Raises:
         VideoError: the film can't be read.
         OptionError: it isn't one of this tool's, or is signed already; and as `FilmSigner`.
-        OutputError: the signed copy can't be written; the film stays as it is.
+        OutputError: the signed copy can't be written; the film is left unchanged.
     """
     check_signable(film.suffix)
     if source is not None:

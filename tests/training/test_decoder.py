@@ -1,4 +1,4 @@
-"""The autoencoder's decoder, tuned to what the U-Net predicts: what it learns from, and what stays as it was."""
+"""The autoencoder's decoder, tuned to what the U-Net predicts: what it learns from, and what is unchanged."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ from ..one_thread import one_thread  # noqa: F401
 def clips():
     rng = np.random.default_rng(0)
     latents = rng.standard_normal((2, FRAMES, 4, 16, 16)).astype(np.float16)
-    heard = rng.standard_normal((2, WHISPER_ROWS, 5, 384)).astype(np.float16)
+    states = rng.standard_normal((2, WHISPER_ROWS, 5, 384)).astype(np.float16)
     pictures = np.full((2, FRAMES, 3, 128, 128), 200, np.uint8)
-    seen = Features(latents, latents, heard, np.full((2, FRAMES), 0.1), heard[:0])
+    seen = Features(latents, latents, states, np.full((2, FRAMES), 0.1), states[:0])
     return Stage2Clips(seen, Takes(pictures, np.zeros((2, FRAMES)), rng.integers(-9, 9, (2, SAMPLES)).astype(np.int16)))
 
 
-def hears(sample, steps, audio):
-    """A network whose prediction is what it hears, on average."""
+def mean_of_audio(sample, steps, audio):
+    """A network whose prediction is the mean of its audio."""
     return torch.zeros_like(sample[:, :4]) + audio.mean()
 
 
@@ -38,7 +38,7 @@ def test_an_estimate_is_guided_as_a_users_is(clips):
     level = windows.audio.mean()
     for cfg in (1.0, 3.0):
         expected = clean_estimate(sample, torch.full_like(sample, cfg * level), windows.steps)
-        assert torch.allclose(estimate(hears, windows, cfg), expected, atol=1e-4)
+        assert torch.allclose(estimate(mean_of_audio, windows, cfg), expected, atol=1e-4)
 
 
 def test_the_decoder_learns_and_the_encoder_stays_to_the_bit(clips):
@@ -46,7 +46,7 @@ def test_the_decoder_learns_and_the_encoder_stays_to_the_bit(clips):
     before = {key: value.clone() for key, value in vae.state_dict().items()}
     losses = []
     network = torch.nn.Identity()
-    network.forward = hears
+    network.forward = mean_of_audio
     state = train(
         clips, network, vae, Budget(steps=2, learning_rate=2e-3), on_progress=lambda _, parts: losses.append(parts)
     )

@@ -3,7 +3,7 @@
 The autoencoder was trained on clean latents. Those that the U-Net predicts in one step lack what no voice tells, the
 texture of lips and the lines of a drawn chin, and a decoder that never saw such latents blurs them. Here it learns to
 draw crops from them, by the autoencoder's own losses and the perceptual distance. In half of the pictures it gives back
-clean latents, as before. The encoder stays as it is, to the bit, and so do all latents and the U-Net.
+clean latents, as before. The encoder keeps its weights to the bit, so all latents and the U-Net stay valid.
 """
 
 from __future__ import annotations
