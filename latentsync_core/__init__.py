@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .models.unet.unet import UNet
     from .models.whisper.encoder import WhisperEncoder
     from .pipeline import Speaker, SyncOptions, SyncReport, sample, sync
-    from .provenance.content_credentials import SigningFiles
+    from .provenance.signing_files import SigningFiles
     from .sampling.sampler_options import Quality, SamplerOptions, Scheduler, WindowOptions
     from .sampling.synced_faces import SyncedFaces
     from .sampling.timeline import LengthRule
@@ -117,7 +117,7 @@ __all__ = [
 
 _MODULES = {
     "pipeline": ("Speaker", "SyncOptions", "SyncReport", "sample", "sync"),
-    "provenance.content_credentials": ("SigningFiles",),
+    "provenance.signing_files": ("SigningFiles",),
     "video.clip": ("Clip",),
     "video.reading.probing": ("clip_from_images", "probe"),
     "video.reading.reader": ("FrameReader",),

@@ -40,7 +40,8 @@ from .models.load_options import LoadOptions
 from .models.loading.weights import load_model
 from .models.model import LatentSyncModel
 from .progress import PhaseClock, PhaseProgress, Progress, share_of
-from .provenance.content_credentials import FilmSigner, SigningFiles, check_signable
+from .provenance.content_credentials import FilmSigner, check_signable
+from .provenance.signing_files import SigningFiles
 from .runs import runs_where
 from .sampling.quality import quality_settings, resolve_quality
 from .sampling.sampler import Preview, check_disk_space_for_patches, sample_faces

@@ -89,8 +89,8 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _sign(options: argparse.Namespace) -> None:
-    from ..provenance.content_credentials import SigningFiles
     from ..provenance.sign_film import sign_film
+    from ..provenance.signing_files import SigningFiles
 
     files = SigningFiles(options.c2pa_certificate, options.c2pa_key)
     with ProgressBars(quiet=options.json) as on_progress:

@@ -17,7 +17,7 @@ from ..faces.alignment.align_options import AlignOptions
 from ..faces.face_options import FaceOptions
 from ..faces.limits import TouchLimits
 from ..models.load_options import PRECISIONS, LoadOptions
-from ..provenance.content_credentials import SigningFiles
+from ..provenance.signing_files import SigningFiles
 from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
 from ..sampling.sampler_options import (

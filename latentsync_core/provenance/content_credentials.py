@@ -11,7 +11,6 @@ import json
 import mimetypes
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from ..media.opening import check_file
 from ..progress import Progress
 from ..required_packages import importing
 from .film_credits import TOOL, FilmCredits
+from .signing_files import SigningFiles
 
 if TYPE_CHECKING:
     import c2pa
@@ -39,14 +39,6 @@ CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 MAX_PEM_BYTES = 1 << 20  # bytes; a chain of certificates has some thousands
 MIN_RSA_BITS = 2048
 REPORT_SECONDS = 0.2  # between two reports of progress
-
-
-@dataclass(frozen=True)
-class SigningFiles:
-    """Where the means to sign a film are, both in PEM."""
-
-    certificate: Path  # the signer's, and after it those that vouch for it, up to but not necessarily with the root
-    key: Path  # the private key of the first, without a passphrase
 
 
 def check_signable(suffix: str) -> None:

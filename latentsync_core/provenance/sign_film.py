@@ -9,8 +9,9 @@ from ..files.output_checks import check_disk_space, check_target
 from ..files.scratch import atomic_write
 from ..media.opening import check_file, open_container
 from ..progress import Progress
-from .content_credentials import FilmSigner, SigningFiles, check_signable, is_signed
+from .content_credentials import FilmSigner, check_signable, is_signed
 from .film_credits import TOOL, FilmCredits
+from .signing_files import SigningFiles
 
 
 def sign_film(

@@ -16,7 +16,7 @@ from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.options import add_sync_options, sync_options
 from latentsync_core.errors import OptionError
 from latentsync_core.pipeline import SyncOptions
-from latentsync_core.provenance.content_credentials import SigningFiles
+from latentsync_core.provenance.signing_files import SigningFiles
 from latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions, Scheduler
 
 NEEDED = ["--video", "clip.mp4", "--audio", "voice.wav", "--out", "out.mp4"]

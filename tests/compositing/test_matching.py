@@ -120,6 +120,15 @@ def test_a_frame_without_grain_gives_none():
     assert (matched - clean).abs().max() < 2e-3
 
 
+def test_drawn_lines_around_a_flat_patch_are_no_grain():
+    flat = torch.full((3, 150, 180), 0.7)
+    layer = ring_layer(flat)
+    lines = torch.where(torch.arange(180) % 7 < 2, 0.2, 0.7).expand(3, 150, 180)
+    drawn = torch.where(layer.alpha < 1, lines, flat)
+    matched = DetailMatcher(1.0).matched(layer, given(drawn), 0, 0).rgb
+    assert (matched - flat).abs().max() < 2e-3
+
+
 @pytest.mark.parametrize(("sharp", "filmed"), [(1, 3), (3, 1)], ids=["softer", "sharper"])
 def test_a_patch_comes_nearer_to_the_sharpness_of_its_frame(sharp, filmed):
     def texture(radius: int) -> torch.Tensor:

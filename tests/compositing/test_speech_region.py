@@ -176,12 +176,31 @@ def test_a_face_that_the_mesh_loses_passes_to_the_usual_region_without_a_jump():
     )
 
 
-def test_without_a_face_in_the_crop_the_usual_region_is_pasted():
+def test_where_no_face_is_ever_found_all_that_is_generated_is_pasted_but_a_lip_region_stays_small():
+    """A drawn mouth may lie anywhere: beside the usual region half of the filmed one would be left."""
     clip = astronaut.clip_of(torch.full((2, 120, 160, 3), 0.5))
-    synced = synced_faces(clip)
+    shown = {}
+    for region in (Region.MOUTH, Region.SPEECH, Region.LIPS):
+        synced = synced_faces(clip)
+        with synced.patches:
+            options = dataclasses.replace(UNMATCHED, region=region)
+            shown[region] = [float(rendered.matte.mean()) for rendered in render(synced, options)]
+    assert shown[Region.SPEECH] == pytest.approx(shown[Region.MOUTH], rel=0.05)
+    assert max(shown[Region.LIPS]) < 0.5 * min(shown[Region.MOUTH])
+
+
+def test_a_face_that_is_found_later_passes_from_all_that_is_generated_to_its_contour(faces):
+    lost, found = 20, 30
+    (picture, _), _ = faces
+    synced = dub(faces, frames=lost + found)
+    images = picture.expand(lost + found, -1, -1, -1).clone()
+    images[:lost] = 0.5
+    lost_then_found = dataclasses.replace(synced.faces, clip=astronaut.clip_of(images))
     with synced.patches:
-        mattes = [rendered.matte for rendered in render(synced, UNMATCHED)]
-    assert all(0.02 < float((matte > 0).float().mean()) < 0.25 for matte in mattes)
+        rendered = render(dataclasses.replace(synced, faces=lost_then_found), UNMATCHED)
+        sizes = np.array([float(frame.matte.sum()) for frame in rendered])
+    assert sizes[0] > 1.5 * sizes[-1]
+    assert np.abs(np.diff(sizes)).max() < 0.2 * (sizes[0] - sizes[-1]), "no jump from one frame to the next"
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le", "yuv444p", "yuv444p12le", "gbrp", "gbrp10le"])

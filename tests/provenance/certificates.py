@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from latentsync_core.provenance.content_credentials import SigningFiles
+from latentsync_core.provenance.signing_files import SigningFiles
 
 PEM = serialization.Encoding.PEM
 SIGNER = "Post House Ltd"

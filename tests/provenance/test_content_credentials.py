@@ -26,11 +26,11 @@ from latentsync_core.media.ffmpeg import run_ffmpeg  # noqa: E402
 from latentsync_core.provenance.content_credentials import (  # noqa: E402
     ALTERED_BY_AI,
     FilmSigner,
-    SigningFiles,
     check_signable,
 )
 from latentsync_core.provenance.film_credits import VERSION, FilmCredits  # noqa: E402
 from latentsync_core.provenance.sign_film import sign_film  # noqa: E402
+from latentsync_core.provenance.signing_files import SigningFiles  # noqa: E402
 from latentsync_core.sample_scene import SCENE, VOICE  # noqa: E402
 from latentsync_core.video.reading.probing import probe  # noqa: E402
 from latentsync_core.video.reading.reader import FrameReader  # noqa: E402
@@ -293,7 +293,8 @@ def test_a_result_never_replaces_the_key(refused, issued, tmp_path):
 
 WITHOUT_PACKAGES = """
 from latentsync_core.errors import ToolError
-from latentsync_core.provenance.content_credentials import FilmSigner, SigningFiles
+from latentsync_core.provenance.content_credentials import FilmSigner
+from latentsync_core.provenance.signing_files import SigningFiles
 try:
     FilmSigner(SigningFiles("chain.pem", "key.pem"))
 except ToolError as problem:

@@ -2,8 +2,8 @@
 
 The autoencoder was trained on clean latents. Those that the U-Net predicts in one step lack what no voice tells, the
 texture of lips and the lines of a drawn chin, and a decoder that never saw such latents blurs them. Here it learns to
-draw crops from them, by the autoencoder's own losses and the perceptual distance. A third of the pictures are drawn from
-clean latents, as before. The encoder keeps its weights to the bit, so all latents and the U-Net stay valid.
+draw crops from them, by the autoencoder's own losses and the perceptual distance. A third of the pictures are drawn
+from clean latents, as before. The encoder keeps its weights to the bit, so all latents and the U-Net stay valid.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ class Outline:
     margins: tuple[float, float]  # from the contour to where its edge begins to fall: above and beside, and below
     edges: tuple[float, float, float]  # width of the soft edge towards the nose, the cheeks, and below
     jaw: tuple[int, ...] = ()  # vertices of the jaw line, ear to ear, to which the contour widens where the jaw moved
+    needs_face: bool = False  # whether all that is generated is pasted in a shot in which the mesh never finds a face
 
 
 # Lips, chin and jaw: from below the nose along the folds beside the mouth to the jaw.
@@ -60,6 +61,7 @@ SPEECH = Outline(
     ),
     margins=(0.0, JAW_MARGIN),
     edges=(2.5, 3.5, 2.5),
+    needs_face=True,  # a drawn mouth may lie beside an average person's: half of the filmed one would show
     jaw=(361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132),
 )
 LIPS = Outline(

@@ -1,8 +1,9 @@
 """Matches a patch's sharpness and grain to the filmed skin around it, in the frame's own pixels.
 
 Both pictures are split into a fine and a middle band. In the ring where the patch fades into the frame both show the
-same skin: there each band's energy is compared, and so is the noise, which the smoothest parts of the ring show. The
-patch's bands are then scaled, and what noise it still lacks is added, for brightness and both colour differences apart.
+same skin: there each band's energy is compared. The noise is what the smoothest parts under the patch show, since the
+ring may hold nothing but lines and edges. The patch's bands are then scaled, and what noise it still lacks is added,
+for brightness and both colour differences apart.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..layer import Layer
 LUMA = (0.2126, 0.7152, 0.0722)  # weights of R, G, B
 RING = (0.02, 0.9)  # the alphas between which patch and frame are compared
 MIN_RING_BLOCKS = 8
-SMOOTH_SHARE = 0.2  # of the ring, the smoothest part: what it shows of a band is taken for noise
+SMOOTH_SHARE = 0.05  # of what lies under the patch, the smoothest part: what it shows of a band is taken for noise
 NOISE_WINDOW = 6  # pixels: side of the blocks in which that is measured
 GAINS = (0.5, 1.7)  # by which a band is scaled at least and at most
 MAX_NOISE = 0.04  # of the display range
@@ -33,7 +34,7 @@ SMALLEST = 1e-5  # of the display range
 
 
 class Energies(NamedTuple):
-    """RMS of the bands in the ring, and of their noise; rows: fine and middle band."""
+    """RMS of the bands in the ring, and of the noise under the patch; rows: fine and middle band."""
 
     filmed: np.ndarray  # (2,) brightness
     patch: np.ndarray
@@ -63,8 +64,7 @@ class DetailMatcher:
             self._track, self._energies, self._shown = track, None, 0
         patch_bands = _bands(_planes(layer.rgb))
         if self._energies is None or self._shown % INTERVAL == 0:
-            ring = (layer.alpha > RING[0]) & (layer.alpha < RING[1])
-            energies = _energies(_bands(_planes(filmed())), patch_bands, ring)
+            energies = _energies(_bands(_planes(filmed())), patch_bands, layer.alpha)
             if energies is not None:
                 self._energies = _averaged(self._energies, energies)
         self._shown += 1
@@ -126,21 +126,25 @@ def _blurred(planes: Tensor, step: int) -> Tensor:
     return planes
 
 
-def _energies(filmed: tuple[Tensor, Tensor], patch: tuple[Tensor, Tensor], ring: Tensor) -> Energies | None:
+def _energies(filmed: tuple[Tensor, Tensor], patch: tuple[Tensor, Tensor], alpha: Tensor) -> Energies | None:
     """None where too little of the ring shows."""
-    blocks = F.avg_pool2d(ring[None].float(), NOISE_WINDOW, ceil_mode=True)[0]
-    inside = blocks > 0.5
-    count = int(inside.sum())
-    if count < MIN_RING_BLOCKS:
+    covered = alpha > RING[0]
+    under, ring = (_mostly(part) for part in (covered, covered & (alpha < RING[1])))
+    if int(ring.sum()) < MIN_RING_BLOCKS:
         return None
-    rank = max(int(count * SMOOTH_SHARE), 1)
+    rank = max(int(under.sum() * SMOOTH_SHARE), 1)
     whole, noise = [], []
     for bands in (filmed, patch):
         squares = torch.stack(bands).square_()  # (2, 3, h, w)
-        local = F.avg_pool2d(squares, NOISE_WINDOW, ceil_mode=True)[:, :, inside]  # (2, 3, count)
-        whole.append(local[:, 0].mean(1).sqrt().numpy().astype(np.float64))
-        noise.append(local.kthvalue(rank, dim=-1).values.sqrt().numpy().astype(np.float64))
+        local = F.avg_pool2d(squares, NOISE_WINDOW, ceil_mode=True)  # of blocks
+        whole.append(local[:, 0, ring].mean(1).sqrt().numpy().astype(np.float64))
+        noise.append(local[:, :, under].kthvalue(rank, dim=-1).values.sqrt().numpy().astype(np.float64))
     return Energies(whole[0], whole[1], noise[0], noise[1])
+
+
+def _mostly(part: Tensor) -> Tensor:
+    """The blocks of NOISE_WINDOW pixels a side that lie for the most part in `part` (h, w): bool."""
+    return F.avg_pool2d(part[None].float(), NOISE_WINDOW, ceil_mode=True)[0] > 0.5
 
 
 def _averaged(before: Energies | None, now: Energies) -> Energies:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...sampling.synced_faces import SyncedFaces
@@ -20,9 +21,8 @@ from .steadiness import AHEAD, steady_contour
 REGION_SIZE = 128  # pixels: the side of the regions that follow a contour; their edges are soft
 CROP_WIDTH_UNITS = 75 / 100  # template units per percent of the crop's width
 PAST = 48  # frames that are remembered, for the light of a shot
-LOOK_INTERVAL = (
-    2  # frames of a shot from one look at the face to the next: half of the time, and lips move little between
-)
+WHOLE_FRAMES = 12  # in which a region passes from all that is generated to a contour, once the mesh finds a face
+LOOK_INTERVAL = 2  # frames of a shot from one look at the face to the next; regions cover their neighbours' contours
 
 
 class ShapedPatch(NamedTuple):
@@ -83,6 +83,7 @@ class _Speaker:
         self._kept = on_view(mouth_region(synced.resolution)[None]).clamp(0, 1)
         self._looks: deque[_Look] = deque()
         self._at = 0  # the place in `_looks` of the next frame to be shaped
+        self._whole = 0.0  # 0 to 1: how far all that is generated shows, and not a contour's inside
 
     @property
     def looks_ahead(self) -> bool:
@@ -128,6 +129,11 @@ class _Speaker:
             patch = with_gain(patch, steady_gain([look.gain for look in shot], at - first), options.match_color)
         if self._outline is None:
             return ShapedPatch(patch, self._fixed)
-        distances = steady_contour([look.contour for look in shot], at - first, usual_contour(self._outline))
+        contours = [look.contour for look in shot]
+        distances = steady_contour(contours, at - first, usual_contour(self._outline))
         region = region_mask(distances, self._outline, REGION_SIZE, options.feather, options.grow * CROP_WIDTH_UNITS)
+        is_unknown = self._outline.needs_face and all(contour is None for contour in contours)
+        step = 1.0 if first == at else 1 / WHOLE_FRAMES
+        self._whole = min(self._whole + step, 1.0) if is_unknown else max(self._whole - step, 0.0)
+        region = torch.lerp(region, torch.ones_like(region), self._whole)
         return ShapedPatch(patch, region * mouth_region(REGION_SIZE))  # beyond that the patch shows nothing new

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ..pixel_format import with_alpha
-
 X265_QUIET = "log-level=error"  # x265 writes its settings to the terminal otherwise
 
 
@@ -68,7 +66,8 @@ def _x265(*suffixes: str) -> Encoder:
 
 def _prores(label: str, profile: str, bits: float, pixel_format: str = "yuv422p10le") -> Encoder:
     args = ("-c:v", "prores_ks", "-profile:v", profile, "-vendor", "apl0")
-    alpha_args = ("-pix_fmt", with_alpha(pixel_format), "-alpha_bits", "16") if "444" in pixel_format else None
+    with_alpha = pixel_format.replace("yuv", "yuva")
+    alpha_args = ("-pix_fmt", with_alpha, "-alpha_bits", "16") if "444" in pixel_format else None
     return Encoder(f"ProRes {label}", ".mov", args, (pixel_format,), bits, alpha_args=alpha_args)
 
 
