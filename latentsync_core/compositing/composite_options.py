@@ -11,7 +11,9 @@ from ..errors import OptionError
 class Region(Enum):
     """How much of a new face is pasted."""
 
-    SPEECH = "speech"  # what speech moves: lips, chin and jaw, as far as the mesh of the two faces shows them
+    # What speech moves: lips, chin and jaw, as far as the mesh of the two faces shows them. In a shot in which it never
+    # finds a face (a drawn one) all that is generated, since the mouth may lie anywhere.
+    SPEECH = "speech"
     LIPS = "lips"  # the lips and what lies between them: a beard keeps its filmed hair
     MOUTH = "mouth"  # all that the network generates: the lower face from the eyes to the neck
     FACE = "face"  # all of the crop: for crops whose skin a restorer has worked on
