@@ -2,7 +2,7 @@
 
 The bundled scene goes through the command line to FFV1, H.264 and ProRes. FFV1 is lossless, so the samples in which its
 result differs from the source are the patch's; the other two are compared with the source outside a rectangle around
-these.
+these. VMAF is of the brightness alone, the rectangle filled with the source's in both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from latentsync_core.errors import VideoError
-from latentsync_core.media.ffmpeg import FfmpegStream
+from latentsync_core.media.ffmpeg import FfmpegStream, ffmpeg_executable
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.video.reading.probing import probe
 
@@ -38,23 +38,31 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
 
     lossless = sync(options, "ffv1", options.folder / "out.mkv")
-    print(f"{'codec':7} {'frames':>6} {'luma samples outside':>20} {'changed':>9} {'PSNR':>9}  MB/s")
+    print(f"{'codec':7} {'frames':>6} {'luma samples outside':>20} {'changed':>9} {'PSNR':>9} {'VMAF':>6}  MB/s")
     for codec, suffix in LOSSY.items():
         out = sync(options, codec, options.folder / f"out.{suffix}")
         frames = counted = changed = 0
         squares = 0.0
-        # The result may be shorter than the source: only its first seconds were synced.
-        decoded = zip(luma(lossless), luma(out, deep=codec == "prores"), luma(options.video), strict=False)
-        for composited, encoded, source in decoded:
-            outside = ~rectangle(composited != source)
-            difference = encoded[outside].astype(np.float64) - source[outside]
-            frames += 1
-            counted += difference.size
-            changed += int(np.count_nonzero(difference))
-            squares += float(np.sum(difference**2))
+        raw_result, raw_source = (options.folder / f"{name}.gray" for name in ("result", "source"))
+        with raw_result.open("wb") as result_file, raw_source.open("wb") as source_file:
+            # The result may be shorter than the source: only its first seconds were synced.
+            decoded = zip(luma(lossless), luma(out, deep=codec == "prores"), luma(options.video), strict=False)
+            for composited, encoded, source in decoded:
+                outside = ~rectangle(composited != source)
+                difference = encoded[outside].astype(np.float64) - source[outside]
+                frames += 1
+                counted += difference.size
+                changed += int(np.count_nonzero(difference))
+                squares += float(np.sum(difference**2))
+                result_file.write(np.where(outside, encoded.round(), source).astype(np.uint8).tobytes())
+                source_file.write(source.tobytes())
+        score = vmaf(raw_result, raw_source, source.shape)
         psnr = f"{10 * np.log10(PEAK**2 * counted / squares):.1f} dB" if squares else "equal"
         rate = out.stat().st_size / 1e6 / probe(out).duration
-        print(f"{codec:7} {frames:6} {counted:20,} {changed / counted:9.1%} {psnr:>9}  {rate:4.1f}", flush=True)
+        print(
+            f"{codec:7} {frames:6} {counted:20,} {changed / counted:9.1%} {psnr:>9} {score:6.1f}  {rate:4.1f}",
+            flush=True,
+        )
 
 
 def sync(options: argparse.Namespace, codec: str, out: Path) -> Path:
@@ -68,6 +76,15 @@ def sync(options: argparse.Namespace, codec: str, out: Path) -> Path:
     if not json.loads(done.stdout)["synced_frames"]:
         raise SystemExit(f"no frame of {options.video} was synced, so there is no patch to measure around")
     return out
+
+
+def vmaf(result: Path, source: Path, shape: tuple[int, int]) -> float:
+    """The mean VMAF, 0 to 100, of raw 8-bit pictures (h, w) against others; needs an ffmpeg with libvmaf."""
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{shape[1]}x{shape[0]}"]
+    command = [ffmpeg_executable(), "-hide_banner", *raw, "-i", str(result), *raw, "-i", str(source)]
+    pictures = "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]libvmaf"
+    done = subprocess.run([*command, "-lavfi", pictures, "-f", "null", "-"], capture_output=True, text=True, check=True)
+    return float(done.stderr.rsplit("VMAF score:", 1)[1].split()[0])
 
 
 def rectangle(changed: np.ndarray) -> np.ndarray:
