@@ -1,10 +1,10 @@
 """How much of the filmed mouth shows under another voice, and in silence: python -m benchmarks.leak
 
 Each clip is lip-synced to silence, to a synthesized voice whose mouth is known, and to its own sound where it has any,
-once with every reference mouth and mask that are asked for. The face mesh reads the mouth's opening in the composited
-frames, so that filmed people can be measured with any weights; all that the network generates is pasted, unmatched, so
-that the network is measured and not the compositor. Openings are given in the range of the clip's own: 0 is
-its closed mouth, 1 the opening that it exceeds in a twentieth of the frames.
+once with every reference mouth, mask and behaviour in pauses that are asked for. The face mesh reads the mouth's
+opening in the composited frames, so that filmed people can be measured with any weights; all that the network generates
+is pasted, unmatched, so that the network is measured and not the compositor. Openings are given in the range of the
+clip's own: 0 is its closed mouth, 1 the opening that it exceeds in a twentieth of the frames.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from latentsync_core.audio.features import embed_audio
+from latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from latentsync_core.audio.source import load_audio
 from latentsync_core.compositing.composite_options import CompositeOptions, Region
 from latentsync_core.compositing.rendering import render
@@ -45,6 +46,7 @@ from training.opening_statistics import bootstrap, correlation_per_clip, mixing_
 from training.synthetic.scenes.clip_file import write_clip
 from training.synthetic.scenes.scene import talking_head
 from training.synthetic.speech.performance import LANGUAGES, SAMPLE_RATE, Performance, perform, sample_voice
+from training.unet.measure import pause_mask
 
 VOICE = 7  # seed of the first clip's new voice; the next clip's is one further on
 RENDERED_SECONDS, RENDERED_SIZE = 3.0, (256, 256)
@@ -114,12 +116,20 @@ def subject(path: Path, number: int, model: LatentSyncModel, language: str, seco
     return Subject(path.name, faces, filmed, voice, embeddings)
 
 
-def measure(one: Subject, model: LatentSyncModel, options: SamplerOptions) -> dict[str, float]:
+@dataclass(frozen=True)
+class Variant:
+    """What the clips are lip-synced with."""
+
+    sampler: SamplerOptions
+    pauses: PauseOptions
+
+
+def measure(one: Subject, model: LatentSyncModel, variant: Variant) -> dict[str, float]:
     """The figures of one clip with one set of options."""
     readings, psnr = {}, float("nan")
     for name, embedding in one.embeddings.items():
         error = CroppedError(model.resolution)
-        synced = sample(model, one.faces, embedding, options)
+        synced = sample(model, one.faces, embedding, variant.sampler, pauses=variant.pauses)
         with synced.patches:
             readings[name] = mouth_openings(one.faces, _composited(synced, error if name == "own voice" else None))
         if name == "own voice":
@@ -144,6 +154,7 @@ def figures(one: Subject, readings: Mapping[str, np.ndarray]) -> dict[str, float
         one.relative(values)[known] for values in (one.filmed, readings["silence"], readings["new voice"])
     )
     new = in_range(intended, intended)[known]
+    paused = pause_mask(intended)[known]
     new_weight, filmed_weight = mixing_weights(dubbed[None], new[None], filmed[None])[0]
     found = {
         "frames": int(known.sum()),
@@ -151,6 +162,8 @@ def figures(one: Subject, readings: Mapping[str, np.ndarray]) -> dict[str, float
         "silence: median opening": np.median(silent),
         "silence: motion": silent.std() / filmed.std(),
         "silence: filmed mouth's weight": np.polyfit(filmed, silent, 1)[0],
+        "new voice: closed in its pauses": (dubbed < MAX_CLOSED_SHARE)[paused].mean() if paused.any() else np.nan,
+        "new voice: mean opening in its pauses": dubbed[paused].mean() if paused.any() else np.nan,
         "new voice: follows it": correlation_per_clip(new[None], dubbed[None])[0],
         "new voice: new mouth's weight": new_weight,
         "new voice: filmed mouth's weight": filmed_weight,
@@ -187,6 +200,10 @@ def main() -> None:
     parser.add_argument(
         "--mask-grow", nargs="+", type=float, default=[0.0], help="likewise, percent of the crop's width"
     )
+    parser.add_argument(
+        "--pauses", nargs="+", choices=[behaviour.value for behaviour in PauseBehaviour],
+        default=[PauseOptions().behaviour.value], help="likewise, what the mouth does where the voice pauses",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, help="where not those that the model recommends")
     parser.add_argument("--cfg", type=float, help="likewise")
     parser.add_argument("--device", default=LoadOptions().device)
@@ -194,23 +211,23 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.model, LoadOptions(device=options.device))
     explicit = {name: value for name in ("steps", "cfg") if (value := getattr(options, name)) is not None}
-    # Each option is varied by itself, the other keeping the first of its values.
-    mouths, grows = options.reference_mouth, options.mask_grow
-    pairs = dict.fromkeys([*((mouth, grows[0]) for mouth in mouths), *((mouths[0], grow) for grow in grows)])
-    variants = {
-        f"{mouth}, mask +{grow:g} %" if grow else mouth: resolve_quality(
-            SamplerOptions(reference_mouth=ReferenceChoice(mouth), mask_grow=grow, **explicit),
-            Quality.RECOMMENDED, model, explicit,
-        )
-        for mouth, grow in pairs
-    }  # fmt: skip
+    # Each option is varied by itself, the others keeping the first of their values.
+    mouths, grows, pauses = options.reference_mouth, options.mask_grow, options.pauses
+    choices = dict.fromkeys(
+        [
+            *((mouth, grows[0], pauses[0]) for mouth in mouths),
+            *((mouths[0], grow, pauses[0]) for grow in grows),
+            *((mouths[0], grows[0], behaviour) for behaviour in pauses),
+        ]
+    )
+    variants = {_name(*choice): _variant(*choice, model=model, explicit=explicit) for choice in choices}
     found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in variants}
     with tempfile.TemporaryDirectory() as folder:
         clips = [*(options.clip or []), *rendered_clips(options.rendered, Path(folder))] or [SCENE]
         for number, path in enumerate(clips):
             one = subject(path, number, model, options.language, options.seconds)
-            for name, sampler in variants.items():
-                found[name][one.name] = measure(one, model, sampler)
+            for name, variant in variants.items():
+                found[name][one.name] = measure(one, model, variant)
                 print(f"{one.name}, {name}: {json.dumps(_rounded(found[name][one.name]))}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), "utf-8")
@@ -219,6 +236,18 @@ def main() -> None:
         keys = dict.fromkeys(key for values in by_clip.values() for key in values if key != "frames")
         medians = {key: bootstrap(_known(key, by_clip), digits=3) for key in keys}
         print(f"{name}: {json.dumps(medians)}")
+
+
+def _name(mouth: str, grow: float, pauses: str) -> str:
+    """What a set of options is called in the output."""
+    parts = [mouth, f"mask +{grow:g} %" if grow else "", f"pauses {pauses}" if pauses != "model" else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _variant(mouth: str, grow: float, pauses: str, *, model: LatentSyncModel, explicit: Mapping[str, float]) -> Variant:
+    sampler = SamplerOptions(reference_mouth=ReferenceChoice(mouth), mask_grow=grow, **explicit)
+    behaviour = PauseOptions(behaviour=PauseBehaviour(pauses))
+    return Variant(resolve_quality(sampler, Quality.RECOMMENDED, model, explicit), behaviour)
 
 
 def _known(key: str, by_clip: Mapping[str, Mapping[str, float]]) -> np.ndarray:

@@ -49,6 +49,11 @@ def test_a_mouth_that_only_follows_the_new_voice_has_none_of_the_filmed_one(spok
     assert found["silence: frames closed"] == 1
     assert found["silence: motion"] == pytest.approx(0, abs=1e-6)
     assert found["new voice: follows it"] == pytest.approx(1)
+    assert found["new voice: closed in its pauses"] == 1
+    murmuring = new + 0.5 * RANGE * (np.arange(FRAMES) % 2)
+    found = leak.figures(one, {"silence": closed, "new voice": murmuring})
+    assert found["new voice: closed in its pauses"] == pytest.approx(0.5, abs=0.1)
+    assert found["new voice: mean opening in its pauses"] > 0.15
 
 
 def test_shares_of_both_mouths_are_told_apart(spoken):
@@ -72,11 +77,11 @@ def test_frames_in_which_a_mouth_is_hidden_do_not_count(spoken):
 def test_a_rendered_clip_is_measured_with_each_choice(tmp_path, monkeypatch, capsys):
     """Quick ones: all above, of the figures."""
     out = tmp_path / "figures.json"
-    choices = ["--reference-mouth", "averaged", "closed", "--mask-grow", "0", "5"]
+    choices = ["--reference-mouth", "averaged", "closed", "--mask-grow", "0", "5", "--pauses", "model", "closed"]
     monkeypatch.setattr(sys, "argv", ["leak", "--rendered", "1", "--seconds", "1.2", *choices, "--json", str(out)])
     leak.main()
     found = json.loads(out.read_text("utf-8"))
-    assert list(found) == ["averaged", "closed", "averaged, mask +5 %"]
+    assert list(found) == ["averaged", "closed", "averaged, mask +5 %", "averaged, pauses closed"]
     for by_clip in found.values():
         (values,) = by_clip.values()
         assert values["frames"] >= 25
