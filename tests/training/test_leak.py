@@ -75,7 +75,7 @@ def test_frames_in_which_a_mouth_is_hidden_do_not_count(spoken):
 
 @pytest.mark.slow
 def test_a_rendered_clip_is_measured_with_each_choice(tmp_path, monkeypatch, capsys):
-    """Quick ones: all above, of the figures."""
+    """Quick: test_shares_of_both_mouths_are_told_apart, and the others above, of the figures."""
     out = tmp_path / "figures.json"
     choices = ["--reference-mouth", "averaged", "closed", "--mask-grow", "0", "5", "--pauses", "model", "closed"]
     monkeypatch.setattr(sys, "argv", ["leak", "--rendered", "1", "--seconds", "1.2", *choices, "--json", str(out)])

@@ -228,8 +228,8 @@ def compute_loss(
         parts["opening"] = (difference / OPENING_DEVIATION).square().mean()
         total = total + OPENING_WEIGHT * parts["opening"]
         known = windows.openings.isfinite().all(1)
-        spreads = [values.unflatten(0, windows.openings.shape)[known].std(1) for values in (read, openings)]
         if known.any():
+            spreads = [values.unflatten(0, windows.openings.shape)[known].std(1) for values in (read, openings)]
             parts["spread"] = ((spreads[0] - spreads[1]) / OPENING_DEVIATION).square().mean()
             total = total + SPREAD_WEIGHT * parts["spread"]
     return total, {name: value.item() for name, value in parts.items()}

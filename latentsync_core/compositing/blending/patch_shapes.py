@@ -135,5 +135,5 @@ class _Speaker:
         is_unknown = self._outline.needs_face and all(contour is None for contour in contours)
         step = 1.0 if first == at else 1 / WHOLE_FRAMES
         self._whole = min(self._whole + step, 1.0) if is_unknown else max(self._whole - step, 0.0)
-        region = torch.lerp(region, torch.ones_like(region), self._whole)
-        return ShapedPatch(patch, region * mouth_region(REGION_SIZE))  # beyond that the patch shows nothing new
+        region = region * mouth_region(REGION_SIZE)  # beyond that the patch shows nothing new
+        return ShapedPatch(patch, torch.lerp(region, mouth_region(REGION_SIZE, options.feather), self._whole))
