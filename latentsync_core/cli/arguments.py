@@ -61,6 +61,13 @@ def positive_number(text: str) -> float:
     return number
 
 
+def whole_number(text: str) -> int:
+    """Reads a count of 1 or more."""
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; write 1 or more")
+    return int(text)
+
+
 def seconds_argument(text: str) -> float:
     """Reads "90.5", "1:30.5" or "00:01:30.5"."""
     parts = text.split(":")

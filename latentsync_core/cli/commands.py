@@ -1,4 +1,4 @@
-"""The commands: sync, sign, faces, probe, demo, download and convert; each a thin layer over the library."""
+"""The commands: sync, batch, sign, faces, probe, demo, download and convert; each a thin layer over the library."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..remote.public_https import Network
 from .arguments import marks_text
 from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
 from .options import (
+    add_batch_options,
     add_download_limit,
     add_face_options,
     add_fps,
@@ -44,14 +45,13 @@ def main(arguments: list[str] | None = None, network: Network | None = None) -> 
     options.network = network
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except LatentSyncError as error:
         print_error(error.worded(WORDS), options.json)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print_error(f"cancelled; {options.left(options)}", options.json)
         return EXIT_CANCELLED
-    return 0
 
 
 def run() -> None:
@@ -86,6 +86,12 @@ def _sync(options: argparse.Namespace) -> None:
     with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
         report = sync(options.video, options.audio, options.out, sync_options(options), on_progress)
     print_report(report, options.json, fetched)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from .batch import run_batch
+
+    return run_batch(options)
 
 
 def _sign(options: argparse.Namespace) -> None:
@@ -212,6 +218,12 @@ def _parser() -> argparse.ArgumentParser:
     sync = _add_command(commands, "sync", _sync, "lip-sync a clip (or a picture) to a voice", _cancelled_job_message)
     add_sync_options(sync)
 
+    batch = _add_command(
+        commands, "batch", _batch, "lip-sync many clips: the rows of a CSV or JSON file, or a folder's clips",
+        lambda _options: "finished rows are kept, and the same command continues",
+    )  # fmt: skip
+    add_batch_options(batch)
+
     sign = _add_command(
         commands, "sign", _sign, "sign a finished MP4 or MOV of this pack with Content Credentials (C2PA)"
     )
@@ -260,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_command(
     commands: argparse._SubParsersAction,
     name: str,
-    command: Callable[[argparse.Namespace], None],
+    command: Callable[[argparse.Namespace], int | None],
     text: str,
     left: Callable[[argparse.Namespace], str] = lambda _options: NOTHING_WRITTEN,
 ) -> argparse.ArgumentParser:

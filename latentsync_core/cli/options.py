@@ -31,30 +31,40 @@ from ..sampling.sampler_options import (
 )
 from ..sampling.timeline import LengthRule
 from ..video.writing.writer_options import PRESETS, Codec, KeepAudio, WriterOptions
-from .arguments import face_argument, fps_argument, marks_text, positive_number, seconds_argument, speaker_argument
+from .arguments import (
+    face_argument,
+    fps_argument,
+    marks_text,
+    positive_number,
+    seconds_argument,
+    speaker_argument,
+    whole_number,
+)
 
 DEFAULT_MODEL = "latentsync-1.6"
 LOAD, FACES, ALIGN, LIMITS = LoadOptions(), FaceOptions(), AlignOptions(), TouchLimits()
 SAMPLER, COMPOSITE, WRITER, PAUSES = SamplerOptions(), CompositeOptions(), WriterOptions(), PauseOptions()
 
 
-def add_sync_options(sync: argparse.ArgumentParser) -> None:
-    """Everything that `sync` takes."""
+def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> None:
+    """Everything that `sync` takes; for a batch nothing of it is required, since rows may give it."""
     sync.add_argument(
-        "--video", required=True, type=media_argument,
+        "--video", required=not is_batch, type=media_argument,
         help="the clip, file or https: URL; a single picture is a one-frame clip, a folder of numbered pictures or "
         "their names (shot_%%04d.png) a clip of as many frames",
     )  # fmt: skip
     add_fps(sync)
     sync.add_argument(
-        "--audio", required=True, type=media_argument, help="the voice that the mouth follows, a file or an https: URL"
-    )
+        "--audio", required=not is_batch, type=media_argument,
+        help="the voice that the mouth follows, a file or an https: URL",
+    )  # fmt: skip
     sync.add_argument(
         "--voice-tracks", choices=[choice.value for choice in TrackChoice], default=TrackChoice.FIRST.value,
         help="audio tracks of a voice's file, and of --mux-audio's, that are its sound: the first (default), or the "
         "average of all, such as a broadcast master's mono tracks",
     )  # fmt: skip
-    sync.add_argument("--out", required=True, type=reject_url, help="the result; its suffix follows from --codec")
+    out = "folder for the results of rows that name none" if is_batch else "the result; its suffix follows from --codec"
+    sync.add_argument("--out", required=not is_batch, type=reject_url, help=out)
     add_download_limit(sync)
 
     model = sync.add_argument_group("model")
@@ -227,6 +237,29 @@ def add_sync_options(sync: argparse.ArgumentParser) -> None:
         "%(default)s)",
     )  # fmt: skip
     add_signing_options(output, "sign the result, an MP4 or MOV, with Content Credentials (C2PA)")
+
+
+def add_batch_options(batch: argparse.ArgumentParser) -> None:
+    """What `batch` takes: its list, its workers, and the settings of rows that give none."""
+    batch.add_argument(
+        "jobs", type=local_path, metavar="LIST",
+        help="a .csv or .json file whose columns are named as the options of sync (video, audio, out, ...), or a "
+        "folder of clips with the voice of each beside it under the same name",
+    )  # fmt: skip
+    batch.add_argument("--workers", type=whole_number, help="jobs done at once (default: one for each GPU)")
+    batch.add_argument(
+        "--devices", type=lambda text: text.split(","), default=[], metavar="LIST",
+        help="devices of the workers in turn, as cuda:0,cuda:1 (default: every GPU)",
+    )  # fmt: skip
+    batch.add_argument(
+        "--threads", type=whole_number, help="processor threads of each worker (default: the cores, shared equally)"
+    )
+    batch.add_argument(
+        "--records", type=local_path, metavar="FOLDER",
+        help="where the batch notes what is finished (default: LIST.batch beside the list)",
+    )  # fmt: skip
+    batch.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add_sync_options(batch, is_batch=True)
 
 
 def add_signing_options(parser: argparse._ActionsContainer, purpose: str, required: bool = False) -> None:

@@ -1,0 +1,246 @@
+"""The batch command: many jobs from one list, over the workers of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..audio.source import load_audio
+from ..audio.track_choice import TrackChoice
+from ..batch.job_list import Job, read_job_list
+from ..batch.job_records import JobRecords
+from ..batch.local_workers import LocalWorkers
+from ..batch.worklist import JobProgress, Outcome, OutcomeKind, run_jobs
+from ..errors import LatentSyncError, OptionError, OutputError
+from ..files.output_checks import check_target
+from ..phases import phase_words
+from ..video.reading.probing import probe
+from .batch_jobs import JobDoer, JobMaker
+from .wording import WORDS
+
+RECORDS_SUFFIX = ".batch"  # of the folder beside the list that holds what is finished
+COLUMNS = ("row", "result", "outcome", "frames", "synced", "seconds")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A list of jobs and who does them."""
+
+    jobs: list[Job]
+    makers: list[JobMaker]  # one per worker
+
+
+def plan_batch(options: argparse.Namespace) -> Batch:
+    """Reads the list, and checks all that doesn't concern single rows.
+
+    Raises:
+        OptionError: no list, no jobs, two rows with one result, or no such device.
+        OutputError: the folder of records can't be written to.
+    """
+    source = options.jobs
+    jobs = read_job_list(source)
+    folder = Path.cwd() if source.is_dir() else source.absolute().parent  # a folder's rows hold its name
+    out_folder = None if options.out is None else Path(options.out).absolute()
+    if out_folder is not None:
+        _make_folder(out_folder)
+    elif source.is_dir():
+        raise OptionError(f"{source} is a folder of clips: give --out, a folder for the results.")
+    records = options.records or source.absolute().with_name(source.absolute().name + RECORDS_SUFFIX)
+    JobRecords(records)
+    _check_distinct_results(jobs, folder)
+    defaults = argparse.Namespace(**{**vars(options), "out": None})
+    for name in ("jobs", "records", "workers", "devices", "threads", "dry_run", "json", "command", "left", "network"):
+        vars(defaults).pop(name, None)
+    devices = _devices(options.devices, options.workers)
+    threads = options.threads or (max((os.cpu_count() or 1) // len(devices), 1) if len(devices) > 1 else None)
+    return Batch(jobs, [JobMaker(defaults, folder, out_folder, records, device, threads) for device in devices])
+
+
+def run_batch(options: argparse.Namespace) -> int:
+    """Does the jobs of a list; returns the exit code: 0, or 1 where a row failed."""
+    batch = plan_batch(options)
+    if options.dry_run:
+        return _dry_run(batch, options.json)
+    outcomes: list[tuple[Job, Outcome]] = []
+    with _BatchBar(len(batch.jobs), options.json) as bar:
+        for job, outcome in run_jobs(batch.jobs, LocalWorkers(batch.makers), bar.report):
+            outcomes.append((job, outcome))
+            bar.end(job, outcome)
+    outcomes.sort(key=lambda one: one[0].number)
+    print(json.dumps(_summary_data(outcomes)) if options.json else _summary_text(outcomes))
+    return int(any(outcome.kind is OutcomeKind.FAILED for _, outcome in outcomes))
+
+
+def _dry_run(batch: Batch, as_json: bool) -> int:
+    """Says what a run would do, and what it would need; nothing is written but the folder of records."""
+    doer = batch.makers[0]()
+    rows, failed = [], 0
+    for job in batch.jobs:
+        row: dict[str, object] = {"row": job.number, "result": job.name}
+        try:
+            options = doer.read(job)
+            row["result"] = options.out
+            if doer.is_finished(options):
+                row["plan"] = "skip: finished"
+            else:
+                check_target(Path(options.out))
+                row |= _needs(options, doer)
+                row["plan"] = "sync"
+        except LatentSyncError as error:
+            row |= {"plan": "fails", "error": error.worded(WORDS)}
+            failed += 1
+        rows.append(row)
+    todo = [row for row in rows if row["plan"] == "sync"]
+    frames = sum(int(str(row.get("frames", 0))) for row in todo)
+    seconds_per_frame = doer.records.seconds_per_frame()
+    total = {
+        "rows": len(rows),
+        "to_do": len(todo),
+        "finished": sum(row["plan"] == "skip: finished" for row in rows),
+        "failing": failed,
+        "frames": frames,
+        "workers": len(batch.makers),
+        "seconds": None if seconds_per_frame is None else round(frames * seconds_per_frame / len(batch.makers), 1),
+        "bytes_free_for_work": shutil.disk_usage(batch.makers[0].records).free,
+    }
+    if as_json:
+        print(json.dumps({"plan": total, "rows": rows}))
+        return int(failed > 0)
+    for row in rows:
+        frames_text = f", {row['frames']} frames at {row['fps']} fps" if "frames" in row else ""
+        print(f"{row['row']:>5}  {row['plan']:14}  {row['result']}{frames_text}")
+        if "error" in row:
+            print(f"       {row['error']}")
+    estimate = "no row is finished yet to estimate from" if total["seconds"] is None else _clock(total["seconds"])
+    print(
+        f"{total['to_do']} of {len(rows)} rows to do with {total['workers']} workers: {frames} frames; time: {estimate}"
+        f"; {total['bytes_free_for_work'] / 1e9:.1f} GB free for unfinished work"
+    )
+    return int(failed > 0)
+
+
+def _needs(options: argparse.Namespace, doer: JobDoer) -> dict:
+    if not isinstance(options.video, Path):
+        return {}  # a URL
+    clip = probe(options.video, options.fps).trim(options.start, options.end)
+    if isinstance(options.audio, Path):
+        load_audio(options.audio, clip, TrackChoice(options.voice_tracks))
+    return {"frames": clip.frame_count, "fps": str(clip.fps), "size": f"{clip.width}x{clip.height}"}
+
+
+def _devices(devices: Sequence[str], workers: int | None) -> list[str | None]:
+    """The device of each worker: those named in turn, else this machine's GPUs in turn, else each row's own."""
+    if devices:
+        count = len(devices) if workers is None else workers
+        return [devices[number % len(devices)] for number in range(count)]
+    import torch
+
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = workers or max(cards, 1)
+    return [f"cuda:{number % cards}" for number in range(count)] if cards > 1 else [None] * count
+
+
+def _check_distinct_results(jobs: list[Job], folder: Path) -> None:
+    row_of: dict[str, int] = {}
+    for job in jobs:
+        out = dict(job.settings).get("out")
+        if out is None:
+            continue
+        path = os.path.normpath(folder / out)
+        if path in row_of:
+            raise OptionError(f"Rows {row_of[path]} and {job.number} would both write {out}: name another result.")
+        row_of[path] = job.number
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OutputError(f"Can't make the folder {folder} ({problem.strerror}): choose another --out.") from None
+
+
+class _BatchBar:
+    """One bar over all rows, with what each worker is at, and a line per row that has ended; on standard error."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._is_quiet = quiet
+        self._bar = tqdm(total=total, unit="row", disable=quiet)
+        self._at: dict[int, str] = {}
+
+    def report(self, job: Job, progress: JobProgress) -> None:
+        share = progress.done / max(progress.total, 1)
+        self._at[job.number] = f"{job.number}: {phase_words(progress.phase)} {share:.0%}"
+        self._bar.set_postfix_str("; ".join(self._at.values()))
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        self._at.pop(job.number, None)
+        if outcome.kind is not OutcomeKind.SKIPPED and not self._is_quiet:
+            self._bar.write(_line(job, outcome), file=sys.stderr)
+        self._bar.update()
+
+    def __enter__(self) -> _BatchBar:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.close()
+
+
+def _line(job: Job, outcome: Outcome) -> str:
+    after = f" ({outcome.text})" if outcome.text else f" in {_clock(outcome.seconds)}"
+    return f"row {job.number}, {job.name}: {outcome.kind.value}{after}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
+
+
+def _summary_data(outcomes: list[tuple[Job, Outcome]]) -> dict:
+    counts = {kind.value: 0 for kind in OutcomeKind if kind is not OutcomeKind.BUSY}
+    for _, outcome in outcomes:
+        counts[outcome.kind.value] += 1
+    rows = [
+        {
+            "row": job.number,
+            "outcome": outcome.kind.value,
+            "error": outcome.text or None,
+            "wall_seconds": round(outcome.seconds, 3),
+            **outcome.report,
+        }
+        for job, outcome in outcomes
+    ]
+    return {**counts, "rows": rows}
+
+
+def _summary_text(outcomes: list[tuple[Job, Outcome]]) -> str:
+    """A table of all rows, the reasons of those that failed, and a last line with the counts."""
+    table: list[tuple[str, ...]] = [COLUMNS]
+    for job, outcome in outcomes:
+        report = outcome.report
+        table.append((
+            str(job.number), Path(report.get("output", job.name)).name, outcome.kind.value,
+            str(report.get("frames", "")), str(report.get("synced_frames", "")),
+            f"{outcome.seconds:.1f}" if outcome.kind is OutcomeKind.FINISHED else "",
+        ))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if number in (1, 2) else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+    for job, outcome in outcomes:
+        if outcome.kind is OutcomeKind.FAILED:
+            lines.append(f"row {job.number}: {outcome.text}")
+    counts = _summary_data(outcomes)
+    lines.append(f"{counts['finished']} finished, {counts['skipped']} skipped, {counts['failed']} failed")
+    return "\n".join(lines)
