@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -16,15 +17,18 @@ from ..audio.track_choice import TrackChoice
 from ..batch.job_list import Job, read_job_list
 from ..batch.job_records import JobRecords
 from ..batch.local_workers import LocalWorkers
-from ..batch.worklist import JobProgress, Outcome, OutcomeKind, run_jobs
+from ..batch.worklist import JobProgress, Outcome, OutcomeKind, Workers, run_jobs
 from ..errors import LatentSyncError, OptionError, OutputError
 from ..files.output_checks import check_target
 from ..phases import phase_words
 from ..video.reading.probing import probe
-from .batch_jobs import JobDoer, JobMaker
+from .batch_jobs import JobDoer, JobMaker, rooted
 from .wording import WORDS
 
 RECORDS_SUFFIX = ".batch"  # of the folder beside the list that holds what is finished
+OWN_OPTIONS = (  # of the command, not of its rows
+    "jobs", "records", "workers", "devices", "threads", "ray", "dry_run", "json", "out", "command", "left", "network",
+)  # fmt: skip
 COLUMNS = ("row", "result", "outcome", "frames", "synced", "seconds")
 
 
@@ -33,7 +37,7 @@ class Batch:
     """A list of jobs and who does them."""
 
     jobs: list[Job]
-    makers: list[JobMaker]  # one per worker
+    makers: list[JobMaker]  # one per worker of this machine
 
 
 def plan_batch(options: argparse.Namespace) -> Batch:
@@ -51,12 +55,20 @@ def plan_batch(options: argparse.Namespace) -> Batch:
         _make_folder(out_folder)
     elif source.is_dir():
         raise OptionError(f"{source} is a folder of clips: give --out, a folder for the results.")
-    records = options.records or source.absolute().with_name(source.absolute().name + RECORDS_SUFFIX)
+    records = (options.records and options.records.absolute()) or source.absolute().with_name(
+        source.absolute().name + RECORDS_SUFFIX
+    )
     JobRecords(records)
     _check_distinct_results(jobs, folder)
-    defaults = argparse.Namespace(**{**vars(options), "out": None})
-    for name in ("jobs", "records", "workers", "devices", "threads", "dry_run", "json", "command", "left", "network"):
-        vars(defaults).pop(name, None)
+    # A worker may have another working directory.
+    defaults = argparse.Namespace(
+        **{
+            name: rooted(name, value, len(value) if isinstance(value, list) else 1, Path.cwd())
+            for name, value in vars(options).items()
+            if name not in OWN_OPTIONS
+        }
+    )
+    defaults.out = None
     devices = _devices(options.devices, options.workers)
     threads = options.threads or (max((os.cpu_count() or 1) // len(devices), 1) if len(devices) > 1 else None)
     return Batch(jobs, [JobMaker(defaults, folder, out_folder, records, device, threads) for device in devices])
@@ -67,14 +79,25 @@ def run_batch(options: argparse.Namespace) -> int:
     batch = plan_batch(options)
     if options.dry_run:
         return _dry_run(batch, options.json)
+    workers = LocalWorkers(batch.makers) if options.ray is None else _ray_workers(batch.makers[0], options)
     outcomes: list[tuple[Job, Outcome]] = []
     with _BatchBar(len(batch.jobs), options.json) as bar:
-        for job, outcome in run_jobs(batch.jobs, LocalWorkers(batch.makers), bar.report):
+        for job, outcome in run_jobs(batch.jobs, workers, bar.report):
             outcomes.append((job, outcome))
             bar.end(job, outcome)
     outcomes.sort(key=lambda one: one[0].number)
     print(json.dumps(_summary_data(outcomes)) if options.json else _summary_text(outcomes))
     return int(any(outcome.kind is OutcomeKind.FAILED for _, outcome in outcomes))
+
+
+def _ray_workers(maker: JobMaker, options: argparse.Namespace) -> Workers:
+    """Actors whose device is the GPU that Ray gives them, and whose folders are those of this machine."""
+    from ..batch.ray_workers import RayWorkers
+
+    if options.devices:
+        raise OptionError("--devices doesn't go with --ray, which gives each worker a GPU: leave one of them out.")
+    maker = dataclasses.replace(maker, threads=options.threads)
+    return RayWorkers(maker, options.ray, options.workers, options.threads)
 
 
 def _dry_run(batch: Batch, as_json: bool) -> int:

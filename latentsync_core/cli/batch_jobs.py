@@ -72,22 +72,22 @@ class RowParser(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         for name, count in counts.items():
             attribute = self._action_of[name].dest
-            setattr(options, attribute, _rooted(attribute, getattr(options, attribute), count, folder))
+            setattr(options, attribute, rooted(attribute, getattr(options, attribute), count, folder))
         for name in ("video", "audio"):
             if getattr(options, name) is None:
                 raise OptionError(f"The row has no {name}: {_what_is_missing(name)}.")
         return options
 
 
-def _rooted(attribute: str, value, count: int, folder: Path):
-    """What a row gave, with `folder` before its relative paths; of a list that is its last `count` elements."""
+def rooted(attribute: str, value, count: int, folder: Path):
+    """What was given, with `folder` before its relative paths; of a list only its last `count` elements."""
     if isinstance(value, list):
-        return [*value[:-count], *(_rooted(attribute, one, 1, folder) for one in value[-count:])]
+        return [*value[:-count], *(rooted(attribute, one, 1, folder) for one in value[-count:])]
     if isinstance(value, Path):
         return folder / value
     if isinstance(value, Speaker):
         return dataclasses.replace(
-            value, **{part: _rooted(part, getattr(value, part), 1, folder) for part in ("audio", "picture")}
+            value, **{part: rooted(part, getattr(value, part), 1, folder) for part in ("audio", "picture")}
         )
     if attribute == "out" or (attribute == "model" and (folder / value).exists()):
         return str(folder / value)
@@ -153,6 +153,7 @@ class JobDoer:
                 raise OptionError("The row has no out, which a clip with a URL needs: name the result in a column out.")
             options.out = str(self._maker.out_folder / options.video.stem)
         options.out = str(output_path(options.out, Codec(options.codec)))
+        options.network = None  # the internet
         if self._maker.device is not None:
             options.device = self._maker.device
         return options

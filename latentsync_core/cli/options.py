@@ -258,6 +258,11 @@ def add_batch_options(batch: argparse.ArgumentParser) -> None:
         "--records", type=local_path, metavar="FOLDER",
         help="where the batch notes what is finished (default: LIST.batch beside the list)",
     )  # fmt: skip
+    batch.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS",
+        help="do the jobs on a Ray cluster, one on each of its GPUs: this machine's (auto, the default), that at an "
+        "address (host:6379), or a new one of this machine alone (local)",
+    )  # fmt: skip
     batch.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add_sync_options(batch, is_batch=True)
 
