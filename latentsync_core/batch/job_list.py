@@ -42,16 +42,16 @@ def read_job_list(path: Path) -> list[Job]:
         OptionError: the list can't be read or is empty.
     """
     try:
+        if not path.exists():
+            raise OptionError(f"There is no {path}: give a .csv or .json file, or a folder of clips.")
         if path.is_dir():
             rows = _folder_rows(path)
         elif path.suffix.lower() == ".json":
             rows = _json_rows(path)
         elif path.suffix.lower() == ".csv":
             rows = _csv_rows(path)
-        elif path.exists():
-            raise OptionError(f"{path.name} is no list of jobs: give a .csv or .json file, or a folder of clips.")
         else:
-            raise OptionError(f"There is no {path}: give a .csv or .json file, or a folder of clips.")
+            raise OptionError(f"{path.name} is no list of jobs: give a .csv or .json file, or a folder of clips.")
     except (OSError, ValueError) as problem:  # ValueError: a name that no file can have
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise OptionError(f"{str(path)!r} can't be read: {reason}.") from None

@@ -55,9 +55,7 @@ def plan_batch(options: argparse.Namespace) -> Batch:
         _make_folder(out_folder)
     elif source.is_dir():
         raise OptionError(f"{source} is a folder of clips: give --out, a folder for the results.")
-    records = (options.records and options.records.absolute()) or source.absolute().with_name(
-        source.absolute().name + RECORDS_SUFFIX
-    )
+    records = (options.records or Path(f"{source.absolute()}{RECORDS_SUFFIX}")).absolute()
     JobRecords(records)
     _check_distinct_results(jobs, folder)
     # A worker may have another working directory.

@@ -71,13 +71,15 @@ def test_a_row_gives_the_bytes_of_a_single_run(finished, tmp_path, capsys):
     assert single.read_bytes() == (folder / "a.mkv").read_bytes()
 
 
-def test_only_what_changed_is_done_again(finished, capsys):
+def test_only_what_changed_is_done_again(finished):
     folder, _, _ = finished
     (folder / "jobs.csv").write_text(LIST.replace("b.mkv,2", "b.mkv,3"), "utf-8")
     before = {name: (folder / name).stat().st_mtime_ns for name in ("a.mkv", "b.mkv")}
-    _, summary = run(capsys, folder / "jobs.csv", *COMMON)
-    assert outcomes(summary) == ["skipped", "finished", "failed", "failed"]
-    assert summary["rows"][0]["frames"] == 1  # the summary of all rows, whenever they were done
+    batch = planned(folder / "jobs.csv", *COMMON)
+    doer = batch.makers[0]()
+    outcomes = [doer(job, lambda *_: None) for job in batch.jobs]
+    assert [outcome.kind.value for outcome in outcomes] == ["skipped", "finished", "failed", "failed"]
+    assert outcomes[0].report["frames"] == 1  # a summary is of all rows, whenever they were done
     assert (folder / "a.mkv").stat().st_mtime_ns == before["a.mkv"]
     assert (folder / "b.mkv").stat().st_mtime_ns > before["b.mkv"]
 
