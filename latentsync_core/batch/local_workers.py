@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Pipe = Connection | PipeConnection  # the latter on Windows
 
 PROGRESS_SECONDS = 0.2  # between two reports of one job
+FIRST_PHASE = "clip"  # reported when a job begins, so that its worker is known to have started
 CANCEL_SECONDS = 20.0  # that a cancelled job has for clearing away what it began
 
 DoJob = Callable[[Job, PhaseProgress], Outcome]
@@ -102,7 +103,9 @@ def _serve(maker: Callable[[], DoJob], connection: Pipe) -> None:
                 job = connection.recv()
             except (EOFError, OSError):
                 return
-            connection.send(do_job(job, _Reporter(connection)))
+            report = _Reporter(connection)
+            report(FIRST_PHASE, 0, 1)
+            connection.send(do_job(job, report))
     except (_Gone, BrokenPipeError, ConnectionResetError):
         return
 

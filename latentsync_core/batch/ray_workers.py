@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import OptionError, ToolError
 from .job_list import Job
-from .local_workers import DoJob
+from .local_workers import FIRST_PHASE, DoJob
 from .worklist import JobProgress, Outcome, WorkerDied, WorkerEvent
 
 LOCAL = "local"  # starts a cluster of this machine alone, which ends with the batch
@@ -108,7 +108,7 @@ class _Actor:
         self._cancelled = threading.Event()
 
     def do(self, job: Job) -> Outcome:
-        self._progress = None
+        self._report(FIRST_PHASE, 0, 1)
         return self._do_job(job, self._report)
 
     def progress(self) -> JobProgress | None:

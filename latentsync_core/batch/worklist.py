@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from .job_list import Job
 
 BUSY_SECONDS = 1.0  # between two attempts at a job that another batch is doing
-MAX_ATTEMPTS = 3  # of a job whose worker dies under it
+MAX_ATTEMPTS = 3  # of a job whose worker dies under it, and of starting workers one after the other
 
 
 class OutcomeKind(str, Enum):
@@ -79,6 +79,8 @@ def run_jobs(
     """
     todo = deque(jobs)
     attempts: dict[int, int] = {}
+    begun: set[int] = set()  # workers that have begun with their job
+    failed_starts = 0  # of workers, since one last began with a job
     busy: dict[int, float] = {}  # job number → when to try again
     in_hand: dict[int, Job] = {}
     try:
@@ -92,13 +94,18 @@ def run_jobs(
                     continue  # it died without a job, and starts again with its next one
                 job = in_hand[worker]
                 if isinstance(event, JobProgress):
+                    begun.add(worker)
+                    failed_starts = 0
                     if on_progress:
                         on_progress(job, event)
                     continue
                 del in_hand[worker]
+                has_begun = worker in begun
+                begun.discard(worker)
                 if isinstance(event, WorkerDied):
-                    attempts[job.number] = attempts.get(job.number, 0) + 1
-                    if attempts[job.number] < MAX_ATTEMPTS:
+                    failed_starts += not has_begun
+                    attempts[job.number] = attempts.get(job.number, 0) + has_begun
+                    if max(attempts[job.number], failed_starts) < MAX_ATTEMPTS:
                         todo.appendleft(job)
                         continue
                     event = Outcome(

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass
 
 import pytest
 
-from latentsync_core.batch.local_workers import LocalWorkers
+from latentsync_core.batch.local_workers import DoJob, LocalWorkers
 from latentsync_core.batch.worklist import MAX_ATTEMPTS, OutcomeKind, run_jobs
 from tests.batch.recorded_jobs import BATCH, POLL_SECONDS, Maker, job
 from tests.shared_reference import ROOT
@@ -53,6 +54,20 @@ def test_a_job_that_kills_every_worker_is_given_up_and_says_how_they_died(maker)
     assert outcomes[job(2)].kind is OutcomeKind.FINISHED
 
 
+@dataclass(frozen=True)
+class Broken:
+    """Makes nothing: its process ends before it has taken a job."""
+
+    def __call__(self) -> DoJob:
+        sys.exit(5)
+
+
+def test_workers_that_can_not_start_end_the_jobs_that_wait_for_them():
+    outcomes = dict(run_jobs([job(1), job(2)], LocalWorkers([Broken()])))
+    assert {outcome.kind for outcome in outcomes.values()} == {OutcomeKind.FAILED}
+    assert "exit code 5" in outcomes[job(1)].text
+
+
 def test_a_worker_that_dies_between_jobs_is_started_again(maker):
     workers = LocalWorkers([maker])
     with closing(run_jobs([job(1), job(2)], workers)) as ended:
@@ -72,7 +87,7 @@ def test_a_job_that_another_batch_has_comes_back_later(maker):
 def test_progress_names_the_job_and_its_phase(maker):
     seen = []
     list(run_jobs([job(1)], LocalWorkers([maker]), lambda at, progress: seen.append((at.number, progress.phase))))
-    assert seen == [(1, "sampling")]
+    assert seen == [(1, "clip"), (1, "sampling")]
 
 
 def test_stopping_cancels_the_job_in_hand_which_clears_up_after_itself(maker, tmp_path):

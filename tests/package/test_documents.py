@@ -100,9 +100,9 @@ def test_the_readme_fits_two_screens():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < MAX_README_LINES
 
 
-def test_the_command_lines_page_has_every_option_of_sync_and_its_default():
+def test_the_command_lines_page_has_every_option_of_sync_and_batch_and_its_default():
     documented = documented_options()
-    sync = {action.option_strings[0]: action for command, action in options() if command == "sync"}
+    sync = {action.option_strings[0]: action for command, action in options() if command in ("batch", "sync")}
     assert set(documented) == set(sync) - {"--json"}
     for option, action in sync.items():
         expected = written_default(action)
