@@ -1,5 +1,5 @@
-"""How the gate runs: in two workers of one thread each, the longest files first; what they say of a ComfyUI goes into
-the summary."""
+"""How the gate runs: in two workers of one thread each, one with all tests of ComfyUI, the longest other files first;
+what they say of a ComfyUI goes into the summary."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LONGEST = (
     "models/test_weights.py", "faces/test_any_face.py", "video/test_video.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
+SERVED = ("tests/browser/", "tests/comfyui/")  # one server, one open page, and one worker for them all
 
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
 
@@ -30,10 +31,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """`--dist loadfile`, but for the files of `SERVED`, which go to one worker: a second server and a second page
+    would take half a minute to start and the other worker's time as long as they are there."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneWorkerForTheServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
+
+    return OneWorkerForTheServer(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    items.sort(key=lambda item: -1 if item.nodeid.startswith(SERVED) else rank.get(item.path, len(rank)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
