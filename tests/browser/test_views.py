@@ -138,8 +138,10 @@ def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page, vue)
 def test_how_far_a_node_is_stands_on_it_until_it_has_ended(page, vue):
     page.server.free()
     scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    part = page.add("Video Slice", at=(200, 0), start_time=0.0, duration=2.0)
     faces = page.add("LatentSyncDubPrepareFaces", at=(400, 0), detector_score=0.55 + 0.05 * vue)
-    page.connect(scene, "scene", faces, "clip")
+    page.connect(scene, "scene", part, "video")
+    page.connect(part, 0, faces, "clip")
     page.use_vue_nodes(vue)
     before = page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces))
     page.page.evaluate("""() => {

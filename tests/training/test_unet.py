@@ -62,6 +62,11 @@ SHUT = slice(20, 40)  # frames of the second clip whose mouth is closed
 EVEN = torch.ones(384)
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("training.unet.train.FIT_BATCHES", 4)
+
+
 @pytest.fixture(scope="module")
 def data():
     """Four clips, two pairs of takes, whose latents say which frame and clip they are, and whether masked (+ 10)."""
