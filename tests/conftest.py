@@ -14,11 +14,11 @@ from tests.comfyui.harness.shared_server import summary_lines
 
 # Files that take longest, by name: begun last, one of them would leave the other worker idle. The rest are in order.
 LONGEST = (
-    "fuzz/test_fuzz.py", "cli/test_main_job.py", "training/test_stage2.py", "models/test_nano.py",
-    "pipeline/test_job.py", "parity/test_pipeline.py", "training/test_unet.py", "pipeline/test_killed_job.py",
-    "training/test_film.py", "package/test_types.py", "training/test_staged.py", "package/test_installation.py",
+    "fuzz/test_fuzz.py", "models/test_weights.py", "cli/test_main_job.py", "pipeline/test_killed_job.py",
+    "package/test_types.py", "video/test_video.py", "training/test_unet.py", "models/test_nano.py",
+    "pipeline/test_job.py", "parity/test_pipeline.py", "training/test_film.py", "training/test_stage2.py",
+    "audio/test_clip_audio.py", "sampling/test_closed_references.py", "package/test_installation.py",
     "package/test_wheel.py",
-    "models/test_weights.py", "faces/test_any_face.py", "video/test_video.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
 SERVED = ("tests/browser/", "tests/comfyui/")  # one server, one open page, and one worker for them all
