@@ -1,5 +1,5 @@
-"""How the gate runs: in two workers of one thread each, the longest files first; what they say of a ComfyUI goes into
-the summary."""
+"""How the gate runs: in two workers of one thread each, one with all tests of ComfyUI, the longest other files first;
+what they say of a ComfyUI goes into the summary."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from tests.comfyui.harness.shared_server import summary_lines
 
 # Files that take longest, by name: begun last, one of them would leave the other worker idle. The rest are in order.
 LONGEST = (
-    "fuzz/test_fuzz.py", "cli/test_main_job.py", "training/test_stage2.py", "models/test_nano.py",
-    "pipeline/test_job.py", "parity/test_pipeline.py", "training/test_unet.py", "pipeline/test_killed_job.py",
-    "training/test_film.py", "package/test_types.py", "training/test_staged.py", "package/test_installation.py",
+    "fuzz/test_fuzz.py", "models/test_weights.py", "cli/test_main_job.py", "pipeline/test_killed_job.py",
+    "package/test_types.py", "video/test_video.py", "training/test_unet.py", "models/test_nano.py",
+    "pipeline/test_job.py", "parity/test_pipeline.py", "training/test_film.py", "training/test_stage2.py",
+    "audio/test_clip_audio.py", "sampling/test_closed_references.py", "package/test_installation.py",
     "package/test_wheel.py",
-    "models/test_weights.py", "faces/test_any_face.py", "video/test_video.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
+SERVED = ("tests/browser/", "tests/comfyui/")  # one server, one open page, and one worker for them all
 
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
 
@@ -30,10 +31,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """`--dist loadfile`, but for the files of `SERVED`, which go to one worker: a second server and a second page
+    would take half a minute to start and the other worker's time as long as they are there."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneWorkerForTheServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
+
+    return OneWorkerForTheServer(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    items.sort(key=lambda item: -1 if item.nodeid.startswith(SERVED) else rank.get(item.path, len(rank)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

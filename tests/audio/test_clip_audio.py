@@ -158,6 +158,12 @@ LAYOUTS = ["mono", "stereo", "5.1", "6.1", "7.1", "7.1(wide)", "octagonal", "cub
 NOT_ENCODED = {"aac": {"cube", "5.1.2", "hexadecagonal", "22.2"}, "flac": {"hexadecagonal", "22.2"}}
 
 
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    """Five frames for any sound to go with."""
+    return make_clip(tmp_path_factory.mktemp("picture") / "picture.mkv", frames=5)
+
+
 @pytest.mark.parametrize(
     ("codec", "layout"),
     [
@@ -167,10 +173,9 @@ NOT_ENCODED = {"aac": {"cube", "5.1.2", "hexadecagonal", "22.2"}, "flac": {"hexa
         if layout not in NOT_ENCODED.get(codec[1], ())
     ],
 )
-def test_every_codec_and_layout_gives_what_ffmpeg_decodes(tmp_path, codec, layout):
+def test_every_codec_and_layout_gives_what_ffmpeg_decodes(tmp_path, picture, codec, layout):
     """Eight and more planar channels once ended the process."""
     path = tmp_path / "a.mkv"
-    picture = make_clip(tmp_path / "picture.mkv", frames=5)
     noise = ["-f", "lavfi", "-i", f"anoisesrc=r={RATE}:d=0.2:a=0.5", "-af", f"aformat=channel_layouts={layout}"]
     made = ["-y", "-i", str(picture), *noise, "-map", "0:v", "-map", "1:a", "-c:v", "copy", *codec, str(path)]
     run_ffmpeg(made, error=VideoError, what="making a clip")

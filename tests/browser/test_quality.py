@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 BOTH = pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
-NODES = pytest.mark.parametrize(
-    ("kind", "decided"),
-    [("LatentSyncDubSampler", ["cfg", "scheduler", "steps"]), ("LatentSyncDubLipSync", ["cfg", "steps"])],
-)
+DECIDED = {"LatentSyncDubSampler": ["cfg", "scheduler", "steps"], "LatentSyncDubLipSync": ["cfg", "steps"]}
+NODES = pytest.mark.parametrize(("kind", "decided"), DECIDED.items())
 _DISABLED = "(id) => app.graph.getNodeById(id).widgets.filter((it) => it.disabled).map(({name}) => name).sort()"
 
 
@@ -23,16 +21,16 @@ def reopened(page, saved: dict) -> str:
     return str(saved["nodes"][0]["id"])
 
 
-@NODES
-def test_a_fresh_node_takes_the_recommendation_and_disables_what_does_not_count(page, kind, decided):
+def test_a_fresh_node_takes_the_recommendation_and_disables_what_does_not_count(page):
     page.open()  # afresh: the page would bring back the value of an earlier node of the same id
-    node = page.add(kind)
-    assert page.widgets(node)["quality"] == "recommended"
-    assert disabled(page, node) == decided
-    page.set_widget(node, "quality", "custom")
-    assert disabled(page, node) == []
-    page.set_widget(node, "quality", "recommended")
-    assert disabled(page, node) == decided
+    for kind, decided in DECIDED.items():
+        node = page.add(kind)
+        assert page.widgets(node)["quality"] == "recommended"
+        assert disabled(page, node) == decided
+        page.set_widget(node, "quality", "custom")
+        assert disabled(page, node) == []
+        page.set_widget(node, "quality", "recommended")
+        assert disabled(page, node) == decided
     assert page.problems() == []
 
 

@@ -115,19 +115,19 @@ def test_the_panel_beside_the_graph_has_no_row_for_what_a_node_shows(page):
     page.page.evaluate(open_panel, False)
 
 
-@BOTH
-def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page, vue):
+def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page):
     faces, voice, _ = face_and_voice(page)
     saved = page.workflow() | {"id": str(uuid.uuid4())}  # as the page gives one to a workflow that it begins
     page.load_workflow(saved)
     assert page.queue(300).status == "success"
     page.open()
     page.load_workflow(saved)
-    page.use_vue_nodes(vue)
-    page.wait_for_sound(VOICE)
-    assert our_widgets(page, voice) == ["latentsync_voice"]
-    assert our_widgets(page, faces) == ["latentsync_text"]
-    assert page.pictures(faces)
+    for vue in (False, True):
+        page.use_vue_nodes(vue)
+        page.wait_for_sound(VOICE)
+        assert our_widgets(page, voice) == ["latentsync_voice"]
+        assert our_widgets(page, faces) == ["latentsync_text"]
+        assert page.pictures(faces)
     another = saved | {"id": str(uuid.uuid4())}
     page.load_workflow(another)
     page.page.wait_for_timeout(500)
@@ -138,8 +138,10 @@ def test_what_is_shown_is_there_again_after_the_page_was_loaded_again(page, vue)
 def test_how_far_a_node_is_stands_on_it_until_it_has_ended(page, vue):
     page.server.free()
     scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    part = page.add("Video Slice", at=(200, 0), start_time=0.0, duration=2.0)
     faces = page.add("LatentSyncDubPrepareFaces", at=(400, 0), detector_score=0.55 + 0.05 * vue)
-    page.connect(scene, "scene", faces, "clip")
+    page.connect(scene, "scene", part, "video")
+    page.connect(part, 0, faces, "clip")
     page.use_vue_nodes(vue)
     before = page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces))
     page.page.evaluate("""() => {

@@ -12,9 +12,9 @@ from training.stage2.decoder import PARTS, estimate, train
 from training.takes import FRAMES, SAMPLES, Takes
 from training.unet.diffusion import add_noise, clean_estimate
 from training.unet.features import WHISPER_ROWS, Features
-from training.vae.train import build
 
 from ..one_thread import one_thread  # noqa: F401
+from .small_autoencoder import small_autoencoder
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,13 @@ def test_an_estimate_is_guided_as_a_users_is(clips):
 
 
 def test_the_decoder_learns_and_the_encoder_stays_to_the_bit(clips):
-    vae = build(3)
+    vae = small_autoencoder(3)
     before = {key: value.clone() for key, value in vae.state_dict().items()}
     losses = []
     network = torch.nn.Identity()
     network.forward = mean_of_audio
     state = train(
-        clips, network, vae, Budget(steps=2, learning_rate=2e-3), on_progress=lambda _, parts: losses.append(parts)
+        clips, network, vae, Budget(steps=2, learning_rate=1e-2), on_progress=lambda _, parts: losses.append(parts)
     )
     assert losses[1]["pixels"] < losses[0]["pixels"]
     for key, value in state.items():

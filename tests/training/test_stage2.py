@@ -6,6 +6,8 @@ import torch
 
 pytest.importorskip("accelerate", reason="training needs accelerate: pip install -r training/requirements.txt")
 
+from latentsync_core.models.unet.config import MotionConfig, UNetConfig
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.trepa.video_encoder import VideoEncoder, VideoEncoderConfig
 from training.loop import Budget
@@ -21,12 +23,23 @@ from training.unet.diffusion import NANO_SCHEDULE, add_noise, clean_estimate, ve
 from training.unet.features import WHISPER_ROWS, Features
 from training.unet.measure import GenerationOptions
 from training.unet.opening_probe import OpeningProbe
-from training.unet.train import WINDOW, build, save
+from training.unet.train import CONFIG, WINDOW, build, save
 from training.vae import train as train_vae
 
 from ..one_thread import one_thread  # noqa: F401
+from .small_autoencoder import small_autoencoder
 
 LOSSES = ("pixels", "perceptual", "sync", "trepa")
+SMALL_UNET = UNetConfig(  # two levels, with every part that learns
+    block_channels=(32, 32),
+    resnets_per_block=1,
+    heads=2,
+    norm_groups=2,
+    down_attention=(True, False),
+    up_attention=(False, True),
+    motion=MotionConfig(heads=2),
+    motion_levels=(True, True),
+)
 ALONE = {name: LossWeights(**dict.fromkeys(LOSSES, 0) | {name: 1}) for name in LOSSES}
 
 
@@ -50,13 +63,13 @@ def loss_networks():
     """Untrained ones: gradients pass through them as through trained ones."""
     torch.manual_seed(0)
     encoder = VideoEncoder(VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=32))
-    return LossNetworks(DiffusersCodec(train_vae.build()), train_syncnet.build(), encoder)
+    return LossNetworks(DiffusersCodec(small_autoencoder()), train_syncnet.build(), encoder)
 
 
-def perturbed_unet():
+def perturbed_unet(config=SMALL_UNET):
     """A U-Net that has learnt something: nothing learns behind weights that are zero, as those of a new one are."""
-    unet = build()
     torch.manual_seed(1)
+    unet = UNet.from_config(config).train()
     for name, parameter in unet.named_parameters():
         if name.startswith("conv_out") or "temporal_transformer.proj_out" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -67,7 +80,8 @@ def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing
     unet = freeze_except_trained(perturbed_unet())
     found = compute_losses(unet, loss_networks, clips.batch(heard_step(clips), 0, 1), LossWeights())
     found["sync"] = found["sync"].detach()
-    some, more = (gradient_norms(unet, found, LossWeights(trepa=weight)) for weight in (10.0, 30.0))
+    some = gradient_norms(unet, found, LossWeights(trepa=10.0))
+    more = gradient_norms(unet, {name: found[name] for name in ("perceptual", "trepa")}, LossWeights(trepa=30.0))
     assert some["prediction"] > 0
     assert some["sync"] == 0
     assert more["trepa"] == pytest.approx(3 * some["trepa"], rel=1e-2)  # decoded in bfloat16
@@ -204,7 +218,7 @@ def test_syncnet_is_not_asked_about_windows_that_hear_nothing(clips, loss_networ
 
 def test_the_arms_differ_in_trepa_alone(clips, loss_networks):
     step = heard_step(clips)
-    unet = build()
+    unet = perturbed_unet()
     with torch.no_grad():
         with_it = compute_losses(unet, loss_networks, clips.batch(step, 0, 1), LossWeights())
         without = compute_losses(unet, loss_networks, clips.batch(step, 0, 1), LossWeights(trepa=0))
@@ -219,7 +233,7 @@ def test_an_interrupted_training_ends_with_the_same_bits_and_leaves_the_rest_alo
     """Quick: test_an_interrupted_training_ends_with_the_same_bits, of the first stage by the same loop,
     Quick: test_every_loss_reaches_the_parts_that_learn_and_no_others.
     """
-    start = perturbed_unet().state_dict()
+    start = perturbed_unet(CONFIG).state_dict()
     budget = Budget(steps=2, learning_rate=0.02)
     through = train(clips, loss_networks, start, budget, parts="attention")
     train(clips, loss_networks, start, budget, run=tmp_path, parts="attention", stop_after=1)

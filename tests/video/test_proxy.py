@@ -11,7 +11,14 @@ import pytest
 from latentsync_core.errors import OutputError, VideoError
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.proxy import _supports_color_conversion, is_browser_playable, write_proxy
+from latentsync_core.video.writing.proxy import (
+    HDR_TRANSFERS,
+    _filters,
+    _stream_info,
+    _supports_color_conversion,
+    is_browser_playable,
+    write_proxy,
+)
 from tests.clips import make_clip, make_sound, packet_times
 
 LOSSLESS = ("-c:v", "ffv1")
@@ -59,20 +66,29 @@ def test_colours_are_the_sources(tmp_path, source):
         assert (difference.mean((1, 2)).abs() < 0.01).all(), "no channel drifts"
 
 
-@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def make_hdr(path, transfer):
+    tags = f"range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc={transfer}"
+    format_and_size = {"pixel_format": "yuv420p10le", "size": (320, 240), "frames": 2}
+    return make_clip(path, **format_and_size, encoder=LOSSLESS, params=tags, smooth=True)
+
+
+@pytest.mark.parametrize("transfer", sorted(HDR_TRANSFERS))
+def test_every_hdr_transfer_is_mapped_by_ffmpeg_where_it_can(tmp_path, transfer):
+    filters = _filters(_stream_info(make_hdr(tmp_path / "in.mkv", transfer)), height=480)
+    mapped = "out_primaries=bt709:out_transfer=bt709:intent=perceptual:out_color_matrix=bt709" in filters
+    assert mapped == _supports_color_conversion()
+    assert mapped or "out_color_matrix=bt2020" in filters
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", pytest.param("arib-std-b67", marks=pytest.mark.slow)])
 def test_hdr_is_brought_into_the_pages_range_and_stays_ordered(tmp_path, transfer):
+    """ffmpeg takes seconds for its table of a mapping; HLG's alone is slow.
+
+    Quick: test_every_hdr_transfer_is_mapped_by_ffmpeg_where_it_can.
+    """
     if not _supports_color_conversion():
         pytest.skip("this ffmpeg's scaler converts neither primaries nor transfer functions")
-    tags = f"range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc={transfer}"
-    path = make_clip(
-        tmp_path / "in.mkv",
-        pixel_format="yuv420p10le",
-        size=(320, 240),
-        frames=2,
-        encoder=LOSSLESS,
-        params=tags,
-        smooth=True,
-    )
+    path = make_hdr(tmp_path / "in.mkv", transfer)
     proxy = probe(write_proxy(path, tmp_path / "proxy.mp4"))
     assert (proxy.color.matrix, proxy.color.transfer, proxy.color.primaries) == ("bt709", "bt709", "bt709")
     ours, theirs = pictures(tmp_path / "proxy.mp4")[0].mean(0), pictures(path)[0].mean(0)
