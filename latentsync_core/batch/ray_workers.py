@@ -50,7 +50,7 @@ class RayWorkers:
         if gpus and self.count > gpus:
             ray.shutdown()
             raise OptionError(
-                f"The Ray cluster has {gpus} GPUs, fewer than {self.count} workers: give --workers {gpus}."
+                f"The Ray cluster has {gpus} GPUs, fewer than {self.count} workers: ask for {gpus} workers."
             )
         self._make_actor = ray.remote(num_cpus=threads or 1, num_gpus=min(gpus, 1), max_concurrency=2)(_Actor).remote
         self._actors: dict[int, Any] = {}
