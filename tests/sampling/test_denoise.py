@@ -40,6 +40,9 @@ class KnowsTheFace(torch.nn.Module):
         self.prediction_type = schedule.prediction_type
         self.face = face.transpose(0, 1)[None]  # (1, 4, f, h, w)
 
+    def audio_keys(self, audio: torch.Tensor) -> torch.Tensor:
+        return audio
+
     def forward(self, sample: torch.Tensor, timestep: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         signal = float(self.signal[int(timestep)])
         noise = (sample[:, :4] - signal**0.5 * self.face) / (1 - signal) ** 0.5

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from ...models.noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
+from ...models.unet.unet import UNet
 from ...required_packages import importing
 from ..sampler_options import Scheduler
 from .solvers import make_scheduler, set_timesteps
@@ -17,7 +18,7 @@ the step, and the clean latents that the prediction comes to."""
 
 
 def denoise_window(
-    unet: torch.nn.Module,
+    unet: UNet,
     noise: torch.Tensor,
     mask: torch.Tensor,
     masked: torch.Tensor,
@@ -33,7 +34,7 @@ def denoise_window(
     """Draws the latents of one window's frames.
 
     Args:
-        unet: takes (b, 13, f, h, w), a timestep and audio (b·f, tokens, width); gives (b, 4, f, h, w).
+        unet: takes (b, 13, f, h, w), a timestep and what its `audio_keys` made of audio; gives (b, 4, f, h, w).
         noise: (f, 4, h, w) float32, standard normal.
         mask: (h, w), 1 = keep, 0 = draw.
         masked: (f, 4, h, w) scaled latents of the crops with the mouth region blanked.
@@ -63,15 +64,13 @@ def denoise_window(
 
     condition = torch.cat([mask.expand(frames, 1, *mask.shape), masked, reference], dim=1)  # (f, 9, h, w)
     condition = rearrange(condition, "f c h w -> 1 c f h w").to(device, torch.float32)
-    audio = audio.to(device, weight.dtype)
-    if guided:
-        audio = torch.cat([torch.zeros_like(audio), audio])  # unconditional half first
+    heard = unet.audio_keys(audio.to(device, weight.dtype))  # by the conditional half; the other one hears nothing
     latents = rearrange(noise, "f c h w -> 1 c f h w").to(device, torch.float32) * noise_scheduler.init_noise_sigma
 
     for step, timestep in enumerate(noise_scheduler.timesteps):
         sample = torch.cat([latents, condition], dim=1)  # (1, 13, f, h, w)
         sample = sample.expand(2 if guided else 1, *sample.shape[1:])
-        predicted = unet(sample.to(weight.dtype), timestep.to(device), audio).float()
+        predicted = unet(sample.to(weight.dtype), timestep.to(device), heard).float()
         if guided:
             unconditional, conditional = predicted.chunk(2)
             predicted = unconditional + cfg * (conditional - unconditional)
