@@ -5,7 +5,7 @@ Its layout is that of Stable Diffusion 1.x (Rombach et al. 2022, https://arxiv.o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ class AttentionLayers(nn.Module):
 
     def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int):
         super().__init__()
+        self.channels = channels
         self.heads = heads
         self.to_q = layers.linear(channels, channels, bias=False)
         self.to_k = layers.linear(context_channels, channels, bias=False)
@@ -64,7 +65,7 @@ class Attention(AttentionLayers):
         Guidance's other half hears zeros. Neither keys nor values have a bias, so all that attention mixes is zero, and
         the output layer gives the same for every picture.
         """
-        nothing = audio.new_zeros(1, self.to_q.in_features)
+        nothing = audio.new_zeros(1, self.channels)
         return AudioKeys(*self.keys_and_values(audio), self.to_out[0](nothing))
 
 
@@ -140,7 +141,8 @@ class SpatialTransformer(nn.Module):
 
     def audio_keys(self, audio: torch.Tensor) -> AudioKeys:
         """See Attention.audio_keys."""
-        return self.transformer_blocks[0].attn2.audio_keys(audio)
+        (block,) = self.transformer_blocks
+        return cast(TransformerBlock, block).attn2.audio_keys(audio)
 
     def forward(self, x: torch.Tensor, audio: torch.Tensor | AudioKeys) -> torch.Tensor:
         tokens = self.proj_in(self.norm(x)).permute(0, 2, 3, 1).flatten(1, 2)  # n c h w -> n (h w) c

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +28,11 @@ class Conditioning:
     audio: torch.Tensor | Sequence[AudioKeys]  # (b*f, tokens, width), or what each cross-attention made of it
     frames: int  # f
 
-    def audio_for(self, attention: SpatialTransformer) -> torch.Tensor | AudioKeys:
-        """What a transformer is to attend to."""
-        return self.audio if isinstance(self.audio, torch.Tensor) else self.audio[attention.index]
+    def attend(self, attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """What a SpatialTransformer makes of x (b*f, channels, h, w) and the audio."""
+        if isinstance(self.audio, torch.Tensor):
+            return attention(x, self.audio)
+        return attention(x, self.audio[cast(SpatialTransformer, attention).index])
 
 
 class ResnetBlock(nn.Module):
@@ -99,8 +102,7 @@ class Level(nn.Module):
         """The `index`-th residual convolution and what follows it."""
         x = self.resnets[index](x, conditioning)
         if self.has_attention:
-            attention = self.attentions[index]
-            x = attention(x, conditioning.audio_for(attention))
+            x = conditioning.attend(self.attentions[index], x)
         if self.has_motion:
             x = self.motion_modules[index](x, conditioning.frames)
         return x
@@ -139,7 +141,7 @@ class MidBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         x = self.resnets[0](x, conditioning)
-        x = self.attentions[0](x, conditioning.audio_for(self.attentions[0]))
+        x = conditioning.attend(self.attentions[0], x)
         return self.resnets[1](x, conditioning)
 
 
@@ -162,8 +164,9 @@ class UpBlock(Level):
         taken = range(len(self.resnets))[steps]
         for index in taken:
             x = self.step(index, torch.cat([x, skips.pop()], dim=1), conditioning)
-        is_done = self.upsamplers is None or taken.stop < len(self.resnets)
-        return x if is_done else self.upsamplers[0](x, skips[-1].shape[2:])
+        if self.upsamplers is None or taken.stop < len(self.resnets):
+            return x
+        return self.upsamplers[0](x, skips[-1].shape[2:])
 
 
 def norm_over_window(norm: nn.Module, x: torch.Tensor, frames: int) -> torch.Tensor:

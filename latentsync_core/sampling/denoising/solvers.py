@@ -22,6 +22,9 @@ def make_scheduler(scheduler: Scheduler, schedule: NoiseSchedule = REFERENCE_SCH
         from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     settings = schedule.to_dict()
+    if scheduler is Scheduler.EULER:
+        # In sigma's coordinates, and back, Euler's step along the probability flow is DDIM's.
+        return UnevenDDIM(DDIMScheduler(**settings | {"set_alpha_to_one": True}), schedule)
     if scheduler is Scheduler.DDIM:
         ddim = DDIMScheduler(**settings)
         return ddim if schedule.timestep_spacing is TimestepSpacing.LEADING else UnevenDDIM(ddim, schedule)
