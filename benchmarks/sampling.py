@@ -61,22 +61,24 @@ FEW = {  # settings whose results are compared with those of 50 steps
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["flops", "times", "gpu", "distance"], default="flops")
-    parser.add_argument("--gpu", action="store_const", const="gpu", dest="what", help="the same as gpu")
+    parser.add_argument("--gpu", action="store_true", help="the same as gpu")
     parser.add_argument("--size", type=int, default=256, help="pixels of a crop, for times (default %(default)s)")
-    parser.add_argument("--frames", type=int, default=FRAMES, help="of the window, for times (default %(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, help="of a window, for times and distance (default %(default)s)"
+    )
     parser.add_argument("--windows", type=int, default=2, help="for distance (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="for times and gpu (default %(default)s)")
     parser.add_argument("--toy", action="store_true", help="a small network in place of the full-size one")
     options = parser.parse_args()
     config = TOY if options.toy else UNetConfig()
-    if options.what == "flops":
+    if options.gpu or options.what == "gpu":
+        print_gpu_table(config, torch.device(options.device), (64,) if options.toy else (256, 512))
+    elif options.what == "flops":
         print_flops(config)
     elif options.what == "times":
         print_times(config, options.size, options.frames, torch.device(options.device))
-    elif options.what == "gpu":
-        print_gpu_table(config, torch.device(options.device), (64,) if options.toy else (256, 512))
     else:
-        print_distances(options.windows)
+        print_distances(options.windows, options.frames)
 
 
 def qualities() -> dict[str, SamplerOptions]:
@@ -109,20 +111,26 @@ def print_flops(config: UNetConfig) -> None:
                 f"1 / {share:.2f}",
                 flush=True,
             )
+        tokens = torch.empty(2 * FRAMES, TOKENS, config.audio_width, device="meta")
+        sample = torch.empty(2, config.in_channels, FRAMES, size // 8, size // 8, device="meta")
+        plain = counted(lambda sample=sample, tokens=tokens: unet.network(sample, 0, tokens))
+        guided, reusing = (unet.of_call[2, size // 8, computed] for computed in (True, False))
+        print(f"a guided step: {guided / plain:.3f} of one that hears zeros, {reusing / guided:.3f} of that with reuse")
 
 
 class CountingUNet:
     """Adds up the operations of the calls to a network on the meta device; calls of a kind are counted once."""
 
     def __init__(self, unet: UNet) -> None:
-        self._unet = unet
-        self._of_call: dict[tuple, int] = {}
+        self.network = unet
+        # By windows, rows of latents, and whether deep features are computed.
+        self.of_call: dict[tuple[int, int, bool], int] = {}
         self.operations = 0
         self.parameters = unet.parameters
 
     def audio_keys(self, audio: torch.Tensor) -> tuple:
-        self.operations += counted(lambda: self._unet.audio_keys(audio))
-        return self._unet.audio_keys(audio)
+        self.operations += counted(lambda: self.network.audio_keys(audio))
+        return self.network.audio_keys(audio)
 
     def __call__(self, sample: torch.Tensor, timestep: torch.Tensor, audio: tuple) -> torch.Tensor:
         return self.predict(sample, timestep, audio)[0]
@@ -131,11 +139,11 @@ class CountingUNet:
         self, sample: torch.Tensor, timestep: torch.Tensor, audio: tuple, deep: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Empty tensors of what the network gives."""
-        call = (sample.shape, deep is None)
-        if call not in self._of_call:
-            self._of_call[call] = counted(lambda: self._unet.predict(sample, timestep, audio, deep))
-        self.operations += self._of_call[call]
-        channels, pictures = self._unet.config.block_channels[0], len(sample) * sample.shape[2]
+        call = (len(sample), sample.shape[3], deep is None)
+        if call not in self.of_call:
+            self.of_call[call] = counted(lambda: self.network.predict(sample, timestep, audio, deep))
+        self.operations += self.of_call[call]
+        channels, pictures = self.network.config.block_channels[0], len(sample) * sample.shape[2]
         return sample[:, :4], sample.new_empty(pictures, channels, *sample.shape[3:])
 
 
@@ -286,13 +294,13 @@ def matrix_ceiling(dtype: torch.dtype, device: torch.device) -> float:
     return 2 * side**3 / min(timed(lambda: one @ one, device) for _ in range(5))
 
 
-def print_distances(windows: int) -> None:
+def print_distances(windows: int, frames: int) -> None:
     """Of nano's latents in few steps from those in fifty, relative to the fifty's size; see FEW."""
     model = load_model(NANO, LoadOptions(device="cpu", precision="fp32"))
     config = model.unet.config
-    crops, *_ = crop_frames(windows * FRAMES, model.resolution)
-    whole = model.codec.encode(crops * 2 - 1).unflatten(0, (windows, FRAMES))
-    noise, mask, _, _, audio = window_inputs(windows, FRAMES, model.resolution, config, torch.device("cpu"))
+    crops, *_ = crop_frames(windows * frames, model.resolution)
+    whole = model.codec.encode(crops * 2 - 1).unflatten(0, (windows, frames))
+    noise, mask, _, _, audio = window_inputs(windows, frames, model.resolution, config, torch.device("cpu"))
     inputs = (noise, mask, whole, whole, audio)
 
     @torch.inference_mode()

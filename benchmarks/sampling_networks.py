@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -31,11 +32,14 @@ def random_network(
 def reference_unet(checkout: Path, ours: UNet) -> torch.nn.Module:
     """The official code's U-Net of the same config, with `ours`' weights. Its code is imported, not part of this."""
     sys.path.insert(0, str(checkout))
+    utilities = ModuleType("latentsync.utils.util")  # imports plotting and video packages; the network only logs by it
+    utilities.zero_rank_log = lambda *_: None
+    sys.modules[utilities.__name__] = utilities
     try:
         from latentsync.models.unet import UNet3DConditionModel  # pyright: ignore[reportMissingImports]
     finally:
         sys.path.remove(str(checkout))
     with torch.device("meta"):
         network = UNet3DConditionModel.from_config(ours.config.to_dict() | {"sample_size": 64})
-    network.load_state_dict(ours.state_dict(), assign=True, strict=True)
+    torch.nn.Module.load_state_dict(network, ours.state_dict(), strict=True, assign=True)  # its own takes no assign
     return network.requires_grad_(False).eval()
