@@ -264,7 +264,7 @@ def print_gpu_table(config: UNetConfig, device: torch.device, sizes: tuple[int, 
         "fp32": random_network(UNet.from_config(config, device="meta"), device)}  # fmt: skip
     for name, unet in networks.items():
         ceiling = matrix_ceiling(DTYPES[name], device)
-        print(f"matrix products in {name}: {ceiling / 1e12:.1f} * 10^12 operations a second")
+        print(f"matrix products in {name}: {ceiling / 1e12:.3g} * 10^12 operations a second")
         for size in sizes:
             for quality, options in qualities().items():
                 for windows in (1, 2, 4):
