@@ -72,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     config = TOY if options.toy else UNetConfig()
     if options.gpu or options.what == "gpu":
-        print_gpu_table(config, torch.device(options.device), (64,) if options.toy else (256, 512))
+        print_gpu_table(config, torch.device(options.device), (64,) if options.toy else (256, 512), options.frames)
     elif options.what == "flops":
         print_flops(config)
     elif options.what == "times":
@@ -256,7 +256,7 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def print_gpu_table(config: UNetConfig, device: torch.device, sizes: tuple[int, ...]) -> None:
+def print_gpu_table(config: UNetConfig, device: torch.device, sizes: tuple[int, ...], frames: int) -> None:
     """Milliseconds of U-Net time a frame by size, precision, quality and window batch, until the time is up."""
     ends_at = time.monotonic() + GPU_SECONDS
     networks = {name: random_network(UNet.from_config(config, dtype=DTYPES[name], device="meta"), device, DTYPES[name])
@@ -271,7 +271,7 @@ def print_gpu_table(config: UNetConfig, device: torch.device, sizes: tuple[int, 
                     if time.monotonic() > ends_at:
                         print("the time is up")
                         return
-                    inputs = window_inputs(windows, FRAMES, size, config, device)
+                    inputs = window_inputs(windows, frames, size, config, device)
                     if device.type == "cuda":
                         torch.cuda.reset_peak_memory_stats(device)
                     work = lambda unet=unet, inputs=inputs, options=options: denoise(unet, inputs, options)  # noqa: E731
@@ -280,7 +280,7 @@ def print_gpu_table(config: UNetConfig, device: torch.device, sizes: tuple[int, 
                     operations = counted(work)
                     print(
                         f"{size:4} px {name} {quality:10} {windows} windows: "
-                        f"{1000 * seconds / (windows * FRAMES):8.2f} ms a frame, {operations / seconds / ceiling:5.0%} "
+                        f"{1000 * seconds / (windows * frames):8.2f} ms a frame, {operations / seconds / ceiling:5.0%} "
                         f"of the ceiling, {peak_bytes(device) / 1e9:.2f} GB",
                         flush=True,
                     )
