@@ -82,8 +82,8 @@ class SyncOptions:
     align: AlignOptions = field(default_factory=AlignOptions)
     limits: TouchLimits = field(default_factory=TouchLimits)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
-    quality: Quality = Quality.CUSTOM  # RECOMMENDED: steps, cfg, scheduler and noise sharing are the model's own
-    explicit_settings: frozenset[str] = frozenset()  # names of those four that are `sampler`'s whatever the quality
+    quality: Quality = Quality.CUSTOM  # where the sampler's settings come from; see sampling/quality.py
+    explicit_settings: frozenset[str] = frozenset()  # names of those that are `sampler`'s whatever the quality
     pauses: PauseOptions = field(default_factory=PauseOptions)  # what the mouth does where the voice pauses
     composite: CompositeOptions = field(default_factory=CompositeOptions)
     writer: WriterOptions = field(default_factory=WriterOptions)
@@ -113,7 +113,7 @@ class SyncReport:
     faces: tuple[dict, ...]  # of each speaker, what was done with each of the clip's frames and why: faces/report.py
     notes: tuple[Note, ...]  # what the user should know: sound cut, re-encoded, ...
     seconds: dict[str, float]  # per phase
-    sampling: dict[str, int | float | str]  # the quality, and the steps, cfg, scheduler and noise sharing that it gave
+    sampling: dict[str, int | float | str]  # the quality, and the settings that it gave: sampling/quality.py
 
 
 def sync(

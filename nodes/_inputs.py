@@ -12,7 +12,14 @@ from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
-from ..latentsync_core.sampling.sampler_options import MAX_MASK_GROW, Quality, ReferenceChoice, SamplerOptions
+from ..latentsync_core.sampling.sampler_options import (
+    MAX_MASK_GROW,
+    MAX_REUSE_INTERVAL,
+    MAX_WINDOW_BATCH,
+    Quality,
+    ReferenceChoice,
+    SamplerOptions,
+)
 from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
@@ -112,7 +119,8 @@ def quality_input(settings: str) -> io.Combo.Input:
         default=Quality.RECOMMENDED.value,
         optional=True,
         tooltip=f"recommended samples as the model's makers recommend: {settings} don't count then. custom takes those "
-        "that are set.",
+        "that are set. reference has upstream's solver and steps, balanced a third of their operations, draft a sixth; "
+        "these two were not measured on released weights.",
     )
 
 
@@ -200,6 +208,44 @@ def filmed_mouth_inputs() -> list[io.Input]:
             "Percent of the crop's width by which the hidden part of the filmed face grows, up cheeks and nose.",
         ),
     ]  # fmt: skip
+
+
+def shortcut_inputs() -> list[io.Input]:
+    """What a sampler may leave out or do together; prompts from before may lack them."""
+    return [
+        _rare_number(
+            "cfg_start", DEFAULTS.cfg_start, (0.0, 1.0), 0.05,
+            "Share of the steps after which guidance begins. Counts with quality custom.",
+        ),
+        _rare_number(
+            "cfg_end", DEFAULTS.cfg_end, (0.0, 1.0), 0.05,
+            "Share of the steps after which guidance ends; the rest takes half the time. Counts with quality custom.",
+        ),
+        _rare_number(
+            "cfg_rescale", DEFAULTS.cfg_rescale, (0.0, 1.0), 0.05,
+            "How far the contrast that guidance adds is taken back; for a cfg far above 1.5. Counts with quality "
+            "custom.",
+        ),
+        _rare_count(
+            "reuse_interval", DEFAULTS.reuse_interval, MAX_REUSE_INTERVAL,
+            "Computes the network's deep features at every so many steps and reuses them in between (DeepCache), which "
+            "takes 7 % of a step's time. 1 reuses nothing, upstream's launcher takes 3. Counts with quality custom.",
+        ),
+        _rare_number(
+            "reuse_change", DEFAULTS.reuse_change, (0.0, 10.0), 0.01,
+            "Reuses deep features only while they have changed by no more than this share, as measured in each "
+            "window; 0 sets no limit. Counts with quality custom.",
+        ),
+        _rare_count(
+            "window_batch", DEFAULTS.window_batch, MAX_WINDOW_BATCH,
+            "Windows sampled at a time, with the same result: for graphics cards that one leaves idle.",
+        ),
+    ]  # fmt: skip
+
+
+def _rare_count(name: str, default: int, most: int, tooltip: str) -> io.Int.Input:
+    """An advanced whole number from 1 up that was added later, so that prompts may lack it."""
+    return io.Int.Input(name, extra_dict=ADVANCED, default=default, min=1, max=most, optional=True, tooltip=tooltip)
 
 
 def _rare_number(name: str, default: float, bounds: tuple[float, float], step: float, tooltip: str) -> io.Float.Input:

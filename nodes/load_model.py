@@ -32,7 +32,8 @@ class LoadModel(io.ComfyNode):
                     extra_dict=ADVANCED,
                     options=["auto", *PRECISIONS],
                     default="auto",
-                    tooltip="Of U-Net and VAE. auto is fp16 on graphics cards that are fast at it, fp32 elsewhere.",
+                    tooltip="Of U-Net and VAE. auto is fp16 on graphics cards that are fast at it, bf16 on "
+                    "processors that have units for it, fp32 elsewhere.",
                 ),
                 io.Boolean.Input(
                     "download_if_missing",

@@ -22,6 +22,7 @@ from ._inputs import (
     pauses_input,
     quality_input,
     sampling_inputs,
+    shortcut_inputs,
 )
 from ._managed_model import ManagedModel
 from ._sampling import sample_with_preview
@@ -51,13 +52,15 @@ class Sampler(io.ComfyNode):
                     extra_dict=ADVANCED,
                     options=[scheduler.value for scheduler in Scheduler],
                     default=DEFAULTS.scheduler.value,
-                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order. Counts with quality custom.",
+                    tooltip="ddim is upstream's. dpm++ 2m and unipc are of higher order; euler is ddim but for its "
+                    "last step. Counts with quality custom.",
                 ),
                 length_input(),
                 quality_input("steps, cfg, scheduler and TREPA Settings' noise_sharing"),
                 pauses_input(),
                 *pause_timing_inputs(),
                 *filmed_mouth_inputs(),
+                *shortcut_inputs(),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -82,6 +85,12 @@ class Sampler(io.ComfyNode):
         speech_threshold: float = PAUSES.threshold,
         reference_mouth: str = DEFAULTS.reference_mouth.value,
         mask_grow: float = DEFAULTS.mask_grow,
+        cfg_start: float = DEFAULTS.cfg_start,
+        cfg_end: float = DEFAULTS.cfg_end,
+        cfg_rescale: float = DEFAULTS.cfg_rescale,
+        reuse_interval: int = DEFAULTS.reuse_interval,
+        reuse_change: float = DEFAULTS.reuse_change,
+        window_batch: int = DEFAULTS.window_batch,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
             trepa or DEFAULTS,
@@ -91,6 +100,12 @@ class Sampler(io.ComfyNode):
             scheduler=Scheduler(scheduler),
             reference_mouth=ReferenceChoice(reference_mouth),
             mask_grow=mask_grow,
+            cfg_start=cfg_start,
+            cfg_end=cfg_end,
+            cfg_rescale=cfg_rescale,
+            reuse_interval=reuse_interval,
+            reuse_change=reuse_change,
+            window_batch=window_batch,
         )
         options = resolve_quality(options, Quality(quality), model.model)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)

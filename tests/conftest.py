@@ -8,6 +8,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch comes: two workers' threads would wait for each other
 
+# Where oneDNN may use units for bfloat16, precision "auto" takes it, and numbers would depend on the processor.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
 import pytest
 
 from tests.comfyui.harness.shared_server import summary_lines

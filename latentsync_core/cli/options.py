@@ -132,15 +132,45 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     sampling = sync.add_argument_group("sampling")
     sampling.add_argument(
         "--quality", choices=[quality.value for quality in Quality], default=Quality.RECOMMENDED.value,
-        help="where --steps, --cfg, --scheduler and --noise-sharing come from where they are not given: recommended "
-        "(default) takes the model's own, custom the defaults named with each",
+        help="where the settings from --steps to --reuse-change come from where they are not given: recommended "
+        "(default) takes the model's own, custom the defaults named with each; reference has upstream's solver and "
+        "steps, balanced a third of their operations, draft a sixth, both not measured on released weights",
     )  # fmt: skip
     # Without a default, so that the quality decides what isn't given.
     sampling.add_argument("--steps", type=int, help=f"denoising steps (custom: {SAMPLER.steps})")
     sampling.add_argument("--cfg", type=float, help=f"audio guidance scale, 1.0 = off (custom: {SAMPLER.cfg})")
     sampling.add_argument(
         "--scheduler", choices=[scheduler.value for scheduler in Scheduler],
-        help=f"ddim is upstream's, the others are of higher order (custom: {SAMPLER.scheduler.value})",
+        help="ddim is upstream's, euler the same but for its last step, the others are of higher order (custom: "
+        f"{SAMPLER.scheduler.value})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--noise-sharing", type=float,
+        help=f"share of the initial noise that all frames have in common, 0 to 1 (custom: {SAMPLER.noise_sharing})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--cfg-start", type=float, metavar="SHARE",
+        help=f"share of the steps after which guidance begins, 0 to 1 (custom: {SAMPLER.cfg_start:g})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--cfg-end", type=float, metavar="SHARE",
+        help="share of the steps after which guidance ends; the rest takes half the time (custom: "
+        f"{SAMPLER.cfg_end:g})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--cfg-rescale", type=float, metavar="STRENGTH",
+        help="how far the contrast that guidance adds is taken back, 0 to 1; for guidance far above usual (custom: "
+        f"{SAMPLER.cfg_rescale:g})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--reuse-interval", type=int, metavar="STEPS",
+        help="compute the deep features of the network at every so many steps and reuse them in between, which takes "
+        f"7 %% of a step's time; 1 reuses nothing (custom: {SAMPLER.reuse_interval})",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--reuse-change", type=float, metavar="SHARE",
+        help="reuse them only while they have changed by no more than this share of their size, for each window as "
+        f"measured; 0 sets no limit (custom: {SAMPLER.reuse_change:g})",
     )  # fmt: skip
     sampling.add_argument("--seed", type=int, default=SAMPLER.seed, help="(default %(default)s)")
     sampling.add_argument(
@@ -152,8 +182,9 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
         help="frames that neighbouring windows share and cross-fade (default %(default)s)",
     )  # fmt: skip
     sampling.add_argument(
-        "--noise-sharing", type=float,
-        help=f"share of the initial noise that all frames have in common, 0 to 1 (custom: {SAMPLER.noise_sharing})",
+        "--window-batch", type=int, default=SAMPLER.window_batch, metavar="WINDOWS",
+        help="windows sampled at a time, with the same result, for graphics cards that one leaves idle (default "
+        "%(default)s)",
     )  # fmt: skip
     sampling.add_argument(
         "--reference-mouth", choices=[choice.value for choice in ReferenceChoice],
@@ -366,6 +397,7 @@ def sync_options(options: argparse.Namespace):
             windows=WindowOptions(frames=options.window, overlap=options.overlap),
             reference_mouth=ReferenceChoice(options.reference_mouth),
             mask_grow=options.mask_grow,
+            window_batch=options.window_batch,
             **given,
         ),
         quality=Quality(options.quality),

@@ -48,13 +48,14 @@ def bounds(
     return roi if roi.width > 0 and roi.height > 0 else None
 
 
-def positions(transform: np.ndarray, roi: Roi) -> tuple[Tensor, Tensor]:
-    """Where `transform` maps every pixel of `roi`: columns and rows, two (h, w) float32 tensors."""
+def positions(transform: np.ndarray, roi: Roi, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Where `transform` maps every pixel of `roi`: columns and rows, two (h, w) float32 tensors on `device`."""
     (a, b, c), (d, e, f) = transform.astype(np.float64)
     x = torch.arange(roi.x0, roi.x1, dtype=torch.float64)
     y = torch.arange(roi.y0, roi.y1, dtype=torch.float64)
-    columns = (a * x + c).float() + (b * y).float()[:, None]
-    rows = (d * x + f).float() + (e * y).float()[:, None]
+    # Doubles stay on the CPU: some devices have none.
+    columns = (a * x + c).float().to(device) + (b * y).float().to(device)[:, None]
+    rows = (d * x + f).float().to(device) + (e * y).float().to(device)[:, None]
     return columns, rows
 
 

@@ -36,7 +36,7 @@ def _filter_separable(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _filter(images: Tensor, length: int) -> Tensor:
     """Filters the rows of (..., h, w) to `length` of them; a whole-number result is FIXED_POINT_ONE times too large."""
-    taps, weights = _taps(images.shape[-2], length)
+    taps, weights = (table.to(images.device) for table in _taps(images.shape[-2], length))
     if not images.is_floating_point():
         weights = (weights * FIXED_POINT_ONE).round().to(images.dtype)
     result = images[..., taps[0], :] * weights[0, :, None]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,19 +21,21 @@ from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
 from ..models.reference_mouth import replace_mouth
 from ..models.vae import PIXELS_PER_LATENT
+from ..prefetch import prefetched
 from ..progress import Progress
 from ..runs import runs_where
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
 from .closed_references import ClosedReferences, closed_frames
-from .denoise import denoise_window
+from .denoising.denoise import denoise_windows
 from .first_window import check_first_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
-from .sampler_options import ReferenceChoice, SamplerOptions
+from .sampler_options import SHORTCUTS, ReferenceChoice, SamplerOptions
 from .synced_faces import SyncedFaces
 from .timeline import Timeline
+from .window_inputs import FrameLatents, WindowInputs, in_batches
 from .windows import Window, WindowBlender, next_starts, plan_windows
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ noise, denoising or the joining of windows: then no result mixes patches of two 
 diffusers are no part of the key. They differ by rounding, far below an 8-bit level, and updating one of them must not
 discard hours of sampling; a result that has to be the same in every byte needs the same versions anyway."""
 LATENT_CHANNELS = 4
+CROPS_AHEAD = 1  # windows whose crops are cut while the one before is drawn
+CUT_IN_TURN = ("cpu",)  # devices that would have no time to spare for it
 
 
 def check_disk_space_for_patches(resolution: int, frames: int, speakers: int, folder: Path | None) -> None:
@@ -109,7 +113,7 @@ def sample_faces(
     noise_per_window = (_reference_window_noise if options.reference else _seeded_window_noise)(
         options, faces, timeline, windows, latent_size
     )
-    mask = mouth_mask(model.resolution, options.mask_grow)
+    mask = mouth_mask(model.resolution, options.mask_grow).to(model.device)
     downsampled_mask = latent_mask(model.resolution, options.mask_grow).float()
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
@@ -124,47 +128,75 @@ def sample_faces(
 
     try:
         with ExitStack() as streams:
-            crops = streams.enter_context(_CropStream(faces.clip, model.resolution))
+            crops = streams.enter_context(_CropStream(faces.clip, model.resolution, model.device))
             if reference_mouth is ReferenceChoice.CLOSED and not store.finished[present].all():
                 chosen = _closed_frames(faces, timeline, runs, lambda: step_progress.skip(0))
-                reference_crops = streams.enter_context(_CropStream(faces.clip, model.resolution))
+                reference_crops = streams.enter_context(_CropStream(faces.clip, model.resolution, model.device))
                 closed = ClosedReferences(
                     chosen, lambda needed: reference_crops.of_frames(needed, timeline, transforms), encode
                 )
-            for window, next_start, window_noise in zip(windows, next_starts(windows), noise_per_window, strict=True):
-                if not options.reference and store.finished[window.start : window.stop].all():
-                    step_progress.skip(options.steps)
-                    continue
-                frames = means.needed_frames(window) if means else window.frames
-                crop_of = crops.of_frames(frames, timeline, transforms)
-                pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
-                masked = model.codec.encode((pixels * mask).float(), window_noise.masked)
-                reference = model.codec.encode(pixels, window_noise.reference).cpu()
-                if means:
-                    reference = replace_mouth(reference, means.around(window, crop_of))
-                elif closed:
-                    reference = replace_mouth(reference, closed.of_window(window))
-                latents = denoise_window(
+            ready = [
+                not options.reference and bool(store.finished[window.start : window.stop].all()) for window in windows
+            ]
+            for _ in range(sum(ready)):
+                step_progress.skip(options.steps)
+
+            def cut_windows() -> Generator[tuple[int, int, _WindowNoise, dict[int, torch.Tensor]], None, None]:
+                planned = zip(windows, next_starts(windows), noise_per_window, ready, strict=True)
+                for number, (window, next_start, noise, is_ready) in enumerate(planned):
+                    if is_ready:
+                        continue
+                    with torch.inference_mode():  # each thread has a mode of its own
+                        frames = means.needed_frames(window) if means else window.frames
+                        crop_of = crops.of_frames(frames, timeline, transforms)
+                    yield number, next_start, noise, crop_of
+
+            def window_inputs() -> Iterator[WindowInputs]:
+                source_frames = [timeline.source_index[window.start : window.stop].tolist() for window in windows]
+                frame_latents = FrameLatents(encode, mask, source_frames)
+                cut = cut_windows()
+                if torch.device(model.device).type not in CUT_IN_TURN and not means:
+                    # A mean has to know what is encoded by then. Encoding ahead would gain nothing: the same device
+                    # does it, and ComfyUI may move networks for it.
+                    cut = streams.enter_context(closing(prefetched(cut_windows, CROPS_AHEAD, "crops ahead")))
+                for number, next_start, noise, crop_of in cut:
+                    window = windows[number]
+                    pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
+                    if noise.masked is None:
+                        masked, reference = frame_latents.of_window(number, pixels)
+                    else:
+                        masked = model.codec.encode((pixels * mask).float(), noise.masked).cpu()
+                        reference = model.codec.encode(pixels, noise.reference).cpu()
+                    if means:
+                        reference = replace_mouth(reference, means.around(window, crop_of))
+                    elif closed:
+                        reference = replace_mouth(reference, closed.of_window(window))
+                    voice = audio.window(timeline.times[window.start : window.stop])
+                    ends = pixels[[0, -1]].cpu() / 2 + 0.5
+                    yield WindowInputs(window, next_start, noise.start, masked, reference, voice, ends)
+
+            for batch in in_batches(window_inputs(), options.window_batch):
+                latents = denoise_windows(
                     model.unet,
-                    window_noise.start,
+                    torch.stack([one.noise for one in batch]),
                     downsampled_mask,
-                    masked.cpu(),
-                    reference,
-                    audio.window(timeline.times[window.start : window.stop]),
-                    options.steps,
-                    options.cfg,
-                    options.scheduler,
+                    torch.stack([one.masked for one in batch]),
+                    torch.stack([one.reference for one in batch]),
+                    torch.stack([one.audio for one in batch]),
+                    options,
                     model.schedule,
                     model.device,
                     on_step=step_progress.step,
                 )
                 if not is_checked:
-                    check_first_window(model, pixels / 2 + 0.5, latents)
+                    check_first_window(model, batch[0].ends, latents[0][[0, -1]])
                     is_checked = True
-                for frame, blended in blender.add(window, latents.cpu(), next_start):
-                    # What an interrupted run finished was blended with a neighbour that this run may not sample again.
-                    if not store.finished[frame]:
-                        store.put(frame, blended)
+                for one, drawn in zip(batch, latents.cpu(), strict=True):
+                    for frame, blended in blender.add(one.window, drawn, one.next_start):
+                        # What an interrupted run finished was blended with a neighbour that this run may not sample
+                        # again.
+                        if not store.finished[frame]:
+                            store.put(frame, blended)
     except BaseException:
         store.close()
         raise
@@ -236,18 +268,19 @@ def _reference_window_noise(
 class _CropStream:
     """Cuts crops out of the clip in its order; holds no more than those that were asked for last."""
 
-    def __init__(self, clip: Clip, resolution: int) -> None:
+    def __init__(self, clip: Clip, resolution: int, device: torch.device | str) -> None:
         self._sequence = FrameSequence(clip)
         self._resolution = resolution
+        self._device = device
         self._crops: dict[int, torch.Tensor] = {}
 
     def of_frames(self, frames: Sequence[int], timeline: Timeline, transforms: np.ndarray) -> dict[int, torch.Tensor]:
-        """The crops of output frames, by frame: (3, R, R) float32 in [0, 1]."""
+        """The crops of output frames, by frame: (3, R, R) float32 in [0, 1] on the stream's device."""
         transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in frames}
         self._crops = {index: crop for index, crop in self._crops.items() if index in transform_of}
         missing = sorted(transform_of.keys() - self._crops.keys())
         for index, frame in zip(missing, self._sequence.frames(missing), strict=True):
-            self._crops[index] = crop_face(frame, transform_of[index], self._resolution)
+            self._crops[index] = crop_face(frame, transform_of[index], self._resolution, device=self._device)
         return {frame: self._crops[int(timeline.source_index[frame])] for frame in frames}
 
     def __enter__(self) -> _CropStream:
@@ -267,9 +300,9 @@ class _StepProgress:
         self._done = 0
 
     def step(self, _step: int, _noise: torch.Tensor, _latents: torch.Tensor, clean: torch.Tensor) -> None:
-        self.skip(1)
+        self.skip(len(clean))
         if self._on_preview:
-            self._on_preview(clean)
+            self._on_preview(clean[0])
 
     def skip(self, steps: int) -> None:
         self._done += steps
@@ -301,6 +334,10 @@ def _content_key(
     reference_mouth = _reference_mouth(model, options)
     if reference_mouth is not ReferenceChoice.FILMED:
         digest.update(f" {reference_mouth.value} reference mouth".encode())
+    # Left out where they change nothing, so that stores of earlier versions still resume.
+    for name in SHORTCUTS:
+        if getattr(options, name) != getattr(SamplerOptions, name):
+            digest.update(f" {name} {getattr(options, name)}".encode())
     if options.mask_grow:
         digest.update(f" mouth mask grown by {options.mask_grow}".encode())
     for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):

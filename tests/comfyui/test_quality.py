@@ -113,6 +113,12 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "speech_threshold",
             "reference_mouth",
             "mask_grow",
+            "cfg_start",
+            "cfg_end",
+            "cfg_rescale",
+            "reuse_interval",
+            "reuse_change",
+            "window_batch",
         ],
         "LatentSyncDubLipSync": [
             "quality",

@@ -84,6 +84,23 @@ def test_audio_may_come_by_window_and_frame(unet):
 
 
 @torch.inference_mode()
+def test_audio_keys_are_as_good_as_the_audio_and_zeros_in_front_may_be_left_out(unet):
+    sample, audio = torch.randn(2, 13, 3, 8, 8), torch.randn(3, 4, 24)
+    with torch.inference_mode():
+        keys = unet.audio_keys(audio)
+        guided = unet(sample, 501, torch.cat([torch.zeros_like(audio), audio]))
+        torch.testing.assert_close(unet(sample, 501, keys), guided, rtol=0, atol=1e-6)
+        torch.testing.assert_close(unet(sample[1:], 501, keys), unet(sample[1:], 501, audio), rtol=0, atol=1e-6)
+        assert (guided - unet(sample, 501, torch.cat([audio, audio]))).abs().max() > 1e-3
+
+
+def test_audio_keys_of_another_width_or_count_are_refused(unet):
+    with pytest.raises(ModelError, match=r"audio of shape \(n, tokens, 24\)"):
+        unet.audio_keys(torch.zeros(3, 4, 25))
+    with pytest.raises(ModelError, match="the audio of 4 pictures for windows of 3 frames"):
+        unet(torch.zeros(2, 13, 3, 8, 8), 501, unet.audio_keys(torch.zeros(4, 4, 24)))
+
+
 def test_windows_of_a_batch_do_not_see_each_other(unet):
     sample, audio = window()
     together = unet(sample, torch.tensor([7, 901]), audio)

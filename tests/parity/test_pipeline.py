@@ -26,7 +26,7 @@ from latentsync_core.faces.tracks import FaceTrack
 from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
 from latentsync_core.models.reference_mouth import ReferenceMouth
 from latentsync_core.models.unet.unet import UNet
-from latentsync_core.sampling.denoise import denoise_window
+from latentsync_core.sampling.denoising.denoise import denoise_window, denoise_windows
 from latentsync_core.sampling.sampler import sample_faces
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.synced_faces import SyncedFaces
@@ -81,6 +81,31 @@ def test_twenty_steps_of_the_short_window_give_the_reference_latents(unet: UNet)
     assert_windows_are_the_reference_s(unet, ["w1"], 20, 1.5)
 
 
+@needs_shared
+@torch.inference_mode()
+def test_reused_features_give_the_latents_of_the_reference_with_deepcache(unet: UNet) -> None:
+    golden = load_file(REFERENCE / "run_steps20_g1.5_deepcache.safetensors")
+    inputs = load_file(REFERENCE / "inputs.safetensors")
+    noise = inputs["initial_noise"][0, :, 0]
+    drawn, predictions = [], []
+    options = SamplerOptions(steps=20, cfg=1.5, reuse_interval=3)
+    for window, frames in (("w0", slice(0, 16)), ("w1", slice(16, 20))):
+        audio = inputs["whisper_chunks"][frames][None]
+        names = ("masked_image", "ref")
+        masked, reference = (inputs[f"{window}.{name}_latents"].transpose(1, 2) for name in names)
+        mask = inputs[f"{window}.mask_latents"][0, 0, 0]
+        start = noise.expand(1, audio.shape[1], *noise.shape)
+        drawn += denoise_windows(
+            unet, start, mask, masked, reference, audio, options,
+            on_step=lambda _step, predicted, *_states: predictions.append(predicted[0].transpose(0, 1)),
+        )  # fmt: skip
+    for step in range(4):
+        expected = golden[f"w0.step{step}.noise_pred"].reshape(predictions[step].shape)
+        torch.testing.assert_close(predictions[step], expected, rtol=0, atol=latent_tolerance(20))
+    expected = golden["final_latents"][0].transpose(0, 1)
+    torch.testing.assert_close(torch.cat(drawn), expected, rtol=0, atol=latent_tolerance(20))
+
+
 @dataclass
 class RecordedVoice:
     """The reference's own audio windows, one per frame at 25 fps, behind an AudioEmbedding's method."""
@@ -132,7 +157,7 @@ def reference_crops(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     crops = load_file(REFERENCE / "inputs.safetensors")["faces_u8"].float() / 255
     monkeypatch.setattr(
-        "latentsync_core.sampling.sampler.crop_face", lambda frame, transform, resolution: crops[frame.index]
+        "latentsync_core.sampling.sampler.crop_face", lambda frame, transform, resolution, device: crops[frame.index]
     )
 
 

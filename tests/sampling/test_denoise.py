@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from latentsync_core.errors import OptionError
 from latentsync_core.models.noise_schedule import (
@@ -16,7 +17,8 @@ from latentsync_core.models.noise_schedule import (
     PredictionType,
     TimestepSpacing,
 )
-from latentsync_core.sampling.denoise import denoise_window, make_scheduler, set_timesteps
+from latentsync_core.sampling.denoising.denoise import denoise_window
+from latentsync_core.sampling.denoising.solvers import make_scheduler, set_timesteps
 from latentsync_core.sampling.sampler_options import Scheduler
 
 SHAPE = (3, 4, 8, 8)  # frames, channels, height, width
@@ -38,6 +40,9 @@ class KnowsTheFace(torch.nn.Module):
         self.signal = schedule.alphas_cumprod().double()
         self.prediction_type = schedule.prediction_type
         self.face = face.transpose(0, 1)[None]  # (1, 4, f, h, w)
+
+    def audio_keys(self, audio: torch.Tensor) -> torch.Tensor:
+        return audio
 
     def forward(self, sample: torch.Tensor, timestep: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         signal = float(self.signal[int(timestep)])
@@ -114,6 +119,26 @@ def test_timesteps_are_as_many_as_asked_for_and_lead_down(scheduler: Scheduler, 
 def test_steps_that_do_not_divide_the_schedule_reach_its_end_too(scheduler: Scheduler, steps: int) -> None:
     face = torch.randn(SHAPE, generator=torch.Generator().manual_seed(9))
     torch.testing.assert_close(denoised(scheduler, face, steps, schedule=ZERO_SNR), face, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("schedule", [REFERENCE_SCHEDULE, ZERO_SNR], ids=["epsilon", "v-prediction"])
+def test_euler_steps_as_diffusers_does_in_its_own_scale(schedule: NoiseSchedule) -> None:
+    """diffusers' class has the noise's variance grow; ours keeps the sum of both at one."""
+    schedule = NoiseSchedule(**{**vars(schedule), "rescale_betas_zero_snr": False})  # its scale has no end there
+    settings = schedule.to_dict()
+    del settings["clip_sample"], settings["set_alpha_to_one"]
+    ours, theirs = make_scheduler(Scheduler.EULER, schedule), EulerDiscreteScheduler(**settings)
+    for one in (ours, theirs):
+        one.set_timesteps(8)
+    assert ours.timesteps.tolist() == theirs.timesteps.tolist()
+    generator = torch.Generator().manual_seed(11)
+    latents = torch.randn(SHAPE, generator=generator)
+    for place, timestep in enumerate(theirs.timesteps):
+        scale, later = (float(1 + theirs.sigmas[at] ** 2) ** 0.5 for at in (place, place + 1))
+        predicted = torch.randn(SHAPE, generator=generator)
+        theirs.scale_model_input(latents * scale, timestep)
+        expected = theirs.step(predicted, timestep, latents * scale).prev_sample / later
+        torch.testing.assert_close(ours.step(predicted, timestep, latents)[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_uneven_ddim_steps_as_diffusers_does_where_the_steps_divide_the_schedule() -> None:

@@ -7,7 +7,10 @@ import dataclasses
 import pytest
 
 from latentsync_core.errors import ModelError, OptionError
+from latentsync_core.models.load_options import LoadOptions
+from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.models.loading.untrained import untrained_model
+from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.models.noise_schedule import NoiseSchedule
 from latentsync_core.models.recommended_settings import RecommendedSettings
@@ -21,8 +24,19 @@ from latentsync_core.sampling.sampler_options import (
 )
 
 GIVEN = SamplerOptions(
-    seed=7, steps=33, cfg=2.0, scheduler=Scheduler.UNIPC, noise_sharing=0.1, windows=WindowOptions(12, 2)
+    seed=7,
+    steps=33,
+    cfg=2.0,
+    scheduler=Scheduler.UNIPC,
+    noise_sharing=0.1,
+    windows=WindowOptions(12, 2),
+    cfg_start=0.1,
+    cfg_end=0.9,
+    cfg_rescale=0.2,
+    reuse_interval=3,
+    reuse_change=0.4,
 )
+RELEASED = {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0}
 RECOMMENDED = RecommendedSettings(steps=4, cfg=1.25, scheduler="dpm++ 2m", noise_sharing=0.75)
 
 
@@ -57,7 +71,37 @@ def test_a_setting_that_was_given_explicitly_replaces_the_recommended_one_alone(
 
 def test_a_model_without_a_recommendation_is_sampled_as_the_reference_does():
     found = resolve_quality(GIVEN, Quality.RECOMMENDED, untrained_model(resolution=64, device="cpu"))
-    assert quality_settings(found) == {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0}
+    assert quality_settings(found) == RELEASED
+
+
+@pytest.mark.parametrize(
+    ("quality", "changes"),
+    [
+        (Quality.REFERENCE, {}),
+        (Quality.BALANCED, {"steps": 10, "scheduler": "dpm++ 2m", "cfg_end": 0.8, "reuse_interval": 2}),
+        (Quality.DRAFT, {"steps": 4, "scheduler": "dpm++ 2m", "cfg": 1.0, "reuse_interval": 2}),
+    ],
+)
+def test_the_other_qualities_change_the_recommendation_in_a_few_settings(quality, changes):
+    released = untrained_model(resolution=64, device="cpu")
+    found = resolve_quality(GIVEN, quality, released)
+    assert quality_settings(found) == RELEASED | changes
+    assert (found.seed, found.windows) == (GIVEN.seed, GIVEN.windows)
+    explicit = resolve_quality(GIVEN, quality, released, {"reuse_change", "cfg"})
+    assert quality_settings(explicit) == RELEASED | changes | {"reuse_change": 0.4, "cfg": 2.0}
+
+
+@pytest.mark.parametrize("quality", [Quality.REFERENCE, Quality.BALANCED])
+def test_no_quality_takes_more_steps_than_the_makers_recommend(quality, model):
+    """Weights that were trained for four steps."""
+    assert quality_settings(resolve_quality(GIVEN, quality, model)) == RECOMMENDED.to_dict()
+
+
+def test_every_quality_samples_nano_in_the_one_step_that_it_was_trained_for():
+    nano = load_model(NANO, LoadOptions(device="cpu"))
+    found = [resolve_quality(SamplerOptions(), quality, nano) for quality in Quality if quality is not Quality.CUSTOM]
+    assert found[1:] == found[:-1]
+    assert found[0].steps == 1
 
 
 def test_a_recommended_scheduler_of_a_newer_version_is_named_with_the_way_out(model):

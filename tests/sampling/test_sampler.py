@@ -75,6 +75,10 @@ def test_another_edition_resumes_nothing_and_keeps_what_is_there(job, tmp_path, 
         {"cfg": 1.5},
         {"noise_sharing": 0.25},
         {"scheduler": Scheduler.UNIPC},
+        {"cfg_end": 0.5},
+        {"cfg_rescale": 0.5},
+        {"reuse_interval": 2},
+        {"reuse_change": 0.1},
         {"length": LengthRule.HOLD, "seconds": 0.16},
     ],
     ids=lambda change: next(iter(change)),
@@ -83,6 +87,11 @@ def test_another_option_resumes_nothing(job, tmp_path, change):
     assert sampled_windows(job, tmp_path) == 1
     assert sampled_windows(job, tmp_path, **change) >= 1
     assert sampled_windows(job, tmp_path, **change) == 0
+
+
+def test_windows_that_are_sampled_together_are_the_same_patches(job, tmp_path):
+    assert sampled_windows(job, tmp_path) == 1
+    assert sampled_windows(job, tmp_path, window_batch=4) == 0
 
 
 def test_closed_pauses_are_other_patches_and_filmed_ones_the_same(job, tmp_path):

@@ -5,7 +5,10 @@ import { app } from "../../../scripts/app.js";
 
 const OURS = "LatentSyncDub"; // how our node ids begin
 const CUSTOM = "custom"; // the quality with which a node's own settings count
-const DECIDED = ["steps", "cfg", "scheduler"]; // widgets that any other quality decides
+// Widgets that any other quality decides.
+const DECIDED = [
+    "steps", "cfg", "scheduler", "cfg_start", "cfg_end", "cfg_rescale", "reuse_interval", "reuse_change",
+];
 
 const qualityOf = (node) => node.widgets?.find(({ name }) => name === "quality");
 

@@ -77,12 +77,21 @@ def align_track(
     return transforms
 
 
-def crop_face(frame: Frame, transform: np.ndarray, resolution: int, *, eight_bit: bool = True) -> Tensor:
+def crop_face(
+    frame: Frame,
+    transform: np.ndarray,
+    resolution: int,
+    *,
+    eight_bit: bool = True,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """Cuts the aligned face out of a frame: (3, R, R) float32 RGB in [0, 1]. Converts only the needed part.
 
     The reference's steps: 8-bit RGB, bilinear warp to `crop_size` with grey beyond the frame, truncated to whole
     levels, 8-bit Lanczos resize to the square. Truncating darkens by half a level on average; with `eight_bit` false
     nothing is rounded, as needed for pixels that are pasted back into a frame.
+
+    The part is warped and resized on `device`, where the crop then lies.
 
     Raises:
         OptionError: the transform is not finite (the frame has no face) or not invertible.
@@ -91,8 +100,8 @@ def crop_face(frame: Frame, transform: np.ndarray, resolution: int, *, eight_bit
     inverse = affine.invert(transform)
     roi = affine.bounds(inverse, (0, 0, width - 1, height - 1), (frame.width, frame.height), margin=1)
     if roi is None:
-        return torch.full((3, resolution, resolution), BORDER_LEVEL / 255)
-    levels = frame.rgb(roi) * 255
+        return torch.full((3, resolution, resolution), BORDER_LEVEL / 255, device=device)
+    levels = frame.rgb(roi).to(device) * 255
     return _crop_levels(levels, roi, inverse, resolution, eight_bit=eight_bit) / 255
 
 
@@ -101,7 +110,7 @@ def _crop_levels(levels: Tensor, roi: Roi, inverse: np.ndarray, resolution: int,
     width, height = crop_size(resolution)
     if eight_bit:
         levels = levels.round()
-    columns, rows = affine.positions(inverse, Roi(0, 0, width, height))
+    columns, rows = affine.positions(inverse, Roi(0, 0, width, height), levels.device)
     crop = affine.sample(levels - BORDER_LEVEL, columns - roi.x0, rows - roi.y0) + BORDER_LEVEL
     if eight_bit:
         return lanczos4_levels(crop.floor(), (resolution, resolution))

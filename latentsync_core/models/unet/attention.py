@@ -5,6 +5,8 @@ Its layout is that of Stable Diffusion 1.x (Rombach et al. 2022, https://arxiv.o
 
 from __future__ import annotations
 
+from typing import NamedTuple, cast
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,11 +16,20 @@ from .layers import LayerFactory
 NORM_EPS = 1e-6  # of the group norm before a transformer's projection
 
 
+class AudioKeys(NamedTuple):
+    """What one cross-attention makes of the audio of n pictures; it is the same at every diffusion step."""
+
+    keys: torch.Tensor  # (n, heads, tokens, channels / heads)
+    values: torch.Tensor  # likewise
+    unheard: torch.Tensor  # (1, channels): what a picture without audio is given in place of an attention's result
+
+
 class AttentionLayers(nn.Module):
     """The layers of multi-head attention, under the names that checkpoints give them."""
 
     def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int):
         super().__init__()
+        self.channels = channels
         self.heads = heads
         self.to_q = layers.linear(channels, channels, bias=False)
         self.to_k = layers.linear(context_channels, channels, bias=False)
@@ -27,8 +38,15 @@ class AttentionLayers(nn.Module):
 
     def attend(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """From tokens (n, q, channels) to tokens (n, k, context_channels): (n, q, channels)."""
-        q, k, v = self._split(self.to_q(tokens)), self._split(self.to_k(context)), self._split(self.to_v(context))
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.attend_keys(tokens, *self.keys_and_values(context))
+
+    def keys_and_values(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of tokens (n, k, context_channels), (n, heads, k, channels / heads) each."""
+        return self._split(self.to_k(context)), self._split(self.to_v(context))
+
+    def attend_keys(self, tokens: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """`attend` to what `keys_and_values` gave."""
+        mixed = F.scaled_dot_product_attention(self._split(self.to_q(tokens)), keys, values)
         return self.to_out[0](mixed.transpose(1, 2).flatten(2))  # n heads q d -> n q channels
 
     def _split(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -40,6 +58,15 @@ class Attention(AttentionLayers):
 
     def forward(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         return self.attend(tokens, context)
+
+    def audio_keys(self, audio: torch.Tensor) -> AudioKeys:
+        """For audio (n, tokens, width).
+
+        Guidance's other half hears zeros. Neither keys nor values have a bias, so all that attention mixes is zero, and
+        the output layer gives the same for every picture.
+        """
+        nothing = audio.new_zeros(1, self.channels)
+        return AudioKeys(*self.keys_and_values(audio), self.to_out[0](nothing))
 
 
 class GEGLU(nn.Module):
@@ -81,15 +108,29 @@ class TransformerBlock(nn.Module):
         self.norm3 = layers.layer_norm(channels)
         self.ff = FeedForward(layers, channels)
 
-    def forward(self, tokens: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, audio: torch.Tensor | AudioKeys) -> torch.Tensor:
         normed = self.norm1(tokens)
         tokens = tokens + self.attn1(normed, normed)
-        tokens = tokens + self.attn2(self.norm2(tokens), audio)
+        if isinstance(audio, AudioKeys):
+            tokens = self._with_audio(tokens, audio)
+        else:
+            tokens = tokens + self.attn2(self.norm2(tokens), audio)
         return tokens + self.ff(self.norm3(tokens))
+
+    def _with_audio(self, tokens: torch.Tensor, audio: AudioKeys) -> torch.Tensor:
+        """The last pictures hear `audio`, those before them nothing."""
+        unheard, heard = tokens[: len(tokens) - len(audio.keys)], tokens[len(tokens) - len(audio.keys) :]
+        heard = heard + self.attn2.attend_keys(self.norm2(heard), audio.keys, audio.values)
+        return torch.cat([unheard + audio.unheard, heard]) if len(unheard) else heard
 
 
 class SpatialTransformer(nn.Module):
-    """Lets every pixel (n, channels, h, w) see its own frame and that frame's audio tokens (n, tokens, width)."""
+    """Lets every pixel (n, channels, h, w) see its own frame and that frame's audio tokens (n, tokens, width).
+
+    In their place it takes what `audio_keys` made of the tokens of the last pictures; those before them hear nothing.
+    """
+
+    index: int  # its place among the network's, in the order of their use
 
     def __init__(self, layers: LayerFactory, channels: int, context_channels: int, heads: int, norm_groups: int):
         super().__init__()
@@ -98,7 +139,12 @@ class SpatialTransformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([TransformerBlock(layers, channels, context_channels, heads)])
         self.proj_out = layers.conv(channels, channels, kernel=1)
 
-    def forward(self, x: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+    def audio_keys(self, audio: torch.Tensor) -> AudioKeys:
+        """See Attention.audio_keys."""
+        (block,) = self.transformer_blocks
+        return cast(TransformerBlock, block).attn2.audio_keys(audio)
+
+    def forward(self, x: torch.Tensor, audio: torch.Tensor | AudioKeys) -> torch.Tensor:
         tokens = self.proj_in(self.norm(x)).permute(0, 2, 3, 1).flatten(1, 2)  # n c h w -> n (h w) c
         for block in self.transformer_blocks:
             tokens = block(tokens, audio)

@@ -6,13 +6,15 @@ convolutions, per-frame attention and the statistics over a whole window all wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .attention import SpatialTransformer
+from .attention import AudioKeys, SpatialTransformer
 from .config import MotionConfig, UNetConfig
 from .layers import LayerFactory
 from .motion import MotionModule
@@ -23,8 +25,14 @@ class Conditioning:
     """The conditioning inputs of every block."""
 
     time: torch.Tensor  # (b, 4 * first channels), embedded and activated
-    audio: torch.Tensor  # (b*f, tokens, width)
+    audio: torch.Tensor | Sequence[AudioKeys]  # (b*f, tokens, width), or what each cross-attention made of it
     frames: int  # f
+
+    def attend(self, attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """What a SpatialTransformer makes of x (b*f, channels, h, w) and the audio."""
+        if isinstance(self.audio, torch.Tensor):
+            return attention(x, self.audio)
+        return attention(x, self.audio[cast(SpatialTransformer, attention).index])
 
 
 class ResnetBlock(nn.Module):
@@ -94,7 +102,7 @@ class Level(nn.Module):
         """The `index`-th residual convolution and what follows it."""
         x = self.resnets[index](x, conditioning)
         if self.has_attention:
-            x = self.attentions[index](x, conditioning.audio)
+            x = conditioning.attend(self.attentions[index], x)
         if self.has_motion:
             x = self.motion_modules[index](x, conditioning.frames)
         return x
@@ -133,7 +141,7 @@ class MidBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         x = self.resnets[0](x, conditioning)
-        x = self.attentions[0](x, conditioning.audio)
+        x = conditioning.attend(self.attentions[0], x)
         return self.resnets[1](x, conditioning)
 
 
@@ -149,10 +157,16 @@ class UpBlock(Level):
         last = step == len(config.block_channels) - 1
         self.upsamplers = None if last else nn.ModuleList([Upsample(layers, outputs)])
 
-    def forward(self, x: torch.Tensor, skips: list[torch.Tensor], conditioning: Conditioning) -> torch.Tensor:
-        for index in range(len(self.resnets)):
+    def forward(
+        self, x: torch.Tensor, skips: list[torch.Tensor], conditioning: Conditioning, steps: slice = slice(None)
+    ) -> torch.Tensor:
+        """`steps` are those to be taken; the step to the next size follows the last one."""
+        taken = range(len(self.resnets))[steps]
+        for index in taken:
             x = self.step(index, torch.cat([x, skips.pop()], dim=1), conditioning)
-        return x if self.upsamplers is None else self.upsamplers[0](x, skips[-1].shape[2:])
+        if self.upsamplers is None or taken.stop < len(self.resnets):
+            return x
+        return self.upsamplers[0](x, skips[-1].shape[2:])
 
 
 def norm_over_window(norm: nn.Module, x: torch.Tensor, frames: int) -> torch.Tensor:
