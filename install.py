@@ -50,7 +50,7 @@ import sys
 sys.path.insert(0, {str(PACK)!r})
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.sampling.denoise import make_scheduler
+from latentsync_core.sampling.denoising.solvers import make_scheduler
 from latentsync_core.sampling.sampler_options import Scheduler
 try:
     untrained_model(device="cpu")

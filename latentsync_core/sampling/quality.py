@@ -9,7 +9,7 @@ from ..errors import ModelError, OptionError
 from ..messages import Remedy
 from ..models.model import LatentSyncModel
 from ..models.names import one_line
-from .denoise import make_scheduler, set_timesteps
+from .denoising.solvers import make_scheduler, set_timesteps
 from .sampler_options import QUALITY_SETTINGS, Quality, SamplerOptions, Scheduler
 
 

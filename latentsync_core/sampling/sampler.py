@@ -26,7 +26,7 @@ from ..runs import runs_where
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
 from .closed_references import ClosedReferences, closed_frames
-from .denoise import denoise_window
+from .denoising.denoise import denoise_window
 from .first_window import check_first_window
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes

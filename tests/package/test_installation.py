@@ -97,7 +97,8 @@ from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 from latentsync_core.video.reading.probing import probe
-from latentsync_core.sampling.denoise import denoise_window, make_scheduler
+from latentsync_core.sampling.denoising.denoise import denoise_window
+from latentsync_core.sampling.denoising.solvers import make_scheduler
 from latentsync_core.sampling.sampler_options import Scheduler
 
 for use in (

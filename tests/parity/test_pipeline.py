@@ -26,7 +26,7 @@ from latentsync_core.faces.tracks import FaceTrack
 from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
 from latentsync_core.models.reference_mouth import ReferenceMouth
 from latentsync_core.models.unet.unet import UNet
-from latentsync_core.sampling.denoise import denoise_window
+from latentsync_core.sampling.denoising.denoise import denoise_window
 from latentsync_core.sampling.sampler import sample_faces
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.synced_faces import SyncedFaces

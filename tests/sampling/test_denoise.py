@@ -16,7 +16,8 @@ from latentsync_core.models.noise_schedule import (
     PredictionType,
     TimestepSpacing,
 )
-from latentsync_core.sampling.denoise import denoise_window, make_scheduler, set_timesteps
+from latentsync_core.sampling.denoising.denoise import denoise_window
+from latentsync_core.sampling.denoising.solvers import make_scheduler, set_timesteps
 from latentsync_core.sampling.sampler_options import Scheduler
 
 SHAPE = (3, 4, 8, 8)  # frames, channels, height, width

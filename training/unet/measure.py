@@ -27,7 +27,7 @@ from latentsync_core.models.noise_schedule import NoiseSchedule
 from latentsync_core.models.reference_mouth import replace_mouth
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
-from latentsync_core.sampling.denoise import denoise_window
+from latentsync_core.sampling.denoising.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
 from latentsync_core.sampling.reference_means import averaged_frames
 from latentsync_core.sampling.sampler_options import WindowOptions

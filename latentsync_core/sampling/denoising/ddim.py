@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..models.noise_schedule import NoiseSchedule
+from ...models.noise_schedule import NoiseSchedule
 
 
 class UnevenDDIM:

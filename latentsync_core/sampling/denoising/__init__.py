@@ -1,0 +1,1 @@
+"""The denoising of windows: solvers, audio guidance, and steps that reuse features of earlier ones."""
