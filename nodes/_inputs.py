@@ -12,7 +12,13 @@ from ..latentsync_core.errors import OptionError
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
-from ..latentsync_core.sampling.sampler_options import MAX_MASK_GROW, Quality, ReferenceChoice, SamplerOptions
+from ..latentsync_core.sampling.sampler_options import (
+    MAX_EXPRESSION,
+    MAX_MASK_GROW,
+    Quality,
+    ReferenceChoice,
+    SamplerOptions,
+)
 from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
@@ -200,6 +206,15 @@ def filmed_mouth_inputs() -> list[io.Input]:
             "Percent of the crop's width by which the hidden part of the filmed face grows, up cheeks and nose.",
         ),
     ]  # fmt: skip
+
+
+def expression_input() -> io.Float.Input:
+    """How far the mouth moves; a prompt without the value was made before there was a choice."""
+    return _rare_number(
+        "expression", DEFAULTS.expression, (0.0, MAX_EXPRESSION), 0.05,
+        "How far the mouth moves: 1 as the model draws it, towards 0 mumbled, above 1 exaggerated. It scales cfg; with "
+        "cfg 1.0, any value but 1 takes twice the time.",
+    )  # fmt: skip
 
 
 def _rare_number(name: str, default: float, bounds: tuple[float, float], step: float, tooltip: str) -> io.Float.Input:

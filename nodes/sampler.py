@@ -16,6 +16,7 @@ from ._inputs import (
     ADVANCED,
     DEFAULTS,
     PAUSES,
+    expression_input,
     filmed_mouth_inputs,
     length_input,
     pause_timing_inputs,
@@ -58,6 +59,7 @@ class Sampler(io.ComfyNode):
                 pauses_input(),
                 *pause_timing_inputs(),
                 *filmed_mouth_inputs(),
+                expression_input(),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -82,6 +84,7 @@ class Sampler(io.ComfyNode):
         speech_threshold: float = PAUSES.threshold,
         reference_mouth: str = DEFAULTS.reference_mouth.value,
         mask_grow: float = DEFAULTS.mask_grow,
+        expression: float = DEFAULTS.expression,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
             trepa or DEFAULTS,
@@ -91,6 +94,7 @@ class Sampler(io.ComfyNode):
             scheduler=Scheduler(scheduler),
             reference_mouth=ReferenceChoice(reference_mouth),
             mask_grow=mask_grow,
+            expression=expression,
         )
         options = resolve_quality(options, Quality(quality), model.model)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)

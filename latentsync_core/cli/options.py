@@ -21,6 +21,7 @@ from ..provenance.signing_files import SigningFiles
 from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
 from ..sampling.sampler_options import (
+    MAX_EXPRESSION,
     MAX_MASK_GROW,
     QUALITY_SETTINGS,
     Quality,
@@ -166,6 +167,11 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
         "--mask-grow", type=float, default=SAMPLER.mask_grow, metavar="PERCENT",
         help="percent of the crop's width by which the hidden part of the filmed face grows, up cheeks and nose; 0 to "
         f"{MAX_MASK_GROW:g} (default %(default)g)",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--expression", type=float, default=SAMPLER.expression, metavar="STRENGTH",
+        help="how far the mouth moves: 1 as the model draws it, towards 0 mumbled, above exaggerated; 0 to "
+        f"{MAX_EXPRESSION:g} (default %(default)g)",
     )  # fmt: skip
     sampling.add_argument(
         "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
@@ -366,6 +372,7 @@ def sync_options(options: argparse.Namespace):
             windows=WindowOptions(frames=options.window, overlap=options.overlap),
             reference_mouth=ReferenceChoice(options.reference_mouth),
             mask_grow=options.mask_grow,
+            expression=options.expression,
             **given,
         ),
         quality=Quality(options.quality),

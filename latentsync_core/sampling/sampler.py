@@ -152,7 +152,7 @@ def sample_faces(
                     reference,
                     audio.window(timeline.times[window.start : window.stop]),
                     options.steps,
-                    options.cfg,
+                    options.guidance,
                     options.scheduler,
                     model.schedule,
                     model.device,
@@ -303,6 +303,8 @@ def _content_key(
         digest.update(f" {reference_mouth.value} reference mouth".encode())
     if options.mask_grow:
         digest.update(f" mouth mask grown by {options.mask_grow}".encode())
+    if options.expression != 1.0:
+        digest.update(f" expression {options.expression}".encode())
     for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]

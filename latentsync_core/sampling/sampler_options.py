@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import OptionError
 
 MAX_WINDOW_FRAMES = 24  # frames: the length of the motion modules' position table
+MAX_EXPRESSION = 2.0  # times the model's own; the mouth hardly opens further beyond
 MAX_MASK_GROW = 20.0  # percent of the crop's width: the mask then reaches the eyes
 
 
@@ -71,6 +72,7 @@ class SamplerOptions:
     # Not in repr, which is part of every patch store's key: stores from before these options still resume.
     reference_mouth: ReferenceChoice = field(default=ReferenceChoice.MODEL, repr=False)
     mask_grow: float = field(default=0.0, repr=False)  # percent of the crop's width by which the mouth mask grows
+    expression: float = field(default=1.0, repr=False)  # 0 mumbled, 1 as the model draws it, above exaggerated
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -85,6 +87,13 @@ class SamplerOptions:
             raise OptionError(
                 f"the mouth mask grows by {self.mask_grow} percent of the crop's width; use 0 to {MAX_MASK_GROW:g}"
             )
+        if not 0.0 <= self.expression <= MAX_EXPRESSION:
+            raise OptionError(f"expression is {self.expression}; use 0 (mumbled) to {MAX_EXPRESSION:g} (exaggerated)")
+
+    @property
+    def guidance(self) -> float:
+        """The audio guidance that denoising applies; 1.0 needs no unconditional prediction."""
+        return self.cfg * self.expression
 
     @classmethod
     def reference_preset(cls, **changes: Any) -> SamplerOptions:

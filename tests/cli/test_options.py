@@ -58,6 +58,7 @@ FLAGS = [
     ("--work-folder", "work", "work_folder", Path("work")),
     ("--reference-mouth", "closed", "sampler.reference_mouth", ReferenceChoice.CLOSED),
     ("--mask-grow", "5", "sampler.mask_grow", 5.0),
+    ("--expression", "0.5", "sampler.expression", 0.5),
     ("--pauses", "original", "pauses.behaviour", PauseBehaviour.ORIGINAL),
     ("--pause-hangover", "0.4", "pauses.hangover", 0.4),
     ("--pause-ramp", "0.3", "pauses.ramp", 0.3),

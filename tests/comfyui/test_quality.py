@@ -113,6 +113,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "speech_threshold",
             "reference_mouth",
             "mask_grow",
+            "expression",
         ],
         "LatentSyncDubLipSync": [
             "quality",
@@ -122,6 +123,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "deinterlace",
             "reference_mouth",
             "mask_grow",
+            "expression",
         ],
     }
     for kind, names in since.items():

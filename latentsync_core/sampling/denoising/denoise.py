@@ -40,7 +40,8 @@ def denoise_window(
         reference: (f, 4, h, w) scaled latents of the whole crops.
         audio: (f, tokens, width).
         steps: of the scheduler.
-        cfg: audio guidance; at 1.0 the unconditional half is not computed.
+        cfg: audio guidance; at 1.0 the unconditional half is not computed. Below, the mouth moves less than the network
+            would have it: at 0.0 as if it heard nothing.
         schedule: the model's.
         device: where to compute; None: where the network's first weights are (some may wait elsewhere).
         on_step: called after every step; what it raises cancels.
@@ -57,7 +58,7 @@ def denoise_window(
     weight = next(unet.parameters())
     device = weight.device if device is None else torch.device(device)
     frames = len(noise)
-    guided = cfg > 1.0
+    guided = cfg != 1.0
     noise_scheduler = make_scheduler(Scheduler(scheduler), schedule)
     set_timesteps(noise_scheduler, steps, schedule)
 
