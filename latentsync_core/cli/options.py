@@ -84,6 +84,10 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
         help="of the U-Net and the autoencoder (default %(default)s)",
     )  # fmt: skip
     model.add_argument("--offload", action="store_true", help="keep weights in main memory, for small cards; slower")
+    model.add_argument(
+        "--compile", action="store_true",
+        help="compile the U-Net with torch.compile: some minutes at first, quicker steps; for long clips",
+    )  # fmt: skip
 
     faces = sync.add_argument_group("faces")
     add_face_options(faces)
@@ -351,6 +355,7 @@ def sync_options(options: argparse.Namespace):
             vae=options.vae,
             whisper=options.whisper,
             offload=options.offload,
+            compile=options.compile,
         ),
         faces=face_options(options),
         marks=marks_text(options.marks),

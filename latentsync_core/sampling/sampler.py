@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ from ..files.output_checks import check_disk_space
 from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
 from ..models.reference_mouth import replace_mouth
+from ..models.unet.compiled import compiled_forward
 from ..models.vae import PIXELS_PER_LATENT
 from ..progress import Progress
 from ..runs import runs_where
@@ -28,6 +30,7 @@ from ..video.reading.frame_sequence import FrameSequence
 from .closed_references import ClosedReferences, closed_frames
 from .denoising.denoise import denoise_window
 from .first_window import check_first_window
+from .memory_steps import MemorySteps
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
@@ -111,6 +114,10 @@ def sample_faces(
     )
     mask = mouth_mask(model.resolution, options.mask_grow)
     downsampled_mask = latent_mask(model.resolution, options.mask_grow).float()
+    compiled = compiled_forward(model.unet)
+    if compiled:
+        compiled.begin(options.windows.frames)
+    memory = MemorySteps(model, guided=options.guidance != 1.0)
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
     means, closed, is_checked = None, None, options.reference  # the preset reproduces numbers with any weights
@@ -138,13 +145,14 @@ def sample_faces(
                 frames = means.needed_frames(window) if means else window.frames
                 crop_of = crops.of_frames(frames, timeline, transforms)
                 pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
-                masked = model.codec.encode((pixels * mask).float(), window_noise.masked)
-                reference = model.codec.encode(pixels, window_noise.reference).cpu()
+                masked = memory.run(partial(model.codec.encode, (pixels * mask).float(), window_noise.masked))
+                reference = memory.run(partial(model.codec.encode, pixels, window_noise.reference)).cpu()
                 if means:
                     reference = replace_mouth(reference, means.around(window, crop_of))
                 elif closed:
                     reference = replace_mouth(reference, closed.of_window(window))
-                latents = denoise_window(
+                denoise = partial(
+                    denoise_window,
                     model.unet,
                     window_noise.start,
                     downsampled_mask,
@@ -157,6 +165,9 @@ def sample_faces(
                     model.schedule,
                     model.device,
                     on_step=step_progress.step,
+                )
+                latents = memory.run(
+                    lambda denoise=denoise: denoise(halves_in_turn=memory.halves_in_turn), step_progress.mark()
                 )
                 if not is_checked:
                     check_first_window(model, pixels / 2 + 0.5, latents)
@@ -179,6 +190,7 @@ def sample_faces(
         blend=np.where(present, path.blend[timeline.source_index], 0).astype(np.float32),
         pts=timeline.pts,
         model=model.name,
+        notes=(*model.notes, *memory.notes, *(compiled.notes if compiled else ())),
     )
 
 
@@ -270,6 +282,15 @@ class _StepProgress:
         self.skip(1)
         if self._on_preview:
             self._on_preview(clean)
+
+    def mark(self) -> Callable[[], None]:
+        """Goes back to here when it is called: steps are counted once that were taken twice."""
+        done = self._done
+
+        def rewind() -> None:
+            self._done = done
+
+        return rewind
 
     def skip(self, steps: int) -> None:
         self._done += steps

@@ -37,6 +37,7 @@ FLAGS = [
     ("--marks", "marks.json", "marks", MARKS),
     ("--face", "person:2", "choice.person", 2),
     ("--face", "picture:anna.png", "picture", Path("anna.png")),
+    ("--compile", None, "load.compile", True),
     ("--tracks-on", "3, 5-7", "choice.on", (3, 5, 6, 7)),
     ("--tracks-off", "4", "choice.off", (4,)),
     ("--face-scale", "1.1", "align.scale", 1.1),

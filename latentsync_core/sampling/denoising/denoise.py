@@ -29,6 +29,7 @@ def denoise_window(
     schedule: NoiseSchedule = REFERENCE_SCHEDULE,
     device: torch.device | str | None = None,
     on_step: OnStep | None = None,
+    halves_in_turn: bool = False,
 ) -> torch.Tensor:
     """Draws the latents of one window's frames.
 
@@ -45,6 +46,7 @@ def denoise_window(
         schedule: the model's.
         device: where to compute; None: where the network's first weights are (some may wait elsewhere).
         on_step: called after every step; what it raises cancels.
+        halves_in_turn: compute guidance's two predictions one after the other, in half of the memory.
 
     Returns:
         (f, 4, h, w) float32 on `device`.
@@ -72,7 +74,10 @@ def denoise_window(
     for step, timestep in enumerate(noise_scheduler.timesteps):
         sample = torch.cat([latents, condition], dim=1)  # (1, 13, f, h, w)
         sample = sample.expand(2 if guided else 1, *sample.shape[1:])
-        predicted = unet(sample.to(weight.dtype), timestep.to(device), audio).float()
+        parts = zip(*(batch.chunk(2 if guided and halves_in_turn else 1) for batch in (sample, audio)), strict=True)
+        predicted = torch.cat(
+            [unet(part.to(weight.dtype), timestep.to(device), heard).float() for part, heard in parts]
+        )
         if guided:
             unconditional, conditional = predicted.chunk(2)
             predicted = unconditional + cfg * (conditional - unconditional)
