@@ -21,6 +21,7 @@ class Remedy(Enum):
     REPLACE_WITH_OFFICIAL = "take the released model's own file instead"
     TRY_DEMONSTRATION = "try out the rest with the carried demonstration model"
     STATE_RESOLUTION = "state the resolution of a checkpoint that doesn't tell"
+    SAVE_MEMORY = "take less memory, or free some"
     RAISE_PRECISION = "compute in a precision of larger range"
     CHANGE_VAE = "use the model's own autoencoder"
     STATE_WHISPER = "name the Whisper model of a checkpoint with another width"

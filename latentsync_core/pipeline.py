@@ -170,7 +170,11 @@ def sync(
             model = (
                 options.model
                 if isinstance(options.model, LatentSyncModel)
-                else load_model(options.model, options.load, report_progress)
+                else load_model(
+                    options.model,
+                    dataclasses.replace(options.load, window_frames=options.sampler.windows.frames),
+                    report_progress,
+                )
             )
         sampler = resolve_quality(options.sampler, options.quality, model, options.explicit_settings)
         check_disk_space_for_patches(model.resolution, len(pts), len(speakers), options.work_folder)

@@ -13,6 +13,7 @@ from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
 from ..latentsync_core.sampling.sampler_options import (
+    MAX_EXPRESSION,
     MAX_MASK_GROW,
     MAX_REUSE_INTERVAL,
     MAX_WINDOW_BATCH,
@@ -246,6 +247,15 @@ def shortcut_inputs() -> list[io.Input]:
 def _rare_count(name: str, default: int, most: int, tooltip: str) -> io.Int.Input:
     """An advanced whole number from 1 up that was added later, so that prompts may lack it."""
     return io.Int.Input(name, extra_dict=ADVANCED, default=default, min=1, max=most, optional=True, tooltip=tooltip)
+
+
+def expression_input() -> io.Float.Input:
+    """How far the mouth moves; a prompt without the value was made before there was a choice."""
+    return _rare_number(
+        "expression", DEFAULTS.expression, (0.0, MAX_EXPRESSION), 0.05,
+        "How far the mouth moves: 1 as the model draws it, towards 0 mumbled, above 1 exaggerated. It scales cfg; with "
+        "cfg 1.0, any value but 1 takes twice the time.",
+    )  # fmt: skip
 
 
 def _rare_number(name: str, default: float, bounds: tuple[float, float], step: float, tooltip: str) -> io.Float.Input:

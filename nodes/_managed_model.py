@@ -14,6 +14,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..latentsync_core.errors import ModelError
+from ..latentsync_core.messages import Note
 from ..latentsync_core.models.load_options import LoadOptions
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.download import DownloadOptions, download_missing
@@ -21,14 +22,14 @@ from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS
 from ..latentsync_core.models.loading.release_files import find_release
 from ..latentsync_core.models.loading.weights import load_model
+from ..latentsync_core.models.memory.estimate import denoising_values
+from ..latentsync_core.models.memory.plan import MARGIN
 from ..latentsync_core.models.model import DTYPES, LatentSyncModel, resolve_dtype
 from ..latentsync_core.models.names import one_line
-from ..latentsync_core.models.vae import PIXELS_PER_LATENT, SCALING_FACTOR, LatentCodec
+from ..latentsync_core.models.vae import SCALING_FACTOR, LatentCodec
 from ..latentsync_core.phases import Phase
 from ._comfy import Progress, models_folders
 
-# What denoising keeps at once, in values per latent pixel and frame: SD's widest level, its attention, room to work.
-ACTIVATIONS_PER_LATENT = 320 * 24
 # Two graphs that ask for the same model share one copy, for as long as one of them keeps it.
 _loaded: weakref.WeakValueDictionary[tuple, ManagedModel] = weakref.WeakValueDictionary()
 
@@ -53,7 +54,10 @@ class ManagedModel:
         self._whisper = _patcher(Whisper(model.whisper))
         self._vae = _patcher(Autoencoder(model.codec.vae))
         codec = ManagedCodec(model.codec, self._vae)
-        self._model = dataclasses.replace(model, device=self.patcher.load_device, codec=codec)
+        patcher = self.patcher
+        self._model = dataclasses.replace(
+            model, device=patcher.load_device, codec=codec, make_room=lambda: _make_room(patcher)
+        )
 
     @property
     def name(self) -> str:
@@ -86,9 +90,9 @@ class ManagedModel:
 
         What doesn't fit stays in main memory and is fetched layer by layer. The VAE comes when it is used.
         """
-        latents = frames * (2 if guided else 1) * (self._model.resolution // PIXELS_PER_LATENT) ** 2
-        memory_required = latents * ACTIVATIONS_PER_LATENT * self._model.dtype.itemsize
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory_required)
+        values = (2 if guided else 1) * denoising_values(self._model.unet.config, self._model.resolution, frames)
+        required = round(MARGIN * values * self._model.dtype.itemsize)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=required)
         return self._model
 
 
@@ -97,6 +101,11 @@ class ManagedCodec:
 
     def __init__(self, codec: LatentCodec, patcher: ModelPatcher) -> None:
         self._codec, self._patcher = codec, patcher
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What it lowered for lack of memory."""
+        return getattr(self._codec, "notes", ())
 
     def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """See LatentCodec.encode."""
@@ -137,7 +146,9 @@ class Autoencoder(Whisper):
     """The same of the image autoencoder."""
 
 
-def managed_model(name: str, precision: str, may_download: bool, progress: Progress) -> ManagedModel:
+def managed_model(
+    name: str, precision: str, may_download: bool, progress: Progress, compile: bool = False
+) -> ManagedModel:
     """The model of that name in the list, loaded or, if any graph has it already, shared.
 
     What a released model lacks is downloaded first, where that is allowed: on a bar of its own, since it takes far
@@ -160,7 +171,7 @@ def managed_model(name: str, precision: str, may_download: bool, progress: Progr
             )
         spec = installed_in / name
     on_load = progress.phase("load", Phase.MODEL)
-    key = (str(spec), _modified_ns(spec), str(installed_in), dtype, str(device))
+    key = (str(spec), _modified_ns(spec), str(installed_in), dtype, str(device), compile)
     managed = _loaded.get(key)
     if managed is None:
         options = LoadOptions(
@@ -168,6 +179,7 @@ def managed_model(name: str, precision: str, may_download: bool, progress: Progr
             precision=next(word for word, kind in DTYPES.items() if kind is dtype),
             models_folder=installed_in,
             operations=Operations,
+            compile=compile,
         )
         managed = _loaded[key] = ManagedModel(load_model(spec, options, on_load))
     on_load(1, 1)
@@ -199,6 +211,16 @@ def _patcher(network: torch.nn.Module) -> ModelPatcher:
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
+
+
+def _make_room(patcher: ModelPatcher) -> bool:
+    """Has ComfyUI take everything off the device, and keep no more than half of the U-Net there; False on a CPU."""
+    if patcher.load_device.type == "cpu":
+        return False
+    comfy.model_management.unload_all_models()
+    free = comfy.model_management.get_free_memory(patcher.load_device)
+    comfy.model_management.load_models_gpu([patcher], memory_required=max(free - patcher.model_size() // 2, 0))
+    return True
 
 
 def _digest(network: torch.nn.Module) -> str:

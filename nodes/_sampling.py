@@ -27,7 +27,7 @@ def sample_with_preview(
     """The new faces, drawn on the device, with progress and live preview on the running node."""
     if pauses is not None and pauses.behaviour is PauseBehaviour.CLOSED:
         model.load_whisper()  # hears a silent recording before the U-Net comes
-    loaded_model = model.load_unet(options.windows.frames * options.window_batch, options.cfg > 1)
+    loaded_model = model.load_unet(options.windows.frames * options.window_batch, options.is_guided)
     frames = len(plan_timeline(faces.clip, audio.duration, LengthRule(length)).pts)
     preview, on_progress = progress.preview(loaded_model.codec), progress.phase(phase, Phase.SAMPLING, frames)
     synced = sample(

@@ -26,6 +26,7 @@ NODE_WITH_INPUT = {
     "download_if_missing": "LatentSync Load Model",
     "precision": "LatentSync Load Model",
     "vae": "LatentSync Load Model",
+    "window": "LatentSync TREPA Settings",
     "detector_score": "LatentSync Prepare Faces",
     "fps": "LatentSync Prepare Faces",
     "marks": "LatentSync Prepare Faces",
@@ -50,6 +51,7 @@ WORDS: Words = {
     Remedy.STATE_RESOLUTION: "put it into the models folder as latentsync-1.5/latentsync_unet.pt or "
     "latentsync-1.6/latentsync_unet.pt, whichever it was made from, and choose latentsync-1.5 or latentsync-1.6 as "
     "`model`",
+    Remedy.SAVE_MEMORY: "lower `window`, set `precision` to fp16, or close other programs",
     Remedy.RAISE_PRECISION: "set `precision` to bf16 or fp32",
     Remedy.CHANGE_VAE: "disconnect `vae`, or choose another `model`",
     Remedy.STATE_WHISPER: "choose another `model`, one that listens with Whisper tiny or small",

@@ -26,6 +26,7 @@ from ._inputs import (
     DEFAULTS,
     clip_input,
     deinterlace_input,
+    expression_input,
     filmed_mouth_inputs,
     fps_input,
     keep_audio_input,
@@ -74,6 +75,7 @@ class LipSync(io.ComfyNode):
                 keep_audio_input(),
                 deinterlace_input(),
                 *filmed_mouth_inputs(),
+                expression_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -101,6 +103,7 @@ class LipSync(io.ComfyNode):
         deinterlace: bool = False,
         reference_mouth: str = DEFAULTS.reference_mouth.value,
         mask_grow: float = DEFAULTS.mask_grow,
+        expression: float = DEFAULTS.expression,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         pause_options = PauseOptions(PauseBehaviour(pauses))
@@ -118,6 +121,7 @@ class LipSync(io.ComfyNode):
             cfg=cfg,
             reference_mouth=ReferenceChoice(reference_mouth),
             mask_grow=mask_grow,
+            expression=expression,
         )
         options = resolve_quality(settings, Quality(quality), managed.model)
         on_faces = progress.phase("faces", Phase.FACES, source.frame_count)

@@ -48,12 +48,22 @@ class LoadModel(io.ComfyNode):
                     optional=True,
                     tooltip="An image VAE of Stable Diffusion 1.x loaded by core, in place of the model's own.",
                 ),
+                io.Boolean.Input(
+                    "compile",
+                    extra_dict=ADVANCED,
+                    default=False,
+                    optional=True,
+                    tooltip="Compile the U-Net with torch.compile: some minutes at first, quicker steps afterwards. "
+                    "Needs a C++ compiler on a CPU, Triton on a graphics card; without them the U-Net runs as it is.",
+                ),
             ],
             outputs=[Model.Output(display_name="model", tooltip="For Embed Audio and Sampler.")],
         )
 
     @classmethod
     @check_inputs
-    def execute(cls, model: str, precision: str, download_if_missing: bool, vae: Any = None) -> io.NodeOutput:
-        loaded = managed_model(model, precision, download_if_missing, Progress(load=1))
+    def execute(
+        cls, model: str, precision: str, download_if_missing: bool, vae: Any = None, compile: bool = False
+    ) -> io.NodeOutput:
+        loaded = managed_model(model, precision, download_if_missing, Progress(load=1), compile)
         return io.NodeOutput(loaded if vae is None else loaded.with_vae(vae))

@@ -16,6 +16,7 @@ from ._inputs import (
     ADVANCED,
     DEFAULTS,
     PAUSES,
+    expression_input,
     filmed_mouth_inputs,
     length_input,
     pause_timing_inputs,
@@ -61,6 +62,7 @@ class Sampler(io.ComfyNode):
                 *pause_timing_inputs(),
                 *filmed_mouth_inputs(),
                 *shortcut_inputs(),
+                expression_input(),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -91,6 +93,7 @@ class Sampler(io.ComfyNode):
         reuse_interval: int = DEFAULTS.reuse_interval,
         reuse_change: float = DEFAULTS.reuse_change,
         window_batch: int = DEFAULTS.window_batch,
+        expression: float = DEFAULTS.expression,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
             trepa or DEFAULTS,
@@ -106,6 +109,7 @@ class Sampler(io.ComfyNode):
             reuse_interval=reuse_interval,
             reuse_change=reuse_change,
             window_batch=window_batch,
+            expression=expression,
         )
         options = resolve_quality(options, Quality(quality), model.model)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)

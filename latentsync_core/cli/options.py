@@ -21,6 +21,7 @@ from ..provenance.signing_files import SigningFiles
 from ..remote.fetch import DownloadLimits
 from ..remote.inputs import local_path, media_argument, reject_url
 from ..sampling.sampler_options import (
+    MAX_EXPRESSION,
     MAX_MASK_GROW,
     QUALITY_SETTINGS,
     Quality,
@@ -83,6 +84,10 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
         help="of the U-Net and the autoencoder (default %(default)s)",
     )  # fmt: skip
     model.add_argument("--offload", action="store_true", help="keep weights in main memory, for small cards; slower")
+    model.add_argument(
+        "--compile", action="store_true",
+        help="compile the U-Net with torch.compile: some minutes at first, quicker steps; for long clips",
+    )  # fmt: skip
 
     faces = sync.add_argument_group("faces")
     add_face_options(faces)
@@ -197,6 +202,11 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
         "--mask-grow", type=float, default=SAMPLER.mask_grow, metavar="PERCENT",
         help="percent of the crop's width by which the hidden part of the filmed face grows, up cheeks and nose; 0 to "
         f"{MAX_MASK_GROW:g} (default %(default)g)",
+    )  # fmt: skip
+    sampling.add_argument(
+        "--expression", type=float, default=SAMPLER.expression, metavar="STRENGTH",
+        help="how far the mouth moves: 1 as the model draws it, towards 0 mumbled, above exaggerated; 0 to "
+        f"{MAX_EXPRESSION:g} (default %(default)g)",
     )  # fmt: skip
     sampling.add_argument(
         "--work-folder", type=local_path, help="keep finished faces and downloads here; the same command then resumes"
@@ -376,6 +386,9 @@ def sync_options(options: argparse.Namespace):
             vae=options.vae,
             whisper=options.whisper,
             offload=options.offload,
+            compile=options.compile,
+            window_frames=options.window,
+            window_batch=options.window_batch,
         ),
         faces=face_options(options),
         marks=marks_text(options.marks),
@@ -398,6 +411,7 @@ def sync_options(options: argparse.Namespace):
             reference_mouth=ReferenceChoice(options.reference_mouth),
             mask_grow=options.mask_grow,
             window_batch=options.window_batch,
+            expression=options.expression,
             **given,
         ),
         quality=Quality(options.quality),

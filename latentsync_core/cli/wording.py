@@ -20,6 +20,7 @@ WORDS: Words = {
     Remedy.TRY_DEMONSTRATION: f"try out the rest with `--model {NANO}`, the small demonstration model that is carried "
     "with the pack",
     Remedy.STATE_RESOLUTION: "pass --resolution 256 if it was made from 1.5 or 512 if from 1.6",
+    Remedy.SAVE_MEMORY: "pass --offload, --window 8 or --precision fp16, or close other programs",
     Remedy.RAISE_PRECISION: "pass --precision bf16 or fp32",
     Remedy.CHANGE_VAE: f"leave --vae out, or get the official file with {DOWNLOAD} {DEFAULT_MODEL}`",
     Remedy.STATE_WHISPER: "name it with --whisper",

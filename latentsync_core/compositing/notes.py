@@ -37,7 +37,8 @@ def job_notes(
     sources = (synced_per_speaker[0].faces.clip, *voices, *([mux] if mux else []))
     read = [note for source in sources for note in source.notes]
     cut, soft = _cut_voice_notes(synced_per_speaker), _enlargement_notes(synced_per_speaker)
-    return tuple(dict.fromkeys([*read, *cut, *_pause_notes(synced_per_speaker), *soft, *written]))
+    memory = [note for one in synced_per_speaker for note in (*one.notes, *getattr(one.codec, "notes", ()))]
+    return tuple(dict.fromkeys([*read, *memory, *cut, *_pause_notes(synced_per_speaker), *soft, *written]))
 
 
 def outcome_notes(synced_per_speaker: Sequence[SyncedFaces], occluded: np.ndarray) -> tuple[Note, ...]:

@@ -22,6 +22,9 @@ class LoadOptions:
     vae: Path | None = None  # a diffusers folder or its .safetensors; None: beside the U-Net or in the models folder
     whisper: Path | None = None  # a .pt file; None: likewise
     offload: bool = False  # keep the U-Net's weights in main memory and bring them in layer by layer: slower, smaller
+    compile: bool = False  # the U-Net by torch.compile: minutes at its first run, quicker steps afterwards
+    window_frames: int = 16  # frames sampled at once, and windows: what room is planned for where memory is scarce
+    window_batch: int = 1
     operations: Any = None  # a namespace with the classes of the U-Net's layers; None: torch.nn
 
     def __post_init__(self) -> None:

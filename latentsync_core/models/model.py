@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import OptionError
+from ..messages import Note
 from .noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
 from .recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from .reference_mouth import ReferenceMouth
@@ -15,6 +17,7 @@ from .unet.unet import UNet
 from .vae import LatentCodec
 
 if TYPE_CHECKING:
+    from .memory.plan import MemoryPlan
     from .whisper.encoder import WhisperEncoder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,6 +40,9 @@ class LatentSyncModel:
     schedule: NoiseSchedule = REFERENCE_SCHEDULE  # what the U-Net was trained on
     reference_mouth: ReferenceMouth = ReferenceMouth.FILMED  # likewise
     recommended: RecommendedSettings = REFERENCE_SETTINGS
+    memory_plan: MemoryPlan | None = None  # None where nothing tells how much memory the device has free
+    make_room: Callable[[], bool] | None = None  # moves the U-Net's weights to main memory; False: they are there
+    notes: tuple[Note, ...] = ()  # what had to be lowered to load it
 
     @property
     def audio_tokens(self) -> int:

@@ -6,13 +6,15 @@ The autoencoder is Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/ab
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
 from ..errors import ModelError
+from ..messages import Note
 from ..required_packages import importing
+from .device_memory import OUT_OF_MEMORY, release_unused
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -55,11 +57,13 @@ class LatentCodec(Protocol):
 
 class DiffusersCodec:
     """A LatentCodec over diffusers' AutoencoderKL. It takes tensors from any device in any floating dtype and gives
-    float32 on its own device; only few pictures at a time pass through, so memory doesn't grow with their number."""
+    float32 on its own device; only few pictures at a time pass through, so memory doesn't grow with their number. Where
+    the device runs out of memory all the same, half as many pass through from then on, and `notes` says so."""
 
     def __init__(self, vae: AutoencoderKL, chunk_pixels: int | None = None) -> None:
         self.vae = vae.eval().requires_grad_(False)
-        self._chunk_pixels = chunk_pixels
+        self.chunk_pixels = chunk_pixels  # that pass through together; None: as suits the device
+        self.notes: tuple[Note, ...] = ()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], device: torch.device | str | None = None) -> DiffusersCodec:
@@ -98,31 +102,46 @@ class DiffusersCodec:
         """See LatentCodec.encode. H and W must be multiples of 8 (ModelError)."""
         if images.shape[-1] % 8 or images.shape[-2] % 8:
             raise ModelError(f"The VAE takes pictures whose sides are multiples of 8, not {tuple(images.shape)}.")
-        latents = []
-        for at, chunk in self._chunks(images, pixels_per_value=1):
-            distribution = self.vae.encode(chunk).latent_dist
+
+        def encode(at: int, chunk: torch.Tensor) -> torch.Tensor:
+            distribution = self.vae.encode(chunk.to(self.dtype)).latent_dist
             latent = distribution.mean.float()
             if noise is not None:
                 latent = latent + distribution.std.float() * noise[at : at + len(chunk)].to(latent)
-            latents.append(latent * SCALING_FACTOR)
-        return torch.cat(latents)
+            return latent * SCALING_FACTOR
+
+        return self._in_chunks(images, 1, encode)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See LatentCodec.decode."""
-        chunks = self._chunks(latents, pixels_per_value=64, scale=1 / SCALING_FACTOR)
-        return torch.cat([self.vae.decode(chunk).sample.float() for _, chunk in chunks])
 
-    def _chunks(self, batch: torch.Tensor, pixels_per_value: int, scale: float | None = None):
-        """Yields (place in the batch, a part of it on our device in our dtype); at least one picture each."""
+        def decode(_at: int, chunk: torch.Tensor) -> torch.Tensor:
+            return self.vae.decode((chunk.float() * (1 / SCALING_FACTOR)).to(self.dtype)).sample.float()
+
+        return self._in_chunks(latents, PIXELS_PER_LATENT**2, decode)
+
+    def _in_chunks(
+        self, batch: torch.Tensor, pixels_per_value: int, run: Callable[[int, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Joins what `run(at, chunk)` makes of the batch's parts on our device; at least one picture each."""
         pixels = batch.shape[-1] * batch.shape[-2] * pixels_per_value
         default = CPU_CHUNK_PIXELS if self.device.type == "cpu" else CHUNK_PIXELS
-        size = max(1, (self._chunk_pixels or default) // pixels)
-        for at in range(0, len(batch), size):
-            chunk = batch[at : at + size].to(self.device)
-            if scale is not None:
-                chunk = chunk.float() * scale
-            yield at, chunk.to(self.dtype)
+        results, at = [], 0
+        while at < len(batch):
+            size = min(max(1, (self.chunk_pixels or default) // pixels), len(batch) - at)
+            try:
+                results.append(run(at, batch[at : at + size].to(self.device)))
+                at += size
+                continue
+            except OUT_OF_MEMORY:
+                if size == 1:
+                    raise
+            # Outside of the clause, whose traceback holds the tensors of the failed attempt.
+            self.chunk_pixels = size // 2 * pixels
+            self.notes = (Note(f"memory ran out: the autoencoder takes {size // 2} of {size} pictures at once"),)
+            release_unused(self.device)
+        return torch.cat(results)
 
 
 def rename_legacy_keys(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ from ..files.output_checks import check_disk_space
 from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
 from ..models.reference_mouth import replace_mouth
+from ..models.unet.compiled import compiled_forward
 from ..models.vae import PIXELS_PER_LATENT
 from ..prefetch import prefetched
 from ..progress import Progress
@@ -29,6 +31,7 @@ from ..video.reading.frame_sequence import FrameSequence
 from .closed_references import ClosedReferences, closed_frames
 from .denoising.denoise import denoise_windows
 from .first_window import check_first_window
+from .memory_steps import MemorySteps
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
@@ -115,13 +118,17 @@ def sample_faces(
     )
     mask = mouth_mask(model.resolution, options.mask_grow).to(model.device)
     downsampled_mask = latent_mask(model.resolution, options.mask_grow).float()
+    compiled = compiled_forward(model.unet)
+    if compiled:
+        compiled.begin(options.windows.frames)
+    memory = MemorySteps(model, options.is_guided, options.window_batch)
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
     means, closed, is_checked = None, None, options.reference  # the preset reproduces numbers with any weights
     reference_mouth, runs = _reference_mouth(model, options), runs_where(present, track_ids)
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:
-        return model.codec.encode(pixels, None)
+        return memory.run(partial(model.codec.encode, pixels, None))
 
     if reference_mouth is ReferenceChoice.AVERAGED:
         means = ReferenceMeans(runs, encode)
@@ -165,8 +172,8 @@ def sample_faces(
                     if noise.masked is None:
                         masked, reference = frame_latents.of_window(number, pixels)
                     else:
-                        masked = model.codec.encode((pixels * mask).float(), noise.masked).cpu()
-                        reference = model.codec.encode(pixels, noise.reference).cpu()
+                        masked = memory.run(partial(model.codec.encode, (pixels * mask).float(), noise.masked)).cpu()
+                        reference = memory.run(partial(model.codec.encode, pixels, noise.reference)).cpu()
                     if means:
                         reference = replace_mouth(reference, means.around(window, crop_of))
                     elif closed:
@@ -175,19 +182,29 @@ def sample_faces(
                     ends = pixels[[0, -1]].cpu() / 2 + 0.5
                     yield WindowInputs(window, next_start, noise.start, masked, reference, voice, ends)
 
-            for batch in in_batches(window_inputs(), options.window_batch):
-                latents = denoise_windows(
-                    model.unet,
-                    torch.stack([one.noise for one in batch]),
-                    downsampled_mask,
-                    torch.stack([one.masked for one in batch]),
-                    torch.stack([one.reference for one in batch]),
-                    torch.stack([one.audio for one in batch]),
-                    options,
-                    model.schedule,
-                    model.device,
-                    on_step=step_progress.step,
+            def denoise(batch: Sequence[WindowInputs]) -> torch.Tensor:
+                """(n, f, 4, h, w); in parts where memory ran short."""
+                return torch.cat(
+                    [
+                        denoise_windows(
+                            model.unet,
+                            torch.stack([one.noise for one in part]),
+                            downsampled_mask,
+                            torch.stack([one.masked for one in part]),
+                            torch.stack([one.reference for one in part]),
+                            torch.stack([one.audio for one in part]),
+                            options,
+                            model.schedule,
+                            model.device,
+                            on_step=step_progress.step,
+                            halves_in_turn=memory.halves_in_turn,
+                        )
+                        for part in in_batches(batch, memory.window_batch)
+                    ]
                 )
+
+            for batch in in_batches(window_inputs(), options.window_batch):
+                latents = memory.run(partial(denoise, batch), step_progress.mark())
                 if not is_checked:
                     check_first_window(model, batch[0].ends, latents[0][[0, -1]])
                     is_checked = True
@@ -211,6 +228,7 @@ def sample_faces(
         blend=np.where(present, path.blend[timeline.source_index], 0).astype(np.float32),
         pts=timeline.pts,
         model=model.name,
+        notes=(*model.notes, *memory.notes, *(compiled.notes if compiled else ())),
     )
 
 
@@ -304,6 +322,15 @@ class _StepProgress:
         if self._on_preview:
             self._on_preview(clean[0])
 
+    def mark(self) -> Callable[[], None]:
+        """Goes back to here when it is called: steps are counted once that were taken twice."""
+        done = self._done
+
+        def rewind() -> None:
+            self._done = done
+
+        return rewind
+
     def skip(self, steps: int) -> None:
         self._done += steps
         if self._on_progress:
@@ -340,6 +367,8 @@ def _content_key(
             digest.update(f" {name} {getattr(options, name)}".encode())
     if options.mask_grow:
         digest.update(f" mouth mask grown by {options.mask_grow}".encode())
+    if options.expression != 1.0:
+        digest.update(f" expression {options.expression}".encode())
     for values in (transforms, faces.path.track, faces.path.person, timeline.source_index, timeline.times):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]

@@ -12,6 +12,7 @@ from ..errors import OptionError
 MAX_WINDOW_FRAMES = 24  # frames: the length of the motion modules' position table
 MAX_REUSE_INTERVAL = 20  # steps: all of them, as usually taken
 MAX_WINDOW_BATCH = 64  # windows: more gain nothing on any card
+MAX_EXPRESSION = 2.0  # times the model's own; the mouth hardly opens further beyond
 MAX_MASK_GROW = 20.0  # percent of the crop's width: the mask then reaches the eyes
 
 
@@ -88,6 +89,7 @@ class SamplerOptions:
     mask_grow: float = field(default=0.0, repr=False)  # percent of the crop's width by which the mouth mask grows
     # Windows that are sampled together; it changes results by rounding only.
     window_batch: int = field(default=1, repr=False)
+    expression: float = field(default=1.0, repr=False)  # 0 mumbled, 1 as the model draws it, above exaggerated
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -117,10 +119,18 @@ class SamplerOptions:
             raise OptionError(
                 f"the mouth mask grows by {self.mask_grow} percent of the crop's width; use 0 to {MAX_MASK_GROW:g}"
             )
+        if not 0.0 <= self.expression <= MAX_EXPRESSION:
+            raise OptionError(f"expression is {self.expression}; use 0 (mumbled) to {MAX_EXPRESSION:g} (exaggerated)")
 
-    def is_guided(self, step: int) -> bool:
-        """Whether audio guidance counts at a step, from 0 up."""
-        return self.cfg > 1.0 and self.cfg_start <= step / self.steps < self.cfg_end
+    def guidance_at(self, step: int) -> float:
+        """The audio guidance that denoising applies at a step, from 0 up; 1.0 needs no unconditional prediction."""
+        has_cfg = self.cfg_start <= step / self.steps < self.cfg_end
+        return (self.cfg if has_cfg else 1.0) * self.expression
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether any step needs the unconditional prediction."""
+        return any(self.guidance_at(step) != 1.0 for step in range(self.steps))
 
     @classmethod
     def reference_preset(cls, **changes: Any) -> SamplerOptions:

@@ -9,6 +9,7 @@ import numpy as np
 from ..audio.features import AudioEmbedding
 from ..audio.pause_options import PauseBehaviour
 from ..faces.face_tracks import FaceTracks
+from ..messages import Note
 from ..models.vae import LatentCodec
 from .patch_store import PatchStore
 
@@ -29,4 +30,5 @@ class SyncedFaces:
     pauses: PauseBehaviour = PauseBehaviour.MODEL  # what the mouth does where the voice pauses
     speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for
     model: str = ""  # the name of the model that generated them
+    notes: tuple[Note, ...] = ()  # what had to be lowered for lack of memory, or ran uncompiled
     sampled: PatchStore | None = None  # the sampler's own patches, where `patches` are crops in their place

@@ -45,8 +45,9 @@ def test_the_model_list_shows_resolution_and_size_and_keeps_the_names(page, vue)
 
 def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_for(page):
     rare = {
-        "LatentSyncDubLoadModel": ["download_if_missing", "precision"],
+        "LatentSyncDubLoadModel": ["compile", "download_if_missing", "precision"],
         "LatentSyncDubSampler": [
+            "expression",
             "mask_grow",
             "pause_hangover",
             "pause_ramp",
@@ -58,6 +59,7 @@ def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_f
         "LatentSyncDubLipSync": [
             "control_after_generate",
             "deinterlace",
+            "expression",
             "fps",
             "keep_audio",
             "mask_grow",

@@ -266,8 +266,8 @@ def test_a_restorers_cast_is_taken_back_where_colours_are_matched(dub, graph):
     assert np.abs(left).max() < 0.2 * np.abs(cast).min()
 
 
-def test_choices_against_the_filmed_mouth_arrive_in_both_nodes(dub, graph):
-    choices = {"reference_mouth": "closed", "mask_grow": 5.0}
+@pytest.mark.parametrize("choices", [{"reference_mouth": "closed", "mask_grow": 5.0}, {"expression": 0.5}], ids=str)
+def test_choices_of_the_mouth_arrive_in_both_nodes(dub, graph, choices):
     options = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
     graph.stages(sampler=choices)
     graph.add("LatentSyncDubLipSync", "one", clip=["clip", 0], audio=["voice", 0], model=MODEL, **options, **choices)

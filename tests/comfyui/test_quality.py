@@ -119,6 +119,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "reuse_interval",
             "reuse_change",
             "window_batch",
+            "expression",
         ],
         "LatentSyncDubLipSync": [
             "quality",
@@ -128,6 +129,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "deinterlace",
             "reference_mouth",
             "mask_grow",
+            "expression",
         ],
     }
     for kind, names in since.items():

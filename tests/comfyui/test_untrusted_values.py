@@ -115,7 +115,17 @@ def test_a_model_on_another_disk_that_a_link_leads_to_is_listed_and_loads(dub, o
 
 
 # Inputs that a prompt may lack, and for which null counts as absent.
-OPTIONAL = {"grow", "mask_grow", "match_color", "match_grain", "pause_hangover", "pause_ramp", "speech_threshold"}
+OPTIONAL = {
+    "compile",
+    "expression",
+    "grow",
+    "mask_grow",
+    "match_color",
+    "match_grain",
+    "pause_hangover",
+    "pause_ramp",
+    "speech_threshold",
+}
 NUMBERS = [float("nan"), float("inf"), -float("inf"), -1e9, UNENDING, "5", "", None, True, [], [1], {}]
 
 
@@ -143,6 +153,7 @@ NUMBERS = [float("nan"), float("inf"), -float("inf"), -1e9, UNENDING, "5", "", N
         ("sampler", "pause_ramp"),
         ("sampler", "speech_threshold"),
         ("sampler", "mask_grow"),
+        ("sampler", "expression"),
     ],
 )
 def test_a_number_over_a_link_is_in_its_range_or_refused(graph, refused, node, name):
@@ -174,10 +185,16 @@ def test_a_choice_over_a_link_is_one_of_the_list_or_refused(graph, refused, node
 
 
 @pytest.mark.parametrize(
-    ("node", "name"), [("composite", "matte"), ("composite", "keep_occlusions"), ("model", "download_if_missing")]
+    ("node", "name"),
+    [
+        ("composite", "matte"),
+        ("composite", "keep_occlusions"),
+        ("model", "download_if_missing"),
+        ("model", "compile"),
+    ],
 )
 def test_a_switch_over_a_link_is_true_or_false(graph, refused, node, name):
-    for value in ["yes", None, 2, [], float("nan")]:
+    for value in ["yes", 2, [], float("nan"), *([] if name in OPTIONAL else [None])]:
         assert "use true or false" in refused(linked(graph, node, name, value), node)
 
 

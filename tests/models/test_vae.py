@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from latentsync_core.errors import ModelError
+from latentsync_core.models.device_memory import OUT_OF_MEMORY
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.vae import SCALING_FACTOR, SD_VAE_CONFIG, DiffusersCodec, LatentCodec, rename_legacy_keys
+from tests.capped_memory import CappedMemory
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,20 @@ def test_pictures_pass_through_in_small_groups_with_the_same_result(codec, pictu
     assert decoded.shape == pictures.shape
     torch.testing.assert_close(latents, codec.encode(pictures), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(decoded, codec.decode(latents), atol=1e-5, rtol=1e-5)
+
+
+def test_where_memory_runs_out_fewer_pictures_pass_through_at_once(codec, pictures):
+    whole = DiffusersCodec(codec.vae, chunk_pixels=5 * 64 * 48)
+    with CappedMemory(codec.vae, float("inf")) as free:
+        expected = whole.encode(pictures)
+    assert whole.notes == ()
+    with CappedMemory(codec.vae, 0.7 * free.peak) as capped:
+        found = whole.encode(pictures)
+    assert capped.failures == 1
+    assert [str(note) for note in whole.notes] == ["memory ran out: the autoencoder takes 2 of 5 pictures at once"]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    with CappedMemory(codec.vae, 1000), pytest.raises(OUT_OF_MEMORY):
+        whole.decode(found)
 
 
 def test_it_takes_any_floating_dtype_and_gives_float32(codec, pictures):

@@ -141,7 +141,7 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     transforms = align_track(landmarks, visible, 128, faces.align)
     model = SimpleNamespace(
         unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu", schedule=REFERENCE_SCHEDULE,
-        reference_mouth=ReferenceMouth.FILMED, name="rule",
+        reference_mouth=ReferenceMouth.FILMED, name="rule", memory_plan=None, make_room=None, notes=(),
     )  # fmt: skip
     timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)
     options = SamplerOptions.reference_preset(seed=SEED, steps=steps, cfg=cfg)

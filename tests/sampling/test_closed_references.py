@@ -200,11 +200,11 @@ def test_defaults_are_no_part_of_a_stores_key_and_other_choices_are(job, tmp_pat
     """The options' text is, so a new field in it would make every earlier store useless."""
     assert repr(SamplerOptions()) == repr(dataclasses.replace(CLOSED, steps=20, cfg=1.5, windows=WindowOptions()))
     stores = []
-    choices = [{"reference_mouth": choice} for choice in ReferenceChoice] + [{"mask_grow": 5.0}]
+    choices = [{"reference_mouth": choice} for choice in ReferenceChoice] + [{"mask_grow": 5.0}, {"expression": 0.5}]
     for change in choices:
         sample(*job, dataclasses.replace(TWO_FRAMES, **change), folder=tmp_path).patches.close()
         stores.append(len(list(tmp_path.glob("*.patches"))))
-    assert stores == [1, 1, 2, 3, 4], "model and filmed are the same for this model"
+    assert stores == [1, 1, 2, 3, 4, 5], "model and filmed are the same for this model"
 
 
 def test_runs_of_two_faces_are_kept_apart():

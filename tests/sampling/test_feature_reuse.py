@@ -131,8 +131,8 @@ def test_guidance_counts_in_its_interval_alone(unet):
     part = drawn(unet, steps=4, cfg=2.0, cfg_end=0.5)
     assert min((part - unguided).abs().mean(), (part - whole).abs().mean()) > 1e-3
     steps = SamplerOptions(steps=10, cfg=2.0, cfg_start=0.2, cfg_end=0.6)
-    assert [step for step in range(10) if steps.is_guided(step)] == [2, 3, 4, 5]
-    assert not any(SamplerOptions(steps=3, cfg=1.0).is_guided(step) for step in range(3))
+    assert [step for step in range(10) if steps.guidance_at(step) != 1] == [2, 3, 4, 5]
+    assert not SamplerOptions(steps=3, cfg=1.0).is_guided
 
 
 def test_rescaled_guidance_has_the_conditional_predictions_contrast():

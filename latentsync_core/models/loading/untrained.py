@@ -10,6 +10,7 @@ import torch
 
 from ..checkpoints.tensors import fill
 from ..model import LatentSyncModel, resolve_device, resolve_dtype
+from ..unet.compiled import compile_unet
 from ..unet.config import UNetConfig
 from ..unet.unet import UNet
 from ..vae import SD_VAE_CONFIG, DiffusersCodec
@@ -32,12 +33,13 @@ def untrained_model(
     device: str = "auto",
     precision: str = "auto",
     operations: Any = None,
+    compile: bool = False,
 ) -> LatentSyncModel:
     """The demonstration model: the same classes as a real one with 3.6 million weights in its U-Net, the same on every
     machine, and no idea of lips.
 
     `whisper` is "small" (30 audio tokens, 64 wide) or "tiny", the size of the released models (50 tokens, 384).
-    `operations` is as UNet.from_config takes it.
+    `operations` is as UNet.from_config takes it, `compile` as LoadOptions has it.
     """
     resolved_device = resolve_device(device)
     dtype = resolve_dtype(precision, resolved_device)
@@ -60,6 +62,8 @@ def untrained_model(
     shapes = _whisper_shapes(width, blocks)
     state = {key: _random_weights(key, torch.empty(shape, device="meta"), generator) for key, shape in shapes.items()}
     encoder = WhisperEncoder.from_openai({"dims": dims, "model_state_dict": state})
+    if compile:
+        compile_unet(unet)
     facts = (NAME, SEED, whisper, resolution, dtype)
     return LatentSyncModel(
         name=NAME,

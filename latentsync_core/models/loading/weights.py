@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ...errors import ModelError, OptionError
-from ...messages import Remedy
+from ...messages import Note, NoteLevel, Remedy
 from ...progress import Progress
 from ..checkpoints.claims import build_or_raise, check_unet, check_vae
 from ..checkpoints.settings_file import read_json_object
 from ..checkpoints.tensors import check_state_dict, fill, read_tensors
 from ..load_options import PRECISIONS, LoadOptions
+from ..memory.fitting import fit_device
 from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..names import check_path, one_line
 from ..noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
 from ..recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from ..reference_mouth import ReferenceMouth
+from ..unet.compiled import compile_unet
 from ..unet.config import UNetConfig
 from ..unet.offload import offload
 from ..unet.unet import UNet
@@ -65,6 +68,7 @@ def load_model(
             device=options.device,
             precision=options.precision,
             operations=options.operations,
+            compile=options.compile,
         )
     if str(spec) == NANO:
         return _load_bundle(NANO_FOLDER, options, on_progress)
@@ -232,6 +236,10 @@ def _assemble(
     codec = build_or_raise(
         lambda: DiffusersCodec.from_config(vae_config, device="meta"), what, Remedy.REPLACE_WITH_OFFICIAL
     )
+    plan, notes = fit_device(unet_config, vae_config, resolution, whisper, device, dtype, options)
+    if plan is not None and plan.dtype is not dtype:
+        dtype = plan.dtype
+        unet = UNet.from_config(unet_config, options.operations, dtype=dtype, device="meta")
     total = len(unet.state_dict()) + len(codec.vae.state_dict())
     done = 0
 
@@ -241,7 +249,7 @@ def _assemble(
         if on_progress:
             on_progress(done, total)
 
-    offloaded = options.offload and device.type != "cpu"
+    offloaded = device.type != "cpu" and (plan.offload if plan else options.offload)
     weights_device = torch.device("cpu") if offloaded else device
     fill(unet, lambda: read_tensors(unet_file), MISMATCH_MESSAGE.format(unet_file), weights_device, dtype, count)
     fill(
@@ -256,6 +264,12 @@ def _assemble(
     )
     if offloaded:
         offload(unet, device)
+    elif options.compile:
+        compile_unet(unet)
+    if options.compile and offloaded:
+        notes = (*notes, Note("the U-Net ran uncompiled, since its weights wait in main memory", NoteLevel.WARNING))
+    if plan is not None:
+        codec.chunk_pixels = plan.decode_slice * resolution**2
 
     parts = (quick_digest(unet_file), quick_digest(vae_file), whisper.digest, str(resolution), str(dtype))
     return LatentSyncModel(
@@ -271,7 +285,16 @@ def _assemble(
         schedule=schedule,
         reference_mouth=reference_mouth,
         recommended=recommended,
+        memory_plan=plan,
+        make_room=None if offloaded or device.type == "cpu" else partial(_make_room, unet, device),
+        notes=notes,
     )
+
+
+def _make_room(unet: UNet, device: torch.device) -> bool:
+    """Moves a U-Net's weights from `device` to main memory, from which its layers then fetch them."""
+    offload(unet.to("cpu"), device)
+    return True
 
 
 def _check_resolution(name: str, resolution: int, options: LoadOptions) -> None:

@@ -119,6 +119,8 @@ class TransformerBlock(nn.Module):
 
     def _with_audio(self, tokens: torch.Tensor, audio: AudioKeys) -> torch.Tensor:
         """The last pictures hear `audio`, those before them nothing."""
+        if not len(audio.keys):
+            return tokens + audio.unheard
         unheard, heard = tokens[: len(tokens) - len(audio.keys)], tokens[len(tokens) - len(audio.keys) :]
         heard = heard + self.attn2.attend_keys(self.norm2(heard), audio.keys, audio.values)
         return torch.cat([unheard + audio.unheard, heard]) if len(unheard) else heard

@@ -32,17 +32,22 @@ def denoise_window(
     schedule: NoiseSchedule = REFERENCE_SCHEDULE,
     device: torch.device | str | None = None,
     on_step: OnStep | None = None,
+    halves_in_turn: bool = False,
 ) -> torch.Tensor:
-    """`denoise_windows` for one window's frames, without its first dimension."""
+    """`denoise_windows` for one window's frames, without its first dimension.
+
+    `cfg` may lie below 1.0: then the mouth moves less than the network would have it, at 0.0 as if it heard nothing.
+    """
 
     def on_windows_step(step: int, *states: torch.Tensor) -> None:
         if on_step:
             on_step(step, *(state[0] for state in states))
 
-    options = SamplerOptions(steps=steps, cfg=cfg, scheduler=Scheduler(scheduler))
+    options = SamplerOptions(steps=steps, cfg=max(cfg, 1.0), expression=min(cfg, 1.0), scheduler=Scheduler(scheduler))
     return denoise_windows(
-        unet, noise[None], mask, masked[None], reference[None], audio[None], options, schedule, device, on_windows_step
-    )[0]
+        unet, noise[None], mask, masked[None], reference[None], audio[None], options, schedule, device,
+        on_windows_step, halves_in_turn,
+    )[0]  # fmt: skip
 
 
 def denoise_windows(
@@ -56,6 +61,7 @@ def denoise_windows(
     schedule: NoiseSchedule = REFERENCE_SCHEDULE,
     device: torch.device | str | None = None,
     on_step: OnStep | None = None,
+    halves_in_turn: bool = False,
 ) -> torch.Tensor:
     """Draws the latents of n windows of f frames each; none changes what another one comes to.
 
@@ -70,6 +76,7 @@ def denoise_windows(
         schedule: the model's.
         device: where to compute; None: where the network's first weights are (some may wait elsewhere).
         on_step: called after every step; what it raises cancels.
+        halves_in_turn: compute guidance's two predictions one after the other, in half of the memory.
 
     Returns:
         (n, f, 4, h, w) float32 on `device`.
@@ -88,12 +95,13 @@ def denoise_windows(
     condition = torch.cat([mask.expand(*noise.shape[:2], 1, *mask.shape), masked, reference], dim=2)  # (n, f, 9, h, w)
     condition = rearrange(condition, "n f c h w -> n c f h w").to(device, torch.float32)
     latents = rearrange(noise, "n f c h w -> n c f h w").to(device, torch.float32) * noise_scheduler.init_noise_sigma
-    network = _Network(unet, condition, audio.flatten(0, 1).to(device, weight.dtype), options)
+    network = _Network(unet, condition, audio.flatten(0, 1).to(device, weight.dtype), options, halves_in_turn)
 
     for step, timestep in enumerate(noise_scheduler.timesteps):
-        if options.is_guided(step):
+        guidance = options.guidance_at(step)
+        if guidance != 1.0:
             unconditional, conditional = network(latents, step, timestep.to(device), 2)
-            predicted = guided(unconditional, conditional, options.cfg, options.cfg_rescale)
+            predicted = guided(unconditional, conditional, guidance, options.cfg_rescale)
         else:
             predicted = network(latents, step, timestep.to(device), 1)[0]
         clean = None
@@ -123,12 +131,15 @@ def guided(unconditional: torch.Tensor, conditional: torch.Tensor, cfg: float, r
 class _Network:
     """The U-Net over the windows of a batch, with what stays the same from step to step."""
 
-    def __init__(self, unet: UNet, condition: torch.Tensor, audio: torch.Tensor, options: SamplerOptions) -> None:
+    def __init__(
+        self, unet: UNet, condition: torch.Tensor, audio: torch.Tensor, options: SamplerOptions, halves_in_turn: bool
+    ) -> None:
         """`condition` is (n, 9, f, h, w), `audio` (n·f, tokens, width)."""
         self._unet = unet
         self._condition = condition
         self._audio_keys = unet.audio_keys(audio)
         self._dtype = audio.dtype
+        self._halves_in_turn = halves_in_turn
         self._reuse = None
         if options.reuse_interval > 1:
             self._reuse = [FeatureReuse(options.reuse_interval, options.reuse_change) for _ in condition]
@@ -138,7 +149,9 @@ class _Network:
         both, the unconditional one first."""
         windows = list(range(len(latents)))
         if self._reuse is None:
-            predicted = self._unet(self._sample(latents, windows, halves), timestep, self._audio_keys)
+            sample = self._sample(latents, windows, halves)
+            parts = self._parts(sample, self._audio_keys, halves)
+            predicted = torch.cat([self._unet(part, timestep, keys) for part, keys in parts])
             return predicted.float().unflatten(0, (halves, -1))
         predicted = latents.new_empty(halves, *latents.shape)
         due = [window for window in windows if self._reuse[window].is_due(step, halves)]
@@ -162,12 +175,26 @@ class _Network:
     ) -> torch.Tensor:
         """Of some windows, from `deep` features, or from new ones that are then kept."""
         sample = self._sample(latents, windows, halves)
-        predicted, features = self._unet.predict(sample, timestep, self._keys_of(windows, sample.shape[2]), deep)
+        parts = self._parts(sample, self._keys_of(windows, sample.shape[2]), halves)
+        reused = [None] * len(parts) if deep is None else deep.chunk(len(parts))
+        done = [
+            self._unet.predict(part, timestep, keys, kept) for (part, keys), kept in zip(parts, reused, strict=True)
+        ]
+        predicted, features = (torch.cat(each) for each in zip(*done, strict=True))
         if deep is None and self._reuse:
             of_halves = features.unflatten(0, (halves, len(windows), -1))  # (halves n f) c h w
             for place, window in enumerate(windows):
                 self._reuse[window].keep(step, of_halves[:, place].unbind())
         return predicted.float().unflatten(0, (halves, -1))
+
+    def _parts(
+        self, sample: torch.Tensor, keys: tuple[AudioKeys, ...], halves: int
+    ) -> list[tuple[torch.Tensor, tuple[AudioKeys, ...]]]:
+        """What the network takes at once: all, or guidance's two halves one after the other."""
+        if halves == 1 or not self._halves_in_turn:
+            return [(sample, keys)]
+        silent = tuple(AudioKeys(one.keys[:0], one.values[:0], one.unheard) for one in keys)
+        return list(zip(sample.chunk(2), (silent, keys), strict=True))
 
     def _sample(self, latents: torch.Tensor, windows: list[int], halves: int) -> torch.Tensor:
         sample = torch.cat([latents[windows], self._condition[windows]], dim=1)  # (n, 13, f, h, w)
