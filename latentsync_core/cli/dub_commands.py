@@ -1,17 +1,26 @@
-"""The commands of dubbing by lines: `lines`; each a thin layer over `latentsync_core/dubbing`."""
+"""The commands of dubbing by lines: `lines`, `place`; each a thin layer over `latentsync_core/dubbing`."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..dubbing.fit_options import FitOptions
 from ..dubbing.line_formats import WRITABLE, Dialogue, LineFormat, load_lines, write_lines
 from ..errors import OptionError, OutputError
+from ..files.media_suffixes import SOUND_SUFFIXES
 from ..files.output_checks import check_no_overwrite, check_target
 from ..files.scratch import atomic_write
-from ..messages import NoteLevel
+from ..messages import Note, NoteLevel
+from .console import ProgressBars
 from .wording import WORDS
+
+DIGITS = re.compile(r"(\d+)")
 
 
 def run_lines(options: argparse.Namespace) -> None:
@@ -31,10 +40,66 @@ def run_lines(options: argparse.Namespace) -> None:
     last = max(line.end for line in dialogue.lines)
     print(f"{options.file}: {len(dialogue.lines)} lines ({dialogue.format.value}), the last ends at {float(last):.3f} s"
           f"{speakers}")  # fmt: skip
-    for note in dialogue.notes:
-        print(f"  {'warning' if note.level is NoteLevel.WARNING else 'note'}: {note.worded(WORDS)}")
+    print_notes(dialogue.notes)
     if target is not None:
         print(f"written: {options.out}")
+
+
+def run_place(options: argparse.Namespace) -> None:
+    """Lays the sounds of lines on a clip's times, and reports which don't fit."""
+    from ..audio.source import load_audio
+    from ..audio.wav import ensure_float_wav
+    from ..dubbing.placement import place_lines, place_long_dub
+
+    check_target(options.out)
+    if options.out.suffix.lower() != ".wav":
+        raise OptionError(f"{options.out.name} names no format to write; end it in .wav")
+    seconds = clip_seconds(options.video)
+    dialogue = load_lines(options.lines, seconds)
+    paths = _sound_files(options.sounds)
+    check_no_overwrite(
+        (options.out,),
+        [("the clip", options.video), *(("one of the sounds", path) for path in paths), ("the lines", options.lines)],
+    )
+    fit = FitOptions(options.min_tempo, options.max_tempo)
+    sounds = [load_audio(path) for path in paths]
+    with ProgressBars(quiet=options.json) as on_progress:
+        report = functools.partial(on_progress, "lines")
+        if options.dub_lines is None:
+            dub = place_lines(dialogue.lines, sounds, seconds, fit, options.rate, report)
+        elif len(sounds) == 1:
+            timing = load_lines(options.dub_lines).lines
+            dub = place_long_dub(dialogue.lines, sounds[0], timing, seconds, fit, options.rate, report)
+        else:
+            raise OptionError(f"--dub-lines is for one long dub, and there are {len(sounds)} sounds: leave it out")
+    options.out.unlink(missing_ok=True)
+    ensure_float_wav(options.out, dub.rate, 1, dub.waveform.shape[1], [dub.waveform])
+    if options.json:
+        lines = [
+            dataclasses.asdict(line) | {"over_seconds": line.over_seconds, "fits": line.fits} for line in dub.lines
+        ]
+        notes = [note.worded(WORDS) for note in dub.notes]
+        print(json.dumps({"written": str(options.out), "rate": dub.rate, "lines": lines, "notes": notes}))
+        return
+    fitting = sum(line.fits for line in dub.lines)
+    print(f"{options.out}: {len(dub.lines)} lines, {fitting} of them fit, {dub.waveform.shape[1] / dub.rate:.3f} s")
+    print_notes(dub.notes)
+
+
+def _sound_files(named: list[Path]) -> list[Path]:
+    """The sounds as named, a folder's by the numbers in their names."""
+    if len(named) != 1 or not named[0].is_dir():
+        return named
+    found = [path for path in named[0].iterdir() if path.suffix.lower() in SOUND_SUFFIXES]
+    if not found:
+        raise OptionError(f"There is no sound in the folder {named[0]}; give a sound for each line")
+    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in DIGITS.split(path.name)])
+
+
+def print_notes(notes: Iterable[Note]) -> None:
+    """Notes as rows of text."""
+    for note in notes:
+        print(f"  {'warning' if note.level is NoteLevel.WARNING else 'note'}: {note.worded(WORDS)}")
 
 
 def _written_format(out: Path) -> LineFormat:

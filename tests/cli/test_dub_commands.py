@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from latentsync_core.audio.source import load_audio
+from latentsync_core.audio.wav import write_float_wav
 from latentsync_core.cli.commands import main
 from latentsync_core.sample_scene import SCENE
+from latentsync_core.video.reading.probing import probe
 from tests.dubbing.test_lines import SRT
+from tests.dubbing.test_placement import pulse
 
 
 @pytest.fixture
@@ -46,3 +50,19 @@ def test_lines_refuses_with_a_sentence_and_writes_nothing(tmp_path, capsys, text
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / out).exists()
+
+
+def test_place_writes_a_voice_as_long_as_the_clip_and_reports_what_does_not_fit(subtitles, tmp_path, capsys):
+    spoken = tmp_path / "spoken"
+    spoken.mkdir()
+    for name, seconds in (("2.wav", 1.2), ("10.wav", 2.5)):  # by their numbers, not by their letters
+        write_float_wav(spoken / name, 16000, 1, round(1.4 * 16000), [pulse(seconds)[None, : round(1.4 * 16000)]])
+    command = ["place", str(subtitles), str(spoken), "--video", str(SCENE), "--out", str(tmp_path / "voice.wav")]
+    assert main([*command, "--json", "--max-tempo", "1"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [line["fits"] for line in report["lines"]] == [True, True]
+    assert report["lines"][0]["natural_seconds"] == pytest.approx(1.2, abs=0.01)
+    made = load_audio(tmp_path / "voice.wav")
+    assert made.samples == round(probe(SCENE).exact_duration * 16000)
+    assert main(["place", str(subtitles), str(spoken / "2.wav"), "--video", str(SCENE), "--out", "x.wav"]) == 2
+    assert "There are 2 lines and 1 sounds" in capsys.readouterr().err
