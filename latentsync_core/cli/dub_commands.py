@@ -1,4 +1,4 @@
-"""The commands of dubbing by lines: `lines`, `place`; each a thin layer over `latentsync_core/dubbing`."""
+"""The commands of dubbing by lines: `lines`, `place` and `mix`; each a thin layer over `latentsync_core/dubbing`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..dubbing.fit_options import FitOptions
-from ..dubbing.line_formats import WRITABLE, Dialogue, LineFormat, load_lines, write_lines
+from ..dubbing.lines.line_formats import WRITABLE, Dialogue, LineFormat, load_lines, write_lines
+from ..dubbing.mix_options import Loudness, MixOptions, Reverb
 from ..errors import OptionError, OutputError
 from ..files.media_suffixes import SOUND_SUFFIXES
 from ..files.output_checks import check_no_overwrite, check_target
@@ -19,6 +21,9 @@ from ..files.scratch import atomic_write
 from ..messages import Note, NoteLevel
 from .console import ProgressBars
 from .wording import WORDS
+
+if TYPE_CHECKING:
+    import torch
 
 DIGITS = re.compile(r"(\d+)")
 
@@ -48,19 +53,13 @@ def run_lines(options: argparse.Namespace) -> None:
 def run_place(options: argparse.Namespace) -> None:
     """Lays the sounds of lines on a clip's times, and reports which don't fit."""
     from ..audio.source import load_audio
-    from ..audio.wav import ensure_float_wav
     from ..dubbing.placement import place_lines, place_long_dub
 
-    check_target(options.out)
-    if options.out.suffix.lower() != ".wav":
-        raise OptionError(f"{options.out.name} names no format to write; end it in .wav")
     seconds = clip_seconds(options.video)
     dialogue = load_lines(options.lines, seconds)
     paths = _sound_files(options.sounds)
-    check_no_overwrite(
-        (options.out,),
-        [("the clip", options.video), *(("one of the sounds", path) for path in paths), ("the lines", options.lines)],
-    )
+    sounds_named = [("one of the sounds", path) for path in paths]
+    _check_wav(options.out, [("the clip", options.video), *sounds_named, ("the lines", options.lines)])
     fit = FitOptions(options.min_tempo, options.max_tempo)
     sounds = [load_audio(path) for path in paths]
     with ProgressBars(quiet=options.json) as on_progress:
@@ -72,8 +71,7 @@ def run_place(options: argparse.Namespace) -> None:
             dub = place_long_dub(dialogue.lines, sounds[0], timing, seconds, fit, options.rate, report)
         else:
             raise OptionError(f"--dub-lines is for one long dub, and there are {len(sounds)} sounds: leave it out")
-    options.out.unlink(missing_ok=True)
-    ensure_float_wav(options.out, dub.rate, 1, dub.waveform.shape[1], [dub.waveform])
+    _write_wav(options.out, dub.waveform, dub.rate)
     if options.json:
         lines = [
             dataclasses.asdict(line) | {"over_seconds": line.over_seconds, "fits": line.fits} for line in dub.lines
@@ -84,6 +82,60 @@ def run_place(options: argparse.Namespace) -> None:
     fitting = sum(line.fits for line in dub.lines)
     print(f"{options.out}: {len(dub.lines)} lines, {fitting} of them fit, {dub.waveform.shape[1] / dub.rate:.3f} s")
     print_notes(dub.notes)
+
+
+def run_mix(options: argparse.Namespace) -> None:
+    """Mixes a dub with its background."""
+    from ..audio.source import load_audio
+    from ..dubbing.dub_mix import mix_dub
+
+    inputs = [("the dub", options.dub), ("the background", options.background), ("the original", options.original),
+              ("the impulse response", options.impulse)]  # fmt: skip
+    _check_wav(options.out, inputs)
+    settings = MixOptions(
+        dub_gain=options.dub_gain,
+        background_gain=options.background_gain,
+        duck=options.duck,
+        attack=options.attack,
+        release=options.release,
+        reverb=Reverb(options.reverb),
+        reverb_level=options.reverb_level,
+        pan=options.pan,
+        loudness=Loudness(options.loudness),
+        true_peak=None if options.no_limiter else options.true_peak,
+    )
+    dub, background, original, impulse = (None if path is None else load_audio(path) for _, path in inputs)
+    assert dub is not None  # argparse requires it
+    mix = mix_dub(dub, background, settings, original, impulse)
+    _write_wav(options.out, mix.waveform, mix.rate)
+    facts = {"lufs": round(mix.measured.lufs, 2), "true_peak": round(mix.measured.true_peak, 2), "decay": mix.decay}
+    if options.json:
+        notes = [note.worded(WORDS) for note in mix.notes]
+        print(json.dumps({"written": str(options.out), "rate": mix.rate, **facts, "notes": notes}, default=str))
+        return
+    room = "" if mix.decay is None else f", the room rings for {mix.decay:.2f} s"
+    print(
+        f"{options.out}: {len(mix.waveform)} channels, {mix.waveform.shape[1] / mix.rate:.3f} s, "
+        f"{mix.measured.lufs:.1f} LUFS, true peak {mix.measured.true_peak:.1f} dBTP{room}"
+    )
+    print_notes(mix.notes)
+
+
+def _check_wav(out: Path, inputs: Iterable[tuple[str, Path | None]]) -> None:
+    check_target(out)
+    if out.suffix.lower() != ".wav":
+        raise OptionError(f"{out.name} names no format to write; end it in .wav")
+    check_no_overwrite((out,), inputs)
+
+
+def _write_wav(out: Path, waveform: torch.Tensor, rate: int) -> None:
+    from ..audio.wav import write_float_wav
+
+    try:
+        with atomic_write(out) as partial:
+            write_float_wav(partial, rate, len(waveform), waveform.shape[1], [waveform])
+    except OSError as problem:
+        raise OutputError(f"Can't write {out}: {problem.strerror or problem}.") from None
 
 
 def _sound_files(named: list[Path]) -> list[Path]:

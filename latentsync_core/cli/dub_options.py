@@ -6,16 +6,18 @@ import argparse
 from collections.abc import Callable
 
 from ..dubbing.fit_options import FitOptions
-from ..dubbing.line_formats import WRITABLE
+from ..dubbing.lines.line_formats import WRITABLE
+from ..dubbing.mix_options import Loudness, MixOptions, Reverb
 from ..remote.inputs import local_path
 
-FIT = FitOptions()
+FIT, MIX = FitOptions(), MixOptions()
 
 
 def add_dub_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Adds the commands by `add(name, command, text)`."""
     _add_lines(add("lines", _lines, "check lines of dialogue, and convert them to SRT, WebVTT or JSON"))
     _add_place(add("place", _place, "lay a spoken sound for each line on a clip's times, fitted to the lines"))
+    _add_mix(add("mix", _mix, "mix a dub with music and effects, in the room and at the loudness asked for"))
 
 
 def _lines(options: argparse.Namespace) -> None:
@@ -28,6 +30,12 @@ def _place(options: argparse.Namespace) -> None:
     from .dub_commands import run_place
 
     run_place(options)
+
+
+def _mix(options: argparse.Namespace) -> None:
+    from .dub_commands import run_mix
+
+    run_mix(options)
 
 
 def _add_lines(lines: argparse.ArgumentParser) -> None:
@@ -60,3 +68,35 @@ def _add_place(place: argparse.ArgumentParser) -> None:
         help="speech that is too long is sped up to this at most; 1 never speeds it up (default %(default)g)",
     )  # fmt: skip
     place.add_argument("--rate", type=int, help="sample rate of the result in Hz (default: the sounds' highest)")
+
+
+def _add_mix(mix: argparse.ArgumentParser) -> None:
+    mix.add_argument("dub", type=local_path, help="the dubbed voice, as `place` writes it")
+    mix.add_argument(
+        "--background", type=local_path, help="music and effects; the mix has its length, rate and channels"
+    )
+    mix.add_argument("--original", type=local_path, help="the original recording: its room and loudness can be matched")
+    mix.add_argument("--impulse", type=local_path, help="a recorded impulse response, for --reverb impulse")
+    mix.add_argument("--out", type=local_path, required=True, help="the mix, a .wav file")
+    for name, default, metavar, text in (
+        ("--dub-gain", MIX.dub_gain, "DB", "level of the dub"),
+        ("--background-gain", MIX.background_gain, "DB", "level of the background"),
+        ("--duck", MIX.duck, "DB", "how far the background is lowered while the dub speaks; 0 leaves it alone"),
+        ("--attack", MIX.attack, "SECONDS", "how long it takes to lower it, before the speech begins"),
+        ("--release", MIX.release, "SECONDS", "how long it takes to come back, after the speech"),
+        ("--reverb-level", MIX.reverb_level, "DB", "the reverb's level against the dry voice"),
+        ("--pan", MIX.pan, "PLACE", "where a stereo mix has the voice, -1 left to 1 right"),
+        ("--true-peak", MIX.true_peak, "DBTP", "what no peak passes, also between samples"),
+    ):
+        mix.add_argument(name, type=float, default=default, metavar=metavar, help=f"{text} (default %(default)g)")
+    mix.add_argument("--no-limiter", action="store_true", help="leave peaks as they are")
+    mix.add_argument(
+        "--reverb", choices=[reverb.value for reverb in Reverb], default=MIX.reverb.value,
+        help="the room around the dub: none (dry), a recorded impulse response (impulse), or one that rings as long as "
+        "that of --original (match; default %(default)s)",
+    )  # fmt: skip
+    mix.add_argument(
+        "--loudness", choices=[loudness.value for loudness in Loudness], default=MIX.loudness.value,
+        help="integrated loudness of the mix: -23 LUFS (EBU R128), -16 LUFS, that of --original, or as it is (off; "
+        "default %(default)s)",
+    )  # fmt: skip

@@ -13,9 +13,9 @@ from ..errors import AudioError, DialogueError
 from ..media.downmix import to_mono
 from ..messages import Note, NoteLevel
 from ..progress import Progress
-from .dialogue import DialogueLine, check_lines
 from .fit_options import FitOptions
 from .fitting import fit_speech, stretch_method
+from .lines.dialogue import DialogueLine, check_lines
 from .sound_filter import resampled
 
 FIT_TOLERANCE = 0.01  # seconds past a line's end that still count as fitting

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from latentsync_core.audio.source import load_audio
 from latentsync_core.audio.wav import write_float_wav
@@ -66,3 +67,18 @@ def test_place_writes_a_voice_as_long_as_the_clip_and_reports_what_does_not_fit(
     assert made.samples == round(probe(SCENE).exact_duration * 16000)
     assert main(["place", str(subtitles), str(spoken / "2.wav"), "--video", str(SCENE), "--out", "x.wav"]) == 2
     assert "There are 2 lines and 1 sounds" in capsys.readouterr().err
+
+
+def test_mix_writes_the_loudness_that_is_asked_for(tmp_path, capsys):
+    write_float_wav(tmp_path / "dub.wav", 16000, 1, 32000, [pulse(1.6)[None, :32000]])
+    write_float_wav(tmp_path / "bed.wav", 48000, 2, 96000, [torch.full((2, 96000), 0.01)])
+    command = ["mix", str(tmp_path / "dub.wav"), "--background", str(tmp_path / "bed.wav")]
+    assert main([*command, "--out", str(tmp_path / "mix.wav"), "--loudness", "-16", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["lufs"] == pytest.approx(-16, abs=0.5)
+    made = load_audio(tmp_path / "mix.wav")
+    assert (made.channels, made.sample_rate, made.samples) == (2, 48000, 96000)
+    assert main([*command, "--out", str(tmp_path / "x.wav"), "--reverb", "match"]) == 2
+    assert "name it with --original" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "bed.wav")]) == 2
+    assert "is the background, which the result would overwrite" in capsys.readouterr().err

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core.dubbing.dialogue import DialogueLine
-from latentsync_core.dubbing.line_formats import LineFormat, load_lines, parse_lines, write_lines
+from latentsync_core.dubbing.lines.dialogue import DialogueLine
+from latentsync_core.dubbing.lines.line_formats import LineFormat, load_lines, parse_lines, write_lines
 from latentsync_core.errors import DialogueError
 
 SRT = """1

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from latentsync_core.audio.source import load_audio
-from latentsync_core.dubbing.dialogue import DialogueLine
 from latentsync_core.dubbing.fit_options import FitOptions
 from latentsync_core.dubbing.fitting import fit_speech, speech_bounds
+from latentsync_core.dubbing.lines.dialogue import DialogueLine
 from latentsync_core.dubbing.placement import place_lines, place_long_dub
 from latentsync_core.dubbing.sound_filter import has_filter, resampled
 from latentsync_core.errors import AudioError, DialogueError, OptionError

@@ -9,8 +9,8 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 
-from ..errors import DialogueError
-from ..messages import Note
+from ...errors import DialogueError
+from ...messages import Note
 from .dialogue import DialogueLine, check_lines, in_order
 from .recognised_speech import read_recognised, read_rttm, write_json
 from .subtitles import ARROW, read_subtitles, write_subtitles

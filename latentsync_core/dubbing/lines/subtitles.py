@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from ..errors import DialogueError
-from ..required_packages import importing
+from ...errors import DialogueError
+from ...required_packages import importing
 from .dialogue import DialogueLine
 
 ARROW = "-->"

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 from xml.parsers import expat
 
-from ..errors import DialogueError
-from ..required_packages import importing
+from ...errors import DialogueError
+from ...required_packages import importing
 from .dialogue import DialogueLine
 
 MAX_DEPTH = 32  # of elements: tt, body, div, p, span and some within each other

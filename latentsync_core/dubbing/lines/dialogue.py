@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..errors import DialogueError
+from ...errors import DialogueError
 
 MAX_LISTED_PROBLEMS = 3  # lines that one message names
 MAX_LINES = 100_000  # of a film of ten hours there are some 10 000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from ..errors import DialogueError
-from ..media.opening import check_file
-from ..messages import Note, NoteLevel
+from ...errors import DialogueError
+from ...media.opening import check_file
+from ...messages import Note, NoteLevel
 
 MAX_BYTES = 32 << 20  # of a file of lines; a film's subtitles take some hundred kilobytes
 BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's

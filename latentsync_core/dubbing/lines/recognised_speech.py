@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from ..errors import DialogueError
+from ...errors import DialogueError
 from .dialogue import DialogueLine, exact_seconds
 
 RTTM_COLUMNS = 9  # and a tenth, optional one
