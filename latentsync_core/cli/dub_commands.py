@@ -1,4 +1,4 @@
-"""The commands of dubbing by lines: `lines`, `place` and `mix`; each a thin layer over `latentsync_core/dubbing`."""
+"""The commands of dubbing by lines, `lines`, `place`, `mix` and `voice-check`: thin layers over the engine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def run_lines(options: argparse.Namespace) -> None:
     if out is not None:
         check_target(out)
         check_no_overwrite((out,), (("the clip", options.video),))
-    dialogue = load_lines(options.file, clip_seconds(options.video))
+    dialogue = load_lines(options.file, None if options.video is None else clip_seconds(options.video))
     if out is not None and target is not None:
         write_text(out, write_lines(dialogue.lines, target))
     if options.json:
@@ -121,6 +122,23 @@ def run_mix(options: argparse.Namespace) -> None:
     print_notes(mix.notes)
 
 
+def run_voice_check(options: argparse.Namespace) -> None:
+    """Lists what is wrong with a voice."""
+    from ..audio.source import load_audio
+    from ..dubbing.voice_check import check_voice
+
+    voice = load_audio(options.voice)
+    report = check_voice(voice, None if options.video is None else float(clip_seconds(options.video)))
+    if options.json:
+        print(json.dumps({**dataclasses.asdict(report), "faults": [fault.name.lower() for fault in report.faults]}))
+        return
+    print(f"{options.voice}: {report.seconds:.2f} s, {report.speech_seconds:.2f} s of it speech")
+    for fault in report.faults:
+        print(f"  {fault.name.lower().replace('_', ' ')}: {fault.value}")
+    if not report.faults:
+        print("  no fault was found")
+
+
 def _check_wav(out: Path, inputs: Iterable[tuple[str, Path | None]]) -> None:
     check_target(out)
     if out.suffix.lower() != ".wav":
@@ -168,10 +186,8 @@ def dialogue_data(dialogue: Dialogue, out: Path | None) -> dict:
     return {"format": dialogue.format.value, **segments, "notes": notes, "written": str(out) if out else None}
 
 
-def clip_seconds(video: Path | None):
-    """A clip's exact length in seconds; None for none."""
-    if video is None:
-        return None
+def clip_seconds(video: Path) -> Fraction:
+    """A clip's exact length in seconds."""
     from ..video.reading.probing import probe
 
     return probe(video).exact_duration

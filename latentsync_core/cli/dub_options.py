@@ -18,6 +18,15 @@ def add_dub_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_lines(add("lines", _lines, "check lines of dialogue, and convert them to SRT, WebVTT or JSON"))
     _add_place(add("place", _place, "lay a spoken sound for each line on a clip's times, fitted to the lines"))
     _add_mix(add("mix", _mix, "mix a dub with music and effects, in the room and at the loudness asked for"))
+    check = add("voice-check", _voice_check, "say what of a voice spoils cloning it or driving a mouth with it")
+    check.add_argument("voice", type=local_path)
+    check.add_argument("--video", type=local_path, help="the clip that it drives: their lengths are compared")
+
+
+def _voice_check(options: argparse.Namespace) -> None:
+    from .dub_commands import run_voice_check
+
+    run_voice_check(options)
 
 
 def _lines(options: argparse.Namespace) -> None:

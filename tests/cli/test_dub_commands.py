@@ -82,3 +82,12 @@ def test_mix_writes_the_loudness_that_is_asked_for(tmp_path, capsys):
     assert "name it with --original" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "bed.wav")]) == 2
     assert "is the background, which the result would overwrite" in capsys.readouterr().err
+
+
+def test_voice_check_names_faults(tmp_path, capsys):
+    write_float_wav(tmp_path / "voice.wav", 16000, 1, 32000, [pulse(1.0, silence=0.5)[None, :32000]])
+    assert main(["voice-check", str(tmp_path / "voice.wav"), "--video", str(SCENE), "--json"]) == 0
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert {"short", "length"} <= set(faults)
+    assert main(["voice-check", str(tmp_path / "voice.wav")]) == 0
+    assert "short: it holds too little speech to be cloned" in capsys.readouterr().out
