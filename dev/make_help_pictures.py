@@ -1,6 +1,6 @@
 """Makes web/docs/media/*.jpg: every node as ComfyUI's page shows it after it ran.
 
-    python -m dev.make_help_pictures [--steps 4]
+    python -m dev.make_help_pictures [--steps 4] [--graph lip_sync] [--graph dubbing]
 
 Needs what dev/make_workflows.py needs, and minutes.
 """
@@ -99,6 +99,30 @@ _SHOW = """(ids) => {
 }"""
 
 
+LINE = "1\n00:00:00,500 --> 00:00:06,500\n[Anna]: The last train left an hour ago.\n"
+
+
+def dubbing_columns(_sampling: dict[str, object]) -> list[list[Node]]:
+    """The nodes of dubbing by lines."""
+    placed = {"lines": "lines.lines", "sounds": "scene.english_voice", "video": "scene.scene"}
+    mixed = {"dub": "place.voice", "background": "scene.music_and_effects"}
+    return [
+        [scene()],
+        [Node("lines", "LatentSyncDubDialogueLines", {"video": "scene.scene"}, {"text": LINE}, width=420)],
+        [Node("place", "LatentSyncDubPlaceLines", placed, {"min_tempo": 0.5, "max_tempo": 2.0}, width=380)],
+        [
+            Node("mix", "LatentSyncDubMixDub", mixed, {"loudness": "-23"}, width=380),
+            Node("listen", "PreviewAudio", {"audio": "mix.mix"}),
+        ],
+    ]
+
+
+GRAPHS = {  # the nodes of a graph, and which of them each picture shows
+    "lip_sync": (columns, PICTURES),
+    "dubbing": (dubbing_columns, {"dialogue_lines": ("lines",), "place_lines": ("place",), "mix_dub": ("mix",)}),
+}
+
+
 def capture(page: ComfyPage, ids: list[int], target: Path) -> None:
     """A picture of some nodes that lie together."""
     left, top, width, height = page.page.evaluate(_SHOW, ids)
@@ -109,9 +133,10 @@ def capture(page: ComfyPage, ids: list[int], target: Path) -> None:
     picture.save(target, quality=82, optimize=True)
 
 
-def make(page: ComfyPage, sampling: dict[str, object]) -> None:
-    """All pictures, from one run."""
-    workflow = Workflow("Help", "All nodes", [[Group("", BLUE, columns(sampling))]])
+def make(page: ComfyPage, graph: str, sampling: dict[str, object]) -> None:
+    """All pictures of a graph, from one run."""
+    nodes, pictures = GRAPHS[graph]
+    workflow = Workflow("Help", "All nodes", [[Group("", BLUE, nodes(sampling))]])
     build(page, workflow)
     ids = {node.key: place + 1 for place, node in enumerate(workflow.nodes)}  # the page counts as nodes are added
     page.page.set_viewport_size(SCREEN)
@@ -121,16 +146,19 @@ def make(page: ComfyPage, sampling: dict[str, object]) -> None:
     if run.status != "success":
         raise SystemExit(f"{run.status}: {run.error}")
     page.page.wait_for_timeout(3000)
-    for name, keys in PICTURES.items():
+    for name, keys in pictures.items():
         capture(page, [ids[key] for key in keys], FOLDER / f"{name}.jpg")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, help="in place of the model's recommended settings")
-    steps = parser.parse_args().steps
+    parser.add_argument("--graph", action="append", choices=list(GRAPHS), help="make the pictures of this graph alone")
+    options = parser.parse_args()
+    sampling = {"quality": "custom", "steps": options.steps} if options.steps else {}
     with open_comfy_page() as page:
-        make(page, {"quality": "custom", "steps": steps} if steps else {})
+        for graph in options.graph or GRAPHS:
+            make(page, graph, sampling)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .errors import (
         AudioError,
         ClipChangedError,
+        DialogueError,
         DownloadError,
         FaceError,
         LatentSyncError,
@@ -63,6 +64,7 @@ __all__ = [
     "ClipChangedError",
     "Codec",
     "CompositeOptions",
+    "DialogueError",
     "DownloadError",
     "FaceChoice",
     "FaceError",
@@ -144,8 +146,8 @@ _MODULES = {
     "compositing.composite_options": ("CompositeOptions", "Region"),
     "compositing.rendering": ("RenderedFrame", "render"),
     "errors": (
-        "AudioError", "ClipChangedError", "DownloadError", "FaceError", "LatentSyncError", "ModelError", "OptionError",
-        "OutputError", "ToolError", "UnavailableError", "VideoError",
+        "AudioError", "ClipChangedError", "DialogueError", "DownloadError", "FaceError", "LatentSyncError",
+        "ModelError", "OptionError", "OutputError", "ToolError", "UnavailableError", "VideoError",
     ),
     "messages": ("Note", "NoteLevel", "Remedy"),
 }  # fmt: skip

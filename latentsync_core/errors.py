@@ -42,6 +42,10 @@ class AudioError(LatentSyncError):
     """A sound can't be used: missing, empty, not finite, or not a sound."""
 
 
+class DialogueError(LatentSyncError):
+    """Lines of dialogue can't be used: no known format, a damaged file, or times that contradict each other."""
+
+
 class FaceError(LatentSyncError):
     """No face that could be synced was found."""
 

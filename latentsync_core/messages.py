@@ -31,6 +31,8 @@ class Remedy(Enum):
     PREPARE_AGAIN = "look for the faces of the clip's file as it is now"
     GIVE_FPS = "state the frame rate of a sequence of pictures"
     GIVE_SOUND = "give a sound"
+    GIVE_ORIGINAL = "give the original recording of the scene"
+    GIVE_IMPULSE = "give an impulse response, or take another reverb"
     MIX_TRACKS = "mix all audio tracks of the file"
     ADJUST_DETECTION = "detect less certain faces, or mark one by hand"
     MARK_FACE = "mark the face by hand, with the mark in the message"

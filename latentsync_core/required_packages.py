@@ -55,6 +55,7 @@ PACKAGES = (
     Package("av", "reads clips and sound", "14.2.0"),
     Package("pillow", "reads and draws pictures", "9.3.0"),
     Package("tqdm", "progress on the command line", "4.60.0"),
+    Package("pysubs2", "reads and writes subtitles", "1.6.0"),
     Package("accelerate", "offloading, for small cards", "0.21.0", optional=True),
     Package("torchaudio", "resamples sound; ffmpeg does it where it is absent", optional=True),
 )
@@ -62,6 +63,7 @@ PACKAGES = (
 EXTRAS = (
     Package("silero-vad", "finds the pauses of a voice, instead of the carried gate", "6.2.3", optional=True),
     Package("c2pa-python", "signs a result with Content Credentials", "0.38.1", optional=True),
+    Package("ttconv", "reads TTML and EBU-TT subtitles", "1.1.0", optional=True),
 )
 BY_NAME = {package.name: package for package in PACKAGES}
 EXTRA_BY_NAME = {package.name: package for package in EXTRAS}

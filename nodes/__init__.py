@@ -15,9 +15,12 @@ class LatentSyncDub(ComfyExtension):
         from .clip_audio import ClipAudio
         from .composite import Composite
         from .decode_faces import DecodeFaces
+        from .dialogue_lines import DialogueLines
         from .embed_audio import EmbedAudio
         from .lip_sync import LipSync
         from .load_model import LoadModel
+        from .mix_dub import MixDub
+        from .place_lines import PlaceLines
         from .prepare_faces import PrepareFaces
         from .replace_faces import ReplaceFaces
         from .sample_scene import SampleScene
@@ -37,5 +40,8 @@ class LatentSyncDub(ComfyExtension):
             ReplaceFaces,
             Composite,
             ClipAudio,
+            DialogueLines,
+            PlaceLines,
+            MixDub,
             SampleScene,
         ]

@@ -7,7 +7,7 @@ ComfyUIs don't look at lists of choices. A prompt may also hold a plain value wh
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,27 +15,39 @@ import torch
 from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import AudioEmbedding
+from ..latentsync_core.dubbing.lines.line_formats import Dialogue
 from ..latentsync_core.errors import AudioError, OptionError
 from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.sampling.sampler_options import SamplerOptions
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ._managed_model import ManagedModel
-from ._sockets import Audio, Faces, Model, Synced, Trepa, WithTensors
+from ._sockets import Audio, Faces, Lines, Model, Synced, Trepa, WithTensors
 from ._wording import errors_in_node_words
 
 MAX_LISTED_CHOICES = 8  # choices that a message lists
 MAX_SHOWN_CHARACTERS = 60  # characters of a value that a message repeats
 
 
-def check_inputs(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutput]:
+def check_inputs(
+    execute: Callable[..., io.NodeOutput] | None = None, *, lists: Collection[str] = ()
+) -> Callable[..., Any]:
     """Makes a node's `execute` take only what its schema describes; a LatentSyncError names the first misfit.
 
     Every LatentSyncError, also of the engine, is raised in the words of that node.
+
+    Args:
+        lists: inputs that a node with `is_input_list` takes whole, each of their values being checked; of all others
+            it takes the first value.
     """
+    if execute is None:
+        return functools.partial(check_inputs, lists=lists)
 
     @functools.wraps(execute)
     def run(cls: type[io.ComfyNode], **values: Any) -> io.NodeOutput:
-        inputs = {declared.id: declared for declared in cls.define_schema().inputs}
+        declared_schema = cls.define_schema()
+        inputs = {declared.id: declared for declared in declared_schema.inputs}
+        if declared_schema.is_input_list:
+            values = {name: _first_of(inputs.get(name), value, lists) for name, value in values.items()}
         given = {
             name: value for name, value in values.items() if value is not None or not _is_optional(inputs.get(name))
         }
@@ -45,15 +57,24 @@ def check_inputs(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.Node
     return run
 
 
+def _first_of(declared: io.Input | None, values: Any, lists: Collection[str]) -> Any:
+    """Of what a node that takes lists is given: all of an input in `lists`, of every other the first."""
+    if declared is None or declared.id in lists or not isinstance(values, list):
+        return values
+    return values[0] if values else None
+
+
 def _is_optional(declared: io.Input | None) -> bool:
     """Whether the input may be absent; null counts as absent, and `execute`'s own default as its value then."""
     return declared is not None and declared.optional
 
 
 def _check_input(declared: io.Input | None, name: str, value: Any) -> Any:
-    """The value as the node may use it."""
+    """The value as the node may use it; the values of a list of sounds one by one."""
     if declared is None:
         return value
+    if declared.io_type == "AUDIO" and isinstance(value, list):
+        return [_check_audio(declared, f"{name} {number}", each) for number, each in enumerate(value, 1)]
     check = _CHECKS.get(declared.io_type)
     return check(declared, name, value) if check else value  # a clip: clip_of looks at what it is
 
@@ -167,5 +188,6 @@ _CHECKS: dict[str, Callable[[Any, str, Any], Any]] = {  # by type of the socket 
     Audio.io_type: _socket_check(AudioEmbedding, "LatentSync Embed Audio"),
     Faces.io_type: _socket_check(FaceTracks, "LatentSync Prepare Faces"),
     Trepa.io_type: _socket_check(SamplerOptions, "LatentSync TREPA Settings"),
+    Lines.io_type: _socket_check(Dialogue, "LatentSync Dialogue Lines"),
     Synced.io_type: _socket_check(SyncedFaces, "LatentSync Face Sampler"),
 }

@@ -7,7 +7,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,19 @@ def to_pil_image(rgb: torch.Tensor):
 def register_models_folder() -> None:
     """Makes models/latentsync a model folder, beside those that extra_model_paths.yaml names."""
     folder_paths.add_model_folder_path(MODELS_FOLDER, str(Path(folder_paths.models_dir) / MODELS_FOLDER))
+
+
+def input_files(suffixes: Collection[str]) -> list[str]:
+    """The names of the files in the input folder, not below it, that end in one of the suffixes."""
+    folder = Path(folder_paths.get_input_directory())
+    return sorted(path.name for path in folder.glob("*") if path.suffix.lower() in suffixes and path.is_file())
+
+
+def input_file(name: str) -> Path | None:
+    """A file of the input folder by its name; None for a name that leads elsewhere."""
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    path = (folder / name).resolve()
+    return path if path.parent == folder else None
 
 
 def models_folders() -> list[Path]:

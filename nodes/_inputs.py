@@ -310,5 +310,6 @@ def length_input() -> io.Combo.Input:
         options=[rule.value for rule in LengthRule],
         default=LengthRule.VIDEO.value,
         tooltip="Where clip and voice differ: video keeps the clip's length; hold keeps its last frame as long as the "
-        "voice goes on, ping-pong plays it backwards and forwards; cut ends with the shorter of the two.",
+        "voice goes on, ping-pong plays it backwards and forwards, loop from its beginning; cut ends with the shorter "
+        "of the two.",
     )

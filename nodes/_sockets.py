@@ -11,6 +11,7 @@ Model = io.Custom("LATENTSYNC_MODEL")  # ManagedModel
 Audio = io.Custom("LATENTSYNC_AUDIO")  # AudioEmbedding
 Faces = io.Custom("LATENTSYNC_FACES")  # Held[FaceTracks]
 Trepa = io.Custom("LATENTSYNC_TREPA")  # SamplerOptions, of which the sampler takes the temporal part
+Lines = io.Custom("LATENTSYNC_LINES")  # Dialogue
 Synced = io.Custom("LATENTSYNC_SYNCED")  # Held[SyncedFaces]
 
 

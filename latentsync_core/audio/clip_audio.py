@@ -85,5 +85,4 @@ def _identity(clip: Clip) -> FileIdentity:
 
 def _samples(clip: Clip, track: SoundTrack) -> int:
     """A clip's length in samples of its sound."""
-    last = int(clip.pts[-1] - clip.pts[0]) * clip.time_base
-    return max(1, round((last + 1 / clip.fps) * track.rate))
+    return max(1, round(clip.exact_duration * track.rate))

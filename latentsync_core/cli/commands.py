@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ from ..remote.inputs import fetch_url_inputs, local_path, media_argument, reject
 from ..remote.public_https import Network
 from .arguments import marks_text
 from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
+from .dub_options import add_dub_commands
 from .options import (
     add_batch_options,
     add_download_limit,
@@ -249,6 +251,8 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("video", type=media_argument)
     add_fps(probe)
     add_download_limit(probe)
+
+    add_dub_commands(functools.partial(_add_command, commands))
 
     demo = _add_command(commands, "demo", _demo, "dub a carried scene into English, with a demonstration model")
     demo.add_argument("--out", type=reject_url, default="demo/out.mp4")

@@ -29,6 +29,8 @@ WORDS: Words = {
     Remedy.PREPARE_AGAIN: "run the command again",
     Remedy.GIVE_FPS: "give it with --fps, such as --fps 24",
     Remedy.GIVE_SOUND: "name a sound file with --audio",
+    Remedy.GIVE_ORIGINAL: "name it with --original",
+    Remedy.GIVE_IMPULSE: "name it with --impulse",
     Remedy.MIX_TRACKS: "--voice-tracks all averages them",
     Remedy.ADJUST_DETECTION: "set --detector-score below {}, or mark the face by hand with --marks",
     Remedy.MARK_FACE: "write that mark into a file and give it with --marks",

@@ -101,7 +101,9 @@ def sample_faces(
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
     path = faces.path
     present = np.all(np.isfinite(transforms), axis=(1, 2))
-    track_ids = path.track[timeline.source_index]
+    passages = timeline.passages
+    # A loop's jump back to the beginning is a cut as well.
+    track_ids = path.track[timeline.source_index] * (int(passages[-1]) + 1) + passages
     windows = plan_windows(present, options.windows, track_ids)
     latent_size = model.resolution // PIXELS_PER_LATENT
     # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.

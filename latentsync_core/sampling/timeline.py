@@ -19,6 +19,7 @@ class LengthRule(str, Enum):
     HOLD = "hold"  # a longer voice holds the last frame
     PING_PONG = "ping-pong"  # a longer voice plays the clip backwards and forwards again
     CUT = "cut"  # the shorter of the two decides
+    LOOP = "loop"  # a longer voice plays the clip from its beginning again
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,11 @@ class Timeline:
     source_index: np.ndarray  # (F,) int64: the clip's frame that each output frame shows
     pts: np.ndarray  # (F,) int64 ticks of the clip's time base
     times: np.ndarray  # (F,) float64 seconds after the first output frame
+
+    @property
+    def passages(self) -> np.ndarray:
+        """(F,) int64, the same number in frames that follow each other in the clip too, in either direction."""
+        return np.concatenate([[0], np.cumsum(np.abs(np.diff(self.source_index)) > 1)])
 
 
 def plan_timeline(clip: Clip, voice_seconds: float, rule: LengthRule = LengthRule.VIDEO) -> Timeline:
@@ -39,7 +45,7 @@ def plan_timeline(clip: Clip, voice_seconds: float, rule: LengthRule = LengthRul
     frames = clip.frame_count
     if rule is LengthRule.CUT:
         frames = max(1, int(np.searchsorted(clip.times, voice_seconds - TIME_TOLERANCE)))
-    elif rule in (LengthRule.HOLD, LengthRule.PING_PONG):
+    elif rule in (LengthRule.HOLD, LengthRule.PING_PONG, LengthRule.LOOP):
         missing = voice_seconds - TIME_TOLERANCE - clip.duration
         frames += max(0, int(np.ceil(missing * float(clip.fps))))
     return build_timeline(clip, frames, rule)
@@ -54,6 +60,8 @@ def build_timeline(clip: Clip, frames: int, rule: LengthRule) -> Timeline:
     if rule is LengthRule.PING_PONG:
         lap, place = np.divmod(output, clip.frame_count)
         source_index = np.where(lap % 2 == 0, place, clip.frame_count - 1 - place)
+    elif rule is LengthRule.LOOP:
+        source_index = output % clip.frame_count
     else:
         source_index = np.minimum(output, clip.frame_count - 1)
 

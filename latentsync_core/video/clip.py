@@ -103,6 +103,11 @@ class Clip:
         return float(self.times[-1]) + float(1 / self.fps)
 
     @property
+    def exact_duration(self) -> Fraction:
+        """`duration`, exactly."""
+        return int(self.pts[-1] - self.pts[0]) * self.time_base + 1 / self.fps
+
+    @property
     def start(self) -> Fraction:
         """When frame 0 is shown, in seconds on its file's clock."""
         return int(self.pts[0]) * self.time_base

@@ -111,6 +111,6 @@ def test_the_command_lines_page_has_every_option_of_sync_and_batch_and_its_defau
 
 
 def test_every_other_option_and_command_is_on_the_page_or_on_that_of_the_models():
-    pages = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "models.md"))
-    written = set(re.findall(r"(?<![\w-])--[a-z\d-]+", pages)) | set(re.findall(r"`([a-z]+)(?: [A-Z -]+\w*)?`", pages))
+    pages = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "models.md", "dubbing.md"))
+    written = set(re.findall(r"(?<![\w-])--[a-z\d-]+", pages)) | set(re.findall(r"`([a-z-]+)(?: [A-Z -]+\w*)?`", pages))
     assert {name for command, action in options() for name in (command, action.option_strings[0])} - written == set()

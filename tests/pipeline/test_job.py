@@ -269,7 +269,8 @@ def test_the_whole_crop_is_pasted_where_that_is_asked_for(job, source, plain):
 
 
 @pytest.mark.parametrize(
-    ("rule", "frames"), [("video", FRAMES), ("hold", VOICE_FRAMES), ("ping-pong", VOICE_FRAMES), ("cut", FRAMES)]
+    ("rule", "frames"),
+    [("video", FRAMES), ("hold", VOICE_FRAMES), ("ping-pong", VOICE_FRAMES), ("loop", VOICE_FRAMES), ("cut", FRAMES)],
 )
 def test_the_length_rule_decides_how_many_frames_there_are(job, source, rule, frames):
     report = job.run_flags("--length", rule)
@@ -277,7 +278,7 @@ def test_the_length_rule_decides_how_many_frames_there_are(job, source, rule, fr
     if frames > FRAMES:
         surroundings = np.s_[:, :60]  # above both faces
         shown = luma(report.output)[surroundings]
-        last = {"hold": FRAMES - 1, "ping-pong": 0}[rule]  # of the source, in frame 2 * FRAMES - 1
+        last = {"hold": FRAMES - 1, "ping-pong": 0, "loop": FRAMES - 1}[rule]  # of the source, in frame 2 * FRAMES - 1
         assert (shown[2 * FRAMES - 1] == source[surroundings][last]).all()
     kept = any("the voice was cut" in note.fact for note in report.notes)
     assert kept == (rule in ("video", "cut"))

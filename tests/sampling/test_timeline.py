@@ -30,7 +30,7 @@ def test_hold_shows_the_last_frame_until_the_voice_ends():
     np.testing.assert_allclose(timeline.times[-1], 74 / 25)
 
 
-@pytest.mark.parametrize("rule", [LengthRule.VIDEO, LengthRule.HOLD, LengthRule.PING_PONG])
+@pytest.mark.parametrize("rule", [LengthRule.VIDEO, LengthRule.HOLD, LengthRule.PING_PONG, LengthRule.LOOP])
 @pytest.mark.parametrize("voice", [0.5, 1.99, 2.0])
 def test_a_voice_that_is_no_longer_than_the_clip_adds_no_frame(voice, rule):
     assert plan_timeline(clip_of(50), voice, rule).source_index.tolist() == list(range(50))
@@ -43,6 +43,14 @@ def test_hold_makes_a_still_talk():
 def test_ping_pong_turns_round_at_both_ends():
     timeline = plan_timeline(clip_of(3), 8 / 25, LengthRule.PING_PONG)
     assert timeline.source_index.tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
+
+
+def test_loop_begins_again_and_each_jump_begins_a_passage():
+    timeline = plan_timeline(clip_of(3), 8 / 25, LengthRule.LOOP)
+    assert timeline.source_index.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert timeline.passages.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    np.testing.assert_allclose(timeline.times, np.arange(8) / 25)
+    assert not plan_timeline(clip_of(3), 8 / 25, LengthRule.PING_PONG).passages.any()
 
 
 def test_cut_stops_with_the_shorter_one():

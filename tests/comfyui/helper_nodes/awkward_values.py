@@ -127,3 +127,11 @@ def load_slice(file: str, meta_batch: Any = None) -> Any:
 
 
 NODE_CLASS_MAPPINGS["TestLoadSlice"].check_lazy_status = lambda _self, **_values: []
+
+
+@node("AUDIO", text="STRING")
+def speak_text(text: str) -> dict:
+    """A speech synthesis that knows one vowel: a tenth of a second of it for each letter, between silences."""
+    time = torch.arange(round(0.1 * len(text) * 24000)) / 24000
+    vowel = sum(torch.sin(2 * torch.pi * 150 * number * time) / number for number in range(1, 9))
+    return {"waveform": torch.nn.functional.pad(0.2 * vowel, (6000, 2400))[None, None], "sample_rate": 24000}

@@ -131,3 +131,13 @@ def progress_of_a_download(steps: int) -> int:
 def _our_module(name: str) -> ModuleType:
     """A module of the pack under test, as ComfyUI loaded it."""
     return next(module for known, module in sys.modules.items() if known.endswith(f"ComfyUI-LatentSync-Dub.{name}"))
+
+
+@node(audio="AUDIO")
+def show_sound(audio: Any) -> dict[str, Any]:
+    return {"shape": list(audio["waveform"].shape), "sample_rate": audio["sample_rate"]}
+
+
+@node(text="STRING")
+def show_text(text: str) -> str:
+    return text

@@ -1,0 +1,1 @@
+"""Lines of dialogue: reading them from every format, checking and writing them."""
