@@ -32,6 +32,7 @@ def make_track(
     flip_error: float = 0.01,
     embedding: np.ndarray | None = None,
     by_hand: bool = False,
+    opening: float | np.ndarray = 0.0,
 ) -> FaceTrack:
     """A face that stays in one place; `gap` are frames of the clip in which it isn't seen."""
     count = stop - start
@@ -42,12 +43,14 @@ def make_track(
     pose = np.zeros((count, 3), np.float32)
     pose[:, 0] = yaw
     sharp, flip_errors = (np.full(count, value, np.float32) for value in (sharpness, flip_error))
-    for values in (boxes, landmarks, pose, sharp, flip_errors):
+    openings = np.full(count, opening, np.float32)
+    for values in (boxes, landmarks, pose, sharp, flip_errors, openings):
         values[~visible] = np.nan
     portrait = np.full((128, 128, 3), 40 * (number % 6), np.uint8)
     return FaceTrack(
-        number, start, boxes, landmarks, visible, pose, sharp, flip_errors, portrait, embedding, person, by_hand
-    )
+        number, start, boxes, landmarks, visible, pose, sharp, flip_errors, openings, portrait, embedding, person,
+        by_hand,
+    )  # fmt: skip
 
 
 def made_faces(

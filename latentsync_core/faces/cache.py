@@ -27,6 +27,7 @@ CACHE_VERSION = 3  # raised whenever detection or tracking gives other results
 SUFFIX = ".faces.npz"
 PER_TRACK = {"portrait": (PORTRAIT_SIZE, PORTRAIT_SIZE, 3), "embedding": (EMBEDDING_SIZE,)}  # shapes
 TYPES = {"visible": np.bool_, "portrait": np.uint8}  # float32 else
+ADDED_COLUMNS = {"opening"}  # since 0.2.0: unknown, NaN, in earlier files
 FORMER_NAMES = {"flip_error": "doubt"}  # a field's name in files before 0.2.0, which stay readable
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,10 @@ def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits)
     try:
         _check_array_sizes(path)
         with np.load(path, allow_pickle=False) as file:
-            names = ("tracks", "shots", *PER_FRAME, *PER_TRACK)
+            names = {"tracks", "shots", *PER_FRAME, *PER_TRACK} - (ADDED_COLUMNS - {*file})
             arrays = {name: file[name if name in file else FORMER_NAMES.get(name, name)] for name in names}
+        for name in ADDED_COLUMNS - arrays.keys():
+            arrays[name] = np.full((arrays["visible"].size, *PER_FRAME[name]), np.nan, np.float32)
         return _faces(arrays, clip, align, limits)
     except FileNotFoundError:
         return None

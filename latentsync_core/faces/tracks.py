@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 PORTRAIT_SIZE = 128  # pixels: the side of a track's portrait
-PER_FRAME = {"boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "flip_error": ()}
+PER_FRAME = {
+    "boxes": (4,), "landmarks": (3, 2), "visible": (), "pose": (3,), "sharpness": (), "flip_error": (), "opening": (),
+}  # fmt: skip
 """The columns of a FaceTrack, which hold one row per frame, and the shape of a row."""
 
 
@@ -35,6 +37,7 @@ class FaceTrack:
     pose: np.ndarray  # (n, 3) float32 degrees: yaw > 0 looks to the picture's right, pitch > 0 down, roll > 0 clockwise
     sharpness: np.ndarray  # (n,) float32, 0 to about 1: how much fine detail the face shows; see detection/sharpness.py
     flip_error: np.ndarray  # (n,) float32 face widths between the mesh and the mirror image's, typically 0.01
+    opening: np.ndarray  # (n,) float32 face heights between the inner lips; NaN without a mesh: marked faces
     portrait: np.ndarray  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8 RGB: the aligned crop of its sharpest frontal frame
     embedding: np.ndarray | None = None  # (EMBEDDING_SIZE,) float32, see identity/embedding.py; None where unknown
     person: int = 0  # tracks with the same number are one person; 0 is the most prominent

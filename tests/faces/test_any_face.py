@@ -36,8 +36,8 @@ def check(faces: FaceTracks) -> None:
         n = track.stop - track.start
         assert track.track_id == number
         assert any(first <= track.start < track.stop <= stop for first, stop in faces.shots)
-        measured = (track.boxes, track.landmarks, track.pose, track.sharpness, track.flip_error)
-        assert [values.shape for values in measured] == [(n, 4), (n, 3, 2), (n, 3), (n,), (n,)]
+        measured = (track.boxes, track.landmarks, track.pose, track.sharpness, track.flip_error, track.opening)
+        assert [values.shape for values in measured] == [(n, 4), (n, 3, 2), (n, 3), (n,), (n,), (n,)]
         assert track.visible[0]
         assert track.visible[-1]
         for values in measured:

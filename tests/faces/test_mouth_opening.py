@@ -39,6 +39,15 @@ def test_readings_follow_the_truth(spoken):
     assert np.corrcoef(read[known], truth[known])[0, 1] > 0.8
 
 
+def test_tracking_reads_the_same_openings_on_its_way(spoken):
+    faces, truth = spoken
+    (track,) = faces.tracks
+    read = mouth_openings(faces)[track.start : track.stop]
+    known = np.isfinite(read)
+    assert np.abs(track.opening - read)[known].mean() < 0.02
+    assert np.corrcoef(track.opening, truth[track.start : track.stop])[0, 1] > 0.8
+
+
 def test_other_frames_are_read_at_the_same_faces_and_missing_ones_are_unknown(spoken):
     faces, _ = spoken
     calls = []

@@ -133,6 +133,7 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
         pose=np.zeros((source_frames, 3), np.float32),
         sharpness=np.ones(source_frames, np.float32),
         flip_error=np.zeros(source_frames, np.float32),
+        opening=np.zeros(source_frames, np.float32),
         portrait=np.zeros((128, 128, 3), np.uint8),
     )
     faces = FaceTracks(

@@ -111,6 +111,7 @@ class _MarkedTrack:
             pose=np.zeros((count, 3), np.float32),
             sharpness=np.ones(count, np.float32),
             flip_error=np.zeros(count, np.float32),
+            opening=np.full(count, np.nan, np.float32),
             portrait=self.portrait,
             person=self.face,
             by_hand=True,

@@ -16,11 +16,12 @@ from ..detection.landmarks import LandmarkScheme, three_points
 from ..detection.region import FaceRegion
 from ..detection.sharpness import face_sharpness
 from ..identity.embedding import embed_faces, face_chip
+from ..mouth_opening import mesh_opening
 from ..tracks import PORTRAIT_SIZE, blank_portrait
 from .redetect import bounding_box
 
 # Columns of a frame's row of measurements.
-BOX, POINTS, POSE, SHARPNESS, FLIP_ERROR, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15
+BOX, POINTS, POSE, SHARPNESS, FLIP_ERROR, OPENING, COLUMNS = slice(0, 4), slice(4, 10), slice(10, 13), 13, 14, 15, 16
 FULL_QUALITY_SIZE = 80.0  # pixels of a face; larger ones gain no quality
 SAMPLE_INTERVAL = 12  # frames between samples of its embedding
 MAX_SAMPLES = 8  # kept, those of the best quality
@@ -117,13 +118,14 @@ class Tracklet:
 
 
 def measure_face(mesh: MeshDetection, aspect: float) -> np.ndarray:
-    """(COLUMNS,) float32: a detection's box, three points, pose, sharpness and flip error."""
+    """(COLUMNS,) float32: a detection's box, three points, pose, sharpness, flip error and mouth opening."""
     row = np.empty(COLUMNS, np.float32)
     row[BOX] = bounding_box(mesh.points)
     row[POINTS] = three_points(mesh.points, LandmarkScheme.MESH468).reshape(-1)
     row[POSE] = head_pose(mesh.points, aspect)
     row[SHARPNESS] = face_sharpness(mesh.picture)
     row[FLIP_ERROR] = mesh.flip_error
+    row[OPENING] = mesh_opening(mesh.points)
     return row
 
 
