@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -76,7 +77,7 @@ def film_file(
     Raises:
         OutputError: ffmpeg can't write the file.
     """
-    name = f"film-{seed}-{size[0]}x{size[1]}-{_digest(seed, size, fps, options)}"
+    name = f"film-{seed}-{size[0]}x{size[1]}-{sources_digest(SOURCES, seed, size, fps, options)}"
     facts, video = folder / f"{name}.npz", folder / f"{name}.mp4"
     voices = tuple(folder / f"{name}-voice{person}.wav" for person in range(PEOPLE))
     if not facts.exists():
@@ -123,10 +124,10 @@ def ground_truth_arrays(made: Film, truths: list[FilmTruth]) -> dict[str, np.nda
     return facts
 
 
-def _digest(*arguments: object) -> str:
-    """Of the arguments and of the sources that draw a film."""
+def sources_digest(sources: Sequence[str], *arguments: object) -> str:
+    """Ten hex digits of the arguments and of the sources that draw by them, named as SOURCES are."""
     found = hashlib.sha256(repr(arguments).encode())
-    for name in SOURCES:
+    for name in sources:
         found.update((SYNTHETIC / f"{name}.py").read_bytes())
     return found.hexdigest()[:10]
 
