@@ -46,6 +46,7 @@ def columns(sampling: dict[str, object]) -> list[list[Node]]:
         [load_model(), TREPA, Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})],
         [prepare_faces("scene.scene"), embed_audio("scene.english_voice")],
         [prepare_faces("scene.two_people", key="both"), select_faces("people", "", "both")],
+        [Node("speakers", "LatentSyncDubSpeakersToFaces", {"faces": "both.faces"})],
         [sampler(**sampling)],
         [
             Node("decode", "LatentSyncDubDecodeFaces", {"synced": "sampler.synced"}),
@@ -77,6 +78,7 @@ PICTURES = {
     "clip_audio": ("sound",),
     "prepare_faces": ("faces",),
     "select_faces": ("people",),
+    "speakers_to_faces": ("speakers",),
     "embed_audio": ("voice",),
     "sampler": ("sampler",),
     "decode_faces": ("decode", "some", "crops"),

@@ -36,6 +36,8 @@ class Remedy(Enum):
     MIX_TRACKS = "mix all audio tracks of the file"
     ADJUST_DETECTION = "detect less certain faces, or mark one by hand"
     MARK_FACE = "mark the face by hand, with the mark in the message"
+    GIVE_ORIGINAL_SOUND = "give the sound that the clip was filmed with, or choose the face by hand"
+    CHOOSE_FACE = "choose the face by hand"
     GIVE_PICTURE = "give a picture of the person"
     GIVE_MASK = "give a mask that lies over the person"
     CHOOSE_BY_POINT_OR_NUMBER = "choose the person by a point or by number"

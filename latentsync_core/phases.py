@@ -19,6 +19,7 @@ class Phase(Enum):
     CLIP = "Listing the frames"
     MODEL = "Loading the model"
     FACES = "Finding faces"
+    SPEAKERS = "Finding who speaks"
     VOICE = "Analysing the voice"
     SAMPLING = "Generating mouths"
     COMPOSITING = "Writing the video"

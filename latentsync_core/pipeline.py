@@ -24,7 +24,7 @@ from .compositing.composite_options import CompositeOptions
 from .compositing.crediting import credits_for
 from .compositing.notes import demonstration_notes, job_notes, synced_frames
 from .compositing.write import write_rendered
-from .errors import VideoError
+from .errors import OptionError, VideoError
 from .faces.alignment.align_options import AlignOptions
 from .faces.crop_path import path_transforms
 from .faces.face_options import FaceOptions
@@ -33,6 +33,7 @@ from .faces.find import find_faces
 from .faces.limits import TouchLimits
 from .faces.report import report_data
 from .faces.selection import FaceChoice, check_no_shared_faces, choose
+from .faces.speaking import WhoSpeaks
 from .files.output_checks import check_no_overwrite, check_target
 from .files.scratch import ScratchFolder, remove_stale_scratch
 from .messages import Note
@@ -48,6 +49,8 @@ from .sampling.sampler import Preview, check_disk_space_for_patches, sample_face
 from .sampling.sampler_options import Quality, SamplerOptions
 from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, plan_timeline
+from .speakers.active_speaker import find_speech, original_sound
+from .speakers.assignment import assign_speakers, choose_speaker
 from .video.clip import Clip
 from .video.reading.deinterlacing import with_deinterlacing
 from .video.reading.probing import probe
@@ -79,6 +82,8 @@ class SyncOptions:
     choice: FaceChoice = field(default_factory=FaceChoice)  # who speaks with the voice
     picture: str | Path | None = None  # of that person, where the choice is by picture
     other_speakers: tuple[Speaker, ...] = ()  # who speaks besides, each with a voice of their own
+    who_speaks: WhoSpeaks = WhoSpeaks.CHOSEN  # AUTO takes the place of `choice`, and leaves no room for other speakers
+    original_audio: Path | None = None  # for AUTO: the voices as filmed, where they aren't the clip's own sound
     align: AlignOptions = field(default_factory=AlignOptions)
     limits: TouchLimits = field(default_factory=TouchLimits)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
@@ -133,6 +138,7 @@ def sync(
         LatentSyncError: one of its kinds, with a sentence for the user.
     """
     clock = PhaseClock(on_progress)
+    _check_who_speaks(options)
     requested, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
     signer = None if options.signing is None else FilmSigner(options.signing)
@@ -155,6 +161,10 @@ def sync(
     ]
     pictures = [None if one.picture is None else _load_image(one.picture) for one in speakers]
     mux = load_audio(options.mux_audio, clip, options.voice_tracks) if options.mux_audio else None
+    original = None
+    if options.who_speaks is WhoSpeaks.AUTO:
+        filmed_with = options.original_audio
+        original = original_sound(clip) if filmed_with is None else load_audio(filmed_with, clip, options.voice_tracks)
     max_voice_seconds = max(voice.duration for voice in voices)
     pts = plan_timeline(clip, max_voice_seconds, options.length).pts
 
@@ -184,6 +194,10 @@ def sync(
             )
             faces = [choose(found, one.choice, picture) for one, picture in zip(speakers, pictures, strict=True)]
             check_no_shared_faces(faces)
+        if original is not None:
+            with clock.phase("speakers") as report_progress:
+                segments, _ = assign_speakers(found, find_speech(found, original, options.work_folder, report_progress))
+                faces = [choose_speaker(found, segments, off=options.choice.off)]
         with clock.phase("voice") as report_progress:
             audio_embeddings = [
                 embed_audio(voice, model.whisper, share_of(report_progress, number, len(voices)))
@@ -264,6 +278,16 @@ def sample(
     return dataclasses.replace(synced, audio=audio, blend=blend, pauses=pauses.behaviour, speech=weights)
 
 
+def _check_who_speaks(options: SyncOptions) -> None:
+    """OptionError where it is to be found who speaks, and something else says who does."""
+    if options.who_speaks is not WhoSpeaks.AUTO:
+        return
+    if options.other_speakers:
+        raise OptionError("who speaks is found for a single voice; leave out the other speakers")
+    if dataclasses.replace(options.choice, off=()) != FaceChoice():
+        raise OptionError("a face is chosen, and who speaks is to be found; leave out one of them")
+
+
 def _signing(signer: FilmSigner, clock: PhaseClock, **facts: Any) -> Sign:
     """A writer's last step, as a phase of the job."""
 
@@ -287,6 +311,7 @@ def _input_files(
         yield f"the voice{of}", one.audio.path if isinstance(one.audio, AudioSource) else one.audio
         yield f"the picture{of}", one.picture
     yield "the audio to mux", options.mux_audio
+    yield "the original sound", options.original_audio
     yield "the VAE", options.load.vae
     yield "Whisper's weights", options.load.whisper
     if options.signing is not None:

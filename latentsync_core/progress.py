@@ -11,8 +11,8 @@ Progress = Callable[[int, int], None]
 
 PhaseProgress = Callable[[str, int, int], None]
 """Called as ``on_progress(phase, done, total)``, phase being model, faces, voice, sampling, compositing or, where the
-result is signed, signing, and before them clip where a file has to be decoded to know its frames; whatever it raises
-cancels the job and leaves no output file."""
+result is signed, signing; speakers after faces where it is found who speaks, and before all of them clip where a file
+has to be decoded to know its frames. Whatever it raises cancels the job and leaves no output file."""
 
 SPAN_TOTAL = 1000  # the total that a span of a stage's progress is reported against
 

@@ -26,6 +26,7 @@ class LatentSyncDub(ComfyExtension):
         from .sample_scene import SampleScene
         from .sampler import Sampler
         from .select_faces import SelectFaces
+        from .speakers_to_faces import SpeakersToFaces
         from .trepa_settings import TrepaSettings
 
         return [
@@ -33,6 +34,7 @@ class LatentSyncDub(ComfyExtension):
             LoadModel,
             PrepareFaces,
             SelectFaces,
+            SpeakersToFaces,
             EmbedAudio,
             TrepaSettings,
             Sampler,

@@ -13,11 +13,13 @@ import torch
 from comfy_api.latest import Input, InputImpl
 
 from ..latentsync_core.audio.clip_audio import clip_audio, clip_audio_notes
+from ..latentsync_core.audio.source import AudioSource, load_audio
 from ..latentsync_core.audio.track_choice import TrackChoice
 from ..latentsync_core.errors import AudioError, VideoError
 from ..latentsync_core.files.scratch import atomic_write
 from ..latentsync_core.messages import Note
 from ..latentsync_core.progress import Progress
+from ..latentsync_core.speakers.active_speaker import original_sound
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.reading.deinterlacing import with_deinterlacing
 from ..latentsync_core.video.reading.listing.rates import snap_to_standard_rate
@@ -89,6 +91,17 @@ def audio_from_video(
     waveform, rate = clip_audio(clip, tracks)
     notes = tuple(dict.fromkeys([*clip.notes, *clip_audio_notes(clip, tracks)]))
     return {"waveform": waveform[None].contiguous(), "sample_rate": rate}, notes
+
+
+def sound_as_filmed(source: Any, clip: Clip) -> AudioSource:
+    """The sound that belongs to the frames of `clip`, which `clip_from_input` made of `source`.
+
+    Raises:
+        AudioError: there is none.
+    """
+    if isinstance(source, InputImpl.VideoFromComponents):
+        return load_audio(audio_from_video(source)[0])
+    return original_sound(clip)
 
 
 def _is_edited(video: Input.Video) -> bool:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..latentsync_core.audio.pause_options import MAX_PAUSE_SECONDS, PauseBehaviour, PauseOptions
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.errors import OptionError
+from ..latentsync_core.faces.speaking import WhoSpeaks
 from ..latentsync_core.models.loading.demonstration import demonstration_models
 from ..latentsync_core.models.loading.models_folder import installed_models
 from ..latentsync_core.models.loading.registry import KNOWN_MODELS, VAE_CONFIG, VAE_WEIGHTS
@@ -158,6 +159,20 @@ def matching_inputs() -> list[io.Input]:
             "How far the patch takes the sharpness and grain of the skin around it: 0 not at all, 1 fully.",
         ),
     ]  # fmt: skip
+
+
+def who_speaks_input() -> io.Combo.Input:
+    """Whose mouth follows the voice; a prompt without the value was made before there was a choice."""
+    return io.Combo.Input(
+        "who_speaks",
+        display_name="who speaks",
+        extra_dict=ADVANCED,
+        options=[choice.value for choice in WhoSpeaks],
+        default=WhoSpeaks.CHOSEN.value,
+        optional=True,
+        tooltip="chosen face: the person seen most, all the time. auto: whoever is found speaking in the clip's own "
+        "sound, each only while they speak; nobody where the speaker isn't shown or uncertain.",
+    )
 
 
 def pauses_input() -> io.Combo.Input:

@@ -42,6 +42,7 @@ NODE_WITH_INPUT = {
     "keep_audio": "LatentSync Composite",
     "codec": "LatentSync Composite",
     "deinterlace": "LatentSync Prepare Faces",
+    "original_audio": "LatentSync Speakers to Faces",
 }
 RELEASE = "latentsync-1.6"
 # `name` is an input of the node that shows the message, or of the one above.
@@ -68,6 +69,9 @@ WORDS: Words = {
     Remedy.MIX_TRACKS: "set `tracks` to all to average them",
     Remedy.ADJUST_DETECTION: "set `detector_score` below {}, or mark the face by hand in `marks`",
     Remedy.MARK_FACE: "copy that mark into `marks`",
+    Remedy.GIVE_ORIGINAL_SOUND: "connect the voices as filmed to `original_audio`, or choose the face with LatentSync "
+    "Select Faces",
+    Remedy.CHOOSE_FACE: "choose the face with LatentSync Select Faces instead",
     Remedy.GIVE_PICTURE: "connect one to `picture`",
     Remedy.GIVE_MASK: "connect one to `mask`",
     Remedy.CHOOSE_BY_POINT_OR_NUMBER: f"set `by` to {ChooseBy.POINT.value} or {ChooseBy.INDEX.value}",

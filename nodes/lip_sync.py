@@ -13,13 +13,16 @@ from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.faces.find import find_faces
+from ..latentsync_core.faces.speaking import WhoSpeaks
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions
 from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.speakers.active_speaker import find_speech
+from ..latentsync_core.speakers.assignment import assign_speakers, choose_speaker
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._checks import check_inputs
-from ._clips import clip_from_input
+from ._clips import clip_from_input, sound_as_filmed
 from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
 from ._inputs import (
     ADVANCED,
@@ -37,6 +40,7 @@ from ._inputs import (
     region_input,
     reject_batched_clip,
     sampling_inputs,
+    who_speaks_input,
 )
 from ._managed_model import managed_model
 from ._results import player_ui, preflight_output, write_output
@@ -76,6 +80,7 @@ class LipSync(io.ComfyNode):
                 deinterlace_input(),
                 *filmed_mouth_inputs(),
                 expression_input(),
+                who_speaks_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -104,15 +109,18 @@ class LipSync(io.ComfyNode):
         reference_mouth: str = DEFAULTS.reference_mouth.value,
         mask_grow: float = DEFAULTS.mask_grow,
         expression: float = DEFAULTS.expression,
+        who_speaks: str = WhoSpeaks.CHOSEN.value,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         pause_options = PauseOptions(PauseBehaviour(pauses))
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
-        progress = Progress(load=1, faces=20, voice=3, drawing=60, writing=15)
+        find_speakers = WhoSpeaks(who_speaks) is WhoSpeaks.AUTO
+        progress = Progress(load=1, faces=20, speakers=4 if find_speakers else 0, voice=3, drawing=60, writing=15)
         source = clip_from_input(clip, fps, deinterlace, progress.whole_bar(Phase.CLIP))
         sound = mux.as_track(pack_temp_folder("sounds"))
         writer = WriterOptions(keep_audio=KeepAudio(keep_audio))
+        original = sound_as_filmed(clip, source) if find_speakers else None
         preflight_output(source, voice.duration, LengthRule(length), sound, writer)
         managed = managed_model(model, "auto", True, progress)
         settings = SamplerOptions(
@@ -126,6 +134,10 @@ class LipSync(io.ComfyNode):
         options = resolve_quality(settings, Quality(quality), managed.model)
         on_faces = progress.phase("faces", Phase.FACES, source.frame_count)
         faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=on_faces)
+        if original is not None:
+            on_speakers = progress.phase("speakers", Phase.SPEAKERS)
+            segments, _ = assign_speakers(faces, find_speech(faces, original, pack_temp_folder("found"), on_speakers))
+            faces = choose_speaker(faces, segments)
         on_voice = progress.phase("voice", Phase.VOICE)
         audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
         synced = sample_with_preview(

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import OptionError
+from ..faces.speaking import WhoSpeaks
 from ..remote.inputs import UrlArgument, media_argument
 from ..remote.url import redact_url
 
@@ -39,14 +40,19 @@ def face_argument(text: str):
 
 
 def speaker_argument(text: str):
-    """Reads "person:1=anna.wav"; in "picture:URL=anna.wav" the URL may hold equals signs of its own."""
+    """Reads "person:1=anna.wav" as a Speaker, and "auto" as WhoSpeaks.AUTO.
+
+    In "picture:URL=anna.wav" the URL may hold equals signs of its own.
+    """
+    if text == WhoSpeaks.AUTO.value:
+        return WhoSpeaks.AUTO
     who, equals, audio = text.partition("=")
     if isinstance(media_argument(who.partition(":")[2]), UrlArgument):
         voice = re.search(r"=(?=[a-z]+://)", text, re.IGNORECASE)
         place = voice.start() if voice else text.rfind("=")
         who, audio = text[:place], text[place + 1 :]
     if not equals or not audio:
-        raise argparse.ArgumentTypeError(f"{redact_url(text)!r} has no voice; write person:1=anna.wav")
+        raise argparse.ArgumentTypeError(f"{redact_url(text)!r} has no voice; write person:1=anna.wav, or auto")
     return dataclasses.replace(face_argument(who), audio=media_argument(audio))
 
 

@@ -128,6 +128,8 @@ def _faces(options: argparse.Namespace) -> None:
             options.audio,
             pause_options(options),
             lambda done, total: on_progress("clip", done, total),
+            options.speakers,
+            lambda done, total: on_progress("speakers", done, total),
         )
     if options.json:
         print(json.dumps({**listing.data, **downloads_data(fetched)}))
@@ -244,6 +246,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_face_options(faces)
     faces.add_argument("--audio", type=media_argument, help="a voice: timeline.png then shows where it speaks")
+    faces.add_argument(
+        "--speakers", action="store_true",
+        help="find who speaks when in the clip's own sound, as sync --speaker auto does, and report it with the scores",
+    )  # fmt: skip
     add_pause_options(faces)
     add_download_limit(faces)
 

@@ -20,6 +20,8 @@ from ..faces.find import find_faces
 from ..faces.report import report_data, report_text, timeline_picture
 from ..files.output_checks import check_no_overwrite
 from ..progress import Progress
+from ..speakers.active_speaker import find_speech, original_sound
+from ..speakers.assignment import assign_speakers, with_speech
 from ..video.reading.deinterlacing import with_deinterlacing
 from ..video.reading.probing import probe
 
@@ -46,6 +48,8 @@ def list_faces(
     audio: str | Path | None = None,
     pauses: PauseOptions | None = None,
     on_clip_progress: Progress | None = None,
+    speakers: bool = False,
+    on_speakers_progress: Progress | None = None,
 ) -> FaceReport:
     """Finds every face of `video`; into `folder` go people.png, timeline.png and faces.json, over older ones
     but never over the video or one of `inputs`, each a name for messages and a file.
@@ -53,6 +57,9 @@ def list_faces(
 
     Args:
         audio: the voice that is to drive the mouth; timeline.png then shows where it speaks, as `pauses` find it.
+
+        speakers: whether to find who speaks in the clip's own sound: it is then reported and shown, and `synced` is
+            what `sync --speaker auto` syncs.
 
     Raises:
         LatentSyncError: the clip or the voice can't be read, the clip shows no face, or `folder` can't be written to.
@@ -63,7 +70,11 @@ def list_faces(
         check_no_overwrite(files, (("the video", video), ("the voice", audio), *inputs))
     voice = None if audio is None else load_audio(audio)
     clip = with_deinterlacing(probe(video, fps, on_clip_progress), deinterlace)
+    original = original_sound(clip) if speakers else None
     faces = find_faces(clip, options, marks=marks, folder=work_folder, on_progress=on_progress)
+    if original is not None:
+        segments, _ = assign_speakers(faces, find_speech(faces, original, work_folder, on_speakers_progress))
+        faces = with_speech(faces, segments)
     text, data = report_text(faces), report_data(faces)
     if folder is None:
         return FaceReport(text, data, ())

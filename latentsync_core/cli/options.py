@@ -16,6 +16,7 @@ from ..errors import OptionError
 from ..faces.alignment.align_options import AlignOptions
 from ..faces.face_options import FaceOptions
 from ..faces.limits import TouchLimits
+from ..faces.speaking import WhoSpeaks
 from ..models.load_options import PRECISIONS, LoadOptions
 from ..provenance.signing_files import SigningFiles
 from ..remote.fetch import DownloadLimits
@@ -98,7 +99,12 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     )  # fmt: skip
     faces.add_argument(
         "--speaker", type=speaker_argument, action="append", default=[], metavar="WHO=AUDIO",
-        help="another speaker with a voice of their own; repeat it for each: --speaker person:1=anna.wav",
+        help="another speaker with a voice of their own; repeat it for each: --speaker person:1=anna.wav. auto finds "
+        "who speaks in the clip's own sound: each mouth follows the voice while its person does",
+    )  # fmt: skip
+    faces.add_argument(
+        "--original-audio", type=media_argument, metavar="FILE",
+        help="for --speaker auto: the voices as filmed, where they aren't the clip's own sound",
     )  # fmt: skip
     faces.add_argument("--tracks-on", default="", metavar="LIST", help='tracks synced in any case, as "3, 5-7"')
     faces.add_argument("--tracks-off", default="", metavar="LIST", help="tracks that are never synced")
@@ -396,7 +402,9 @@ def sync_options(options: argparse.Namespace):
             options.face.choice, on=read_track_list(options.tracks_on), off=read_track_list(options.tracks_off)
         ),
         picture=options.face.picture,
-        other_speakers=tuple(options.speaker),
+        other_speakers=tuple(one for one in options.speaker if one is not WhoSpeaks.AUTO),
+        who_speaks=who_speaks(options),
+        original_audio=options.original_audio,
         limits=TouchLimits(
             max_yaw=options.max_yaw,
             max_pitch=options.max_pitch,
@@ -441,6 +449,17 @@ def sync_options(options: argparse.Namespace):
         work_folder=options.work_folder,
         signing=signing_files(options),
     )
+
+
+def who_speaks(options: argparse.Namespace) -> WhoSpeaks:
+    """Whether parsed arguments ask to find who speaks. OptionError where they also say who does."""
+    if WhoSpeaks.AUTO not in options.speaker:
+        if options.original_audio is not None:
+            raise OptionError("--original-audio tells who speaks; give --speaker auto with it")
+        return WhoSpeaks.CHOSEN
+    if len(options.speaker) > 1:
+        raise OptionError("--speaker auto finds who speaks for the single voice of --audio; leave out the others")
+    return WhoSpeaks.AUTO
 
 
 def signing_files(options: argparse.Namespace) -> SigningFiles | None:

@@ -34,6 +34,9 @@ WORDS: Words = {
     Remedy.MIX_TRACKS: "--voice-tracks all averages them",
     Remedy.ADJUST_DETECTION: "set --detector-score below {}, or mark the face by hand with --marks",
     Remedy.MARK_FACE: "write that mark into a file and give it with --marks",
+    Remedy.GIVE_ORIGINAL_SOUND: "name the voices as filmed with --original-audio, or choose whose mouth follows "
+    "the voice with --face",
+    Remedy.CHOOSE_FACE: "choose whose mouth follows the voice with --face instead of --speaker auto",
     Remedy.GIVE_PICTURE: "name it with --face picture:FILE",
     Remedy.GIVE_MASK: "choose with --face point:X,Y@FRAME instead",
     Remedy.CHOOSE_BY_POINT_OR_NUMBER: "choose with --face point:X,Y@FRAME or person:N",

@@ -91,7 +91,7 @@ def write_faces(faces: FaceTracks, path: Path) -> None:
 def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits) -> FaceTracks | None:
     """Reads what `write_faces` wrote; None if there is no file, or it doesn't fit this clip."""
     try:
-        _check_array_sizes(path)
+        check_array_sizes(path)
         with np.load(path, allow_pickle=False) as file:
             names = {"tracks", "shots", *PER_FRAME, *PER_TRACK} - (ADDED_COLUMNS - {*file})
             arrays = {name: file[name if name in file else FORMER_NAMES.get(name, name)] for name in names}
@@ -105,7 +105,7 @@ def read_faces(path: Path, clip: Clip, align: AlignOptions, limits: TouchLimits)
         return None
 
 
-def _check_array_sizes(path: Path) -> None:
+def check_array_sizes(path: Path) -> None:
     """Raises ValueError where an array's header claims more bytes than the file has: the header is untrusted."""
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:

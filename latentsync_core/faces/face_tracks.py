@@ -10,7 +10,10 @@ import numpy as np
 from ..video.clip import Clip
 from .alignment.align_options import AlignOptions
 from .limits import FacePath, TouchLimits, chosen_path
+from .speaking import SpeechSegment, speaking_track
 from .tracks import FaceTrack
+
+TURN_MARGIN = 0.3  # seconds before and after its speech in which a face is synced, besides the frames of its fade
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +26,21 @@ class FaceTracks:
     align: AlignOptions  # how crops are cut
     limits: TouchLimits  # beyond which a face is left unchanged
     chosen: tuple[int, ...] = (0,)  # track ids; where two share a frame the earlier in this list is synced
+    speech: tuple[SpeechSegment, ...] | None = None  # where a chosen face speaks and is synced; None: anywhere
 
     @cached_property
     def path(self) -> FacePath:
         """The chosen face of every frame."""
-        return chosen_path(self.tracks, self.shots, self.chosen, self.limits, self.clip.frame_count)
+        return chosen_path(
+            self.tracks, self.shots, self.chosen, self.limits, self.clip.frame_count, self._speaking_track()
+        )
+
+    def _speaking_track(self) -> np.ndarray | None:
+        """(N,) the track that speaks in each frame, with the margins of its turns."""
+        if self.speech is None:
+            return None
+        margin = round(TURN_MARGIN * float(self.clip.fps)) + self.limits.fade_frames
+        return speaking_track(self.speech, self.clip.frame_count, margin)
 
     def chosen_places(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the chosen faces are across the picture.

@@ -51,6 +51,7 @@ class Outcome(IntEnum):
     TURNED_AWAY = 4
     TOO_SMALL = 5
     BLURRED = 6
+    NOT_SPEAKING = 7  # a chosen face, while nobody or somebody else speaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ def chosen_path(
     chosen: Sequence[int],
     limits: TouchLimits,
     frame_count: int,
+    speaking: np.ndarray | None = None,
 ) -> FacePath:
     """The chosen face of every frame of the clip, and how far the generated one is blended in.
 
@@ -79,6 +81,8 @@ def chosen_path(
         tracks: all of the clip; a track's id is its index here.
         shots: half-open ranges of frames between cuts; nothing fades across a cut.
         chosen: track ids; where two share a frame the earlier in this list is synced.
+        speaking: (N,) the track that speaks in each frame, NOBODY for none: a chosen face is synced only there, and
+            fades in and out at the ends of its turns. None syncs it wherever it is visible.
 
     Raises:
         OptionError: a chosen track isn't one of the clip's.
@@ -97,7 +101,7 @@ def chosen_path(
     for number in chosen:
         if not 0 <= number < len(tracks):
             raise OptionError(f"track {number} is chosen, but the clip has tracks 0 to {len(tracks) - 1}")
-        _write_track(path, tracks[number], limits)
+        _write_track(path, tracks[number], limits, speaking)
     shot_starts = {first for first, _ in shots}
     for first, stop in runs_where(path.track >= 0, path.track):
         part = slice(first, stop)
@@ -108,9 +112,14 @@ def chosen_path(
     return path
 
 
-def _write_track(path: FacePath, track: FaceTrack, limits: TouchLimits) -> None:
-    """Writes a track into the frames that no earlier one occupies."""
-    frames = np.flatnonzero(track.visible & (path.track[track.start : track.stop] < 0))
+def _write_track(path: FacePath, track: FaceTrack, limits: TouchLimits, speaking: np.ndarray | None) -> None:
+    """Writes a track into the frames that no earlier one occupies, and in which it speaks."""
+    free = track.visible & (path.track[track.start : track.stop] < 0)
+    if speaking is not None:
+        speaks = speaking[track.start : track.stop] == track.track_id
+        path.outcome[track.start : track.stop][free & ~speaks] = Outcome.NOT_SPEAKING
+        free &= speaks
+    frames = np.flatnonzero(free)
     at = frames + track.start
     outcome = _outcomes(track, limits)[frames]
     path.boxes[at], path.landmarks[at] = track.boxes[frames], track.landmarks[frames]

@@ -12,6 +12,7 @@ from ..video.reading.reader import FrameReader
 from .detection.face_mesh import face_meshes
 from .detection.region import FaceRegion
 from .face_tracks import FaceTracks
+from .tracks import FaceTrack
 
 INNER_LIPS, FOREHEAD, CHIN = (13, 14), 10, 152  # mesh vertices
 MIN_PRESENCE = 0.5  # the mesh network's confidence, below which a reading doesn't count: a hand over the mouth
@@ -41,12 +42,15 @@ def mouth_openings(
         shown = reading.enter_context(FrameReader(faces.clip)) if frames is None else frames
         for index, frame in zip(range(len(openings)), shown, strict=False):
             if path.visible[index]:
-                track = faces.tracks[path.track[index]]
-                roll = float(np.nan_to_num(track.pose[index - track.start, 2]))
-                region = FaceRegion.from_box(path.boxes[index], roll, frame.sample_aspect)
-                mesh = face_meshes(frame, [region])[0]
-                if mesh.presence >= MIN_PRESENCE:
-                    openings[index] = mesh_opening(mesh.points)
+                openings[index] = opening_at(frame, faces.tracks[path.track[index]], index)
             if on_frame:
                 on_frame()
     return openings
+
+
+def opening_at(frame: Frame, track: FaceTrack, index: int) -> float:
+    """The opening of a visible track's mouth in the clip's frame `index`; NaN where the mouth is hidden."""
+    row = index - track.start
+    roll = float(np.nan_to_num(track.pose[row, 2]))
+    mesh = face_meshes(frame, [FaceRegion.from_box(track.boxes[row], roll, frame.sample_aspect)])[0]
+    return mesh_opening(mesh.points) if mesh.presence >= MIN_PRESENCE else float("nan")

@@ -14,7 +14,7 @@ from .fetch import DownloadedFile, DownloadLimits, download_url
 from .public_https import Network
 from .url import Url, looks_like_url
 
-URL_OPTIONS = ("video", "audio", "mux_audio", "face", "speaker")  # arguments in which URLs may stand
+URL_OPTIONS = ("video", "audio", "mux_audio", "original_audio", "face", "speaker")  # arguments in which URLs may stand
 DOWNLOAD_FOLDER = "downloads"  # in the work folder
 
 

@@ -66,6 +66,7 @@ def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_f
             "pauses",
             "reference_mouth",
             "seed",
+            "who_speaks",
         ],
         "LatentSyncDubTrepaSettings": ["noise_sharing", "window"],
         "LatentSyncDubComposite": [
@@ -80,6 +81,7 @@ def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_f
             "patch",
         ],
         "LatentSyncDubSelectFaces": ["frame", "point_x", "point_y", "tracks_off", "tracks_on"],
+        "LatentSyncDubSpeakersToFaces": ["diarization"],
     }
     for kind, names in rare.items():
         assert advanced(page, page.add(kind)) == names, kind

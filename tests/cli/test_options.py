@@ -15,6 +15,7 @@ from latentsync_core.audio.pause_options import PauseBehaviour
 from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.options import add_sync_options, sync_options
 from latentsync_core.errors import OptionError
+from latentsync_core.faces.speaking import WhoSpeaks
 from latentsync_core.pipeline import SyncOptions
 from latentsync_core.provenance.signing_files import SigningFiles
 from latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions, Scheduler
@@ -137,7 +138,27 @@ def test_every_flag_is_tried():
     parser = argparse.ArgumentParser()
     add_sync_options(parser)
     flags = {flag for action in parser._actions if action.dest not in FILES for flag in action.option_strings}
-    assert flags - {"--speaker", "--c2pa-certificate", "--c2pa-key"} == {flag for flag, *_ in FLAGS}
+    assert flags - {"--speaker", "--original-audio", "--c2pa-certificate", "--c2pa-key"} == {flag for flag, *_ in FLAGS}
+
+
+def test_finding_who_speaks_reaches_the_engines_options():
+    options = parsed("--speaker", "auto", "--original-audio", "set.wav", "--tracks-off", "4")
+    assert (options.who_speaks, options.original_audio, options.other_speakers) == (
+        WhoSpeaks.AUTO, Path("set.wav"), (),
+    )  # fmt: skip
+    assert parsed().who_speaks is WhoSpeaks.CHOSEN
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--speaker", "auto", "--speaker", "person:1=anna.wav"), "leave out the others"),
+        (("--original-audio", "set.wav"), "give --speaker auto with it"),
+    ],
+)
+def test_what_contradicts_finding_who_speaks_is_refused(arguments, message):
+    with pytest.raises(OptionError, match=message):
+        parsed(*arguments)
 
 
 def test_a_further_speaker_reaches_the_engines_options():

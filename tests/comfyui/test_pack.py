@@ -10,7 +10,7 @@ import pytest
 
 NODES = """
 LatentSyncDubLoadModel LatentSyncDubEmbedAudio LatentSyncDubPrepareFaces LatentSyncDubTrepaSettings LatentSyncDubSampler
-LatentSyncDubSelectFaces
+LatentSyncDubSelectFaces LatentSyncDubSpeakersToFaces
 LatentSyncDubComposite LatentSyncDubDecodeFaces LatentSyncDubReplaceFaces LatentSyncDubLipSync LatentSyncDubClipAudio
 LatentSyncDubSampleScene
 """

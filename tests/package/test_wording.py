@@ -146,9 +146,9 @@ def test_the_nodes_word_every_remedy(nodes):
 @pytest.mark.parametrize("node", INPUTS)
 def test_every_input_and_node_in_the_nodes_words_exists_where_it_shows(nodes, node):
     for words in nodes.words_on(INPUTS[node]).values():
-        for name, other in re.findall(r"`(\w+)`(?: of (LatentSync [A-Z]\w+(?: [A-Z]\w+)*))?", words):
+        for name, other in re.findall(r"`(\w+)`(?: of (LatentSync [A-Z]\w+(?: (?:to )?[A-Z]\w+)*))?", words):
             assert name in INPUTS[other or node], words
-        for other in re.findall(r"LatentSync [A-Z]\w+(?: [A-Z]\w+)*", words):
+        for other in re.findall(r"LatentSync [A-Z]\w+(?: (?:to )?[A-Z]\w+)*", words):
             assert other in INPUTS, words
         assert not re.search(COMMAND, words)
         for model in re.findall(r"latentsync-\d[\d.]*\d", words):

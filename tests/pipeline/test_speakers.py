@@ -12,6 +12,7 @@ from latentsync_core.cli.commands import main
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.find import find_faces
 from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
+from latentsync_core.faces.speaking import WhoSpeaks
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.pipeline import Speaker, SyncOptions, sync
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
@@ -130,3 +131,37 @@ def test_a_picture_of_one_of_them_chooses_that_one():
     assert [faces.tracks[number].boxes[0, 0] < 400 for number in his.chosen] == [False]
     assert len(hers.chosen) == 2
     assert set(hers.chosen) | set(his.chosen) == {0, 1, 2}
+
+
+def test_where_who_speaks_is_found_each_mouth_changes_only_in_its_turn(options, tmp_path):
+    """In these two seconds of the scene she speaks on the left, and after a pause he does on the right."""
+    auto = dataclasses.replace(
+        options, choice=FaceChoice(), other_speakers=(), who_speaks=WhoSpeaks.AUTO, start=0.8, end=3.2
+    )
+    phases = []
+    report = sync(TWO_PEOPLE, HER_VOICE, tmp_path / "out.mkv", auto, lambda phase, *_: phases.append(phase))
+    changed = luma(TWO_PEOPLE, 0.8, 3.2) != luma(report.output)
+    hers, his = changed[:, :, :400].any((1, 2)), changed[:, :, 400:].any((1, 2))
+    assert hers[3:20].all()
+    assert not his[:20].any()
+    assert his[40:-5].all()
+    assert not hers[36:].any()
+    (faces,) = report.faces
+    speech = [one["person"] for one in faces["speech"] if one["frames"][1] - one["frames"][0] > 10]
+    assert len(speech) == len(set(speech)) == 2
+    assert None not in speech
+    assert faces["counts"]["not speaking"] > 0
+    assert list(dict.fromkeys(phases)) == ["model", "faces", "speakers", "voice", "sampling", "compositing"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"other_speakers": (Speaker(HIS_VOICE),)}, "found for a single voice"),
+        ({"choice": FaceChoice(ChooseBy.INDEX, person=1)}, "a face is chosen, and who speaks is to be found"),
+    ],
+)
+def test_a_choice_besides_finding_who_speaks_is_refused(options, tmp_path, changes, message):
+    auto = dataclasses.replace(options, choice=FaceChoice(), other_speakers=(), who_speaks=WhoSpeaks.AUTO)
+    with pytest.raises(OptionError, match=message):
+        sync(TWO_PEOPLE, HER_VOICE, tmp_path / "out.mkv", dataclasses.replace(auto, **changes))

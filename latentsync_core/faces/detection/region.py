@@ -85,12 +85,24 @@ def crop_region(frame: Frame, region: FaceRegion, size: int, padding: str = "bor
     linear = rotation(region.angle) * pitch
     to_frame = np.column_stack([linear, region.centre - linear @ np.full(2, (size - 1) / 2)])
     to_frame[0] /= frame.sample_aspect
-    roi = affine.bounds(to_frame, (0, 0, size - 1, size - 1), (frame.width, frame.height), margin=2)
+    return sample_reduced(frame, to_frame, Roi(0, 0, size, size), pitch, padding)
+
+
+def sample_reduced(
+    frame: Frame, to_frame: np.ndarray, part: Roi, pitch: float, padding: str = "border"
+) -> torch.Tensor | None:
+    """The part of a picture that `to_frame`, (2, 3), takes from displayed pixels: (3, h, w) in [0, 1].
+
+    The frame is first halved as often as leaves one to two of its pixels per pixel of the picture, `pitch` being how
+    many geometrically square ones there are. None if the part lies outside the frame.
+    """
+    corners = (part.x0, part.y0, part.x1 - 1, part.y1 - 1)
+    roi = affine.bounds(to_frame, corners, (frame.width, frame.height), margin=2)
     if roi is None:
         return None
-    halvings = max(int(math.log2(pitch / max(frame.sample_aspect, 1.0))), 0)  # leaves one to two pixels per input pixel
+    halvings = max(int(math.log2(pitch / max(frame.sample_aspect, 1.0))), 0)
     reduced, (left, top) = reduced_part(frame, roi, halvings)
-    columns, rows = affine.positions(to_frame, Roi(0, 0, size, size))
+    columns, rows = affine.positions(to_frame, part)
     columns = (columns - left + 0.5) / 2**halvings - 0.5
     rows = (rows - top + 0.5) / 2**halvings - 0.5
     return affine.sample(reduced, columns, rows, padding=padding)

@@ -1,0 +1,110 @@
+"""Who speaks, found in a real ComfyUI: shown, corrected, sampled for one of two, and in one node."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from latentsync_core.errors import VideoError
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.sample_scene import TWO_PEOPLE
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from tests.comfyui.harness.graphs import H264, MODEL, Graph
+
+START, SECONDS = 0.8, 2.4  # of the carried scene: she speaks on the left, and after a pause he does on the right
+HERS, HIS = slice(3, 20), slice(40, 55)  # frames
+
+
+@pytest.fixture(scope="module")
+def server(dub):
+    part = ["-ss", str(START), "-t", str(SECONDS), "-i", str(TWO_PEOPLE)]
+    arguments = ["-y", *part, *H264, str(dub.input / "turns.mp4")]
+    run_ffmpeg(arguments, error=VideoError, what="making turns.mp4")
+    return dub
+
+
+def speakers(server, **inputs: object) -> Graph:
+    graph = Graph(server)
+    graph.stages(clip=graph.clip("turns.mp4"))
+    found = graph.add("LatentSyncDubSpeakersToFaces", "speakers", faces=["faces", 0], **inputs)
+    graph.prompt["sampler"]["inputs"]["faces"] = found
+    return graph
+
+
+def changed(server, path, most: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Whether some samples of each frame differ by more than `most` levels, on the left and on the right."""
+    with FrameReader(probe(server.input / "turns.mp4")) as before, FrameReader(probe(path)) as after:
+        both = [np.abs(one.planes[0].astype(int) - other.planes[0]) for one, other in zip(before, after, strict=True)]
+    left, right = (
+        np.array([(frame[:, side] > most).sum() > (20 if most else 0) for frame in both])
+        for side in (slice(0, 400), slice(400, 800))
+    )
+    return left, right
+
+
+def test_each_mouth_is_drawn_in_its_turn_and_the_node_says_who_speaks(server):
+    graph = speakers(server)
+    graph.add("PreviewAny", "report", source=["speakers", 2])
+    graph.add("PreviewAny", "names", source=["speakers", 3])
+    graph.add("PreviewImage", "timeline", images=["speakers", 1])
+    left, right = changed(server, graph.lossless())
+    assert left[HERS].all()
+    assert not right[HERS].any()
+    assert right[HIS].all()
+    assert not left[HIS].any()
+    run = graph.run()
+    assert run.outputs["names"]["text"][0] == "person 0 = 0\nperson 1 = 1"
+    speech = [one["person"] for one in json.loads(run.outputs["report"]["text"][0])["speech"]]
+    assert {0, 1} <= set(speech)
+    assert any(line.startswith("speech: ") for line in run.outputs["speakers"]["text"])
+
+
+def test_one_speaker_alone_is_drawn_and_corrections_swap_them(server):
+    graph = speakers(server, speaker="person 1")
+    left, right = changed(server, graph.lossless())
+    alone = (left[HERS].all(), right[HIS].all())
+    assert sorted(alone) == [False, True]
+    graph.prompt["speakers"]["inputs"] |= {"speaker": "", "people": "person 0 = 1\nperson 1 = 0"}
+    left, right = changed(server, graph.lossless())
+    assert not left[HERS].any()
+    assert right[HERS].all()
+    assert left[HIS].all()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"people": "person 0: 1"}, "write lines such as Anna = 1"),
+        ({"speaker": "Anna"}, "there is no speaker 'Anna'; the clip has person 0, person 1"),
+        ({"diarization": "Anna first"}, "is no RTTM"),
+    ],
+)
+def test_texts_that_fit_nothing_are_refused_in_a_sentence(server, inputs, message):
+    run = server.wait(server.queue(speakers(server, **inputs).prompt))
+    assert (run.status, run.failed_node) == ("error", "speakers")
+    assert message in run.error
+
+
+def test_frames_without_a_sound_ask_for_the_voices_as_filmed(server):
+    graph = Graph(server)
+    graph.add("LatentSyncDubPrepareFaces", "faces", clip=graph.images("turns.mp4"))
+    graph.add("LatentSyncDubSpeakersToFaces", "speakers", faces=["faces", 0])
+    run = server.wait(server.queue(graph.prompt))
+    assert (run.status, run.failed_node) == ("error", "speakers")
+    assert "connect the voices as filmed to `original_audio`" in run.error
+
+
+def test_lip_sync_finds_who_speaks_by_itself(server):
+    graph = Graph(server)
+    sampling = {"model": MODEL, "steps": 1, "cfg": 1.0, "quality": "custom", "who_speaks": "auto"}
+    graph.add("LatentSyncDubLipSync", "lips", clip=graph.clip("turns.mp4"), audio=graph.voice(), **sampling)
+    graph.save(["lips", 0])
+    run = graph.run()
+    (film,) = server.files(run, "save")
+    left, right = changed(server, film, most=60)  # more than H.264 does
+    assert left[HERS].all()
+    assert not right[HERS].any()
+    assert right[HIS].all()

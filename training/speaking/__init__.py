@@ -1,0 +1,1 @@
+"""Fits the function that tells from mouths and sound who speaks."""
