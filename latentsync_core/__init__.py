@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .faces.find import find_faces
     from .faces.limits import TouchLimits
     from .faces.selection import ChooseBy, FaceChoice, choose
+    from .faces.speaking import WhoSpeaks
     from .messages import Note, NoteLevel, Remedy
     from .models.load_options import LoadOptions
     from .models.loading.weights import load_model
@@ -100,6 +101,7 @@ __all__ = [
     "UnavailableError",
     "VideoError",
     "WhisperEncoder",
+    "WhoSpeaks",
     "WindowOptions",
     "WriterOptions",
     "align_track",
@@ -138,6 +140,7 @@ _MODULES = {
     "faces.face_tracks": ("FaceTracks",),
     "faces.limits": ("TouchLimits",),
     "faces.selection": ("ChooseBy", "FaceChoice", "choose"),
+    "faces.speaking": ("WhoSpeaks",),
     "faces.alignment.align": ("align_track", "crop_face"),
     "faces.alignment.align_options": ("AlignOptions",),
     "sampling.sampler_options": ("Quality", "SamplerOptions", "Scheduler", "WindowOptions"),
