@@ -96,7 +96,7 @@ def choose_speaker(
         OptionError: no segment has that name.
         FaceError: none of those is shown while they speak.
     """
-    names = dict.fromkeys(segment.speaker for segment in segments if segment.speaker)
+    names = sorted({segment.speaker for segment in segments if segment.speaker})
     if speaker and speaker not in names:
         raise OptionError(f"there is no speaker {speaker!r}; the clip has {', '.join(names) or 'none'}")
     # The turns of others stay in the list, as nobody's: they bound the margins of these.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from ..runs import runs_where
 from .signals import SpeakerSignals, TrackSignals
 
 CELL = 5  # steps of 1/25 s: the unit of evidence and of decisions
@@ -36,12 +38,17 @@ class Evidence:
 
 
 def gather_evidence(signals: SpeakerSignals) -> Evidence:
-    """The evidence of a whole clip. A cell's motion is judged within its track alone, so nothing crosses a cut."""
+    """The evidence of a whole clip.
+
+    A cell's motion is judged within its track, and within its stretch of speech and the pauses around that: what a
+    mouth did in another turn tells nothing of this one, and nothing crosses a cut.
+    """
     count = -(-len(signals.speech) // CELL)
     padded = np.pad(signals.speech, (0, count * CELL - len(signals.speech)))
     speech = padded.reshape(count, CELL).mean(1) > 0.5
     shape = (count, len(signals.tracks))
     evidence = Evidence(speech, np.zeros(shape, bool), *(np.full(shape, np.nan) for _ in range(3)))
+    between = _around(signals.speech)
     level = np.maximum(signals.level.astype(np.float64), QUIET_DB)
     for number, track in enumerate(signals.tracks):
         stop = track.start + len(track.opening)
@@ -52,7 +59,7 @@ def gather_evidence(signals: SpeakerSignals) -> Evidence:
             evidence.shown[cell, number] = True
             if speech[cell]:
                 evidence.sync[cell, number] = _sync(track, middle)
-                motion, speed = _motion(track, level, middle)
+                motion, speed = _motion(track, level, middle, *between[middle])
                 evidence.motion[cell, number], evidence.speed[cell, number] = motion, speed
     return evidence
 
@@ -69,9 +76,21 @@ def _sync(track: TrackSignals, middle: int) -> float:
     return float((readings[:, 0] - readings[:, 1:].max(1)).mean())
 
 
-def _motion(track: TrackSignals, level: np.ndarray, middle: int) -> tuple[float, float]:
+def _around(speech: np.ndarray) -> np.ndarray:
+    """(G, 2) int: of each step, the end of the stretch of speech before its own, and the start of the one after it."""
+    limits = np.tile((0, len(speech)), (len(speech), 1))
+    stretches = runs_where(speech)
+    for (_, end), (first, stop) in pairwise([(0, 0), *stretches]):
+        limits[first:stop, 0] = end
+    for (first, stop), (start, _) in pairwise(stretches):
+        limits[first:stop, 1] = start
+    return limits
+
+
+def _motion(track: TrackSignals, level: np.ndarray, middle: int, earliest: int, latest: int) -> tuple[float, float]:
     """The best correlation of opening and level, and the logarithm of the opening's speed; NaN where unknown."""
-    first, stop = max(track.start, middle - REACH), min(track.start + len(track.opening), middle + REACH + 1)
+    first = max(track.start, middle - REACH, earliest)
+    stop = min(track.start + len(track.opening), middle + REACH + 1, latest)
     opening = track.opening[first - track.start : stop - track.start].astype(np.float64)
     known = np.isfinite(opening)
     if known.sum() < MIN_STEPS:
