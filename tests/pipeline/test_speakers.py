@@ -152,7 +152,7 @@ def test_where_who_speaks_is_found_each_mouth_changes_only_in_its_turn(options, 
     speech = [one["person"] for one in faces["speech"] if one["frames"][1] - one["frames"][0] > 10]
     assert len(speech) == len(set(speech)) == 2
     assert None not in speech
-    assert faces["counts"]["not speaking"] > 0
+    assert faces["counts"]["fading"] > 0
     assert list(dict.fromkeys(phases)) == ["faces", "speakers", "voice", "sampling", "compositing"]
 
 
