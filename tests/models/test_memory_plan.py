@@ -115,7 +115,7 @@ def test_enough_memory_changes_nothing():
 
 
 def test_a_model_is_loaded_by_the_plan_for_what_its_device_has_free(monkeypatch):
-    free = "latentsync_core.models.memory.fitting.free_bytes"
+    free = "latentsync_core.models.memory.device_fit.free_bytes"
     monkeypatch.setattr(free, lambda device: 80 * GB)
     rich = load_model("nano", LoadOptions(device="cpu"))
     assert (rich.dtype, rich.notes) == (torch.float32, ())

@@ -15,7 +15,7 @@ from ..checkpoints.claims import build_or_raise, check_unet, check_vae
 from ..checkpoints.settings_file import read_json_object
 from ..checkpoints.tensors import check_state_dict, fill, read_tensors
 from ..load_options import PRECISIONS, LoadOptions
-from ..memory.fitting import fit_device
+from ..memory.device_fit import fit_device
 from ..model import LatentSyncModel, resolve_device, resolve_dtype
 from ..names import check_path, one_line
 from ..noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
