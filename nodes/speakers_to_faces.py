@@ -53,8 +53,9 @@ class SpeakersToFaces(io.ComfyNode):
                     extra_dict=ADVANCED,
                     multiline=True,
                     default="",
-                    tooltip="Who speaks from when to when, as RTTM or JSON, where it is known: it then decides about "
-                    "the times and names, and the mouths only about which person each name is.",
+                    tooltip="Who speaks from when to when, where it is known: RTTM, a recogniser's JSON, or subtitles "
+                    "that name speakers. It then decides about the times and names, and the mouths only about which "
+                    "person each name is.",
                 ),
                 io.Audio.Input(
                     "original_audio",

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..dubbing.lines.dialogue import DialogueLine
 from ..errors import FaceError, OptionError
 from ..faces.face_tracks import FaceTracks
 from ..faces.speaking import NOBODY, SpeakerScore, SpeechSegment
 from ..messages import Remedy
 from ..runs import runs, runs_where
-from .diarization import DiarizedLine
 
 OFF = "off"  # written in the place of a person's number
 MIN_SPOKEN_SHARE = 0.1  # of a speaker's lines in which somebody was found speaking; with less they are off screen
@@ -45,7 +45,7 @@ def corrections_text(people: Mapping[str, int]) -> str:
 def assign_speakers(
     faces: FaceTracks,
     found: Sequence[SpeechSegment],
-    diarization: Sequence[DiarizedLine] = (),
+    diarization: Sequence[DialogueLine] = (),
     corrections: Mapping[str, int] | None = None,
 ) -> tuple[tuple[SpeechSegment, ...], dict[str, int]]:
     """The clip's speech with the names of its speakers, and the person of each name, NOBODY for those off screen.
@@ -130,7 +130,7 @@ def _found_people(faces: FaceTracks, found: Sequence[SpeechSegment]) -> dict[str
 
 
 def _diarized_people(
-    faces: FaceTracks, found: Sequence[SpeechSegment], diarization: Sequence[DiarizedLine]
+    faces: FaceTracks, found: Sequence[SpeechSegment], diarization: Sequence[DialogueLine]
 ) -> dict[str, tuple[int, float]]:
     """Of each name the person with most of the speech in its lines, and that person's share of what anybody has."""
     person_of_frame = np.full(faces.clip.frame_count, NOBODY)
@@ -139,7 +139,7 @@ def _diarized_people(
             person_of_frame[segment.first : segment.stop] = faces.tracks[segment.track].person
     spoken: dict[str, list[np.ndarray]] = {}
     for line in diarization:
-        first, stop = np.searchsorted(faces.clip.times, (line.start, line.end))
+        first, stop = np.searchsorted(faces.clip.times, (float(line.start), float(line.end)))
         spoken.setdefault(line.speaker, []).append(person_of_frame[first:stop])
     people = {}
     for name, parts in spoken.items():
@@ -154,12 +154,12 @@ def _diarized_people(
 
 
 def _diarized_segments(
-    faces: FaceTracks, diarization: Sequence[DiarizedLine], people: Mapping[str, int], sure: Mapping[str, float]
+    faces: FaceTracks, diarization: Sequence[DialogueLine], people: Mapping[str, int], sure: Mapping[str, float]
 ) -> tuple[SpeechSegment, ...]:
     names = list(people)
     name_of_frame = np.full(faces.clip.frame_count, -1)
     for line in diarization:
-        first, stop = np.searchsorted(faces.clip.times, (line.start, line.end))
+        first, stop = np.searchsorted(faces.clip.times, (float(line.start), float(line.end)))
         name_of_frame[first:stop] = names.index(line.speaker)
     segments: list[SpeechSegment] = []
     for first, stop in runs_where(name_of_frame >= 0, name_of_frame):

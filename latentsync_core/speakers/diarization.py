@@ -1,100 +1,33 @@
-"""Reads a diarization, who speaks from when to when: RTTM, or JSON as speech recognisers write it."""
+"""Reads who speaks from when to when: the lines of a diarization, or of any dialogue, that name a speaker."""
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
-from typing import Any, cast
-
+from ..dubbing.lines.dialogue import DialogueLine
+from ..dubbing.lines.line_formats import parse_lines
 from ..errors import OptionError
 
 MAX_CHARACTERS = 20_000_000
-MAX_LINES = 200_000
 MAX_NAME = 100  # characters
-FORMATS = (
-    'write RTTM lines ("SPEAKER clip 1 12.5 3.2 <NA> <NA> Anna <NA> <NA>"), or JSON: '
-    '[{"start": 12.5, "end": 15.7, "speaker": "Anna"}]'
-)
+NAME = "the diarization"
 
 
-@dataclass(frozen=True)
-class DiarizedLine:
-    """Somebody speaks, from `start` to `end` seconds after the clip's first frame."""
+def read_diarization(text: str) -> tuple[DialogueLine, ...]:
+    """The lines of RTTM, of JSON as recognisers write it or of subtitles, by their start; blank text has none.
 
-    start: float
-    end: float
-    speaker: str
-
-
-def read_diarization(text: str) -> tuple[DiarizedLine, ...]:
-    """Parses RTTM or JSON into lines in order of time; text without any gives none.
-
-    JSON is a list of objects with "start", "end" and "speaker", or an object that holds one under "segments". Those
-    without a speaker are left out.
+    Lines that name no speaker are left out.
 
     Raises:
-        OptionError: the text is neither, or a time or name in it is out of range.
+        OptionError: the text is too long, or a name can't stand in a correction ("name = person").
+        DialogueError: the text is of no known format, or its times don't pass.
     """
     if len(text) > MAX_CHARACTERS:
-        raise OptionError(f"the diarization has {len(text)} characters; use at most {MAX_CHARACTERS}")
-    stripped = text.lstrip("\ufeff \t\r\n")
-    lines = _json_lines(stripped) if stripped[:1] in ("[", "{") else _rttm_lines(stripped)
-    if len(lines) > MAX_LINES:
-        raise OptionError(f"the diarization has {len(lines)} lines; use at most {MAX_LINES}")
-    return tuple(sorted(lines, key=lambda line: (line.start, line.end)))
-
-
-def _rttm_lines(text: str) -> list[DiarizedLine]:
-    lines = []
-    for number, row in enumerate(text.splitlines(), 1):
-        fields = row.split()
-        if not fields or fields[0].startswith(";") or fields[0] != "SPEAKER":
-            if fields and not fields[0].startswith(";") and not fields[0].isupper():
-                raise OptionError(f"line {number} of the diarization, {row[:60]!r}, is no RTTM; {FORMATS}")
-            continue  # comments, and RTTM's lines of other types
-        try:
-            start, duration = float(fields[3]), float(fields[4])
-            name = fields[7]
-        except (IndexError, ValueError):
-            raise OptionError(f"line {number} of the diarization, {row[:60]!r}, is no RTTM; {FORMATS}") from None
-        lines.append(_line(start, start + duration, name, f"line {number}"))
+        raise OptionError(f"{NAME} has {len(text)} characters; use at most {MAX_CHARACTERS}")
+    if not text.strip("\ufeff \t\r\n"):
+        return ()
+    lines = tuple(line for line in parse_lines(text, NAME).lines if line.speaker)
+    for line in lines:
+        if len(line.speaker) > MAX_NAME or "=" in line.speaker:
+            raise OptionError(
+                f"{NAME} names the speaker {line.speaker[:40]!r}; use at most {MAX_NAME} characters without ="
+            )
     return lines
-
-
-def _json_lines(text: str) -> list[DiarizedLine]:
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        raise OptionError(f"the diarization is no valid JSON; {FORMATS}") from None
-    rows = found.get("segments") if isinstance(found, dict) else found
-    if not isinstance(rows, list):
-        raise OptionError(f"the diarization's JSON holds no list of segments; {FORMATS}")
-    lines = []
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise OptionError(f"segment {number} of the diarization is no object; {FORMATS}")
-        if row.get("speaker") is None:
-            continue
-        start, end = row.get("start"), row.get("end")
-        if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in (start, end)):
-            raise OptionError(f"segment {number} of the diarization has no start and end in seconds; {FORMATS}")
-        lines.append(_line(cast(float, start), cast(float, end), str(row["speaker"]), f"segment {number}"))
-    return lines
-
-
-def _line(start: float, end: float, name: str, place: str) -> DiarizedLine:
-    try:
-        start, end = float(start), float(end)
-    except OverflowError:
-        start = end = math.inf
-    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
-        raise OptionError(
-            f"{place} of the diarization lasts from {start:g} to {end:g} s; give a start of 0 or more and a later end"
-        )
-    name = " ".join(name.split())
-    if not name or len(name) > MAX_NAME or "=" in name:
-        raise OptionError(
-            f"{place} of the diarization names the speaker {name[:40]!r}; use 1 to {MAX_NAME} characters without ="
-        )
-    return DiarizedLine(start, end, name)

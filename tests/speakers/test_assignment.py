@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from latentsync_core.dubbing.lines.dialogue import DialogueLine, exact_seconds
 from latentsync_core.errors import FaceError, OptionError
 from latentsync_core.faces.speaking import NOBODY, SpeechSegment
 from latentsync_core.speakers.assignment import (
@@ -14,7 +15,6 @@ from latentsync_core.speakers.assignment import (
     read_corrections,
     with_speech,
 )
-from latentsync_core.speakers.diarization import DiarizedLine
 from tests.made_faces import empty_clip, made_faces, make_track
 
 # Persons 0 and 1 are shown up to frame 99; after a cut person 1 alone, as track 2.
@@ -24,7 +24,13 @@ FOUND = (
     SpeechSegment(100, 120, NOBODY, 0.9),
     SpeechSegment(130, 140, 2, 0.7),
 )
-LINES = (DiarizedLine(0.4, 1.6, "Anna"), DiarizedLine(2.0, 3.6, "Bert"), DiarizedLine(4.0, 5.6, "Anna"))
+
+
+def spoken(start: float, end: float, speaker: str) -> DialogueLine:
+    return DialogueLine(exact_seconds(start), exact_seconds(end), "", speaker)
+
+
+LINES = (spoken(0.4, 1.6, "Anna"), spoken(2.0, 3.6, "Bert"), spoken(4.0, 5.6, "Anna"))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,7 @@ def test_a_diarized_speaker_is_who_speaks_in_the_lines_wherever_they_are_shown(f
 
 
 def test_a_diarized_speaker_whom_nobody_shown_speaks_for_is_off_screen(faces):
-    narrator = DiarizedLine(0.0, 0.4, "narrator")
+    narrator = spoken(0.0, 0.4, "narrator")
     segments, people = assign_speakers(faces, FOUND, (narrator, *LINES))
     assert people["narrator"] == NOBODY
     assert spans(segments, "narrator") == [(0, 10, NOBODY)]
@@ -72,7 +78,7 @@ def test_corrections_decide(faces):
 
 
 def test_of_overlapping_lines_the_later_one_counts_and_the_earlier_resumes(faces):
-    segments, _ = assign_speakers(faces, FOUND, (DiarizedLine(0.0, 3.6, "Anna"), DiarizedLine(2.0, 2.8, "Bert")))
+    segments, _ = assign_speakers(faces, FOUND, (spoken(0.0, 3.6, "Anna"), spoken(2.0, 2.8, "Bert")))
     assert [(one.first, one.stop, one.speaker) for one in segments] == [
         (0, 50, "Anna"), (50, 70, "Bert"), (70, 90, "Anna"),
     ]  # fmt: skip
