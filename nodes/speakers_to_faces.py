@@ -1,4 +1,4 @@
-"""Speakers to Faces node: finds who speaks when, and syncs everybody, or one speaker, only while they do."""
+"""Speakers to Faces node: finds who speaks when, and syncs all speakers, or one, only while they do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SpeakersToFaces(io.ComfyNode):
                     "speaker",
                     default="",
                     tooltip="Whose faces are synced, a name from `speakers`, such as person 1: one of these nodes for "
-                    "each voice. Empty: everybody who speaks, with one voice.",
+                    "each voice. Empty: all who speak, with one voice.",
                 ),
                 io.String.Input(
                     "people",

@@ -104,7 +104,7 @@ def report_text(faces: FaceTracks) -> str:
 
 
 def speech_lines(faces: FaceTracks, speech: Sequence[SpeechSegment]) -> list[str]:
-    """Who was taken for speaking when, a line for each segment, and why: the scores of everybody shown."""
+    """Who was taken for speaking when, a line for each segment, and why: the scores of all who are shown."""
     fps, times = float(faces.clip.fps), faces.clip.times
     shown = sum(segment.stop - segment.first for segment in speech if segment.track != NOBODY)
     whole = sum(segment.stop - segment.first for segment in speech)

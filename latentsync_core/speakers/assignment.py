@@ -87,7 +87,7 @@ def assign_speakers(
 def choose_speaker(
     faces: FaceTracks, segments: Sequence[SpeechSegment], speaker: str = "", off: Sequence[int] = ()
 ) -> FaceTracks:
-    """`faces` with everybody chosen who speaks, or only the speaker of that name; each synced only while they speak.
+    """`faces` with all speakers chosen, or only the one of that name; each synced only while they speak.
 
     Args:
         off: tracks that are never synced.

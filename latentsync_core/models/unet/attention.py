@@ -21,7 +21,7 @@ class AudioKeys(NamedTuple):
 
     keys: torch.Tensor  # (n, heads, tokens, channels / heads)
     values: torch.Tensor  # likewise
-    unheard: torch.Tensor  # (1, channels): what a picture without audio is given in place of an attention's result
+    without_audio: torch.Tensor  # (1, channels): a picture without audio is given this in place of attention's result
 
 
 class AttentionLayers(nn.Module):
@@ -62,8 +62,8 @@ class Attention(AttentionLayers):
     def audio_keys(self, audio: torch.Tensor) -> AudioKeys:
         """For audio (n, tokens, width).
 
-        Guidance's other half hears zeros. Neither keys nor values have a bias, so all that attention mixes is zero, and
-        the output layer gives the same for every picture.
+        Guidance's unconditional half is given zeros. Neither keys nor values have a bias, so all that attention mixes
+        is zero, and the output layer gives the same for every picture.
         """
         nothing = audio.new_zeros(1, self.channels)
         return AudioKeys(*self.keys_and_values(audio), self.to_out[0](nothing))
@@ -118,18 +118,18 @@ class TransformerBlock(nn.Module):
         return tokens + self.ff(self.norm3(tokens))
 
     def _with_audio(self, tokens: torch.Tensor, audio: AudioKeys) -> torch.Tensor:
-        """The last pictures hear `audio`, those before them nothing."""
+        """`audio` is that of the last pictures; those before them have none."""
         if not len(audio.keys):
-            return tokens + audio.unheard
-        unheard, heard = tokens[: len(tokens) - len(audio.keys)], tokens[len(tokens) - len(audio.keys) :]
-        heard = heard + self.attn2.attend_keys(self.norm2(heard), audio.keys, audio.values)
-        return torch.cat([unheard + audio.unheard, heard]) if len(unheard) else heard
+            return tokens + audio.without_audio
+        silent, driven = tokens[: len(tokens) - len(audio.keys)], tokens[len(tokens) - len(audio.keys) :]
+        driven = driven + self.attn2.attend_keys(self.norm2(driven), audio.keys, audio.values)
+        return torch.cat([silent + audio.without_audio, driven]) if len(silent) else driven
 
 
 class SpatialTransformer(nn.Module):
     """Lets every pixel (n, channels, h, w) see its own frame and that frame's audio tokens (n, tokens, width).
 
-    In their place it takes what `audio_keys` made of the tokens of the last pictures; those before them hear nothing.
+    In their place it takes what `audio_keys` made of the tokens of the last pictures; those before them have no audio.
     """
 
     index: int  # its place among the network's, in the order of their use

@@ -102,8 +102,8 @@ class UNet(nn.Module):
 
         `timestep` is one number for all or (b,) numbers, 0 to 999. `encoder_hidden_states` holds each frame's audio
         tokens, (b*f, tokens, width) with frames innermost or (b, f, tokens, width); or it is what `audio_keys` made of
-        those of the last windows, and the windows before these hear nothing, as if their tokens were zeros. Any h and w
-        will do; f is at most what the position tables cover, 24. Raises ModelError for shapes that don't fit.
+        those of the last windows, and the windows before these have no audio, as if their tokens were zeros. Any h and
+        w will do; f is at most what the position tables cover, 24. Raises ModelError for shapes that don't fit.
         """
         return self.predict(sample, timestep, encoder_hidden_states)[0]
 
@@ -163,10 +163,10 @@ class UNet(nn.Module):
             )
         pictures = sample.shape[0] * sample.shape[2]
         if not isinstance(audio, torch.Tensor):
-            heard = len(audio[0].keys)
-            if heard > pictures or heard % sample.shape[2]:
+            with_audio = len(audio[0].keys)
+            if with_audio > pictures or with_audio % sample.shape[2]:
                 raise ModelError(
-                    f"The U-Net got the audio of {heard} pictures for windows of {sample.shape[2]} frames."
+                    f"The U-Net got the audio of {with_audio} pictures for windows of {sample.shape[2]} frames."
                 )
         elif audio.ndim != 3 or audio.shape[0] != pictures or audio.shape[2] != config.audio_width:
             raise self._audio_error(pictures, audio)

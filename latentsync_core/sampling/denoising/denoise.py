@@ -36,7 +36,7 @@ def denoise_window(
 ) -> torch.Tensor:
     """`denoise_windows` for one window's frames, without its first dimension.
 
-    `cfg` may lie below 1.0: then the mouth moves less than the network would have it, at 0.0 as if it heard nothing.
+    `cfg` may lie below 1.0: then the mouth moves less than the network would have it, at 0.0 as without audio.
     """
 
     def on_windows_step(step: int, *states: torch.Tensor) -> None:
@@ -193,7 +193,7 @@ class _Network:
         """What the network takes at once: all, or guidance's two halves one after the other."""
         if halves == 1 or not self._halves_in_turn:
             return [(sample, keys)]
-        silent = tuple(AudioKeys(one.keys[:0], one.values[:0], one.unheard) for one in keys)
+        silent = tuple(AudioKeys(one.keys[:0], one.values[:0], one.without_audio) for one in keys)
         return list(zip(sample.chunk(2), (silent, keys), strict=True))
 
     def _sample(self, latents: torch.Tensor, windows: list[int], halves: int) -> torch.Tensor:
@@ -204,4 +204,4 @@ class _Network:
         if len(windows) == len(self._condition):
             return self._audio_keys
         pictures = [window * frames + frame for window in windows for frame in range(frames)]
-        return tuple(AudioKeys(one.keys[pictures], one.values[pictures], one.unheard) for one in self._audio_keys)
+        return tuple(AudioKeys(one.keys[pictures], one.values[pictures], one.without_audio) for one in self._audio_keys)

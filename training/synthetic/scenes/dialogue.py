@@ -22,7 +22,7 @@ SHOT_SECONDS = (1.6, 3.4)
 CROSSTALK_SHARE = 0.2  # of turns that begin before the turn before has ended
 GESTURE_SHARE = 0.75  # of a listener's time between turns that has a gesture
 JOINED_SECONDS = 0.3  # a shorter silence within a turn is no pause
-# Of a shot: everybody, the speaker alone, somebody who listens alone, nobody.
+# Of a shot: all people, the speaker alone, somebody who listens alone, nobody.
 SHOT_KINDS, SHOT_SHARES = ("all", "speaker", "reaction", "nobody"), (0.5, 0.22, 0.2, 0.08)
 
 
@@ -73,7 +73,7 @@ def dialogue(
 
 
 def _sample_turns(rng: np.random.Generator, people: int, seconds: float) -> list[tuple[float, float, int]]:
-    """Turns of everybody in the cast; the voice off screen takes fewer."""
+    """Turns of all people in the cast; the voice off screen takes fewer."""
     turns: list[tuple[float, float, int]] = []
     free = np.zeros(PEOPLE)  # when each has ended
     at, who = 0.2, int(rng.integers(people))
