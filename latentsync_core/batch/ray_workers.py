@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import OptionError, ToolError
+from ..errors import OptionError
+from ..required_packages import importing
 from .job_list import Job
 from .local_workers import FIRST_PHASE, DoJob
 from .worklist import JobProgress, Outcome, WorkerDied, WorkerEvent
@@ -27,15 +28,13 @@ class RayWorkers:
         threads: processor cores that an actor is given; None: one.
 
     Raises:
-        ToolError: Ray isn't installed.
+        ToolError: Ray isn't installed, or too old.
         OptionError: there is no cluster at the address, or fewer GPUs in it than workers.
     """
 
     def __init__(self, maker: Callable[[], DoJob], address: str, count: int | None = None, threads: int | None = None):
-        try:
+        with importing("ray"):
             import ray  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise ToolError("Ray is not installed: pip install ray.") from None
         self._ray, self._maker = ray, maker
         try:
             # Its dashboard is a server that nobody here needs.

@@ -47,5 +47,5 @@ def test_a_cancelled_actor_clears_up_after_its_job(tmp_path):
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_without_ray_its_package_is_named(tmp_path):
-    with pytest.raises(ToolError, match="pip install ray"):
+    with pytest.raises(ToolError, match="ray is not installed"):
         RayWorkers(Maker(tmp_path), LOCAL)

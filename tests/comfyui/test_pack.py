@@ -12,7 +12,7 @@ NODES = """
 LatentSyncDubLoadModel LatentSyncDubEmbedAudio LatentSyncDubPrepareFaces LatentSyncDubTrepaSettings LatentSyncDubSampler
 LatentSyncDubSelectFaces LatentSyncDubSpeakersToFaces
 LatentSyncDubComposite LatentSyncDubDecodeFaces LatentSyncDubReplaceFaces LatentSyncDubLipSync LatentSyncDubClipAudio
-LatentSyncDubSampleScene
+LatentSyncDubSampleScene LatentSyncDubDialogueLines LatentSyncDubPlaceLines LatentSyncDubMixDub
 """
 
 

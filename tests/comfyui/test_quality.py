@@ -130,6 +130,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "reference_mouth",
             "mask_grow",
             "expression",
+            "who_speaks",
         ],
     }
     for kind, names in since.items():
