@@ -1,4 +1,4 @@
-"""Mix Dub node: the dub over music and effects, in a room and at a loudness."""
+"""Mix Dub Audio node: the dub over music and effects, in a room and at a loudness."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MixDub(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="LatentSyncDubMixDub",
-            display_name="LatentSync Mix Dub",
+            display_name="LatentSync Mix Dub Audio",
             description="Mixes the dubbed voice with the scene's music and effects: levels, ducking, the room of the "
             "original, loudness (EBU R128) and true peak. For mux_audio; the mouth follows the dry voice.",
             search_aliases=["ducking", "reverb", "loudness", "EBU R128", "merge audio", "background music"],

@@ -70,7 +70,8 @@ class PlaceLines(io.ComfyNode):
             ],
             outputs=[
                 io.Audio.Output(
-                    display_name="voice", tooltip="Mono, as long as the clip: for LatentSync Embed Audio and Mix Dub."
+                    display_name="voice",
+                    tooltip="Mono, as long as the clip: for LatentSync Embed Audio and Mix Dub Audio.",
                 ),
                 io.String.Output(display_name="report", tooltip="What became of each line, as JSON."),
             ],

@@ -12,6 +12,8 @@ from ..media.ffmpeg import run_ffmpeg
 from ..media.opening import ffmpeg_piped_samples
 from ..required_packages import importing
 
+PROBE_RATE = 8000  # Hz, of the silence through which a filter is tried
+
 
 def filtered(waveform: torch.Tensor, rate: int, filters: str, what: str, layout: str | None = None) -> torch.Tensor:
     """(C, T) float32 through ffmpeg's `filters`, a chain that keeps the number of channels; (C, T') float32.
@@ -50,9 +52,9 @@ def has_filter(name: str) -> bool:
     """Whether the carried ffmpeg was built with a filter and its library."""
     with importing("imageio-ffmpeg", any_version=True):
         import imageio_ffmpeg  # noqa: F401  # run_ffmpeg finds it; a missing package is named first
-    probe = ["-f", "lavfi", "-i", "anullsrc=r=8000:d=0.1", "-af", name, "-f", "null", "-"]
+    probe = [*ffmpeg_piped_samples(PROBE_RATE, 1), "-af", name, "-f", "null", "-"]
     try:
-        run_ffmpeg(probe, error=AudioError, what=name)
+        run_ffmpeg(probe, error=AudioError, what=name, input=bytes(PROBE_RATE))
     except AudioError:
         return False
     return True

@@ -9,7 +9,7 @@ WIRE_COLORS = """() => Object.fromEntries(
 def test_every_one_of_our_types_has_a_colour_of_its_own(page):
     page.add("LatentSyncDubSampler", at=(0, 0))
     colors = page.page.evaluate(WIRE_COLORS)
-    assert len(colors) == len(set(colors.values())) == 5
+    assert len(colors) == len(set(colors.values())) == 6
     assert all(color.startswith("#") for color in colors.values())
     assert page.page.evaluate("() => app.canvas.default_connection_color_byType.LATENTSYNC_FACES") in colors.values()
 

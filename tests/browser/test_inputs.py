@@ -47,14 +47,20 @@ def test_rare_inputs_are_advanced_and_new_nodes_hide_them_until_they_are_asked_f
     rare = {
         "LatentSyncDubLoadModel": ["compile", "download_if_missing", "precision"],
         "LatentSyncDubSampler": [
+            "cfg_end",
+            "cfg_rescale",
+            "cfg_start",
             "expression",
             "mask_grow",
             "pause_hangover",
             "pause_ramp",
             "pauses",
             "reference_mouth",
+            "reuse_change",
+            "reuse_interval",
             "scheduler",
             "speech_threshold",
+            "window_batch",
         ],
         "LatentSyncDubLipSync": [
             "control_after_generate",

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 BOTH = pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
-DECIDED = {"LatentSyncDubSampler": ["cfg", "scheduler", "steps"], "LatentSyncDubLipSync": ["cfg", "steps"]}
+DECIDED = {
+    "LatentSyncDubSampler": [
+        "cfg",
+        "cfg_end",
+        "cfg_rescale",
+        "cfg_start",
+        "reuse_change",
+        "reuse_interval",
+        "scheduler",
+        "steps",
+    ],
+    "LatentSyncDubLipSync": ["cfg", "steps"],
+}
 NODES = pytest.mark.parametrize(("kind", "decided"), DECIDED.items())
 _DISABLED = "(id) => app.graph.getNodeById(id).widgets.filter((it) => it.disabled).map(({name}) => name).sort()"
 
@@ -90,7 +102,7 @@ def test_a_quality_over_a_link_leaves_every_setting_open(page):
 def test_disabled_settings_look_disabled_in_both_kinds_of_nodes(page, vue):
     node = page.add("LatentSyncDubSampler", quality="recommended")
     page.use_vue_nodes(vue)
-    assert disabled(page, node) == ["cfg", "scheduler", "steps"]
+    assert disabled(page, node) == DECIDED["LatentSyncDubSampler"]
     if vue:
         numbers = page.vue_node(node).locator("input[role=spinbutton]:disabled")
         assert numbers.count() == 2  # steps and cfg, not the seed

@@ -85,10 +85,11 @@ def test_an_uncompiled_network_has_no_compiled_forward(unet):
     assert compiled_forward(unet) is None
 
 
-@pytest.mark.slow  # quick: test_only_whole_windows_in_the_largest_batch_are_compiled_and_all_come_to_the_same
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @torch.inference_mode()
 def test_a_network_that_is_really_compiled_gives_the_same(unet, tmp_path, monkeypatch):
+    """Quick: test_only_whole_windows_in_the_largest_batch_are_compiled_and_all_come_to_the_same"""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     expected = unet(*windows(2, FRAMES))
     compile_unet(unet)
