@@ -111,7 +111,7 @@ def _serve(maker: Callable[[], DoJob], connection: Pipe) -> None:
 
 
 class _Reporter:
-    """Sends a job's progress now and then, and cancels the job once nobody is there to receive it."""
+    """Sends a job's progress now and then, and cancels the job once the batch is gone."""
 
     def __init__(self, connection: Pipe) -> None:
         self._connection = connection

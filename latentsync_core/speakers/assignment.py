@@ -110,7 +110,7 @@ def choose_speaker(
         clip = f"{faces.clip.name}, whose sound has {seconds:.1f} s of speech"
         if speaker:
             raise FaceError(f"the speaker {speaker!r} is never shown speaking in {clip}", Remedy.CHOOSE_FACE)
-        raise FaceError(f"nobody is shown speaking in {clip}", Remedy.CHOOSE_FACE)
+        raise FaceError(f"no one is shown speaking in {clip}", Remedy.CHOOSE_FACE)
     return chosen
 
 

@@ -97,7 +97,7 @@ def test_one_speaker_alone_is_synced_only_in_their_turns(faces):
 
 def test_nobody_to_sync_is_said(faces):
     silent = [SpeechSegment(0, 50, NOBODY, 0.9, speaker="Carl")]
-    with pytest.raises(FaceError, match=r"nobody is shown speaking in .*, whose sound has 2\.0 s of speech"):
+    with pytest.raises(FaceError, match=r"no one is shown speaking in .*, whose sound has 2\.0 s of speech"):
         choose_speaker(faces, silent)
     with pytest.raises(FaceError, match="the speaker 'Carl' is never shown speaking"):
         choose_speaker(faces, silent, "Carl")

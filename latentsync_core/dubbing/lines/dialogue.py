@@ -22,7 +22,7 @@ class DialogueLine:
     start: Fraction
     end: Fraction
     text: str = ""  # as written, rows parted by line feeds; "" where only the times are known
-    speaker: str = ""  # "" where nobody is named
+    speaker: str = ""  # "" where no name is given
 
     @property
     def spoken_text(self) -> str:
