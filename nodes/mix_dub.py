@@ -112,7 +112,7 @@ class MixDub(io.ComfyNode):
                 io.Audio.Input(
                     "original",
                     optional=True,
-                    tooltip="The original recording, for match and original; its room is heard best in the voice "
+                    tooltip="The original recording, for match and original; its room is measured best in the voice "
                     "alone.",
                 ),
                 io.Audio.Input("impulse", optional=True, tooltip="A recorded impulse response, for impulse."),

@@ -29,7 +29,7 @@ class DubMix:
     waveform: torch.Tensor  # (C, T) float32
     rate: int  # Hz
     measured: Loudness128
-    decay: float | None = None  # seconds for 60 dB of the room that was heard; None where none was matched
+    decay: float | None = None  # seconds for 60 dB of the room in the original; None where none was matched
     notes: tuple[Note, ...] = ()
 
 
@@ -53,7 +53,7 @@ def mix_dub(
 
     Without a background the result is stereo, at the dub's rate and as long as it. From 5.1 on the voice is in the
     centre and its reverb left and right. With no loudness asked for and no limiter, every sample of the background at
-    a gain of 0 dB outside ducking, and outside the dub, stays as it is.
+    a gain of 0 dB outside ducking, and outside the dub, is left unchanged.
 
     Args:
         dub: the voice; mixed to mono.
@@ -62,7 +62,7 @@ def mix_dub(
         face: where the voice is panned to in stereo, in place of `options.pan`.
 
     Raises:
-        AudioError: a sound can't be read, what an option needs is missing, or a room can't be heard.
+        AudioError: a sound can't be read, what an option needs is missing, or a room's decay can't be measured.
     """
     options = options or MixOptions()
     rate = background.sample_rate if background else dub.sample_rate
@@ -130,8 +130,8 @@ def _response(
     if options.reverb is Reverb.MATCH:
         if original is None:
             raise AudioError("The original recording, whose room is to be matched, is missing.", Remedy.GIVE_ORIGINAL)
-        heard = to_mono(original.whole(), original.mono_channel)
-        decay = estimate_decay(heard, original.sample_rate)
+        mono = to_mono(original.whole(), original.mono_channel)
+        decay = estimate_decay(mono, original.sample_rate)
         return room_response(decay, rate, sides), decay
     return None, None
 

@@ -77,7 +77,7 @@ def limited(waveform: torch.Tensor, rate: int, true_peak: float) -> torch.Tensor
 
 
 def with_loudness(waveform: torch.Tensor, rate: int, lufs: float, true_peak: float | None) -> torch.Tensor:
-    """(C, T) at an integrated loudness, limited where a true peak is given; silence stays as it is.
+    """(C, T) at an integrated loudness, limited where a true peak is given; silence is left unchanged.
 
     Raises:
         AudioError: ffmpeg fails.

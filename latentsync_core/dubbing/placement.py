@@ -84,7 +84,7 @@ def place_lines(
     rate: int | None = None,
     on_progress: Progress | None = None,
 ) -> PlacedDub:
-    """Each line's sound, trimmed and fitted, begins with its line; where two speak at once both are heard.
+    """Each line's sound, trimmed and fitted, begins with its line; where two speak at once their sounds are added.
 
     Args:
         lines: in order.

@@ -1,4 +1,4 @@
-"""The sound of a room: how long it rings, heard from speech in it, and a reverb that rings as long."""
+"""The sound of a room: how long it rings, measured on speech in it, and a reverb that rings as long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCK = 1 << 18  # samples convolved at a time
 
 
 def estimate_decay(samples: torch.Tensor, rate: int) -> float:
-    """Seconds in which a room's sound falls by 60 dB, heard from where speech in it falls silent.
+    """Seconds in which a room's sound falls by 60 dB, measured where speech in it ends.
 
     Args:
         samples: (n,) float32 of speech; some ten seconds and more.
@@ -34,7 +34,7 @@ def estimate_decay(samples: torch.Tensor, rate: int) -> float:
     found = [decay for band in BANDS for decay in _falls(_levels(samples, rate, band))]
     if len(found) < MIN_FALLS:
         raise AudioError(
-            f"The room's decay can't be heard: only {len(found)} sounds of the original fall silent clearly. Give a "
+            f"The room's decay can't be measured: only {len(found)} sounds of the original fall silent clearly. Give a "
             "longer or less noisy piece of it, or an impulse response."
         )
     decay = float(torch.tensor(found).quantile(QUANTILE))

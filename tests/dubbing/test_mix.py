@@ -173,7 +173,7 @@ def test_what_an_option_lacks_is_named():
     ):
         with pytest.raises(AudioError, match=message):
             mix_dub(dub, None, options)
-    with pytest.raises(AudioError, match="can't be heard"):
+    with pytest.raises(AudioError, match="can't be measured"):
         estimate_decay(noise(1, 5)[0], 48000)
     for wrong in ({"duck": -1}, {"pan": 2}, {"true_peak": 1}, {"attack": float("nan")}):
         with pytest.raises(OptionError):
