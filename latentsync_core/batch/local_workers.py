@@ -32,6 +32,7 @@ DoJob = Callable[[Job, PhaseProgress], Outcome]
 class _Worker:
     process: BaseProcess
     connection: Pipe
+    has_begun: bool = False  # with the job that it was given last
 
 
 class LocalWorkers:
@@ -56,6 +57,7 @@ class LocalWorkers:
             there.close()
             self._workers[worker] = _Worker(process, here)
         with contextlib.suppress(OSError):  # it died without a job: the next wait finds the end of its pipe
+            self._workers[worker].has_begun = False
             self._workers[worker].connection.send(job)
 
     def wait(self, timeout: float | None) -> Iterable[tuple[int, WorkerEvent]]:
@@ -65,9 +67,11 @@ class LocalWorkers:
         for worker, one in list(self._workers.items()):
             if one.connection in ready:
                 try:
-                    yield worker, one.connection.recv()
+                    event = one.connection.recv()
                 except (EOFError, OSError):
-                    yield worker, WorkerDied(self._bury(worker))
+                    event = WorkerDied(self._bury(worker), one.has_begun)
+                one.has_begun = True
+                yield worker, event
 
     def close(self) -> None:
         for one in self._workers.values():

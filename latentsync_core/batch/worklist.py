@@ -48,6 +48,7 @@ class WorkerDied:
     """A worker ended on its own, and with it the job that it had."""
 
     how: str  # "was killed by signal 9"
+    has_begun: bool = True  # False: it died while it started, before it began with its job
 
 
 WorkerEvent = Outcome | JobProgress | WorkerDied
@@ -79,7 +80,6 @@ def run_jobs(
     """
     todo = deque(jobs)
     attempts: dict[int, int] = {}
-    begun: set[int] = set()  # workers that have begun with their job
     failed_starts = 0  # of workers, since one last began with a job
     busy: dict[int, float] = {}  # job number → when to try again
     in_hand: dict[int, Job] = {}
@@ -94,17 +94,14 @@ def run_jobs(
                     continue  # it died without a job, and starts again with its next one
                 job = in_hand[worker]
                 if isinstance(event, JobProgress):
-                    begun.add(worker)
                     failed_starts = 0
                     if on_progress:
                         on_progress(job, event)
                     continue
                 del in_hand[worker]
-                has_begun = worker in begun
-                begun.discard(worker)
                 if isinstance(event, WorkerDied):
-                    failed_starts += not has_begun
-                    attempts[job.number] = attempts.get(job.number, 0) + has_begun
+                    failed_starts += not event.has_begun
+                    attempts[job.number] = attempts.get(job.number, 0) + event.has_begun
                     if max(attempts[job.number], failed_starts) < MAX_ATTEMPTS:
                         todo.appendleft(job)
                         continue
