@@ -79,7 +79,7 @@ def test_one_speaker_alone_is_drawn_and_corrections_swap_them(server):
     [
         ({"people": "person 0: 1"}, "write lines such as Anna = 1"),
         ({"speaker": "Anna"}, "there is no speaker 'Anna'; the clip has person 0, person 1"),
-        ({"diarization": "Anna first"}, "is no RTTM"),
+        ({"diarization": "Anna first"}, "the diarization begins with 'Anna first', which is no format of lines"),
     ],
 )
 def test_texts_that_fit_nothing_are_refused_in_a_sentence(server, inputs, message):
