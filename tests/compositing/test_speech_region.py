@@ -105,6 +105,17 @@ def test_a_jaw_that_the_dub_opens_shows_whole(faces):
     assert (result - opened)[lower].abs().mean() * 255 < 4 < (closed - opened)[lower].abs().mean() * 255
 
 
+def test_beside_a_jaw_that_the_dub_opens_the_filmed_samples_stay(faces):
+    _, (_, truth) = faces
+    _, matte = first(dub(faces, filmed=1, generated=0))
+    unit = np.linalg.norm(truth.brows[1] - truth.brows[0]) / 41
+    for beside in ((-27.3, -5.7), (27.3, -5.7), (-25, -8), (25, -8)):  # units from the chin: hair, and the jaw's corner
+        x, y = truth.chin + unit * np.array(beside)
+        assert matte[round(float(y)), round(float(x))] == 0
+    x, y = truth.chin
+    assert matte[round(float(y)), round(float(x))] == 1
+
+
 @pytest.mark.parametrize("region", [Region.SPEECH, Region.LIPS])
 def test_cheeks_nose_and_neck_stay_the_sources_samples(faces, region):
     (filmed, truth), _ = faces

@@ -25,14 +25,16 @@ from ...video.frame import Frame
 from ..composite_options import Region
 
 DIRECTIONS = 48  # a contour's distances, evenly spaced; the first points to the picture's right, the next one down
+DOWN = DIRECTIONS // 4
 MIN_PRESENCE = 0.5  # the mesh network's confidence, below which a picture counts as without a face
 VIEW_SIZE = 192  # pixels: the mesh network's input, a square around the crop
 UNITS_PER_PIXEL = 25 / 36  # of that square, so that the crop covers whole pixels of it
 CROP_COLUMNS, CROP_ROWS = slice(42, 150), slice(28, 172)  # of the square: the crop's
 JAW_SHIFT = (3.5, 5.5)  # units between both jaw lines, from which the contour begins to widen to them, and reaches them
 # Sines of the directions, 1 downwards, from which the contour may widen to the jaw lines, and may reach them. Beside
-# the mouth the jaw turns about the ear and hardly moves; what lies beyond its line there is hair.
-JAW_DIRECTIONS = (0.05, 0.15)
+# the mouth the jaw turns about the ear and hardly moves; what lies beyond its line there is hair. A filmed jaw that the
+# dub closes has to be covered as far up as it shows; of one that the dub opens, the chin is what moves.
+CLOSED_DIRECTIONS, OPENED_DIRECTIONS = (0.05, 0.15), (0.3, 0.65)
 SIDE_SHARE = 0.5  # of the chin's shift, by which the jaw's sides move at least, whatever the mesh shows there
 JAW_MARGIN = 1.5  # units by which the head's outline lies beyond the mesh's jaw line
 MOVED_MARGIN = 1.75  # the same where the jaw moved: what shows of the filmed one there is seen at once
@@ -153,9 +155,10 @@ def contour_of(views: FaceViews, outline: Outline) -> np.ndarray | None:
     jaws = np.stack([distances_of(mesh[list(outline.jaw)], outline.centre) for mesh in meshes])
     shift = np.abs(jaws[0] - jaws[1])
     mirrored = shift[(DIRECTIONS // 2 - np.arange(DIRECTIONS)) % DIRECTIONS]
-    shift = np.maximum(np.maximum(shift, mirrored), SIDE_SHARE * shift[DIRECTIONS // 4])  # a jaw drops as a whole
+    shift = np.maximum(np.maximum(shift, mirrored), SIDE_SHARE * shift[DOWN])  # a jaw drops as a whole
     moved = np.clip((shift - JAW_SHIFT[0]) / (JAW_SHIFT[1] - JAW_SHIFT[0]), 0, 1)
-    below, lower = JAW_DIRECTIONS
+    is_opened = jaws[1, DOWN] > jaws[0, DOWN]
+    below, lower = OPENED_DIRECTIONS if is_opened else CLOSED_DIRECTIONS
     moved *= np.clip((_sine() - below) / (lower - below), 0, 1)
     outer = jaws.max(0) + MOVED_MARGIN - JAW_MARGIN * _downward_share()  # below, the outline has a margin of its own
     return np.maximum(contour, contour + moved * (outer - contour))
