@@ -141,4 +141,5 @@ CARDS = {
     "05": Card("your own recording", (SCENE_LAST_LINE,)),
     "06": Card("a cloned voice", (SCENE_SECOND_LINE,)),
     "07": Card("two speakers", (HER_LINE, HIS_LINE)),
+    "12": Card("who speaks, found", (HER_LINE, HIS_LINE)),
 }

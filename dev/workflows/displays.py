@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 FACE_SHEET = (1536, 400)  # pixels: Prepare Faces' picture of a 16:9 clip
 PORTRAIT_SHEET = (256, 512)  # of a single square frame
-PEOPLE_SHEET = (576, 178)  # Select Faces' picture: four tracks
+PEOPLE_SHEET = (576, 178)  # the picture of Select Faces and of Speakers to Faces: four tracks
+TIMELINE = (1200, 174)  # Speakers to Faces' second output: five rows
 FACE_PREVIEW = (512, 512)  # the sampler's last preview
 # As many lines as a node shows at a time: more of them scroll.
 REPORT = [
@@ -52,6 +53,7 @@ def write_stand_ins(folder: Path) -> None:
         ("faces", FACE_SHEET),
         ("portrait", PORTRAIT_SHEET),
         ("people", PEOPLE_SHEET),
+        ("timeline", TIMELINE),
         ("preview", FACE_PREVIEW),
     ):
         Image.new("RGB", size, (70, 80, 110)).save(folder / f"stand_in_{name}.png")
@@ -68,12 +70,13 @@ def display(kind: str, square: bool = False) -> dict[str, object]:
     film = {"images": [_file("square.mp4" if square else "wide.mp4")], "animated": [True]}
     if kind == "LatentSyncDubPrepareFaces":
         return {"images": [_file("portrait.png" if square else "faces.png")], "text": REPORT}
-    if kind == "LatentSyncDubSelectFaces":
+    if kind in ("LatentSyncDubSelectFaces", "LatentSyncDubSpeakersToFaces"):
         return {"images": [_file("people.png")], "text": REPORT}
     if kind in PLAYERS:
         return {**film, "text": NOTES}
     return {
         "SaveVideo": film,
+        "PreviewImage": {"images": [_file("timeline.png")]},
         "LatentSyncDubEmbedAudio": {"voice": [_file("voice.flac")]},
         "PreviewAudio": {"audio": [_file("voice.flac")]},
     }.get(kind, {})

@@ -9,10 +9,12 @@ import pytest
 
 from latentsync_core.errors import VideoError
 from latentsync_core.media.ffmpeg import run_ffmpeg
-from latentsync_core.sample_scene import TWO_PEOPLE
+from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
+from tests.comfyui.harness.find import PACK
 from tests.comfyui.harness.graphs import H264, MODEL, Graph
+from tests.comfyui.harness.workflow_to_prompt import workflow_to_prompt
 
 START, SECONDS = 0.8, 2.4  # of the carried scene: she speaks on the left, and after a pause he does on the right
 HERS, HIS = slice(3, 20), slice(40, 55)  # frames
@@ -20,9 +22,13 @@ HERS, HIS = slice(3, 20), slice(40, 55)  # frames
 
 @pytest.fixture(scope="module")
 def server(dub):
-    part = ["-ss", str(START), "-t", str(SECONDS), "-i", str(TWO_PEOPLE)]
-    arguments = ["-y", *part, *H264, str(dub.input / "turns.mp4")]
-    run_ffmpeg(arguments, error=VideoError, what="making turns.mp4")
+    for source, target, encoder in (
+        (TWO_PEOPLE, "turns.mp4", H264),
+        (HER_VOICE, "her_turn.flac", ()),
+        (HIS_VOICE, "his_turn.flac", ()),
+    ):
+        part = ["-ss", str(START), "-t", str(SECONDS), "-i", str(source)]
+        run_ffmpeg(["-y", *part, *encoder, str(dub.input / target)], error=VideoError, what=f"making {target}")
     return dub
 
 
@@ -72,6 +78,30 @@ def test_one_speaker_alone_is_drawn_and_corrections_swap_them(server):
     assert not left[HERS].any()
     assert right[HERS].all()
     assert left[HIS].all()
+
+
+def test_the_shipped_workflow_moves_each_mouth_in_its_turn(server):
+    """With a part of its scene and voices; everything else as it is saved."""
+    (path,) = (PACK / "workflows").glob("12 *.json")
+    prompt = workflow_to_prompt(json.loads(path.read_text("utf-8")), server.object_info())
+    outputs = {4: ("LoadVideo", "file", "turns.mp4"), 5: ("LoadAudio", "audio", "her_turn.flac")}
+    outputs |= {6: ("LoadAudio", "audio", "his_turn.flac")}
+    scene = next(name for name, node in prompt.items() if node["class_type"] == "LatentSyncDubSampleScene")
+    for node in list(prompt.values()):
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == scene:
+                kind, widget, file = outputs[value[1]]
+                prompt[file] = {"class_type": kind, "inputs": {widget: file}}
+                node["inputs"][name] = [file, 0]
+        if node["class_type"] == "LatentSyncDubComposite":
+            node["inputs"] |= {"codec": "ffv1", "filename_prefix": "shipped/12"}
+    server.run(prompt, 300)
+    (result,) = server.output.glob("shipped/12*.mkv")
+    left, right = changed(server, result)
+    assert left[HERS].all()
+    assert not right[HERS].any()
+    assert right[HIS].all()
+    assert not left[HIS].any()
 
 
 @pytest.mark.parametrize(
