@@ -12,7 +12,7 @@ from .measures import SPEECH_WEIGHT, PersonMeasures, ResultMeasures
 
 # A mouth follows the sound, where the carried SyncNet's least distance is below the first, and the confidence above the
 # second: `python -m benchmarks.result_report`.
-MAX_DISTANCE, MIN_CONFIDENCE = 0.82, 0.15
+MAX_DISTANCE, MIN_CONFIDENCE = 0.86, 0.15
 MIN_WINDOWS = 40  # that a finding is made from; of fewer, one offset fits well by chance
 MAX_OFFSET = 1  # frames at 25 fps that nobody sees
 OUTCOMES = ("not seen", "as filmed", "new mouth", "beyond the source")

@@ -34,7 +34,7 @@ MIN_CHANGE = 1.0  # levels by which a dubbed mouth differs at the least, beyond 
 NOISE_SHARE = 2.0  # of the upper face's difference, which is the encoder's, that isn't taken for a new mouth
 EDGE_LEVELS = 3.0  # levels of difference, smoothed, from which a pixel belongs to the patch
 EDGE_WIDTH = 7  # pixels of a crop: of the band along the patch's border
-BRIDGED_SECONDS = 1.0  # between new mouths, in which one that is as filmed belongs to the stretch: a pause
+NEAR_SECONDS = 1.0  # around new mouths, in which those as filmed belong to the stretch: a mouth at rest tells too
 SPEECH_WEIGHT = 0.5  # of a voice's activity, from which a frame counts as speech
 
 
@@ -162,7 +162,7 @@ def _add(
     changed, difference = mouth_changes(crops.source, crops.result)
     part = slice(frames.start, frames.stop)
     person.seen[part], person.changed[part], person.difference[part] = True, changed, difference
-    for start, stop in runs_where(bridged(changed, round(BRIDGED_SECONDS * float(result.fps)))):
+    for start, stop in runs_where(within(changed, round(NEAR_SECONDS * float(result.fps)))):
         before, after = crops.source[start:stop], crops.result[start:stop]
         first, last = frames.start + start, frames.start + stop
         person.flicker += border_flicker(before, after)
@@ -203,13 +203,12 @@ def mouth_changes(source: Tensor, result: Tensor) -> tuple[np.ndarray, np.ndarra
     return (mouth > MIN_CHANGE + NOISE_SHARE * rest).numpy(), mouth.numpy()
 
 
-def bridged(changed: np.ndarray, frames: int) -> np.ndarray:
-    """(n,) bool, with the gaps of `changed` filled that are no longer than `frames` and have new mouths on both sides."""
-    filled = changed.copy()
-    for start, stop in runs_where(~changed):
-        if 0 < start and stop < len(changed) and stop - start <= frames:
-            filled[start:stop] = True
-    return filled
+def within(changed: np.ndarray, frames: int) -> np.ndarray:
+    """(n,) bool: the frames that lie no further than `frames` from one in which `changed` (n,) is True."""
+    near = np.zeros(len(changed), bool)
+    for start, stop in runs_where(changed):
+        near[max(start - frames, 0) : stop + frames] = True
+    return near
 
 
 def border_flicker(source: Tensor, result: Tensor) -> list[tuple[float, float]]:

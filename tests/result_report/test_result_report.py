@@ -137,7 +137,7 @@ def test_a_result_without_a_sound_asks_for_the_voice(films):
 
 def test_another_size_is_no_result_of_this_clip(films, tmp_path):
     small = make_clip(tmp_path / "small.mp4", frames=4, size=(64, 48))
-    with pytest.raises(VideoError, match="shows 64x48 pixels and .* 256x256"):
+    with pytest.raises(VideoError, match=r"shows 64x48 pixels and .* 256x256"):
         report_on(small, films / "source.mp4", films / "good.wav")
 
 
