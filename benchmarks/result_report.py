@@ -16,7 +16,7 @@ import torch
 
 from latentsync_core.audio.wav import write_float_wav
 from latentsync_core.result_report.findings import Finding, find
-from latentsync_core.result_report.report import report_on
+from latentsync_core.result_report.reporting import report_on
 from training.synthetic.scenes.clip_file import write_clip
 from training.synthetic.scenes.scene import talking_head
 from training.synthetic.speech.performance import LANGUAGES, silent_performance

@@ -142,7 +142,7 @@ def _faces(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from ..files.output_checks import check_no_overwrite
-    from ..result_report.report import report_on
+    from ..result_report.reporting import report_on
 
     inputs = (("the result", options.result), ("the source", options.source), ("the voice", options.audio))
     if options.out is not None:

@@ -15,7 +15,7 @@ from .measures import SPEECH_WEIGHT, PersonMeasures, ResultMeasures
 MAX_DISTANCE, MIN_CONFIDENCE = 0.86, 0.15
 MIN_WINDOWS = 40  # that a finding is made from; of fewer, one offset fits well by chance
 MAX_OFFSET = 1  # frames at 25 fps that nobody sees
-OUTCOMES = ("not seen", "as filmed", "new mouth", "beyond the source")
+OUTCOMES: tuple[str, ...] = ("not seen", "as filmed", "new mouth", "beyond the source")
 MOTION_BLIND_SPOT = "the carried encoder was trained on rendered people and hardly tells jitter"
 
 

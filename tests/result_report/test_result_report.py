@@ -15,7 +15,7 @@ from latentsync_core.cli.commands import main
 from latentsync_core.errors import AudioError, VideoError
 from latentsync_core.result_report.findings import Finding, find
 from latentsync_core.result_report.paired_crops import match_frames
-from latentsync_core.result_report.report import report_on
+from latentsync_core.result_report.reporting import report_on
 from latentsync_core.result_report.sound_window import SoundWindow
 from latentsync_core.video.reading.probing import probe
 from tests.clips import make_clip

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio.source import load_audio
+import torch
+
+from ..audio.source import AudioSource, load_audio
 from ..errors import AudioError
 from ..evaluation.syncnet import CARRIED_SYNCNET, load_syncnet
 from ..faces.face_options import FaceOptions
+from ..faces.face_tracks import FaceTracks
 from ..faces.find import find_faces
-from ..progress import PhaseClock, PhaseProgress
+from ..progress import PhaseClock, PhaseProgress, Progress
 from ..trepa.video_encoder import load_video_encoder
+from ..video.clip import Clip
 from ..video.reading.probing import probe
 from .findings import Networks, result_data, result_text
 from .measures import ResultMeasures, measure_result
 from .page import write_page
+from .picture import report_picture
 
 CARRIED = "the carried SyncNet"
 ENCODER = "the carried video encoder"
@@ -37,6 +42,11 @@ class ResultReport:
     def data(self) -> dict:
         """JSON's own types."""
         return result_data(self.measures, self.networks)
+
+    @property
+    def picture(self) -> torch.Tensor:
+        """(3, h, w) float32 in [0, 1]."""
+        return report_picture(self.measures, self.networks)
 
     def write_page(self, path: Path) -> None:
         """Writes the report as one HTML file that loads nothing.
@@ -73,13 +83,27 @@ def report_on(
     """
     clock = PhaseClock(on_progress)
     before, after = probe(source), probe(result)
-    if voice is None and after.audio_codec is None:
-        raise AudioError(f"{result} has no sound to compare its mouths with; give the voice as well")
-    sound = load_audio(result, after) if voice is None else load_audio(voice)
-    network = load_syncnet(syncnet or CARRIED_SYNCNET)
+    sound = None if voice is None else load_audio(voice)
     with clock.phase("faces") as on_faces:
         faces = find_faces(before, options, marks=marks, folder=work_folder, on_progress=on_faces)
     with clock.phase("report") as on_frames:
-        measures = measure_result(faces, after, sound, network, load_video_encoder(), on_frames)
-    names = Networks(CARRIED if syncnet is None else syncnet.name, ENCODER, is_carried=syncnet is None)
-    return ResultReport(measures, names)
+        return report_on_clips(faces, after, sound, syncnet, on_frames)
+
+
+def report_on_clips(
+    faces: FaceTracks,
+    result: Clip,
+    voice: AudioSource | None = None,
+    syncnet: Path | None = None,
+    on_progress: Progress | None = None,
+) -> ResultReport:
+    """Measures a dubbed film beside the faces of the clip that it was made from; otherwise like `report_on`."""
+    network = load_syncnet(syncnet or CARRIED_SYNCNET)
+    measures = measure_result(faces, result, voice or _own_sound(result), network, load_video_encoder(), on_progress)
+    return ResultReport(measures, Networks(syncnet.name if syncnet else CARRIED, ENCODER, is_carried=syncnet is None))
+
+
+def _own_sound(result: Clip) -> AudioSource:
+    if result.container is None or result.audio_codec is None:
+        raise AudioError(f"{result.name} has no sound to compare its mouths with; give the voice as well")
+    return load_audio(result.container, result)
