@@ -57,7 +57,15 @@ def columns(sampling: dict[str, object]) -> list[list[Node]]:
             Node("larger", "ImageScaleBy", {"image": "decode.crops"}, {"upscale_method": "lanczos", "scale_by": 1.5}),
             Node("replace", "LatentSyncDubReplaceFaces", {"synced": "sampler.synced", "crops": "larger.IMAGE"}),
         ],
-        [composite("replace.synced")],
+        [
+            composite("replace.synced"),
+            Node(
+                "report",
+                "LatentSyncDubReport",
+                {"faces": "faces.faces", "result": "composite.video", "audio": "scene.english_voice"},
+                width=420,
+            ),
+        ],
         [
             Node(
                 "lips",
@@ -84,6 +92,7 @@ PICTURES = {
     "decode_faces": ("decode", "some", "crops"),
     "replace_faces": ("larger", "replace"),
     "composite": ("composite",),
+    "report": ("report",),
     "lip_sync": ("lips",),
 }
 

@@ -24,6 +24,7 @@ class Phase(Enum):
     SAMPLING = "Generating mouths"
     COMPOSITING = "Writing the video"
     SIGNING = "Signing the video"
+    REPORT = "Measuring the result"
 
 
 def phase_words(name: str) -> str:

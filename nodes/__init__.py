@@ -23,6 +23,7 @@ class LatentSyncDub(ComfyExtension):
         from .place_lines import PlaceLines
         from .prepare_faces import PrepareFaces
         from .replace_faces import ReplaceFaces
+        from .report import Report
         from .sample_scene import SampleScene
         from .sampler import Sampler
         from .select_faces import SelectFaces
@@ -45,5 +46,6 @@ class LatentSyncDub(ComfyExtension):
             DialogueLines,
             PlaceLines,
             MixDub,
+            Report,
             SampleScene,
         ]

@@ -1,4 +1,4 @@
-"""The commands: sync, batch, sign, faces, probe, demo, download and convert; each a thin layer over the library."""
+"""The commands: sync, batch, sign, faces, report, probe, demo, download and convert, thin layers over the library."""
 
 from __future__ import annotations
 
@@ -140,6 +140,28 @@ def _faces(options: argparse.Namespace) -> None:
             print(f"written: {path}")
 
 
+def _report(options: argparse.Namespace) -> None:
+    from ..files.output_checks import check_no_overwrite
+    from ..result_report.reporting import report_on
+
+    inputs = (("the result", options.result), ("the source", options.source), ("the voice", options.audio))
+    if options.out is not None:
+        check_no_overwrite((options.out,), (*inputs, ("the file of marks", options.marks)))
+    with ProgressBars(quiet=options.json) as on_progress:
+        report = report_on(
+            options.result, options.source, options.audio, face_options(options), marks_text(options.marks),
+            options.work_folder, options.syncnet, on_progress,
+        )  # fmt: skip
+    if options.out is not None:
+        report.write_page(options.out)
+    if options.json:
+        print(json.dumps(report.data))
+        return
+    print(report.text)
+    if options.out is not None:
+        print(f"written: {options.out}")
+
+
 def _demo(options: argparse.Namespace) -> None:
     from .demo import run_demo
 
@@ -252,6 +274,21 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add_pause_options(faces)
     add_download_limit(faces)
+
+    report = _add_command(commands, "report", _report, "say how good a result is: sync, motion, edges, what changed")
+    report.add_argument("result", type=local_path, help="the dubbed film")
+    report.add_argument("--source", type=local_path, required=True, metavar="CLIP", help="what it was made from")
+    report.add_argument(
+        "--audio", type=local_path, metavar="VOICE",
+        help="the voice alone that its mouths should follow (default: the result's own sound, music included)",
+    )  # fmt: skip
+    report.add_argument("--out", type=local_path, metavar="HTML", help="write the report as one HTML file")
+    report.add_argument("--work-folder", type=local_path, help="the faces that sync kept there are not detected again")
+    report.add_argument(
+        "--syncnet", type=local_path, metavar="FILE",
+        help="LatentSync's stable_syncnet.pt, for its scores (default: a small network that is carried)",
+    )  # fmt: skip
+    add_face_options(report)
 
     probe = _add_command(commands, "probe", _probe, "say what a clip is")
     probe.add_argument("video", type=media_argument)
