@@ -109,7 +109,7 @@ def test_packets_before_and_after_a_regenerated_line_are_the_same_bytes(job, cod
 def test_only_the_regenerated_line_is_sampled(job):
     job.plain()
     again = job.run({}, {"seed": 6}, {})
-    assert "2 of 3 ranges were in the work folder, sampled now: line 2 (frames 5 to 12)" in map(str, again.notes)
+    assert "2 of 3 ranges were kept from an earlier run, sampled now: line 2 (frames 5 to 12)" in map(str, again.notes)
 
 
 def test_the_first_and_the_last_line_leave_the_others_as_well(job):
@@ -154,5 +154,5 @@ def test_a_line_after_the_clip_is_refused_before_the_work(job, tmp_path):
 
 def test_without_lines_nothing_is_parted(job):
     whole = job.run()
-    assert not any("work folder" in note.fact for note in whole.notes)
+    assert not any("earlier run" in note.fact for note in whole.notes)
     assert whole.synced_frames == FRAMES

@@ -274,3 +274,23 @@ def test_a_line_that_is_switched_off_is_not_sampled_and_no_setting_of_it_counts(
     assert windows == 0
     assert torch.equal(again, without)
     assert sampled(job, tmp_path, {}, {}, {})[1] == 2
+
+
+class _StopError(Exception):
+    """What a user's cancel looks like to the sampler."""
+
+
+def test_a_job_that_was_interrupted_within_a_line_goes_on_there(job, tmp_path):
+    def stop_in_the_fourth_window(done: int, _total: int) -> None:
+        if done == 4:
+            raise _StopError
+
+    options, lines = SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=3)), [line(0, 4), line(4, 12)]
+    with pytest.raises(_StopError):
+        sample(*job, options, folder=tmp_path, on_progress=stop_in_the_fourth_window, lines=lines)
+    previews = []
+    resumed = sample(*job, options, folder=tmp_path, on_preview=previews.append, lines=lines)
+    undisturbed = sample(*job, options, lines=lines)
+    with resumed.patches, undisturbed.patches:
+        assert torch.equal(*(one.patches.get(range(12)) for one in (resumed, undisturbed)))
+    assert len(previews) == 2, "three of five windows were finished"

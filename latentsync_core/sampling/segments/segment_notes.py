@@ -17,14 +17,14 @@ def segment_notes(segments: Segments, present: np.ndarray, sampled: Collection[i
 
     Args:
         present: (F,) bool, the frames that were to be synced.
-        sampled: the places of the segments of which windows were sampled; the others' were in the work folder.
+        sampled: the places of the segments of which windows were sampled; the others' were kept.
     """
     synced = sum(bool(present[one.start : one.stop].any()) for one in segments.segments)
     now = [one for number, one in enumerate(segments.segments) if number in sampled]
     off = [one for one in segments.segments if not one.enabled]
     notes = []
     if len(now) < synced:
-        kept = f"{synced - len(now)} of {synced} ranges were in the work folder"
+        kept = f"{synced - len(now)} of {synced} ranges were kept from an earlier run"
         notes.append(Note(f"{kept}, sampled now: {_listed(now) or 'none'}"))
     if off:
         notes.append(Note(f"switched off and left unchanged: {_listed(off)}"))
