@@ -50,7 +50,7 @@ from .sampling.quality import quality_settings, resolve_quality
 from .sampling.sampler import Preview, check_disk_space_for_patches, sample_faces
 from .sampling.sampler_options import Quality, SamplerOptions
 from .sampling.segments.segment_voice import SegmentVoice
-from .sampling.segments.segments import plan_segments
+from .sampling.segments.segments import options_of_lines, plan_segments
 from .sampling.synced_faces import SyncedFaces
 from .sampling.timeline import LengthRule, Timeline, plan_timeline
 from .speakers.active_speaker import find_speech, original_sound
@@ -175,6 +175,8 @@ def sync(
     max_voice_seconds = max(voice.duration for voice in voices)
     timeline = plan_timeline(clip, max_voice_seconds, options.length)
     pts, lines = timeline.pts, _dialogue(options.lines, whole, clip, timeline)
+    if lines:
+        options_of_lines(lines, options.sampler)  # raises where a line's settings can't be used
 
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())

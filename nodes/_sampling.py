@@ -13,7 +13,7 @@ from ..latentsync_core.phases import Phase
 from ..latentsync_core.pipeline import sample
 from ..latentsync_core.sampling.patch_store import PatchStore
 from ..latentsync_core.sampling.sampler_options import SamplerOptions
-from ..latentsync_core.sampling.segments.segments import is_guided
+from ..latentsync_core.sampling.segments.segments import options_of_lines
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ._comfy import Progress, pack_temp_folder
@@ -35,7 +35,8 @@ def sample_with_preview(
     if lines is not None or (pauses is not None and pauses.behaviour is PauseBehaviour.CLOSED):
         model.load_whisper()  # hears a silent recording, or the lines, before the U-Net comes or beside it
     dialogue = () if lines is None else lines.lines
-    loaded_model = model.load_unet(options.windows.frames * options.window_batch, is_guided(dialogue, options))
+    is_guided = any(one.is_guided for one in (options, *options_of_lines(dialogue, options)))
+    loaded_model = model.load_unet(options.windows.frames * options.window_batch, is_guided)
     timeline = plan_timeline(faces.clip, audio.duration, LengthRule(length))
     frames = len(timeline.pts)
     if lines is not None:

@@ -12,7 +12,7 @@ import pytest
 from latentsync_core.audio.pause_options import PauseBehaviour
 from latentsync_core.dubbing.lines.dialogue import DialogueLine, LineSettings
 from latentsync_core.dubbing.lines.line_formats import LineFormat, write_lines
-from latentsync_core.errors import DialogueError, VideoError
+from latentsync_core.errors import DialogueError, OptionError, VideoError
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.media.opening import open_container
@@ -149,7 +149,12 @@ def test_a_line_after_the_clip_is_refused_before_the_work(job, tmp_path):
     late = DialogueLine(Fraction(1000), Fraction(1001), "late")
     file.write_text(write_lines([late], LineFormat.JSON))
     with pytest.raises(DialogueError, match="the clip ends at"):
-        job.run(lines=file)
+        job.run(lines=file, model="no such model")
+
+
+def test_a_lines_setting_out_of_its_range_is_refused_before_the_work(job):
+    with pytest.raises(OptionError, match="line 2: expression is 3"):
+        job.run({}, {"expression": 3.0}, {}, model="no such model", work_folder=None)
 
 
 def test_without_lines_nothing_is_parted(job):

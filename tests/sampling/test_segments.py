@@ -23,7 +23,7 @@ from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptio
 from latentsync_core.sampling.segments.segment_blend import segment_blend
 from latentsync_core.sampling.segments.segment_store import MAX_OPEN, SegmentStore
 from latentsync_core.sampling.segments.segment_voice import MARGIN_ROWS, SegmentVoice
-from latentsync_core.sampling.segments.segments import MAX_SEGMENT_SECONDS, Segments, is_guided, plan_segments
+from latentsync_core.sampling.segments.segments import MAX_SEGMENT_SECONDS, Segments, plan_segments
 from latentsync_core.video.reading.probing import probe
 from tests.made_faces import made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
@@ -80,8 +80,6 @@ def test_ranges_depend_on_times_alone_and_settings_go_to_their_line():
     assert [(part.pauses.value, part.enabled) for part in other.segments] == [
         ("closed", True), ("model", True), ("model", False)
     ]  # fmt: skip
-    assert not is_guided(plain, SamplerOptions(cfg=1.0))
-    assert is_guided(set_up, SamplerOptions(cfg=1.0)), "expression needs both predictions"
 
 
 def test_of_two_lines_that_overlap_the_later_one_has_its_frames():

@@ -81,9 +81,7 @@ def plan_segments(
     Raises:
         OptionError: a setting is out of its range; or `options` reproduce upstream, which samples windows in sequence.
     """
-    if options.reference:
-        raise OptionError("upstream's own sampling draws one window after the other; it can't sample by lines")
-    each = [_with_settings(options, line.settings, number) for number, line in enumerate(lines, 1)]
+    each = options_of_lines(lines, options)
     line_of_frame = _share_short_pauses(_lines_of_frames(lines, times), options.windows.frames)
     ends = np.append(times[1:], times[-1] + frame_seconds)
     segments = []
@@ -107,19 +105,23 @@ def plan_segments(
     return Segments(tuple(segments))
 
 
-def is_guided(lines: Sequence[DialogueLine], options: SamplerOptions) -> bool:
-    """Whether any step of any line, or of the frames between them, needs the unconditional prediction."""
-    each = (_with_settings(options, line.settings, number) for number, line in enumerate(lines, 1))
-    return options.is_guided or any(one.is_guided for one in each)
-
-
-def _with_settings(options: SamplerOptions, settings: LineSettings, number: int) -> SamplerOptions:
-    seed = options.seed if settings.seed is None else settings.seed
-    expression = options.expression if settings.expression is None else settings.expression
-    try:
-        return dataclasses.replace(options, seed=seed, expression=expression)
-    except OptionError as problem:
-        raise OptionError(f"line {number}: {problem.fact}") from None
+def options_of_lines(lines: Sequence[DialogueLine], options: SamplerOptions) -> list[SamplerOptions]:
+    """`options` with each line's settings in their place. Raises OptionError as `plan_segments` does."""
+    if options.reference:
+        raise OptionError("upstream's own sampling draws one window after the other; it can't sample by lines")
+    each = []
+    for number, line in enumerate(lines, 1):
+        seed, expression = line.settings.seed, line.settings.expression
+        try:
+            own = dataclasses.replace(
+                options,
+                seed=options.seed if seed is None else seed,
+                expression=options.expression if expression is None else expression,
+            )
+        except OptionError as problem:
+            raise OptionError(f"line {number}: {problem.fact}") from None
+        each.append(own)
+    return each
 
 
 def _lines_of_frames(lines: Sequence[DialogueLine], times: np.ndarray) -> np.ndarray:
