@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from latentsync_core.audio.pause_options import PauseBehaviour
+from latentsync_core.audio.source import load_audio
+from latentsync_core.audio.wav import write_float_wav
 from latentsync_core.dubbing.lines.dialogue import DialogueLine, LineSettings
 from latentsync_core.dubbing.lines.line_formats import LineFormat, write_lines
 from latentsync_core.errors import DialogueError, OptionError, VideoError
@@ -29,14 +31,15 @@ from tests.one_thread import one_thread  # noqa: F401
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FRAMES = 18
+LONG = [(0, 13), (13, 26), (26, 39)]  # of lines long enough that sound in the middle of one is far from the others
 PARTS = [(0, 5), (5, 13), (13, 18)]  # the frames of three lines; the second fills no whole number of decoded batches
 BEFORE, WITHIN, AFTER = (list(range(*part)) for part in PARTS)
 
 
-def lines(*settings: dict) -> tuple[DialogueLine, ...]:
+def lines(*settings: dict, parts: list[tuple[int, int]] = PARTS) -> tuple[DialogueLine, ...]:
     return tuple(
         DialogueLine(Fraction(first, 25), Fraction(stop, 25), settings=LineSettings(**one))
-        for (first, stop), one in zip(PARTS, settings, strict=True)
+        for (first, stop), one in zip(parts, settings, strict=True)
     )
 
 
@@ -46,21 +49,22 @@ class Job:
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, 0
         self.clip = folder / "scene.mkv"  # at half its size
-        half = ["-y", "-i", str(SCENE), "-vf", "scale=iw/2:ih/2", "-frames:v", str(FRAMES), "-an", *LOSSLESS]
+        half = ["-y", "-i", str(SCENE), "-vf", "scale=iw/2:ih/2", "-frames:v", str(LONG[-1][1]), "-an", *LOSSLESS]
         run_ffmpeg([*half, str(self.clip)], error=VideoError, what="making a test clip")
         self._plain: dict[Codec, SyncReport] = {}
         self._options = SyncOptions(
             model=untrained_model(resolution=64),
             sampler=SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=4)),
             limits=TouchLimits(fade_frames=1),
+            end=FRAMES / 25,
             work_folder=folder / "work",
         )
 
-    def run(self, *settings: dict, codec: Codec = Codec.FFV1, **changes) -> SyncReport:
+    def run(self, *settings: dict, codec: Codec = Codec.FFV1, voice: Path = VOICE, **changes) -> SyncReport:
         self._count += 1
         changes = {"writer": WriterOptions(codec), "lines": lines(*settings) if settings else None, **changes}
         options = dataclasses.replace(self._options, **changes)
-        return sync(self.clip, VOICE, self._folder / f"{self._count}{codec.suffix}", options)
+        return sync(self.clip, voice, self._folder / f"{self._count}{codec.suffix}", options)
 
     def plain(self, codec: Codec = Codec.FFV1) -> SyncReport:
         """The job without any line's setting, done once."""
@@ -104,6 +108,17 @@ def luma(film: Path, frames: list[int]) -> np.ndarray:
 def test_packets_before_and_after_a_regenerated_line_are_the_same_bytes(job, codec, change):
     first, second = job.plain(codec), job.run({}, change, {}, codec=codec)
     assert differing(first, second) == WITHIN
+
+
+def test_another_sound_of_a_line_leaves_the_packets_before_and_after_it(job, tmp_path):
+    samples = load_audio(VOICE).mono16k()
+    takes = []
+    for name in ("first", "second"):
+        write_float_wav(tmp_path / f"{name}.wav", 16000, 1, len(samples), [samples[None]])
+        takes.append(job.run(voice=tmp_path / f"{name}.wav", lines=lines({}, {}, {}, parts=LONG), end=None))
+        middle = slice(round(0.74 * 16000), round(0.82 * 16000))  # the second line lasts from 0.52 to 1.04 s
+        samples[middle] = samples[middle].flip(0)
+    assert differing(*takes) == list(range(*LONG[1]))
 
 
 def test_only_the_regenerated_line_is_sampled(job):

@@ -107,7 +107,7 @@ def plan_segments(
 
 def options_of_lines(lines: Sequence[DialogueLine], options: SamplerOptions) -> list[SamplerOptions]:
     """`options` with each line's settings in their place. Raises OptionError as `plan_segments` does."""
-    if options.reference:
+    if options.reference and lines:
         raise OptionError("upstream's own sampling draws one window after the other; it can't sample by lines")
     each = []
     for number, line in enumerate(lines, 1):
