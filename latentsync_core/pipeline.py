@@ -24,6 +24,8 @@ from .compositing.composite_options import CompositeOptions
 from .compositing.crediting import credits_for
 from .compositing.notes import demonstration_notes, job_notes, synced_frames
 from .compositing.write import write_rendered
+from .dubbing.lines.dialogue import DialogueLine
+from .dubbing.lines.line_formats import load_lines
 from .errors import OptionError, VideoError
 from .faces.alignment.align_options import AlignOptions
 from .faces.crop_path import path_transforms
@@ -47,8 +49,10 @@ from .runs import runs_where
 from .sampling.quality import quality_settings, resolve_quality
 from .sampling.sampler import Preview, check_disk_space_for_patches, sample_faces
 from .sampling.sampler_options import Quality, SamplerOptions
+from .sampling.segments.segment_voice import SegmentVoice
+from .sampling.segments.segments import options_of_lines, plan_segments
 from .sampling.synced_faces import SyncedFaces
-from .sampling.timeline import LengthRule, plan_timeline
+from .sampling.timeline import LengthRule, Timeline, plan_timeline
 from .speakers.active_speaker import find_speech, original_sound
 from .speakers.assignment import assign_speakers, choose_speaker
 from .video.clip import Clip
@@ -96,6 +100,9 @@ class SyncOptions:
     length: LengthRule = LengthRule.VIDEO
     start: float = 0.0  # seconds into the clip at which the output begins
     end: float | None = None  # seconds into the clip at which it ends; None: the clip's end
+    # Lines of dialogue, or a file of them, with times that count from the clip's first frame whatever `start` is: each
+    # is sampled by itself, with settings of its own; see sampling/segments.
+    lines: Path | tuple[DialogueLine, ...] | None = None
     voice_tracks: TrackChoice = TrackChoice.FIRST  # which audio tracks of a voice's file are the voice
     fps: Fraction | None = None  # frames a second of a sequence of pictures, which doesn't tell; files do
     mux_audio: Path | None = None  # the sound to put into the file where it isn't the driving voices
@@ -145,8 +152,8 @@ def sync(
     remove_stale_scratch(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
-    clip = video if isinstance(video, Clip) else probe(video, options.fps, clock.progress_of("clip"))
-    clip = clip.trim(options.start, options.end)
+    whole = video if isinstance(video, Clip) else probe(video, options.fps, clock.progress_of("clip"))
+    clip = whole.trim(options.start, options.end)
     clip = with_deinterlacing(clip, options.deinterlace)
     writer_options = match_source(clip, options.writer)
     if writer_options != options.writer:
@@ -166,7 +173,10 @@ def sync(
         filmed_with = options.original_audio
         original = original_sound(clip) if filmed_with is None else load_audio(filmed_with, clip, options.voice_tracks)
     max_voice_seconds = max(voice.duration for voice in voices)
-    pts = plan_timeline(clip, max_voice_seconds, options.length).pts
+    timeline = plan_timeline(clip, max_voice_seconds, options.length)
+    pts, lines = timeline.pts, _dialogue(options.lines, whole, clip, timeline)
+    if lines:
+        options_of_lines(lines, options.sampler)  # raises where a line's settings can't be used
 
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
@@ -209,7 +219,7 @@ def sync(
                 synced.append(
                     sample(
                         model, chosen, voice, sampler, options.length, options.work_folder, max_voice_seconds,
-                        on_progress=share_of(report_progress, number, len(faces)), pauses=options.pauses,
+                        on_progress=share_of(report_progress, number, len(faces)), pauses=options.pauses, lines=lines,
                     )
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
@@ -258,15 +268,25 @@ def sample(
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
     pauses: PauseOptions | None = None,
+    lines: Sequence[DialogueLine] = (),
 ) -> SyncedFaces:
     """Aligns the chosen faces, plans the timeline and generates new mouth latents (`sample_faces`).
 
     `seconds` overrides the voice's duration when planning the timeline, where several voices share a clip. `pauses`
     that are closed change the latents, and so the store's key; those that show the filmed mouth change `blend` alone.
+    `lines`, by the clip's times, are sampled each by itself with their own settings (sampling/segments).
     """
     pauses = pauses or PauseOptions()
     transforms = path_transforms(faces, model.resolution)
     timeline = plan_timeline(faces.clip, audio.duration if seconds is None else seconds, length)
+    if lines:
+        shown = float(1 / faces.clip.fps)  # seconds of the last frame
+        segments = plan_segments(lines, timeline.times, shown, options or SamplerOptions(), pauses.behaviour)
+        wait = None if on_progress is None else partial(on_progress, 0, 1)
+        voice = SegmentVoice(audio.source, model.whisper, segments, timeline.times, shown, pauses, wait)
+        return sample_faces(
+            model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress, (segments, voice)
+        )
     if pauses.behaviour is PauseBehaviour.MODEL:
         return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
     speech = detect_speech(audio.source)
@@ -276,6 +296,24 @@ def sample(
     weights = speech.weights(timeline.times, pauses)
     blend = synced.blend if closed else synced.blend * weights
     return dataclasses.replace(synced, audio=audio, blend=blend, pauses=pauses.behaviour, speech=weights)
+
+
+def _dialogue(
+    lines: Path | Sequence[DialogueLine] | None, whole: Clip, clip: Clip, timeline: Timeline
+) -> tuple[DialogueLine, ...]:
+    """The lines that are shown in `clip`, a part of `whole`, with times that count from its own first frame.
+
+    Raises:
+        DialogueError: the file's lines can't be used, or end after the clip and what is added to it.
+    """
+    if lines is None:
+        return ()
+    before = int(clip.pts[0] - whole.pts[0]) * whole.time_base
+    end = before + Fraction(float(timeline.times[-1])) + 1 / clip.fps
+    if isinstance(lines, Path):
+        lines = load_lines(lines, max(end, whole.exact_duration)).lines
+    moved = [dataclasses.replace(line, start=line.start - before, end=line.end - before) for line in lines]
+    return tuple(moved)
 
 
 def _check_who_speaks(options: SyncOptions) -> None:
@@ -311,6 +349,7 @@ def _input_files(
         yield f"the voice{of}", one.audio.path if isinstance(one.audio, AudioSource) else one.audio
         yield f"the picture{of}", one.picture
     yield "the audio to mux", options.mux_audio
+    yield "the lines", options.lines if isinstance(options.lines, Path) else None
     yield "the original sound", options.original_audio
     yield "the VAE", options.load.vae
     yield "Whisper's weights", options.load.whisper

@@ -25,6 +25,7 @@ from ..latentsync_core.sampling.sampler_options import (
 from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._comfy import models_folders, upstream_classes
+from ._sockets import Lines
 
 # One source for widget and engine defaults.
 DEFAULTS, COMPOSITE, PAUSES = SamplerOptions(), CompositeOptions(), PauseOptions()
@@ -271,6 +272,16 @@ def expression_input() -> io.Float.Input:
         "How far the mouth moves: 1 as the model draws it, towards 0 mumbled, above 1 exaggerated. It scales cfg; with "
         "cfg 1.0, any value but 1 takes twice the time.",
     )  # fmt: skip
+
+
+def lines_input() -> io.Input:
+    """The lines by which the clip is sampled; a prompt without them samples it as a whole."""
+    return Lines.Input(
+        "lines",
+        optional=True,
+        tooltip="From LatentSync Dialogue Lines: each line is sampled by itself, with the seed, expression, pauses and "
+        "enabled that its JSON has. A line that is changed is sampled anew alone.",
+    )
 
 
 def _rare_number(name: str, default: float, bounds: tuple[float, float], step: float, tooltip: str) -> io.Float.Input:

@@ -12,6 +12,7 @@ from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.compositing.notes import demonstration_notes
+from ..latentsync_core.dubbing.lines.line_formats import Dialogue
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.faces.speaking import WhoSpeaks
 from ..latentsync_core.phases import Phase
@@ -34,6 +35,7 @@ from ._inputs import (
     fps_input,
     keep_audio_input,
     length_input,
+    lines_input,
     model_input,
     pauses_input,
     quality_input,
@@ -81,6 +83,7 @@ class LipSync(io.ComfyNode):
                 *filmed_mouth_inputs(),
                 expression_input(),
                 who_speaks_input(),
+                lines_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -110,6 +113,7 @@ class LipSync(io.ComfyNode):
         mask_grow: float = DEFAULTS.mask_grow,
         expression: float = DEFAULTS.expression,
         who_speaks: str = WhoSpeaks.CHOSEN.value,
+        lines: Dialogue | None = None,
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
         pause_options = PauseOptions(PauseBehaviour(pauses))
@@ -141,7 +145,7 @@ class LipSync(io.ComfyNode):
         on_voice = progress.phase("voice", Phase.VOICE)
         audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
         synced = sample_with_preview(
-            managed, faces, audio_embedding, options, length, progress, "drawing", pause_options
+            managed, faces, audio_embedding, options, length, progress, "drawing", pause_options, lines
         )
         with synced.patches:
             connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)

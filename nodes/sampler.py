@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..latentsync_core.audio.features import AudioEmbedding
 from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
+from ..latentsync_core.dubbing.lines.line_formats import Dialogue
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions, Scheduler
 from ._checks import check_inputs
@@ -19,6 +20,7 @@ from ._inputs import (
     expression_input,
     filmed_mouth_inputs,
     length_input,
+    lines_input,
     pause_timing_inputs,
     pauses_input,
     quality_input,
@@ -63,6 +65,7 @@ class Sampler(io.ComfyNode):
                 *filmed_mouth_inputs(),
                 *shortcut_inputs(),
                 expression_input(),
+                lines_input(),
             ],
             outputs=[Synced.Output(display_name="synced", tooltip="For Composite, or for Decode Faces first.")],
         )
@@ -94,6 +97,7 @@ class Sampler(io.ComfyNode):
         reuse_change: float = DEFAULTS.reuse_change,
         window_batch: int = DEFAULTS.window_batch,
         expression: float = DEFAULTS.expression,
+        lines: Dialogue | None = None,
     ) -> io.NodeOutput:
         options = dataclasses.replace(
             trepa or DEFAULTS,
@@ -113,5 +117,7 @@ class Sampler(io.ComfyNode):
         )
         options = resolve_quality(options, Quality(quality), model.model)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)
-        synced = sample_with_preview(model, faces.value, audio, options, length, Progress(), pauses=pause_options)
+        synced = sample_with_preview(
+            model, faces.value, audio, options, length, Progress(), pauses=pause_options, lines=lines
+        )
         return io.NodeOutput(WithTensors(synced, faces.tensors))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dubbing.fit_options import FitOptions
+from ..dubbing.lines.dialogue import LineSettings
 from ..dubbing.lines.line_formats import WRITABLE, Dialogue, LineFormat, load_lines, write_lines
 from ..dubbing.mix_options import Loudness, MixOptions, Reverb
 from ..errors import OptionError, OutputError
@@ -37,6 +38,9 @@ def run_lines(options: argparse.Namespace) -> None:
         check_target(out)
         check_no_overwrite((out,), (("the clip", options.video),))
     dialogue = load_lines(options.file, None if options.video is None else clip_seconds(options.video))
+    if target not in (None, LineFormat.JSON) and any(line.settings != LineSettings() for line in dialogue.lines):
+        lost = Note("settings of lines (seed, expression, pauses, enabled) are kept in .json alone", NoteLevel.WARNING)
+        dialogue = dataclasses.replace(dialogue, notes=(*dialogue.notes, lost))
     if out is not None and target is not None:
         write_text(out, write_lines(dialogue.lines, target))
     if options.json:

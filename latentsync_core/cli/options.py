@@ -226,6 +226,13 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     )  # fmt: skip
     add_pause_options(pauses)
 
+    dialogue = sync.add_argument_group("dialogue by lines")
+    dialogue.add_argument(
+        "--lines", type=local_path, metavar="FILE",
+        help="lines of dialogue, as `lines` reads them: each is sampled by itself, with the settings that a JSON file "
+        "has for it (seed, expression, pauses, enabled); with --work-folder, a changed line is sampled anew alone",
+    )  # fmt: skip
+
     compositing = sync.add_argument_group("compositing")
     compositing.add_argument(
         "--feather", type=float, default=COMPOSITE.feather,
@@ -439,6 +446,7 @@ def sync_options(options: argparse.Namespace):
             preset=options.preset,
             keep_audio=KeepAudio(options.keep_audio),
         ),
+        lines=options.lines,
         deinterlace=options.deinterlace,
         length=LengthRule(options.length),
         start=options.start,

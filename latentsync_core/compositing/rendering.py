@@ -95,12 +95,15 @@ def render(
             if options.occlusion:
                 region, share = subtract_occlusion(one, index, frame, region)
                 occluded = max(occluded, share)
-            layer = _layer(one, index, frame, patch, options, region)
-            if layer is not None:
+            whole = _layer(one, index, frame, patch, options, region)
+            if whole is not None:
                 source = int(one.source_index[index])
+                layer = _faded(whole, float(one.blend[index]))
                 if options.match_grain > 0:
-                    filmed = functools.partial(frame.rgb, layer.roi)
-                    layer = matcher.matched(layer, filmed, int(one.faces.path.track[source]), source)
+                    filmed, (track, segment) = functools.partial(frame.rgb, whole.roi), one.stretch_of(index)
+                    # What is measured in a segment may not depend on whether its neighbours make it fade.
+                    measured = layer if one.segments is None else whole
+                    layer = layer._replace(rgb=matcher.matched(measured, filmed, track, source, segment).rgb)
                 layers.append(foreground_mask.apply(layer, source))
         for layer in layers:  # only now, so that occlusion was judged on the source's own pixels
             frame.paste(*layer)
@@ -162,10 +165,11 @@ def _generated_faces_of_all(
     """
     with_face = [set(frames_with_face(one)) for one in synced_per_speaker]
     source_index = synced_per_speaker[0].source_index
+    # What is decoded beside a patch may change its rounding: a segment's come to the same bits whatever the others are.
+    starts = frozenset().union(*(one.segments.starts for one in synced_per_speaker if one.segments is not None))
     with FrameSequence(synced_per_speaker[0].faces.clip) as sequence:
         frames = sequence.frames([int(source_index[index]) for index in indices])
-        for first in range(0, len(indices), DECODE_BATCH):
-            batch = indices[first : first + DECODE_BATCH]
+        for batch in _decode_batches(indices, starts):
             batch_frames = [next(frames) for _ in batch]
             frame_of = dict(zip(batch, batch_frames, strict=True))
             decoded = [
@@ -175,6 +179,19 @@ def _generated_faces_of_all(
             for index, frame in zip(batch, batch_frames, strict=True):
                 patches = [next(found) if index in own else None for found, own in zip(decoded, with_face, strict=True)]
                 yield index, frame, patches
+
+
+def _decode_batches(indices: Sequence[int], starts: frozenset[int]) -> Iterator[Sequence[int]]:
+    """Parts of rising `indices`, DECODE_BATCH at most; none holds frames before and after one of `starts`."""
+    first = 0
+    while first < len(indices):
+        stop = first + 1
+        while stop < min(first + DECODE_BATCH, len(indices)) and not starts.intersection(
+            range(indices[stop - 1] + 1, indices[stop] + 1)
+        ):
+            stop += 1
+        yield indices[first:stop]
+        first = stop
 
 
 def blend_into_crop(frame: Frame, transform: np.ndarray, generated: torch.Tensor, resolution: int) -> torch.Tensor:
@@ -196,15 +213,18 @@ def _layer(
     options: CompositeOptions,
     region: torch.Tensor | None,
 ) -> Layer | None:
-    """What is pasted of one face into an output frame, as strongly as it may show there."""
+    """What is pasted of one face into an output frame, before it fades."""
     transform, size, resolution = synced.transforms[index], (frame.width, frame.height), synced.resolution
     if region is None and synced.patches.kind is PatchKind.LATENTS:
         generated = _blend_into_crop(frame, transform, generated, resolution, options)
     elif not options.like_reference:
         generated = generated.clamp(0, 1)
-    layer = face_layer(transform, generated, resolution, size, options, region)
-    blend = float(synced.blend[index])
-    return layer if layer is None or blend == 1 else layer._replace(alpha=layer.alpha * blend)
+    return face_layer(transform, generated, resolution, size, options, region)
+
+
+def _faded(layer: Layer, blend: float) -> Layer:
+    """As strongly as a face may show."""
+    return layer if blend == 1 else layer._replace(alpha=layer.alpha * blend)
 
 
 class _ForegroundMask:

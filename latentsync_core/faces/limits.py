@@ -105,7 +105,7 @@ def chosen_path(
     shot_starts = {first for first, _ in shots}
     for first, stop in runs_where(path.track >= 0, path.track):
         part = slice(first, stop)
-        path.blend[part] *= _fade_weights(
+        path.blend[part] *= fade_weights(
             path.blend[part] > 0, limits.fade_frames, first in shot_starts, stop in shot_starts | {frame_count}
         )
     path.outcome[(path.blend > 0) & (path.blend < 1)] = Outcome.FADED
@@ -152,7 +152,7 @@ def _moving_average(values: np.ndarray) -> np.ndarray:
     return np.where(there, around, 0).sum(1) / np.maximum(there.sum(1), 1)
 
 
-def _fade_weights(shown: np.ndarray, fade_frames: int, from_cut: bool, to_cut: bool) -> np.ndarray:
+def fade_weights(shown: np.ndarray, fade_frames: int, from_cut: bool, to_cut: bool) -> np.ndarray:
     """(n,) weights that rise over `fade_frames` from each frame where the face isn't `shown`, but not from a cut."""
     if not fade_frames:
         return shown.astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -36,6 +37,11 @@ from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
 from .sampler_options import SHORTCUTS, ReferenceChoice, SamplerOptions
+from .segments.segment_blend import segment_blend
+from .segments.segment_notes import segment_notes
+from .segments.segment_store import SegmentStore, segment_keys
+from .segments.segment_voice import SegmentVoice
+from .segments.segments import Segments
 from .synced_faces import SyncedFaces
 from .timeline import Timeline
 from .window_inputs import FrameLatents, WindowInputs, in_batches
@@ -81,6 +87,7 @@ def sample_faces(
     folder: Path | None = None,
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
+    by_lines: tuple[Segments, SegmentVoice] | None = None,
 ) -> SyncedFaces:
     """Generates the mouth region in every output frame of `timeline` in which the chosen face is synced.
 
@@ -92,6 +99,8 @@ def sample_faces(
         folder: where finished patches are kept so that an interrupted run can go on; None: a temporary place.
         on_preview: shown after every denoising step what the window at hand will come to.
         on_progress: called after every denoising step; raising from it cancels.
+        by_lines: the frames' segments, whose settings take the place of those in `options`, and what drives each. A
+            segment's patches are kept by themselves, so that another take of it samples its own windows alone.
 
     Raises:
         OptionError, ClipChangedError, OutputError.
@@ -104,30 +113,46 @@ def sample_faces(
     passages = timeline.passages
     # A loop's jump back to the beginning is a cut as well.
     track_ids = path.track[timeline.source_index] * (int(passages[-1]) + 1) + passages
-    windows = plan_windows(present, options.windows, track_ids)
+    runs = runs_where(present, track_ids)  # of filmed faces, which references come from whatever the segments
+    blend = np.where(present, path.blend[timeline.source_index], 0).astype(np.float32)
+    segments, voice = by_lines or (None, None)
+    if segments is None or voice is None:
+        windows = plan_windows(present, options.windows, track_ids)
+    else:
+        blend = segment_blend(blend, segments, voice.speech, faces.limits.fade_frames, track_ids)
+        present = present & segments.enabled
+        apart = track_ids.astype(np.int64) * len(segments.segments) + segments.numbers
+        windows = plan_windows(present, options.windows, apart)
+    segment_of_window = [0 if segments is None else int(segments.numbers[window.start]) for window in windows]
+    each = (options,) if segments is None else tuple(one.options for one in segments.segments)
     latent_size = model.resolution // PIXELS_PER_LATENT
+    shape = (LATENT_CHANNELS, latent_size, latent_size)
     # A temporary store serves this run alone; hashing an in-memory clip for its key would be work for nothing.
-    key = _content_key(model, faces, transforms, timeline, audio, options) if folder else "this-run"
-    store = PatchStore(
-        key,
-        frames=len(timeline.source_index),
-        shape=(LATENT_CHANNELS, latent_size, latent_size),
-        dtype=torch.float32 if options.reference else torch.float16,
-        folder=folder,
-    )
+    if not folder:
+        key = "this-run"
+    elif segments is None:
+        key = _content_key(model, faces, transforms, timeline, audio.digest, options)
+    else:  # of what all segments have in common
+        common = dataclasses.replace(options, seed=SamplerOptions.seed, expression=SamplerOptions.expression)
+        key = _content_key(model, faces, transforms, timeline, "by lines", common)
+    if segments is None or voice is None:
+        dtype = torch.float32 if options.reference else torch.float16
+        store = PatchStore(key, frames=len(timeline.source_index), shape=shape, dtype=dtype, folder=folder)
+    else:
+        store = SegmentStore(segment_keys(key, segments, voice), segments, shape, folder)
     noise_per_window = (_reference_window_noise if options.reference else _seeded_window_noise)(
-        options, faces, timeline, windows, latent_size
+        [each[number] for number in segment_of_window], faces, timeline, windows, latent_size
     )
     mask = mouth_mask(model.resolution, options.mask_grow).to(model.device)
     downsampled_mask = latent_mask(model.resolution, options.mask_grow).float()
     compiled = compiled_forward(model.unet)
     if compiled:
         compiled.begin(options.windows.frames)
-    memory = MemorySteps(model, options.is_guided, options.window_batch)
+    memory = MemorySteps(model, any(one.is_guided for one in each), options.window_batch)
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
     means, closed, is_checked = None, None, options.reference  # the preset reproduces numbers with any weights
-    reference_mouth, runs = _reference_mouth(model, options), runs_where(present, track_ids)
+    reference_mouth = _reference_mouth(model, options)
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:
         return memory.run(partial(model.codec.encode, pixels, None))
@@ -149,6 +174,7 @@ def sample_faces(
             ]
             for _ in range(sum(ready)):
                 step_progress.skip(options.steps)
+            sampled = {number for number, is_ready in zip(segment_of_window, ready, strict=True) if not is_ready}
 
             def cut_windows() -> Generator[tuple[int, int, _WindowNoise, dict[int, torch.Tensor]], None, None]:
                 planned = zip(windows, next_starts(windows), noise_per_window, ready, strict=True)
@@ -180,9 +206,12 @@ def sample_faces(
                         reference = replace_mouth(reference, means.around(window, crop_of))
                     elif closed:
                         reference = replace_mouth(reference, closed.of_window(window))
-                    voice = audio.window(timeline.times[window.start : window.stop])
+                    times, segment = timeline.times[window.start : window.stop], segment_of_window[number]
+                    tokens = audio.window(times) if voice is None else voice.window(segment, times)
                     ends = pixels[[0, -1]].cpu() / 2 + 0.5
-                    yield WindowInputs(window, next_start, noise.start, masked, reference, voice, ends)
+                    yield WindowInputs(
+                        window, next_start, noise.start, masked, reference, tokens, ends, each[segment].expression
+                    )
 
             def denoise(batch: Sequence[WindowInputs]) -> torch.Tensor:
                 """(n, f, 4, h, w); in parts where memory ran short."""
@@ -195,7 +224,7 @@ def sample_faces(
                             torch.stack([one.masked for one in part]),
                             torch.stack([one.reference for one in part]),
                             torch.stack([one.audio for one in part]),
-                            options,
+                            dataclasses.replace(options, expression=part[0].expression),
                             model.schedule,
                             model.device,
                             on_step=step_progress.step,
@@ -219,6 +248,8 @@ def sample_faces(
     except BaseException:
         store.close()
         raise
+    if segments is not None:
+        transforms = np.where(segments.enabled[:, None, None], transforms, np.float32(np.nan))
     return SyncedFaces(
         faces=faces,
         transforms=transforms,
@@ -227,10 +258,16 @@ def sample_faces(
         resolution=model.resolution,
         audio=audio,
         source_index=timeline.source_index,
-        blend=np.where(present, path.blend[timeline.source_index], 0).astype(np.float32),
+        blend=blend,
         pts=timeline.pts,
         model=model.name,
-        notes=(*model.notes, *memory.notes, *(compiled.notes if compiled else ())),
+        notes=(
+            *model.notes,
+            *memory.notes,
+            *(compiled.notes if compiled else ()),
+            *(() if segments is None else segment_notes(segments, present, sampled)),
+        ),
+        segments=segments,
     )
 
 
@@ -262,10 +299,10 @@ class _WindowNoise(NamedTuple):
 
 
 def _seeded_window_noise(
-    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], latent_size: int
+    each: Sequence[SamplerOptions], faces: FaceTracks, timeline: Timeline, windows: list[Window], latent_size: int
 ) -> Iterator[_WindowNoise]:
     shape = (LATENT_CHANNELS, latent_size, latent_size)
-    for window in windows:
+    for window, options in zip(windows, each, strict=True):
         source_indices = timeline.source_index[window.start : window.stop]
         source_frames = (faces.clip.first_frame + source_indices).tolist()
         person = int(faces.path.person[source_indices[0]])
@@ -274,10 +311,10 @@ def _seeded_window_noise(
 
 
 def _reference_window_noise(
-    options: SamplerOptions, faces: FaceTracks, timeline: Timeline, windows: list[Window], latent_size: int
+    each: Sequence[SamplerOptions], faces: FaceTracks, timeline: Timeline, windows: list[Window], latent_size: int
 ) -> Iterator[_WindowNoise]:
     """Upstream's order: one noise for all frames, then the encoder's, masked before reference, window by window."""
-    generator = torch.Generator("cpu").manual_seed(options.seed)
+    generator = torch.Generator("cpu").manual_seed(each[0].seed if each else 0)
     noise = torch.randn(1, LATENT_CHANNELS, 1, latent_size, latent_size, generator=generator)[:, :, 0]
     for window in windows:
         shape = (len(window.frames), LATENT_CHANNELS, latent_size, latent_size)
@@ -344,7 +381,7 @@ def _content_key(
     faces: FaceTracks,
     transforms: np.ndarray,
     timeline: Timeline,
-    audio: AudioEmbedding,
+    audio_digest: str,
     options: SamplerOptions,
 ) -> str:
     """A digest of all that the patches are made from, so that a store never serves another run's."""
@@ -357,7 +394,7 @@ def _content_key(
             digest.update(image.contiguous().cpu().numpy().tobytes())
     if clip.deinterlace:
         digest.update(b" deinterlaced")
-    digest.update(f"{clip.first_frame} {model.digest} {audio.digest} {options}".encode())
+    digest.update(f"{clip.first_frame} {model.digest} {audio_digest} {options}".encode())
     if model.schedule != REFERENCE_SCHEDULE:  # left out, so that stores of earlier versions still resume
         digest.update(f" {model.schedule}".encode())
     reference_mouth = _reference_mouth(model, options)

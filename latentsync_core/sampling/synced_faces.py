@@ -12,6 +12,8 @@ from ..faces.face_tracks import FaceTracks
 from ..messages import Note
 from ..models.vae import LatentCodec
 from .patch_store import PatchStore
+from .segments.segment_store import SegmentStore
+from .segments.segments import Segments
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,7 @@ class SyncedFaces:
 
     faces: FaceTracks
     transforms: np.ndarray  # (F, 2, 3) float32 source pixel → crop pixel, of every output frame; NaN where no face
-    patches: PatchStore  # latents (4, h, w) per output frame that has one, or crops of any size
+    patches: PatchStore | SegmentStore  # latents (4, h, w) per output frame that has one, or crops of any size
     codec: LatentCodec  # decodes those latents
     resolution: int  # pixels, of the square crops
     audio: AudioEmbedding  # the voice that drove them
@@ -31,4 +33,14 @@ class SyncedFaces:
     speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for
     model: str = ""  # the name of the model that generated them
     notes: tuple[Note, ...] = ()  # what had to be lowered for lack of memory, or ran uncompiled
-    sampled: PatchStore | None = None  # the sampler's own patches, where `patches` are crops in their place
+    # The sampler's own patches, where `patches` are crops in their place.
+    sampled: PatchStore | SegmentStore | None = None
+    segments: Segments | None = None  # where the clip was sampled by lines
+
+    def stretch_of(self, index: int) -> tuple[int, int]:
+        """Tells apart the stretches of output frames over which compositing may average: a face in a shot and segment.
+
+        What is pasted into a segment's frames then depends on no other segment.
+        """
+        track = int(self.faces.path.track[self.source_index[index]])
+        return track, 0 if self.segments is None else int(self.segments.numbers[index])

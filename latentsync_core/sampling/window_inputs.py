@@ -21,6 +21,7 @@ class WindowInputs:
     reference: torch.Tensor
     audio: torch.Tensor
     ends: torch.Tensor  # (2, 3, R, R) float32 in [0, 1] on the CPU: the crops of the first frame and of the last
+    expression: float = 1.0  # see SamplerOptions.expression
 
 
 class FrameLatents:
@@ -63,10 +64,10 @@ class FrameLatents:
 
 
 def in_batches(windows: Iterable[WindowInputs], size: int) -> Iterator[list[WindowInputs]]:
-    """Joins up to `size` consecutive windows of the same length; no window is made before it is needed."""
+    """Joins up to `size` consecutive windows of one length and expression; none is made before it is needed."""
     batch: list[WindowInputs] = []
     for one in windows:
-        if batch and len(batch[0].window.frames) != len(one.window.frames):
+        if batch and _kind(batch[0]) != _kind(one):
             yield batch
             batch = []
         batch.append(one)
@@ -75,3 +76,7 @@ def in_batches(windows: Iterable[WindowInputs], size: int) -> Iterator[list[Wind
             batch = []
     if batch:
         yield batch
+
+
+def _kind(one: WindowInputs) -> tuple[int, float]:
+    return len(one.window.frames), one.expression

@@ -36,6 +36,16 @@ def test_lines_lists_and_converts(subtitles, tmp_path, capsys):
     assert data["segments"][1] == {"start": 3.0, "end": 4.25, "text": "42", "speaker": "Bo"}
 
 
+def test_lines_keeps_settings_in_json_and_says_where_they_are_lost(tmp_path, capsys):
+    edited = {"segments": [{"start": 1, "end": 2, "text": "Hello", "seed": 7, "enabled": False}]}
+    (tmp_path / "lines.json").write_text(json.dumps(edited))
+    assert main(["lines", str(tmp_path / "lines.json"), "--out", str(tmp_path / "again.json")]) == 0
+    assert "settings of lines" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "again.json").read_text())["segments"][0]["enabled"] is False
+    assert main(["lines", str(tmp_path / "lines.json"), "--out", str(tmp_path / "lines.srt")]) == 0
+    assert "are kept in .json alone" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "out", "message"),
     [

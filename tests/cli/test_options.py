@@ -71,6 +71,7 @@ FLAGS = [
     ("--pause-hangover", "0.4", "pauses.hangover", 0.4),
     ("--pause-ramp", "0.3", "pauses.ramp", 0.3),
     ("--speech-threshold", "0.7", "pauses.threshold", 0.7),
+    ("--lines", "lines.json", "lines", Path("lines.json")),
     ("--feather", "0.5", "composite.feather", 0.5),
     ("--region", "face", "composite.region.value", "face"),
     ("--grow", "-2.5", "composite.grow", -2.5),

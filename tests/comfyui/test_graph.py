@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -276,6 +277,26 @@ def test_choices_of_the_mouth_arrive_in_both_nodes(dub, graph, choices):
     of_stages, of_one, plain = (video_packets(dub.files(run, name)[0]) for name in ("composite", "one", "plain"))
     assert of_one == of_stages
     assert of_one != plain
+
+
+def test_a_line_that_is_changed_changes_its_frames_alone_in_both_nodes(dub, graph):
+    options = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
+    half = FRAMES // 2
+
+    def lines_of(**settings) -> list:
+        parts = [{"start": 0, "end": half / 25}, {"start": half / 25, "end": FRAMES / 25, **settings}]
+        return graph.add("LatentSyncDubDialogueLines", "lines", text=json.dumps(parts))
+
+    graph.stages(sampler={"lines": lines_of()})
+    graph.add(
+        "LatentSyncDubLipSync", "one", clip=["clip", 0], audio=["voice", 0], model=MODEL, lines=["lines", 0], **options
+    )
+    run = graph.run()
+    assert video_packets(dub.files(run, "one")[0]) == video_packets(dub.files(run, "composite")[0])
+    first = luma(graph.lossless())
+    lines_of(seed=6)
+    second = luma(graph.lossless())
+    assert (first != second).any((1, 2)).tolist() == [False] * half + [True] * (FRAMES - half)
 
 
 def test_one_node_does_the_same_as_the_stages(dub, graph):

@@ -120,6 +120,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "reuse_change",
             "window_batch",
             "expression",
+            "lines",
         ],
         "LatentSyncDubLipSync": [
             "quality",
@@ -131,6 +132,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "mask_grow",
             "expression",
             "who_speaks",
+            "lines",
         ],
     }
     for kind, names in since.items():

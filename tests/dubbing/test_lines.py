@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from fractions import Fraction
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentsync_core.dubbing.lines.dialogue import DialogueLine
+from latentsync_core.audio.pause_options import PauseBehaviour
+from latentsync_core.dubbing.lines.dialogue import DialogueLine, LineSettings
 from latentsync_core.dubbing.lines.line_formats import LineFormat, load_lines, parse_lines, write_lines
 from latentsync_core.errors import DialogueError
 
@@ -264,3 +266,46 @@ def test_hostile_texts_take_no_longer_than_their_length(head, filler):
     began = time.process_time()
     parse_lines(f"{head}{stamp}a{filler}\n")
     assert time.process_time() - began < 2
+
+
+# --- settings of lines ------------------------------------------------------------------------------------------------
+
+SETTINGS = LineSettings(7, 1.25, PauseBehaviour.CLOSED, enabled=False)
+
+
+def test_settings_of_a_line_are_written_as_json_and_read_again():
+    lines = (dataclasses.replace(LINES[0], settings=SETTINGS), LINES[1])
+    text = write_lines(lines, LineFormat.JSON)
+    assert lines_of(text) == lines
+    first, second = json.loads(text)["segments"]
+    assert {key: first[key] for key in ("seed", "expression", "pauses", "enabled")} == {
+        "seed": 7, "expression": 1.25, "pauses": "closed", "enabled": False
+    }  # fmt: skip
+    assert set(second) == {"start", "end", "text", "speaker"}, "what the job decides isn't written"
+
+
+def test_settings_of_a_segment_that_is_parted_by_speakers_hold_for_every_part():
+    words = [{"word": w, "start": n, "end": n + 1, "speaker": s} for n, (w, s) in enumerate(["aA", "bB"])]
+    segment = {"start": 0, "end": 2, "text": "a b", "words": words, "seed": 7}
+    assert [line.settings.seed for line in lines_of(json.dumps([segment]))] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"seed": "7"}, 'seed of segment 1 of the text is "7": write a whole number'),
+        ({"seed": True}, "seed of segment 1"),
+        ({"seed": -1}, "seed of segment 1"),
+        ({"expression": "high"}, "expression of segment 1"),
+        ({"expression": 10**400}, "expression of segment 1"),
+        ({"expression": False}, "expression of segment 1"),
+        ({"pauses": "shut"}, 'pauses of segment 1 of the text is "shut": write "model" or "closed" or "original"'),
+        ({"pauses": ["model"]}, "pauses of segment 1"),
+        ({"enabled": 0}, "enabled of segment 1 of the text is 0: write true or false"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_setting_of_another_kind_is_refused_by_its_name(setting, message):
+    with pytest.raises(DialogueError) as refused:
+        lines_of(json.dumps([{"start": 0, "end": 1, "text": "a", **setting}]))
+    assert message in str(refused.value)

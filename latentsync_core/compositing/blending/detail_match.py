@@ -47,11 +47,13 @@ class DetailMatcher:
 
     def __init__(self, strength: float) -> None:
         self._strength = strength
-        self._track: int | None = None
+        self._stretch: tuple[int, int] | None = None
         self._shown = 0  # frames of the shot so far
         self._energies: Energies | None = None
 
-    def matched(self, layer: Layer, filmed: Callable[[], Tensor], track: int, source_frame: int) -> Layer:
+    def matched(
+        self, layer: Layer, filmed: Callable[[], Tensor], track: int, source_frame: int, segment: int = 0
+    ) -> Layer:
         """`layer` with the sharpness and the grain of what lies under it.
 
         Args:
@@ -59,9 +61,10 @@ class DetailMatcher:
                 the frames that are measured.
             track: the face's; another one than the last frame's begins a new shot.
             source_frame: which of the clip's frames that is: the same frame gets the same grain.
+            segment: where a clip was sampled by lines: another one begins a new shot, too.
         """
-        if track != self._track:
-            self._track, self._energies, self._shown = track, None, 0
+        if (track, segment) != self._stretch:
+            self._stretch, self._energies, self._shown = (track, segment), None, 0
         patch_bands = _bands(_planes(layer.rgb))
         if self._energies is None or self._shown % INTERVAL == 0:
             energies = _energies(_bands(_planes(filmed())), patch_bands, layer.alpha)

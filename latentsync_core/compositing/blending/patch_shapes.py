@@ -66,7 +66,7 @@ def _shaped(
 class _Look(NamedTuple):
     """What was found out about one frame."""
 
-    track: int | None  # None: no patch
+    stretch: tuple[int, int] | None  # see SyncedFaces.stretch_of; None: no patch
     contour: np.ndarray | None = None
     gain: np.ndarray | None = None
     repeats: int = 0  # frames since the look that this one repeats
@@ -95,18 +95,18 @@ class _Speaker:
             self._looks.append(_Look(None))
             return
         synced = self._synced
-        track = int(synced.faces.path.track[synced.source_index[index]])
+        stretch = synced.stretch_of(index)
         last = self._looks[-1] if self._looks else _Look(None)
-        if last.track == track and last.repeats + 1 < LOOK_INTERVAL:
+        if last.stretch == stretch and last.repeats + 1 < LOOK_INTERVAL:
             self._looks.append(last._replace(gain=None, repeats=last.repeats + 1))
             return
         views = face_views(frame, synced.transforms[index], patch, self._kept, synced.resolution)
         if views is None:
-            self._looks.append(_Look(track))
+            self._looks.append(_Look(stretch))
             return
         contour = contour_of(views, self._outline) if self._outline else None
         gain = light_gain(views, self._kept) if self._matches_color else None
-        self._looks.append(_Look(track, contour, gain))
+        self._looks.append(_Look(stretch, contour, gain))
 
     def shape_next(self, patch: Tensor | None) -> ShapedPatch | None:
         """The shape of the first frame that has none yet; its patch is `patch`."""
@@ -119,10 +119,10 @@ class _Speaker:
             return None
         if not self.looks_ahead:
             return ShapedPatch(patch, self._fixed)
-        track, first, stop = looks[at].track, at, at + 1
-        while first > 0 and looks[first - 1].track == track:
+        stretch, first, stop = looks[at].stretch, at, at + 1
+        while first > 0 and looks[first - 1].stretch == stretch:
             first -= 1
-        while stop < len(looks) and looks[stop].track == track:
+        while stop < len(looks) and looks[stop].stretch == stretch:
             stop += 1
         options, shot = self._options, looks[first:stop]
         if self._matches_color:

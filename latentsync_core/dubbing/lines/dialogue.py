@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ...audio.pause_options import PauseBehaviour
 from ...errors import DialogueError
 
 MAX_LISTED_PROBLEMS = 3  # lines that one message names
@@ -16,6 +17,16 @@ MAX_SHOWN_TEXT = 30  # characters of a line that a message repeats
 
 
 @dataclass(frozen=True)
+class LineSettings:
+    """How the mouth is generated while a line is spoken; None: as the job has it."""
+
+    seed: int | None = None  # of the initial noise
+    expression: float | None = None  # how far the mouth moves; see SamplerOptions.expression
+    pauses: PauseBehaviour | None = None  # what the mouth does where the voice pauses within the line
+    enabled: bool = True  # False: the line's frames are left unchanged
+
+
+@dataclass(frozen=True)
 class DialogueLine:
     """One line of dialogue; times in exact seconds after the clip's first frame."""
 
@@ -23,6 +34,7 @@ class DialogueLine:
     end: Fraction
     text: str = ""  # as written, rows parted by line feeds; "" where only the times are known
     speaker: str = ""  # "" where no name is given
+    settings: LineSettings = LineSettings()
 
     @property
     def spoken_text(self) -> str:

@@ -80,7 +80,7 @@ def parse_lines(
 
 
 def write_lines(lines: Sequence[DialogueLine], target: LineFormat = LineFormat.SRT) -> str:
-    """The lines in one of `WRITABLE`; SRT and VTT round times to the millisecond.
+    """The lines in one of `WRITABLE`; SRT and VTT round times to the millisecond and hold no line's settings.
 
     Raises:
         ToolError: pysubs2 is missing.

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from ...audio.pause_options import PauseBehaviour
 from ...errors import DialogueError
-from .dialogue import DialogueLine, exact_seconds
+from .dialogue import DialogueLine, LineSettings, exact_seconds
 
 RTTM_COLUMNS = 9  # and a tenth, optional one
 NOT_GIVEN = "<NA>"
 # Faster-Whisper's segments as tuples: number, seek, start, end, text, ...
 SEGMENT_TUPLE = {"start": 2, "end": 3, "text": 4}
+MAX_EXPRESSION_READ = 1e6  # what the sampler takes is far less, and for it to say
 MAX_WORD_GAP = 0.8  # seconds between words, from which on a list of words alone begins a new line
 SENTENCE_END = (".", "?", "!", "…", "。", "？", "！")
 
@@ -22,10 +24,11 @@ SENTENCE_END = (".", "?", "!", "…", "。", "？", "！")
 def read_recognised(text: str, name: str) -> tuple[DialogueLine, ...]:
     """The lines of a recogniser's JSON: openai-whisper, whisperX, faster-whisper, whisper.cpp, or a list of words.
 
-    A segment whose words have other speakers is parted where the speaker changes.
+    A segment whose words have other speakers is parted where the speaker changes. `seed`, `expression`, `pauses` and
+    `enabled` of a segment, which no recogniser writes, are the line's settings.
 
     Raises:
-        DialogueError: no JSON, JSON of another form, or a time that is no number.
+        DialogueError: no JSON, JSON of another form, a time that is no number, or a setting of another kind.
     """
     try:
         data = json.loads(text)
@@ -61,10 +64,11 @@ def read_rttm(text: str, name: str) -> tuple[DialogueLine, ...]:
 
 
 def write_json(lines: Sequence[DialogueLine]) -> str:
-    """The lines as whisperX writes segments; `read_recognised` reads them."""
+    """The lines as whisperX writes segments, with the settings that they have; `read_recognised` reads them."""
     segments = [
         {"start": float(line.start), "end": float(line.end), "text": line.text}
         | ({"speaker": line.speaker} if line.speaker else {})
+        | _settings_data(line.settings)
         for line in lines
     ]
     return json.dumps({"segments": segments}, ensure_ascii=False, indent=1)
@@ -127,7 +131,7 @@ def _lines_of_segment(segment: Mapping[str, Any], where: str) -> list[DialogueLi
     own = _speaker(segment)
     turns = [list(turn) for _, turn in groupby(words, lambda word: _speaker(word) or own)]
     if len(turns) > 1 and all(any(map(_has_times, turn)) for turn in turns):
-        return [_line(_segment_of(turn) | {"speaker": _speaker(turn[0]) or own}, where) for turn in turns]
+        return [_line({**segment, **_segment_of(turn), "speaker": _speaker(turn[0]) or own}, where) for turn in turns]
     speaker = own or (_speaker(words[0]) if words else "")
     return [_line({**segment, "speaker": speaker}, where)]
 
@@ -145,7 +149,41 @@ def _line(segment: Mapping[str, Any], where: str) -> DialogueLine:
     if text is not None and not isinstance(text, str):
         raise DialogueError(f"The text of {where} is a {type(text).__name__}, no text: export it again.")
     start, end = (exact_seconds(_seconds(segment.get(key), where)) for key in ("start", "end"))
-    return DialogueLine(start, end, (text or "").strip(), _speaker(segment))
+    return DialogueLine(start, end, (text or "").strip(), _speaker(segment), _settings(segment, where))
+
+
+def _settings(segment: Mapping[str, Any], where: str) -> LineSettings:
+    seed, expression, pauses, enabled = (segment.get(key) for key in ("seed", "expression", "pauses", "enabled"))
+    behaviours = [behaviour.value for behaviour in PauseBehaviour]
+    is_number = isinstance(expression, (int, float)) and not isinstance(expression, bool)
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 64):
+        raise _wrong_setting("seed", seed, where, "write a whole number from 0 up, such as 1247")
+    if expression is not None and not (is_number and abs(expression) < MAX_EXPRESSION_READ):
+        raise _wrong_setting("expression", expression, where, "write a number, 1 is as the model draws it")
+    if pauses is not None and pauses not in behaviours:
+        raise _wrong_setting("pauses", pauses, where, "write " + " or ".join(map(json.dumps, behaviours)))
+    if enabled is not None and not isinstance(enabled, bool):
+        raise _wrong_setting("enabled", enabled, where, "write true or false")
+    return LineSettings(
+        seed,
+        None if expression is None else float(expression),
+        None if pauses is None else PauseBehaviour(pauses),
+        enabled is not False,
+    )
+
+
+def _wrong_setting(name: str, value: Any, where: str, way_out: str) -> DialogueError:
+    return DialogueError(f"{name} of {where} is {json.dumps(value)[:40]}: {way_out}.")
+
+
+def _settings_data(settings: LineSettings) -> dict[str, Any]:
+    data = {
+        "seed": settings.seed,
+        "expression": settings.expression,
+        "pauses": None if settings.pauses is None else settings.pauses.value,
+        "enabled": None if settings.enabled else False,
+    }
+    return {name: value for name, value in data.items() if value is not None}
 
 
 def _seconds(value: Any, where: str) -> float:

@@ -1,0 +1,178 @@
+"""One line regenerated: in ProRes and FFV1 every packet before and after its frames is the same, byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentsync_core.audio.pause_options import PauseBehaviour
+from latentsync_core.audio.source import load_audio
+from latentsync_core.audio.wav import write_float_wav
+from latentsync_core.dubbing.lines.dialogue import DialogueLine, LineSettings
+from latentsync_core.dubbing.lines.line_formats import LineFormat, write_lines
+from latentsync_core.errors import DialogueError, OptionError, VideoError
+from latentsync_core.faces.limits import TouchLimits
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.media.opening import open_container
+from latentsync_core.models.loading.untrained import untrained_model
+from latentsync_core.pipeline import SyncOptions, SyncReport, sync
+from latentsync_core.sample_scene import SCENE, VOICE
+from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
+from latentsync_core.video.reading.probing import probe
+from latentsync_core.video.reading.reader import FrameReader
+from latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from tests.clips import LOSSLESS
+from tests.one_thread import one_thread  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FRAMES = 18
+LONG = [(0, 13), (13, 26), (26, 39)]  # of lines long enough that sound in the middle of one is far from the others
+PARTS = [(0, 5), (5, 13), (13, 18)]  # the frames of three lines; the second fills no whole number of decoded batches
+BEFORE, WITHIN, AFTER = (list(range(*part)) for part in PARTS)
+
+
+def lines(*settings: dict, parts: list[tuple[int, int]] = PARTS) -> tuple[DialogueLine, ...]:
+    return tuple(
+        DialogueLine(Fraction(first, 25), Fraction(stop, 25), settings=LineSettings(**one))
+        for (first, stop), one in zip(parts, settings, strict=True)
+    )
+
+
+class Job:
+    """A short job that keeps its work; every take of it is a film of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+        self.clip = folder / "scene.mkv"  # at half its size
+        half = ["-y", "-i", str(SCENE), "-vf", "scale=iw/2:ih/2", "-frames:v", str(LONG[-1][1]), "-an", *LOSSLESS]
+        run_ffmpeg([*half, str(self.clip)], error=VideoError, what="making a test clip")
+        self._plain: dict[Codec, SyncReport] = {}
+        self._options = SyncOptions(
+            model=untrained_model(resolution=64),
+            sampler=SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=4)),
+            limits=TouchLimits(fade_frames=1),
+            end=FRAMES / 25,
+            work_folder=folder / "work",
+        )
+
+    def run(self, *settings: dict, codec: Codec = Codec.FFV1, voice: Path = VOICE, **changes) -> SyncReport:
+        self._count += 1
+        changes = {"writer": WriterOptions(codec), "lines": lines(*settings) if settings else None, **changes}
+        options = dataclasses.replace(self._options, **changes)
+        return sync(self.clip, voice, self._folder / f"{self._count}{codec.suffix}", options)
+
+    def plain(self, codec: Codec = Codec.FFV1) -> SyncReport:
+        """The job without any line's setting, done once."""
+        if codec not in self._plain:
+            self._plain[codec] = self.run({}, {}, {}, codec=codec)
+        return self._plain[codec]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> Job:
+    return Job(tmp_path_factory.mktemp("job"))
+
+
+def packets(film: Path) -> list[tuple[int | None, bytes]]:
+    """The picture's packets as the container holds them: time stamp and bytes."""
+    with open_container(film, VideoError) as container:
+        return [(packet.pts, bytes(packet)) for packet in container.demux(container.streams.video[0]) if packet.size]
+
+
+def differing(one: SyncReport, other: SyncReport) -> list[int]:
+    """The frames whose packets are not the same."""
+    pairs = zip(packets(one.output), packets(other.output), strict=True)
+    return [number for number, (first, second) in enumerate(pairs) if first != second]
+
+
+def luma(film: Path, frames: list[int]) -> np.ndarray:
+    with FrameReader(probe(film)) as reader:
+        return np.stack([frame.planes[0] for frame in reader if frame.index in frames])
+
+
+@pytest.mark.parametrize(
+    ("codec", "change"),
+    [
+        (Codec.FFV1, {"seed": 5}),
+        (Codec.FFV1, {"expression": 0.0}),
+        (Codec.FFV1, {"pauses": PauseBehaviour.CLOSED}),
+        (Codec.PRORES, {"seed": 5}),
+    ],
+    ids=lambda part: part.value if isinstance(part, Codec) else next(iter(part)),
+)
+def test_packets_before_and_after_a_regenerated_line_are_the_same_bytes(job, codec, change):
+    first, second = job.plain(codec), job.run({}, change, {}, codec=codec)
+    assert differing(first, second) == WITHIN
+
+
+def test_another_sound_of_a_line_leaves_the_packets_before_and_after_it(job, tmp_path):
+    samples = load_audio(VOICE).mono16k()
+    takes = []
+    for name in ("first", "second"):
+        write_float_wav(tmp_path / f"{name}.wav", 16000, 1, len(samples), [samples[None]])
+        takes.append(job.run(voice=tmp_path / f"{name}.wav", lines=lines({}, {}, {}, parts=LONG), end=None))
+        middle = slice(round(0.74 * 16000), round(0.82 * 16000))  # the second line lasts from 0.52 to 1.04 s
+        samples[middle] = samples[middle].flip(0)
+    assert differing(*takes) == list(range(*LONG[1]))
+
+
+def test_only_the_regenerated_line_is_sampled(job):
+    job.plain()
+    again = job.run({}, {"seed": 6}, {})
+    assert "2 of 3 ranges were kept from an earlier run, sampled now: line 2 (frames 5 to 12)" in map(str, again.notes)
+
+
+def test_the_first_and_the_last_line_leave_the_others_as_well(job):
+    first = job.plain()
+    assert differing(first, job.run({"seed": 5}, {}, {})) == BEFORE
+    assert differing(first, job.run({}, {}, {"seed": 5})) == AFTER
+
+
+def test_a_job_without_its_work_folder_comes_to_the_same_packets(job, tmp_path):
+    change = {}, {"seed": 5}, {}
+    job.plain()
+    assert differing(job.run(*change), job.run(*change, work_folder=tmp_path / "anew")) == []
+
+
+def test_a_line_that_is_switched_off_keeps_its_frames_as_filmed_whatever_its_settings(job):
+    off = job.run({}, {"enabled": False}, {})
+    assert (luma(off.output, WITHIN) == luma(job.clip, WITHIN)).all()
+    assert (WITHIN[0], WITHIN[-1] + 1) in off.passed_through
+    assert any("switched off and left unchanged: line 2 (frames 5 to 12)" in note.fact for note in off.notes)
+    others = {"seed": 9, "expression": 2.0, "pauses": PauseBehaviour.CLOSED}
+    assert differing(off, job.run({}, {"enabled": False, **others}, {})) == []
+    fades = [BEFORE[-1], AFTER[0]]  # within the fade_frames of its neighbours
+    assert differing(off, job.plain()) == [fades[0], *WITHIN, fades[1]]
+
+
+def test_lines_come_from_a_file_and_count_from_the_clips_first_frame(job, tmp_path):
+    """A job that begins at the second line has the third in the same frames of the clip."""
+    file = tmp_path / "lines.json"
+    file.write_text(write_lines(lines({}, {}, {"enabled": False}), LineFormat.JSON))
+    report = job.run(lines=file, start=PARTS[1][0] / 25)
+    first = PARTS[2][0] - PARTS[1][0]
+    assert report.passed_through == ((first, FRAMES - PARTS[1][0]),)
+
+
+def test_a_line_after_the_clip_is_refused_before_the_work(job, tmp_path):
+    file = tmp_path / "lines.json"
+    late = DialogueLine(Fraction(1000), Fraction(1001), "late")
+    file.write_text(write_lines([late], LineFormat.JSON))
+    with pytest.raises(DialogueError, match="the clip ends at"):
+        job.run(lines=file, model="no such model")
+
+
+def test_a_lines_setting_out_of_its_range_is_refused_before_the_work(job):
+    with pytest.raises(OptionError, match="line 2: expression is 3"):
+        job.run({}, {"expression": 3.0}, {}, model="no such model", work_folder=None)
+
+
+def test_without_lines_nothing_is_parted(job):
+    whole = job.run()
+    assert not any("earlier run" in note.fact for note in whole.notes)
+    assert whole.synced_frames == FRAMES
