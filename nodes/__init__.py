@@ -28,6 +28,7 @@ class LatentSyncDub(ComfyExtension):
         from .select_faces import SelectFaces
         from .speakers_to_faces import SpeakersToFaces
         from .trepa_settings import TrepaSettings
+        from .voice_check import VoiceCheck
 
         return [
             LipSync,
@@ -45,5 +46,6 @@ class LatentSyncDub(ComfyExtension):
             DialogueLines,
             PlaceLines,
             MixDub,
+            VoiceCheck,
             SampleScene,
         ]

@@ -133,10 +133,8 @@ def run_voice_check(options: argparse.Namespace) -> None:
         print(json.dumps({**dataclasses.asdict(report), "faults": [fault.name.lower() for fault in report.faults]}))
         return
     print(f"{options.voice}: {report.seconds:.2f} s, {report.speech_seconds:.2f} s of it speech")
-    for fault in report.faults:
-        print(f"  {fault.name.lower().replace('_', ' ')}: {fault.value}")
-    if not report.faults:
-        print("  no fault was found")
+    for finding in report.findings or ["no fault was found"]:
+        print(f"  {finding}")
 
 
 def _check_wav(out: Path, inputs: Iterable[tuple[str, Path | None]]) -> None:

@@ -52,6 +52,11 @@ class VoiceReport:
     bed_distance: float  # dB from the speech down to what is heard in its pauses
     bed_peaks: float  # dB: how tonal that is
 
+    @property
+    def findings(self) -> list[str]:
+        """Each fault by name, with what to do."""
+        return [f"{fault.name.lower().replace('_', ' ')}: {fault.value}" for fault in self.faults]
+
 
 def check_voice(voice: AudioSource, clip_seconds: float | None = None) -> VoiceReport:
     """Measures a voice of some seconds or minutes.

@@ -13,6 +13,7 @@ LatentSyncDubLoadModel LatentSyncDubEmbedAudio LatentSyncDubPrepareFaces LatentS
 LatentSyncDubSelectFaces LatentSyncDubSpeakersToFaces
 LatentSyncDubComposite LatentSyncDubDecodeFaces LatentSyncDubReplaceFaces LatentSyncDubLipSync LatentSyncDubClipAudio
 LatentSyncDubSampleScene LatentSyncDubDialogueLines LatentSyncDubPlaceLines LatentSyncDubMixDub
+LatentSyncDubVoiceCheck
 """
 
 
