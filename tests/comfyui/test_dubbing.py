@@ -90,3 +90,15 @@ def test_a_voice_is_checked_played_and_passed_on_unchanged(graph, dub):
     (player,) = run.outputs["check"]["voice"]
     played = load_audio(dub.temp / player["subfolder"] / player["filename"])
     assert played.duration == pytest.approx(SECONDS, abs=0.001)
+
+
+@pytest.mark.parametrize(("choice", "runs"), [("always", True), ("without a fault", False), ("never", False)])
+def test_what_needs_a_voice_runs_only_where_it_is_passed_on(graph, choice, runs):
+    voice = graph.add("LoadAudio", "voice", audio="voice.flac")  # too short
+    checked = graph.add("LatentSyncDubVoiceCheck", "check", audio=voice, pass_on=choice)
+    graph.add("TestShowSound", "after", audio=checked)
+    graph.add("TestShowText", "report", text=[checked[0], 1])
+    run = graph.run()
+    assert ("after" in run.outputs) == runs
+    assert ("nothing after this node was run" in run.outputs["check"]["text"]) != runs
+    assert "report" in run.outputs
