@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -209,7 +210,12 @@ class ComfyServer:
         command += ["--database-url", "sqlite:///:memory:", *self.flags]
         stripped = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"}
         environment = {name: value for name, value in os.environ.items() if name not in stripped}
-        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+        environment |= {
+            "LATENTSYNC_TEST_PYTHON": sys.executable,
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+        }
         environment |= self._environment
         with open(self.base / "log", "wb") as log:
             self._process = subprocess.Popen(
