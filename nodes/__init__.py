@@ -17,6 +17,7 @@ class LatentSyncDub(ComfyExtension):
         from .decode_faces import DecodeFaces
         from .dialogue_lines import DialogueLines
         from .embed_audio import EmbedAudio
+        from .enhance_voice import EnhanceVoice
         from .lip_sync import LipSync
         from .load_model import LoadModel
         from .mix_dub import MixDub
@@ -29,6 +30,7 @@ class LatentSyncDub(ComfyExtension):
         from .select_faces import SelectFaces
         from .speakers_to_faces import SpeakersToFaces
         from .trepa_settings import TrepaSettings
+        from .voice_check import VoiceCheck
 
         return [
             LipSync,
@@ -46,6 +48,8 @@ class LatentSyncDub(ComfyExtension):
             DialogueLines,
             PlaceLines,
             MixDub,
+            VoiceCheck,
+            EnhanceVoice,
             Report,
             SampleScene,
         ]

@@ -16,6 +16,7 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..latentsync_core.audio.source import AudioSource
 from ..latentsync_core.errors import OutputError
@@ -26,6 +27,7 @@ from ..latentsync_core.phases import Phase, PhaseText
 from ..latentsync_core.progress import SPAN_TOTAL, span
 from ..latentsync_core.progress import Progress as EngineProgress
 
+BLOCKED = ExecutionBlocker(None)  # as an output: nodes that need it don't run, and nobody is told of an error
 TEMP_SUBFOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"
 PREVIEW_INTERVAL_SECONDS = 0.5  # between two previews; drawing one must not slow the work
@@ -167,6 +169,16 @@ def input_file(name: str) -> Path | None:
     return path if path.parent == folder else None
 
 
+def file_below_input(name: str) -> Path | None:
+    """A file of the input folder or of a folder in it; None where there is none, or the name leads elsewhere."""
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError):  # no name of a file: too long, or with a null character
+        return None
+
+
 def models_folders() -> list[Path]:
     """Where models may lie, the first being where a download goes."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(MODELS_FOLDER)]
@@ -284,16 +296,17 @@ def workflow_texts(hidden: Any) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in values.items() if value}
 
 
-def upstream_classes(prompt: Mapping[str, Any], node_id: str) -> Iterator[str]:
-    """The class of every node that feeds this one, directly or through others."""
-    seen, waiting = set(), [str(node_id)]
-    while waiting:
-        node = prompt.get(waiting.pop(), {})
-        for link in node.get("inputs", {}).values():
-            if _is_link(link) and str(link[0]) not in seen:
-                seen.add(str(link[0]))
-                waiting.append(str(link[0]))
-                yield prompt.get(str(link[0]), {}).get("class_type", "")
+def upstream_nodes(prompt: Mapping[str, Any], node_id: str, only: str | None = None) -> Iterator[Mapping[str, Any]]:
+    """Every node that feeds this one, directly or through others; `only` names the one of its inputs that counts."""
+    inputs = prompt.get(str(node_id), {}).get("inputs", {})
+    links, seen = [value for name, value in inputs.items() if only in (None, name)], set()
+    while links:
+        link = links.pop()
+        if _is_link(link) and str(link[0]) not in seen:
+            seen.add(str(link[0]))
+            node = prompt.get(str(link[0]), {})
+            links += node.get("inputs", {}).values()
+            yield node
 
 
 def _is_link(value: Any) -> bool:

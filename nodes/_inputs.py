@@ -24,11 +24,12 @@ from ..latentsync_core.sampling.sampler_options import (
 )
 from ..latentsync_core.sampling.timeline import LengthRule
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
-from ._comfy import models_folders, upstream_classes
+from ._comfy import models_folders, upstream_nodes
 from ._sockets import Lines
 
 # One source for widget and engine defaults.
 DEFAULTS, COMPOSITE, PAUSES = SamplerOptions(), CompositeOptions(), PauseOptions()
+DEFAULT_FPS = 25.0  # of IMAGE frames
 ADVANCED = {"advanced": True}  # as a fact of the widget's own, since old ComfyUIs (0.3.64) know no such parameter
 MODEL_LABELS = "latentsync_labels"  # where web/js finds them in the page's description of the input
 BATCHING_NODES = {"VHS_BatchManager"}  # nodes that run a graph again and again, each time with a batch of the clip
@@ -49,17 +50,19 @@ def fps_input() -> io.Float.Input:
         "fps",
         display_name="fps (images only)",
         extra_dict=ADVANCED,
-        default=25.0,
+        default=DEFAULT_FPS,
         min=1.0,
         max=240.0,
         step=0.001,
-        tooltip="Of IMAGE frames; a VIDEO knows its own. 23.976 means 24000/1001, 29.97 means 30000/1001.",
+        tooltip="Of IMAGE frames; a VIDEO knows its own, and so does the file that frames come from: a "
+        "difference is reported. 23.976 means 24000/1001, 29.97 means 30000/1001.",
     )
 
 
 def reject_batched_clip(hidden: Any) -> None:
     """OptionError where the clip comes in batches: a face can't be tracked, nor its motion smoothed, across runs."""
-    batching_nodes = BATCHING_NODES.intersection(upstream_classes(hidden.prompt or {}, hidden.unique_id))
+    upstream = (node.get("class_type", "") for node in upstream_nodes(hidden.prompt or {}, hidden.unique_id))
+    batching_nodes = BATCHING_NODES.intersection(upstream)
     if batching_nodes:
         raise OptionError(
             f"the clip comes in batches from {batching_nodes.pop()}: remove the meta batch; with core's Load Video "

@@ -25,6 +25,7 @@ from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOpti
 from ._checks import check_inputs
 from ._clips import clip_from_input, sound_as_filmed
 from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
+from ._frame_rates import compare_rates
 from ._inputs import (
     ADVANCED,
     DEFAULTS,
@@ -122,6 +123,7 @@ class LipSync(io.ComfyNode):
         find_speakers = WhoSpeaks(who_speaks) is WhoSpeaks.AUTO
         progress = Progress(load=1, faces=20, speakers=4 if find_speakers else 0, voice=3, drawing=60, writing=15)
         source = clip_from_input(clip, fps, deinterlace, progress.whole_bar(Phase.CLIP))
+        source, _ = compare_rates(source, fps, cls.hidden)
         sound = mux.as_track(pack_temp_folder("sounds"))
         writer = WriterOptions(keep_audio=KeepAudio(keep_audio))
         original = sound_as_filmed(clip, source) if find_speakers else None

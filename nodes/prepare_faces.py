@@ -17,9 +17,11 @@ from ..latentsync_core.phases import Phase
 from ..latentsync_core.video.clip import Clip
 from ._checks import check_inputs
 from ._clips import clip_from_input
-from ._comfy import Progress, pack_temp_folder, preview_image, schema
+from ._comfy import Progress, input_names, pack_temp_folder, preview_image, schema
+from ._frame_rates import compare_rates
 from ._inputs import ADVANCED, clip_input, deinterlace_input, fps_input, reject_batched_clip
 from ._sockets import Faces, WithTensors
+from ._wording import note_lines
 
 FACES, ALIGN, LIMITS = FaceOptions(), AlignOptions(), TouchLimits()
 
@@ -174,6 +176,7 @@ class PrepareFaces(io.ComfyNode):
         reject_batched_clip(cls.hidden)
         progress = Progress()
         source = clip_from_input(clip, fps, deinterlace, progress.whole_bar(Phase.CLIP))
+        source, rate_notes = compare_rates(source, fps, cls.hidden)
         faces = find_faces(
             source,
             FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
@@ -189,7 +192,8 @@ class PrepareFaces(io.ComfyNode):
             pack_temp_folder("found"),
             progress.phase(words=Phase.FACES, frames=source.frame_count),
         )
-        ui = preview_image(face_sheet(faces)) | {"text": report_text(faces).splitlines()}
+        shown = [*note_lines(rate_notes, input_names(cls)), *report_text(faces).splitlines()]
+        ui = preview_image(face_sheet(faces)) | {"text": shown}
         return io.NodeOutput(with_tensors(faces), ui=ui)
 
 

@@ -141,5 +141,9 @@ CARDS = {
     "05": Card("your own recording", (SCENE_LAST_LINE,)),
     "06": Card("a cloned voice", (SCENE_SECOND_LINE,)),
     "07": Card("two speakers", (HER_LINE, HIS_LINE)),
+    "08": Card("dialogue from subtitles", (SCENE_LAST_LINE,)),
+    "09": Card("voice first", (SCENE_LINE,)),
+    "10": Card("E2 or F5-TTS", (SCENE_SECOND_LINE,)),
+    "11": Card("core nodes only", (SCENE_LAST_LINE,)),
     "12": Card("who speaks, found", (HER_LINE, HIS_LINE)),
 }

@@ -30,6 +30,9 @@ REPORT = [
     *(f"frames {96 + 10 * n} to {99 + 10 * n} ({3.84 + 0.4 * n:.2f} s) pass through: face hidden" for n in range(5)),
 ]
 NOTES = ["200 of 200 frames synced", *["the voice is 0.48 s shorter than the clip"] * 5]
+FAULTS = ["⚠ short: it holds too little speech to be cloned: 5 seconds and more are needed"] * 3
+FITTED = ["2 of 3 lines fit", "line 3 is 1.40 s too long at 1.25 times its speed; it goes on into the pause after it"]
+LOUDNESS = ["-24.2 LUFS, true peak -7.1 dBTP", "the room rings for 0.52 s"]
 STILL_SECONDS = 1
 SETTLE_MS = 4000  # until pictures and players have their size in the page
 PLAYERS = ("LatentSyncDubLipSync", "LatentSyncDubComposite")
@@ -78,6 +81,10 @@ def display(kind: str, square: bool = False) -> dict[str, object]:
         "SaveVideo": film,
         "PreviewImage": {"images": [_file("timeline.png")]},
         "LatentSyncDubEmbedAudio": {"voice": [_file("voice.flac")]},
+        "LatentSyncDubVoiceCheck": {"voice": [_file("voice.flac")], "text": FAULTS},
+        "LatentSyncDubDialogueLines": {"text": REPORT},
+        "LatentSyncDubPlaceLines": {"text": FITTED},
+        "LatentSyncDubMixDub": {"text": LOUDNESS},
         "PreviewAudio": {"audio": [_file("voice.flac")]},
     }.get(kind, {})
 

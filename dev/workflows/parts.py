@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-BYPASSED = 4  # a node's mode
+BYPASSED, MUTED = 4, 2  # values of a node's mode
 MODEL = "nano (demonstration)"  # carried with the pack, so that a fresh ComfyUI runs 01 to 05
 GREEN, BLUE, VIOLET, ORANGE, RED = "#3f7f5f", "#3f5f8f", "#6f4f8f", "#9f6f2f", "#8f3f4f"
 WIDTH = 320  # pixels on the canvas, of a node
@@ -112,12 +112,14 @@ def composite(
     mix: str = "",
     square: bool = False,
     second_synced: str = "",
+    foreground: str = "",
     **widgets: object,
 ) -> Node:
     inputs = (
         {"synced": synced}
         | ({"mux_audio": mix} if mix else {})
         | ({"synced_2": second_synced} if second_synced else {})
+        | ({"foreground": foreground} if foreground else {})
     )
     return Node("composite", "LatentSyncDubComposite", inputs, widgets, square=square)
 

@@ -1,4 +1,4 @@
-"""The commands of dubbing by lines, `lines`, `place`, `mix` and `voice-check`: thin layers over the engine."""
+"""The commands of dubbing by lines, `lines`, `place`, `mix`, `voice-check`, `enhance`: thin layers over the engine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..dubbing.enhance_options import EnhanceOptions
 from ..dubbing.fit_options import FitOptions
 from ..dubbing.lines.dialogue import LineSettings
 from ..dubbing.lines.line_formats import WRITABLE, Dialogue, LineFormat, load_lines, write_lines
@@ -137,10 +138,25 @@ def run_voice_check(options: argparse.Namespace) -> None:
         print(json.dumps({**dataclasses.asdict(report), "faults": [fault.name.lower() for fault in report.faults]}))
         return
     print(f"{options.voice}: {report.seconds:.2f} s, {report.speech_seconds:.2f} s of it speech")
-    for fault in report.faults:
-        print(f"  {fault.name.lower().replace('_', ' ')}: {fault.value}")
-    if not report.faults:
-        print("  no fault was found")
+    for finding in report.findings or ["no fault was found"]:
+        print(f"  {finding}")
+
+
+def run_enhance(options: argparse.Namespace) -> None:
+    """Writes a voice without its noise."""
+    from ..audio.source import load_audio
+    from ..dubbing.enhance import enhance_voice
+
+    _check_wav(options.out, [("the voice", options.voice)])
+    settings = EnhanceOptions(options.reduction)
+    with ProgressBars(quiet=options.json) as on_progress:
+        made = enhance_voice(load_audio(options.voice), settings, functools.partial(on_progress, "voice"))
+    _write_wav(options.out, made.waveform, made.rate)
+    if options.json:
+        levels = {"bed_before": made.bed_before, "bed_after": made.bed_after}
+        print(json.dumps({"written": str(options.out), "rate": made.rate, **levels}))
+        return
+    print(f"{options.out}: {made.summary}")
 
 
 def _check_wav(out: Path, inputs: Iterable[tuple[str, Path | None]]) -> None:

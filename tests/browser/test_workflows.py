@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parents[2] / "workflows"
 WORKFLOWS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 RECORDED = load_facts()  # other packs' nodes, by class
 CLONED_VOICE = next(name for name in WORKFLOWS if name.startswith("06 "))
+PARTNERS = "ElevenLabs"  # core's nodes that ask a paid service, which test servers don't load
 
 
 def kinds(workflow: dict) -> set[str]:
@@ -31,10 +32,11 @@ def test_a_template_opens_with_all_its_nodes(page, name):
     page.open_templates()
     page.open_template(name)
     shipped, opened = WORKFLOWS[name], page.workflow()
-    assert set(page.missing_nodes()) == (kinds(shipped) & set(RECORDED) if name == CLONED_VOICE else set())
+    missing = {kind for kind in kinds(shipped) if kind in RECORDED or kind.startswith(PARTNERS)}
+    assert set(page.missing_nodes()) == missing
     assert kinds(opened) == kinds(shipped)
     assert len(opened["links"]) == len(shipped["links"])
-    if name != CLONED_VOICE:
+    if not missing:
         assert page.warning() == ""
     page.use_vue_nodes(True)
     assert page.page.locator("[data-node-id]").count() == len(shipped["nodes"])

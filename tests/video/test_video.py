@@ -73,6 +73,13 @@ def test_the_rate_is_exact_and_every_packet_has_its_stamp(tmp_path, rate, suffix
     assert times(clip) == packet_times(path)
 
 
+def test_a_stated_rate_that_is_not_the_clips_own_is_reported(tmp_path):
+    path = make_clip(tmp_path / "clip.mp4", rate="24000/1001")
+    assert probe(path, Fraction("23.976")).notes == ()
+    (note,) = probe(path, Fraction(25)).notes
+    assert str(note) == "A frame rate of 25 was stated, but the clip's own is 23.976, which counts."
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_variable_rate_keeps_each_stamp(tmp_path, suffix):
     path = make_clip(tmp_path / f"clip.{suffix}", pts=VARIABLE, frames=20)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.comfyui.third_party.check import BYPASSED, MUTED
 from tests.comfyui.third_party.node_facts import load_facts
 
 FOLDER = Path(__file__).parents[2] / "workflows"
@@ -30,8 +31,13 @@ def real_nodes(workflow: dict) -> list[dict]:
     return [node for node in workflow["nodes"] if node["type"] != "MarkdownNote"]
 
 
-def test_there_are_seven():
-    assert [name[:2] for name in WORKFLOWS] == ["01", "02", "03", "04", "05", "06", "07", "12"]
+def test_there_are_twelve():
+    assert [name[:2] for name in WORKFLOWS] == [f"{number:02}" for number in range(1, 13)]
+
+
+@each_name
+def test_every_system_can_hold_a_file_of_its_name(name):
+    assert not set(name) & set('<>:"/\\|?*')  # which Windows can't
 
 
 @each_workflow
@@ -107,14 +113,15 @@ def test_every_node_names_its_pack(workflow):
 
 
 @each_name
-def test_only_the_cloned_voice_needs_other_packs(name):
+def test_only_cloned_voices_need_other_packs(name):
     others = [n["type"] for n in real_nodes(WORKFLOWS[name]) if n["properties"].get("cnr_id") not in (OURS, CORE)]
-    assert bool(others) == name.startswith("06")
+    assert bool(others) == name.startswith(("06", "10"))
 
 
 @each_workflow
 def test_no_clip_is_loaded_whole(workflow):
-    assert "GetVideoComponents" not in [node["type"] for node in workflow["nodes"]]
+    running = [node["type"] for node in workflow["nodes"] if node["mode"] not in (MUTED, BYPASSED)]
+    assert "GetVideoComponents" not in running
 
 
 @each_workflow
@@ -151,15 +158,43 @@ def test_in_a_dub_the_mix_is_as_long_as_the_film():
             assert nodes[links[first][1]]["title"] in ("Music and effects level", "Background level")
 
 
-@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name[:2] in ("05", "06")])
+@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name[:2] in ("05", "06", "08", "10", "11")])
 def test_in_a_dub_the_lips_follow_the_dry_voice_and_the_film_gets_the_mix(name):
     nodes = {node["id"]: node for node in WORKFLOWS[name]["nodes"]}
     links = {link[0]: link for link in WORKFLOWS[name]["links"]}
 
     def source(kind: str, name_of_input: str) -> str:
         (node,) = [node for node in nodes.values() if node["type"] == kind]
-        (link,) = [entry["link"] for entry in node["inputs"] if entry["name"] == name_of_input]
-        return nodes[links[link][1]]["type"]
+        return before(node, name_of_input)["type"]
 
-    assert source("LatentSyncDubComposite", "mux_audio") == "AudioMerge"
-    assert source("LatentSyncDubEmbedAudio", "audio") in ("LatentSyncDubSampleScene", "UnifiedTTSSRTNode")
+    def before(node: dict, name_of_input: str) -> dict:
+        (link,) = [entry["link"] for entry in node["inputs"] if entry["name"] == name_of_input]
+        found = nodes[links[link][1]]
+        return before(found, "audio") if found["type"] == "LatentSyncDubVoiceCheck" else found
+
+    assert source("LatentSyncDubComposite", "mux_audio") in ("AudioMerge", "LatentSyncDubMixDub")
+    dry = ("LatentSyncDubSampleScene", "UnifiedTTSSRTNode", "LatentSyncDubPlaceLines")
+    assert source("LatentSyncDubEmbedAudio", "audio") in dry
+
+
+@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name[:2] in ("06", "08", "09", "10", "11")])
+def test_a_workflow_for_cloned_voices_asks_for_consent(name):
+    (note,) = [node for node in WORKFLOWS[name]["nodes"] if node["type"] == "MarkdownNote"]
+    assert "consent of the person" in note["widgets_values"][0]
+
+
+@pytest.mark.parametrize(
+    ("number", "kinds", "mode"),
+    [("08", {"SAM3_VideoTrack", "SAM3_TrackToMask", "GetVideoComponents"}, MUTED),
+     ("09", {"SeedVR2Preprocess", "SeedVR2PostProcessing", "LatentSyncDubDecodeFaces"}, BYPASSED)],
+)  # fmt: skip
+def test_a_branch_that_needs_models_waits(number, kinds, mode):
+    workflow = next(WORKFLOWS[name] for name in WORKFLOWS if name.startswith(number))
+    modes = {node["type"]: node["mode"] for node in workflow["nodes"]}
+    assert {modes[kind] for kind in kinds} == {mode}
+
+
+def test_voice_first_generates_nothing_at_first():
+    workflow = next(WORKFLOWS[name] for name in WORKFLOWS if name.startswith("09"))
+    (check,) = [node for node in workflow["nodes"] if node["type"] == "LatentSyncDubVoiceCheck"]
+    assert check["widgets_values"][0] == "never"

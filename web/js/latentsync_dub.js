@@ -1,4 +1,4 @@
-// Shows on our nodes what ComfyUI's page doesn't show of itself: lines of text, and a player for the voice. It shows
+// Shows on our nodes what ComfyUI's page doesn't show of itself: lines of text, and players for voices. It shows
 // pictures and videos without help.
 
 import { api } from "../../../scripts/api.js";
@@ -10,6 +10,14 @@ const LETTER_WIDTH = 6.5; // pixels, of a letter that is rather wide
 const MOST_LINES = 6; // more of them scroll
 const PLAYER_HEIGHT = 40; // pixels
 const MARGIN = 4; // pixels around what is shown
+
+function newPlayer() {
+    const player = document.createElement("audio");
+    player.controls = true;
+    player.preload = "metadata";
+    player.style.cssText = `display: block; width: 100%; height: ${PLAYER_HEIGHT}px;`;
+    return player;
+}
 
 // What a node returned in its `ui`, by key, and how that is shown. Each becomes a widget of its own.
 const VIEWS = {
@@ -31,19 +39,19 @@ const VIEWS = {
     },
     voice: {
         element() {
-            const player = document.createElement("audio");
-            player.controls = true;
-            player.preload = "metadata";
-            player.style.cssText = `width: 100%; height: ${PLAYER_HEIGHT}px;`;
-            return player;
+            return document.createElement("div");
         },
-        fill(player, [file]) {
-            const source = api.apiURL(`/view?${new URLSearchParams(file)}`);
-            if (player.dataset.source === source) return; // it may be playing
-            player.dataset.source = source;
-            player.src = source;
+        fill(box, files) {
+            while (box.children.length > files.length) box.lastChild.remove();
+            for (const [place, file] of files.entries()) {
+                const source = api.apiURL(`/view?${new URLSearchParams(file)}`);
+                const player = box.children[place] ?? box.appendChild(newPlayer());
+                if (player.dataset.source === source) continue; // it may be playing
+                player.dataset.source = source;
+                player.src = source;
+            }
         },
-        height: () => PLAYER_HEIGHT,
+        height: (files) => PLAYER_HEIGHT * files.length,
     },
 };
 

@@ -18,6 +18,7 @@ NOT_GIVEN = "<NA>"
 SEGMENT_TUPLE = {"start": 2, "end": 3, "text": 4}
 MAX_EXPRESSION_READ = 1e6  # what the sampler takes is far less, and for it to say
 MAX_WORD_GAP = 0.8  # seconds between words, from which on a list of words alone begins a new line
+WORD, NO_WORDS = "word", ("spacing", "audio_event")  # kinds in lists that also tell pauses and sounds
 SENTENCE_END = (".", "?", "!", "…", "。", "？", "！")
 
 
@@ -85,6 +86,9 @@ def _segments(data: Any, name: str) -> Iterator[Mapping[str, Any]]:
             if isinstance(data.get("words"), list):
                 yield from _segments_of_words(data["words"], name)
                 return
+    if isinstance(data, list) and data and all(map(_is_of_words, data)):
+        yield from _segments_of_words(data, name)
+        return
     if not isinstance(data, list):
         raise DialogueError(
             f"{name} is JSON, but of no recogniser that is known: it needs a list of segments, each with start, end "
@@ -113,7 +117,7 @@ def _segments_of_words(words: Sequence[Any], name: str) -> Iterator[Mapping[str,
     for word in words:
         if not isinstance(word, Mapping):
             raise DialogueError(f"The words of {name} are no objects with start, end and word: export them again.")
-        if _word_text(word).strip() and _has_times(word):
+        if word.get("type") not in NO_WORDS and _word_text(word).strip() and _has_times(word):
             if held and (
                 _word_text(held[-1]).rstrip().endswith(SENTENCE_END)
                 or _seconds(word["start"], name) - _seconds(held[-1]["end"], name) > MAX_WORD_GAP
@@ -198,6 +202,11 @@ def _seconds(value: Any, where: str) -> float:
 
 def _has_times(word: Mapping[str, Any]) -> bool:
     return word.get("start") is not None and word.get("end") is not None
+
+
+def _is_of_words(part: Any) -> bool:
+    """Whether this is a part of a list of words, and no segment."""
+    return isinstance(part, Mapping) and ("word" in part or part.get("type") in (WORD, *NO_WORDS))
 
 
 def _speaker(part: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Counts and stamps come from the packets, where these tell; names of formats and 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +35,7 @@ from ..pixel_format import IN_MEMORY, Layout, PixelFormat, has_alpha, planar_nam
 from .advice import even_stamps_advice, unsupported_message
 from .listing.decoding import has_coded_alpha, shown_frames
 from .listing.frame_list import list_frames
-from .listing.rates import MAX_FPS, STILL_IMAGE_FPS, detect_fps, snap_to_standard_rate
+from .listing.rates import MAX_FPS, STILL_IMAGE_FPS, detect_fps, snap_to_standard_rate, stated_rate_note
 from .picture_sequence import decoded_picture, read_picture, sequence_files, sequence_identity
 from .pictures import is_picture, picture_clip
 from .stream_facts import StreamFacts, stream_facts
@@ -69,7 +70,7 @@ def probe(path: str | Path, fps: Fraction | None = None, on_progress: Progress |
 
     Args:
         path: a file; or a folder of numbered pictures, or their names with a placeholder ("shot_%04d.png").
-        fps: of a sequence of pictures, which doesn't tell; a file's is its own.
+        fps: of a sequence of pictures, which doesn't tell; a file's is its own, and another gives a note.
         on_progress: called for each frame where all of them have to be decoded; what it raises ends that.
 
     Raises:
@@ -88,9 +89,11 @@ def probe(path: str | Path, fps: Fraction | None = None, on_progress: Progress |
 
     try:
         with open_container(path, VideoError) as container:
-            return _probe_container(path, identity, container, on_progress)
+            clip = _probe_container(path, identity, container, on_progress)
     except FFmpegError as problem:
         raise VideoError(unreadable_message(path, problem, VideoError)) from None
+    note = stated_rate_note(clip.fps, fps)
+    return clip if note is None else dataclasses.replace(clip, notes=(*clip.notes, note))
 
 
 def clip_from_images(images: torch.Tensor, fps: Fraction) -> Clip:

@@ -28,7 +28,8 @@ MATERIAL = {  # what the server's input folder holds: {file: ffmpeg's arguments}
     # six frames of two people, six of one of them alone
     "two.mp4": ("-ss", "4.68", "-i", str(TWO_PEOPLE), "-t", str(SECONDS), *H264),
     "no_face.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=0.4", *H264),
-    "voice.flac": ("-i", str(VOICE), "-t", str(SECONDS)),
+    "voice.flac": ("-i", str(VOICE), "-t", str(SECONDS)),  # before the first word
+    "speech.flac": ("-ss", "0.7", "-i", str(VOICE), "-t", str(SECONDS)),
     "other_voice.flac": ("-ss", "2", "-i", str(VOICE), "-t", str(SECONDS)),
     "stereo.wav": ("-i", str(VOICE), "-t", str(SECONDS), "-ac", "2", "-ar", "44100"),
 }

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -126,7 +127,8 @@ class ComfyServer:
 
     `flags` are further command-line flags (e.g. "--cache-classic"). `inputs` and `models` put files into those folders
     before the start: {"clip.mp4": path or bytes, "latentsync/x.safetensors": ...}; a path is linked, not copied.
-    `pack=None` starts without this pack; `packs` are the folders of further ones, beside it.
+    `pack=None` starts without this pack; `packs` are the folders of further ones, beside it. `partners` also loads
+    core's nodes that ask a paid service.
 
     Raises ComfyMissing where no ComfyUI can run, ServerFailed where it fails.
     """
@@ -141,11 +143,13 @@ class ComfyServer:
         inputs: Mapping[str, Path | bytes] | None = None,
         models: Mapping[str, Path | bytes] | None = None,
         environment: Mapping[str, str] | None = None,
+        partners: bool = False,
     ) -> None:
         self.comfy = comfy or find_comfy()
         self.flags = tuple(flags)
         self.pack = pack
         self.packs = tuple(packs)
+        self.partners = partners
         self.start_seconds = 0.0
         self._inputs, self._models, self._environment = inputs or {}, models or {}, environment or {}
         self._process: subprocess.Popen | None = None
@@ -201,11 +205,17 @@ class ComfyServer:
 
     def _spawn(self) -> None:
         command = [str(self.comfy.python), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
-        command += ["--base-directory", str(self.base), "--disable-api-nodes", "--disable-auto-launch"]
+        command += ["--base-directory", str(self.base), "--disable-auto-launch"]
+        command += [] if self.partners else ["--disable-api-nodes"]
         command += ["--database-url", "sqlite:///:memory:", *self.flags]
         stripped = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"}
         environment = {name: value for name, value in os.environ.items() if name not in stripped}
-        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+        environment |= {
+            "LATENTSYNC_TEST_PYTHON": sys.executable,
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+        }
         environment |= self._environment
         with open(self.base / "log", "wb") as log:
             self._process = subprocess.Popen(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import folder_paths  # noqa: TID251
+import numpy as np
 import torch
 from comfy_api.latest import InputImpl  # noqa: TID251
 
@@ -135,3 +139,20 @@ def speak_text(text: str) -> dict:
     time = torch.arange(round(0.1 * len(text) * 24000)) / 24000
     vowel = sum(torch.sin(2 * torch.pi * 150 * number * time) / number for number in range(1, 9))
     return {"waveform": torch.nn.functional.pad(0.2 * vowel, (6000, 2400))[None, None], "sample_rate": 24000}
+
+
+@node("IMAGE", image="IMAGE", file="STRING")
+def named_images(image: torch.Tensor, file: str) -> torch.Tensor:
+    """Frames of a node that says which file they come from."""
+    return image
+
+
+@node("AUDIO", text="STRING")
+def speak_english(text: str) -> dict:
+    """A speech synthesis that runs offline, in the tests' own Python: this one may lack its package."""
+    with tempfile.TemporaryDirectory() as folder:
+        spoken = Path(folder) / "spoken.npz"
+        command = [os.environ["LATENTSYNC_TEST_PYTHON"], "-m", "tests.dubbing.speech_synthesis", text, str(spoken)]
+        subprocess.run(command, cwd=Path(__file__).resolve().parents[3], check=True)
+        with np.load(spoken) as made:
+            return {"waveform": torch.from_numpy(made["samples"])[None, None], "sample_rate": int(made["rate"])}

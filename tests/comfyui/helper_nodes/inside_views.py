@@ -135,7 +135,9 @@ def _our_module(name: str) -> ModuleType:
 
 @node(audio="AUDIO")
 def show_sound(audio: Any) -> dict[str, Any]:
-    return {"shape": list(audio["waveform"].shape), "sample_rate": audio["sample_rate"]}
+    waveform = audio["waveform"]
+    digest = _digest(waveform.contiguous().numpy().tobytes())
+    return {"shape": list(waveform.shape), "sample_rate": audio["sample_rate"], "samples": digest}
 
 
 @node(text="STRING")

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from ....messages import Note, NoteLevel
+
 STILL_IMAGE_FPS = Fraction(25)
 MAX_FPS = 1000  # of a sequence
 STANDARD_RATES = tuple(
@@ -36,3 +38,23 @@ def snap_to_standard_rate(rate: Fraction) -> Fraction:
     """The usual rate that `rate` approximates, or `rate` itself."""
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     return nearest if abs(nearest - rate) <= RATE_TOLERANCE * nearest else Fraction(rate)
+
+
+def is_same_rate(first: Fraction, second: Fraction) -> bool:
+    """Whether two rates are one but for rounding, as 23.976 and 24000/1001 are."""
+    return abs(first - second) <= RATE_TOLERANCE * second
+
+
+def rate_text(rate: Fraction) -> str:
+    """A rate as people write it: 25, 23.976."""
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".")
+
+
+def stated_rate_note(own: Fraction, stated: Fraction | None) -> Note | None:
+    """What to say of a rate that was stated for a clip which has one of its own; None where they agree."""
+    if stated is None or is_same_rate(stated, own):
+        return None
+    return Note(
+        f"A frame rate of {rate_text(stated)} was stated, but the clip's own is {rate_text(own)}, which counts.",
+        NoteLevel.WARNING,
+    )
