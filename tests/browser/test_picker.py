@@ -203,7 +203,8 @@ def test_the_node_makes_room_for_the_picker_and_takes_it_back(page, vue):
     page.page.wait_for_timeout(500)
     after = page.page.evaluate(size, int(select))
     if not vue:
-        assert after == pytest.approx(before, abs=4)
+        assert after[0] == before[0]
+        assert after[1] < before[1] + 30, "no more than the line that its text may take"
 
 
 def test_a_page_that_was_loaded_again_shows_the_picker_again(page):
