@@ -12,9 +12,12 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 
+from ..latentsync_core.faces.alignment.align_options import AlignOptions
 from ..latentsync_core.faces.face_tracks import FaceTracks
+from ..latentsync_core.faces.limits import TouchLimits
+from ..latentsync_core.video.clip import Clip
 
-SCENE = "latentsync_scene"  # in what a node returns for the page: the scene's key
+SCENE = "latentsync_scene"  # in what a node returns for the page, and the message of one that fails: the scene's key
 KEPT = 16  # scenes that stay known when ComfyUI's cache has dropped them; some bytes per face and frame each
 
 
@@ -56,3 +59,18 @@ class Scenes:
 
 
 scenes = Scenes()
+
+
+def show_clip_without_faces(clip: Clip, node_id: str | None) -> None:
+    """Tells the page that queued the running graph of a clip in which no face was found, so that one can be marked.
+
+    Not of frames in memory: nothing keeps them when the node has failed.
+    """
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    page = getattr(server, "client_id", None)
+    if server is None or page is None or node_id is None or clip.images is not None:
+        return
+    nobody = FaceTracks(clip, (), ((0, clip.frame_count),), AlignOptions(), TouchLimits(), chosen=())
+    server.send_sync(SCENE, {"node": node_id, "key": scenes.add(nobody)}, page)

@@ -1,12 +1,13 @@
 // The face picker on our nodes: where a node's result names a scene, its picker shows that scene.
 
+import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { OURS, nodeAt, placeOf, rootGraph } from "./latentsync_outputs.js";
+import { OURS, nodeAt, nodeOfPromptId, placeOf, rootGraph } from "./latentsync_outputs.js";
 import { WIDGETS, readChoice, setWidgets, togglePerson, toggleTrack } from "./picker/choosing.js";
 import { markFace } from "./picker/marking.js";
 import { addPicker } from "./picker/picker.js";
 
-const SCENE = "latentsync_scene"; // in a node's output: the scene's key
+const SCENE = "latentsync_scene"; // in a node's output: the scene's key; also the message of a node that found no face
 const WIDGET = "latentsync_picker";
 
 const pickers = new Map(); // by workflow and place: {picker}, which stays when undo makes its node anew
@@ -21,6 +22,11 @@ const USES = {
         togglePerson: (scene, values, chosen, person, add) => togglePerson(scene, values, chosen, person, add),
         toggleTrack: (scene, values, chosen, track, add) =>
             toggleTrack(scene, values, chosen, track.track, track.person, add),
+        mark: (box, frame) => markFace(node, box, frame),
+    }),
+    LatentSyncDubPrepareFaces: (node) => ({
+        title: "Mark a face in the clip",
+        chooses: false,
         mark: (box, frame) => markFace(node, box, frame),
     }),
 };
@@ -55,6 +61,14 @@ function follow(node) {
 
 app.registerExtension({
     name: "LatentSyncDub.Picker",
+
+    setup() {
+        api.addEventListener(SCENE, ({ detail: { node: id, key } }) => {
+            const node = nodeOfPromptId(id);
+            if (node) show(node, { [SCENE]: [key] });
+            if (node) pickerOf(node)?.picker.setOpen(true);
+        });
+    },
 
     async beforeRegisterNodeDef(nodeType, nodeData) {
         if (!(nodeData.name in USES)) return;

@@ -66,8 +66,8 @@ export class Picker {
         this.sizes = new ResizeObserver(() => this.fit());
     }
 
-    /** Becomes a node's. `use` is what clicks do there: {read(), write(values), toggleTrack(...), togglePerson(...),
-     * mark(box, frame)}. Undo makes nodes anew: the picker stays the same, as the page goes on showing its element. */
+    /** Becomes a node's. `use` is what clicks do there: {mark(box, frame)} and, where faces are chosen,
+     * {read(), write(values), toggleTrack(...), togglePerson(...)}. Undo makes nodes anew: the picker stays the same, as the page goes on showing its element. */
     adopt(node, use) {
         Object.assign(this, { node, use });
         this.sizes.observe(this.content);
@@ -101,11 +101,11 @@ export class Picker {
             this.closedSize = undefined;
             requestAnimationFrame(() => this.node.setSize([width, Math.max(height, this.node.computeSize()[1])]));
         }
-        if (open && !this.scene) await this.load();
+        if (open && !this.scene && this.loading !== this.key) await this.load();
     }
 
     async load() {
-        const key = this.key;
+        const key = (this.loading = this.key);
         this.tell("");
         try {
             const scene = await Scene.load(key);
@@ -114,6 +114,8 @@ export class Picker {
         } catch (problem) {
             this.tell(problem.message);
             return;
+        } finally {
+            this.loading = undefined;
         }
         for (const part of [this.stage, this.controls, this.people, this.timeline]) part.setScene(this.scene);
         const first = this.scene.tracks.find(({ visible }) => visible.length)?.visible[0][0] ?? 0;
@@ -131,7 +133,7 @@ export class Picker {
 
     /** Shows what the node's values mean now. */
     async refresh() {
-        if (!this.scene || !this.open) return;
+        if (!this.scene || !this.open || !this.use.read) return;
         const asked = (this.asked = Symbol("the latest question"));
         let choice = { chosen: [], runs: [] };
         let problem = "";
