@@ -86,6 +86,17 @@ def _model_label(name: str) -> str:
     return f"{name} ({model.resolution} px, {size / 1e9:.0f} GB)"
 
 
+def face_choice_input() -> io.String.Input:
+    """What the node's picker holds, as `faces.picking.face_pick` reads it; the page shows the picker in its place."""
+    return io.String.Input(
+        "face_choice",
+        extra_dict={"hidden": True, "socketless": True},
+        default="",
+        optional=True,
+        tooltip="What was chosen and marked in the node's picker, as JSON; empty: the person seen most.",
+    )
+
+
 def deinterlace_input() -> io.Boolean.Input:
     """Whether an interlaced clip is read as a progressive one; optional, as older prompts don't have it."""
     return io.Boolean.Input(

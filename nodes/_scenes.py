@@ -61,16 +61,25 @@ class Scenes:
 scenes = Scenes()
 
 
-def show_clip_without_faces(clip: Clip, node_id: str | None) -> None:
-    """Tells the page that queued the running graph of a clip in which no face was found, so that one can be marked.
+def show_faces(faces: FaceTracks, node_id: str | None, opens: bool = False) -> str | None:
+    """Tells the page that queued the running graph of faces that a node has found, before the node has ended.
 
-    Not of frames in memory: nothing keeps them when the node has failed.
+    `opens` has the page open the node's picker. Returns the scene's key. None, and nothing is told, for frames in
+    memory: nothing keeps them when the node ends.
     """
     from server import PromptServer
 
+    if faces.clip.images is not None:
+        return None
+    key = scenes.add(faces)
     server = getattr(PromptServer, "instance", None)
     page = getattr(server, "client_id", None)
-    if server is None or page is None or node_id is None or clip.images is not None:
-        return
+    if server is not None and page is not None and node_id is not None:
+        server.send_sync(SCENE, {"node": node_id, "key": key, "opens": opens}, page)
+    return key
+
+
+def show_clip_without_faces(clip: Clip, node_id: str | None) -> None:
+    """Tells the page likewise of a clip in which no face was found, so that one can be marked."""
     nobody = FaceTracks(clip, (), ((0, clip.frame_count),), AlignOptions(), TouchLimits(), chosen=())
-    server.send_sync(SCENE, {"node": node_id, "key": scenes.add(nobody)}, page)
+    show_faces(nobody, node_id, opens=True)

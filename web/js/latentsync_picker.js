@@ -4,11 +4,13 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { OURS, nodeAt, nodeOfPromptId, placeOf, rootGraph } from "./latentsync_outputs.js";
 import { WIDGETS, readChoice, setWidgets, togglePerson, toggleTrack } from "./picker/choosing.js";
+import { markKept, readKept, writeKept } from "./picker/lip_sync.js";
 import { markFace } from "./picker/marking.js";
 import { addPicker } from "./picker/picker.js";
 
 const SCENE = "latentsync_scene"; // in a node's output: the scene's key; also the message of a node that found no face
 const WIDGET = "latentsync_picker";
+const FOLLOWED = [...WIDGETS, "face_choice"]; // widgets whose changes a picker shows
 
 const pickers = new Map(); // by workflow and place: {picker}, which stays when undo makes its node anew
 
@@ -19,10 +21,20 @@ const USES = {
         chooses: true,
         read: () => readChoice(node),
         write: (values) => setWidgets(node, values),
-        togglePerson: (scene, values, chosen, person, add) => togglePerson(scene, values, chosen, person, add),
+        togglePerson,
         toggleTrack: (scene, values, chosen, track, add) =>
             toggleTrack(scene, values, chosen, track.track, track.person, add),
         mark: (box, frame) => markFace(node, box, frame),
+    }),
+    LatentSyncDubLipSync: (node) => ({
+        title: "Choose faces in the clip",
+        chooses: true,
+        read: () => readKept(node),
+        write: (values) => writeKept(node, values),
+        togglePerson,
+        toggleTrack: (scene, values, chosen, track, add) =>
+            toggleTrack(scene, values, chosen, track.track, track.person, add),
+        mark: (box, frame) => markKept(node, box, frame),
     }),
     LatentSyncDubPrepareFaces: (node) => ({
         title: "Mark a face in the clip",
@@ -49,7 +61,7 @@ function show(node, output) {
 /** Has a picker follow the widgets that it stands for. */
 function follow(node) {
     for (const widget of node.widgets ?? []) {
-        if (!WIDGETS.includes(widget.name)) continue;
+        if (!FOLLOWED.includes(widget.name)) continue;
         const before = widget.callback;
         widget.callback = function (...values) {
             const result = before?.apply(this, values);
@@ -63,10 +75,10 @@ app.registerExtension({
     name: "LatentSyncDub.Picker",
 
     setup() {
-        api.addEventListener(SCENE, ({ detail: { node: id, key } }) => {
+        api.addEventListener(SCENE, ({ detail: { node: id, key, opens } }) => {
             const node = nodeOfPromptId(id);
             if (node) show(node, { [SCENE]: [key] });
-            if (node) pickerOf(node)?.picker.setOpen(true);
+            if (node && opens) pickerOf(node)?.picker.setOpen(true);
         });
     },
 
