@@ -8,6 +8,8 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.page import ComfyPage
+
 BOTH = pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
 SECONDS, FRAMES = 1.0, 25
 UNCHOSEN = {"by": "largest", "person": 0, "tracks_on": "", "tracks_off": ""}
@@ -249,3 +251,57 @@ def test_a_scene_that_the_server_forgot_says_what_to_do(page):
     expect(page.page.locator(".lsd-message")).to_have_text(
         "The clip's faces are no longer in memory; run this node again."
     )
+
+
+def test_in_a_subgraph_the_picker_chooses_and_marks_too(page):
+    select = two_people(page, run=False)
+    faces = str(page.workflow()["nodes"][2]["id"])
+    page.page.evaluate(
+        """(id) => {
+            const { node } = app.graph.convertToSubgraph(new Set([app.graph.getNodeById(id)]));
+            window.subgraph = node.subgraph;
+        }""",
+        int(select),
+    )
+    assert page.queue(300).status == "success"
+    page.page.evaluate("() => app.canvas.setGraph(window.subgraph)")
+    page.page.wait_for_timeout(1000)  # the page brings all of it into view
+    page.page.evaluate(
+        """() => {
+            const [node] = window.subgraph.nodes;
+            app.canvas.ds.scale = 0.7;
+            app.canvas.ds.offset = [300 - node.pos[0], 90 - node.pos[1]];
+            app.canvas.setDirty(true, true);
+        }"""
+    )
+    open_picker(page)
+    face(page, 1).click()
+    expect(face(page, 1)).to_have_attribute("aria-pressed", "true")
+    page.page.get_by_role("button", name="mark a face by hand").click()
+    page.page.locator(".lsd-faint").first.click(timeout=30_000)
+    expect(page.page.locator(".lsd-message")).to_contain_text("Marked in frame 0")
+    page.page.evaluate("() => app.canvas.setGraph(app.rootGraph)")
+    (chosen,) = [
+        entry["inputs"] for entry in page.prompt().values() if entry["class_type"] == "LatentSyncDubSelectFaces"
+    ]
+    assert (chosen["by"], chosen["person"]) == ("person", 1)
+    assert json.loads(page.widgets(faces)["marks"])[0]["frame"] == 0
+
+
+def test_two_tabs_of_the_page_show_their_own_scenes(page, browser, comfy):
+    two_people(page)
+    open_picker(page)
+    face(page, 1).click()
+    expect(face(page, 1)).to_have_attribute("aria-pressed", "true")
+    other = ComfyPage(browser, comfy)
+    try:
+        other.open()
+        other.clear()
+        select = two_people(other)
+        open_picker(other)
+        expect(face(other, 0)).to_have_attribute("aria-pressed", "true")
+        assert choice(other, select) == UNCHOSEN
+        expect(face(page, 1)).to_have_attribute("aria-pressed", "true")
+        assert other.problems() == []
+    finally:
+        other.close()

@@ -5,6 +5,7 @@ import { element } from "./elements.js";
 const ROW = 14; // pixels, high
 const SCALE = 2; // drawn pixels per pixel of the page, for the canvas's zoom
 const LEAST = 1.5; // drawn pixels, of the shortest run
+const LEAST_SHOT = 12; // drawn pixels, of a shot on average: with shorter ones, cuts would hide all else
 
 /** Outcomes, as the engine names them, in words; the colours are those of Select Faces' timeline picture. */
 export const OUTCOMES = {
@@ -115,8 +116,10 @@ export class Timeline {
             for (const [first, stop] of visible) bar(person, first, stop, OUTCOMES.not_chosen[1], 0.3);
         for (const [first, stop, outcome, track] of this.runs)
             if (track >= 0 && OUTCOMES[outcome]) bar(people.get(track), first, stop, OUTCOMES[outcome][1]);
-        for (const [first] of this.scene.shots.slice(1))
-            for (const person of contexts.keys()) bar(person, first, first, "#ebebeb");
+        const [{ canvas } = {}] = contexts.values();
+        const cuts = this.scene.shots.slice(1);
+        if (canvas && canvas.width > cuts.length * LEAST_SHOT)
+            for (const [first] of cuts) for (const person of contexts.keys()) bar(person, first, first, "#ebebeb");
         this.seek(this.frame ?? 0);
     }
 
