@@ -90,6 +90,17 @@ def _model_label(name: str) -> str:
     return f"{name} ({model.resolution} px, {size / 1e9:.0f} GB)"
 
 
+def face_choice_input() -> io.String.Input:
+    """What the node's picker holds, as `faces.picking.face_pick` reads it; the page shows the picker in its place."""
+    return io.String.Input(
+        "face_choice",
+        extra_dict={"hidden": True, "socketless": True},
+        default="",
+        optional=True,
+        tooltip="What was chosen and marked in the node's picker, as JSON; empty: the person seen most.",
+    )
+
+
 def deinterlace_input() -> io.Boolean.Input:
     """Whether an interlaced clip is read as a progressive one; optional, as older prompts don't have it."""
     return io.Boolean.Input(
@@ -283,7 +294,7 @@ def lines_input() -> io.Input:
         "lines",
         optional=True,
         tooltip="From LatentSync Dialogue Lines: each line is sampled by itself, with the seed, expression, pauses and "
-        "enabled that its JSON has. A line that is changed is sampled anew alone.",
+        "enabled that its JSON has. A line that is changed is alone sampled again.",
     )
 
 

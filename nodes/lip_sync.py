@@ -13,7 +13,10 @@ from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.dubbing.lines.line_formats import Dialogue
+from ..latentsync_core.errors import FaceError
 from ..latentsync_core.faces.find import find_faces
+from ..latentsync_core.faces.picking.face_pick import read_pick
+from ..latentsync_core.faces.selection import choose
 from ..latentsync_core.faces.speaking import WhoSpeaks
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.quality import resolve_quality
@@ -32,6 +35,7 @@ from ._inputs import (
     clip_input,
     deinterlace_input,
     expression_input,
+    face_choice_input,
     filmed_mouth_inputs,
     fps_input,
     keep_audio_input,
@@ -48,6 +52,7 @@ from ._inputs import (
 from ._managed_model import managed_model
 from ._results import player_ui, preflight_output, write_output
 from ._sampling import sample_with_preview
+from ._scenes import SCENE, show_clip_without_faces, show_faces
 
 VIDEO_OUTPUT = 0
 
@@ -85,6 +90,7 @@ class LipSync(io.ComfyNode):
                 expression_input(),
                 who_speaks_input(),
                 lines_input(),
+                face_choice_input(),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="H.264 in a temporary file; keep it with Save Video.")
@@ -115,8 +121,10 @@ class LipSync(io.ComfyNode):
         expression: float = DEFAULTS.expression,
         who_speaks: str = WhoSpeaks.CHOSEN.value,
         lines: Dialogue | None = None,
+        face_choice: str = "",
     ) -> io.NodeOutput:
         reject_batched_clip(cls.hidden)
+        pick = read_pick(face_choice)
         pause_options = PauseOptions(PauseBehaviour(pauses))
         voice = load_audio(audio)
         mux = voice if mux_audio is None else load_audio(mux_audio)
@@ -139,10 +147,17 @@ class LipSync(io.ComfyNode):
         )
         options = resolve_quality(settings, Quality(quality), managed.model)
         on_faces = progress.phase("faces", Phase.FACES, source.frame_count)
-        faces = find_faces(source, folder=pack_temp_folder("found"), on_progress=on_faces)
+        folder = pack_temp_folder("found")
+        try:
+            faces = find_faces(source, marks=pick.marks, folder=folder, on_progress=on_faces)
+        except FaceError:
+            show_clip_without_faces(source, cls.hidden.unique_id)
+            raise
+        scene = show_faces(faces, cls.hidden.unique_id)  # at once: a job that syncs the wrong face can be stopped
+        faces = choose(faces, pick.choice)
         if original is not None:
             on_speakers = progress.phase("speakers", Phase.SPEAKERS)
-            segments, _ = assign_speakers(faces, find_speech(faces, original, pack_temp_folder("found"), on_speakers))
+            segments, _ = assign_speakers(faces, find_speech(faces, original, folder, on_speakers))
             faces = choose_speaker(faces, segments)
         on_voice = progress.phase("voice", Phase.VOICE)
         audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
@@ -160,5 +175,5 @@ class LipSync(io.ComfyNode):
                 is_taken=VIDEO_OUTPUT in connected,
             )
         result.notes.extend(demonstration_notes(managed.model))
-        ui = player_ui(result, input_names(cls))
+        ui = player_ui(result, input_names(cls)) | ({} if scene is None else {SCENE: [scene]})
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=ui)

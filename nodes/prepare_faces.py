@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..latentsync_core.errors import FaceError
 from ..latentsync_core.faces.alignment.align_options import AlignOptions
 from ..latentsync_core.faces.contact_sheets import face_sheet
 from ..latentsync_core.faces.face_options import FaceOptions
@@ -20,6 +21,7 @@ from ._clips import clip_from_input
 from ._comfy import Progress, input_names, pack_temp_folder, preview_image, schema
 from ._frame_rates import compare_rates
 from ._inputs import ADVANCED, clip_input, deinterlace_input, fps_input, reject_batched_clip
+from ._scenes import show_clip_without_faces
 from ._sockets import Faces, WithTensors
 from ._wording import note_lines
 
@@ -177,21 +179,25 @@ class PrepareFaces(io.ComfyNode):
         progress = Progress()
         source = clip_from_input(clip, fps, deinterlace, progress.whole_bar(Phase.CLIP))
         source, rate_notes = compare_rates(source, fps, cls.hidden)
-        faces = find_faces(
-            source,
-            FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
-            AlignOptions(smoothing_strength=smoothing, scale=face_scale, shift_y=face_shift),
-            TouchLimits(
-                max_yaw=max_yaw,
-                max_pitch=max_pitch,
-                min_size=smallest_face,
-                min_sharpness=min_sharpness,
-                fade_frames=fade_frames,
-            ),
-            marks,
-            pack_temp_folder("found"),
-            progress.phase(words=Phase.FACES, frames=source.frame_count),
-        )
+        try:
+            faces = find_faces(
+                source,
+                FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
+                AlignOptions(smoothing_strength=smoothing, scale=face_scale, shift_y=face_shift),
+                TouchLimits(
+                    max_yaw=max_yaw,
+                    max_pitch=max_pitch,
+                    min_size=smallest_face,
+                    min_sharpness=min_sharpness,
+                    fade_frames=fade_frames,
+                ),
+                marks,
+                pack_temp_folder("found"),
+                progress.phase(words=Phase.FACES, frames=source.frame_count),
+            )
+        except FaceError:
+            show_clip_without_faces(source, cls.hidden.unique_id)
+            raise
         shown = [*note_lines(rate_notes, input_names(cls)), *report_text(faces).splitlines()]
         ui = preview_image(face_sheet(faces)) | {"text": shown}
         return io.NodeOutput(with_tensors(faces), ui=ui)

@@ -14,17 +14,18 @@ from ..latentsync_core.audio.speech_activity import detect_speech
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.faces.contact_sheets import people_sheet
 from ..latentsync_core.faces.report import report_data, report_text, timeline_picture
-from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, choose, read_track_list
+from ..latentsync_core.faces.selection import ChooseBy, FaceChoice, base_choice, read_track_list, switch_tracks
 from ._checks import check_inputs
 from ._comfy import preview_image, schema
 from ._inputs import ADVANCED
+from ._scenes import SCENE, scenes
 from ._sockets import Audio, Faces, WithTensors
 
 DEFAULTS = FaceChoice()
 
 
 class SelectFaces(io.ComfyNode):
-    """Connects `choose` to the graph. Nothing is looked for again, so a change shows at once."""
+    """Connects the choice to the graph. Nothing is looked for again, so a change shows at once."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -131,10 +132,13 @@ class SelectFaces(io.ComfyNode):
         choice = FaceChoice(
             ChooseBy(by), person, (point_x, point_y), frame, read_track_list(tracks_on), read_track_list(tracks_off)
         )
-        chosen = choose(faces.value, choice, picture, mask)
+        base = base_choice(faces.value, choice, picture, mask)
+        chosen = switch_tracks(faces.value, base, choice)
         speech = None
         if audio is not None:
             speech = detect_speech(audio.source).weights(chosen.clip.times, PauseOptions())
         timeline = timeline_picture(chosen, speech).permute(1, 2, 0)[None]  # 3HW -> 1HW3
         ui: dict[str, Any] = preview_image(people_sheet(chosen)) | {"text": report_text(chosen).splitlines()}
+        is_by_input = choice.by in (ChooseBy.PICTURE, ChooseBy.MASK)
+        ui[SCENE] = [scenes.add(chosen, tuple(base) if is_by_input else None)]
         return io.NodeOutput(faces._replace(value=chosen), timeline, json.dumps(report_data(chosen)), ui=ui)

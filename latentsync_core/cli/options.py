@@ -230,7 +230,7 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     dialogue.add_argument(
         "--lines", type=local_path, metavar="FILE",
         help="lines of dialogue, as `lines` reads them: each is sampled by itself, with the settings that a JSON file "
-        "has for it (seed, expression, pauses, enabled); with --work-folder, a changed line is sampled anew alone",
+        "has for it (seed, expression, pauses, enabled); with --work-folder, a changed line is alone sampled again",
     )  # fmt: skip
 
     compositing = sync.add_argument_group("compositing")

@@ -69,13 +69,30 @@ def choose(
         FaceError: no face matches the choice.
     """
     choice = choice or FaceChoice()
+    return switch_tracks(faces, base_choice(faces, choice, picture, mask), choice)
+
+
+def base_choice(
+    faces: FaceTracks,
+    choice: FaceChoice,
+    picture: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+) -> list[int]:
+    """The tracks that `choice` means before any are switched on or off; arguments and errors as of `choose`."""
     by = ChooseBy(choice.by)
     if by is ChooseBy.PICTURE:
-        chosen = _tracks_of_person(faces, _person_in_picture(faces, picture))
-    elif by is ChooseBy.MASK:
-        chosen = _tracks_of_person(faces, _person_under_mask(faces, mask, choice.frame))
-    else:
-        chosen = _SELECTORS[by](faces, choice)
+        return _tracks_of_person(faces, _person_in_picture(faces, picture))
+    if by is ChooseBy.MASK:
+        return _tracks_of_person(faces, _person_under_mask(faces, mask, choice.frame))
+    return _SELECTORS[by](faces, choice)
+
+
+def switch_tracks(faces: FaceTracks, chosen: Sequence[int], choice: FaceChoice) -> FaceTracks:
+    """`faces` with the tracks `chosen`, less those that `choice` switches off, after those that it switches on.
+
+    Raises:
+        OptionError: it switches a track that the clip doesn't have.
+    """
     for track in (*choice.on, *choice.off):
         if not 0 <= track < len(faces.tracks):
             raise OptionError(f"there is no track {track}; the clip has tracks 0 to {len(faces.tracks) - 1}")

@@ -9,13 +9,13 @@ const RUNS_LOOKED_AT = 20; // the latest of the server's history
 
 const seen = new Set(); // ids of the workflows whose outputs were brought back, or that began without any
 
-const rootGraph = () => app.rootGraph ?? app.graph?.rootGraph ?? app.graph;
+export const rootGraph = () => app.rootGraph ?? app.graph?.rootGraph ?? app.graph;
 
 /** The page's own store of outputs, which no public name leads to; undefined in pages that are built otherwise. */
 const outputStore = () => app.extensionManager?._p?._s?.get("nodeOutput");
 
 /** A node's key in the page's outputs: its id, in a subgraph after the subgraph's own id and a colon. */
-const placeOf = (node) => (node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id));
+export const placeOf = (node) => (node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id));
 
 /** The node behind such a key. */
 export function nodeAt(place) {

@@ -88,6 +88,11 @@ def box_of_points(points: np.ndarray, aspect: float = 1.0) -> np.ndarray:
     return np.concatenate([centre - half, centre + half]) / (aspect, 1, aspect, 1)
 
 
+def box_of_detection(detected: np.ndarray, aspect: float = 1.0) -> np.ndarray:
+    """The box of a whole face, (4,) float64, from a detector's box, which begins at the middle of the forehead."""
+    return box_of_points(points_of_box(detected, POINTS_IN_DETECTED_BOX), aspect)
+
+
 def read_marks(text: str, clip: Clip) -> tuple[Mark, ...]:
     """Parses marks from JSON, a list with one object per mark; sorted by frame, then face.
 

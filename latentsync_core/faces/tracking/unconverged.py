@@ -8,7 +8,7 @@ from ...video.clip import Clip
 from ...video.reading.frame_sequence import FrameSequence
 from ..detection.blazeface import detect_faces
 from ..face_options import FaceOptions
-from ..keyframes.marks import POINTS_IN_DETECTED_BOX, box_of_points, points_of_box
+from ..keyframes.marks import box_of_detection
 
 SAMPLED_FRAMES = 6  # evenly spaced frames that are searched
 
@@ -29,8 +29,7 @@ def suggest_mark(clip: Clip, options: FaceOptions) -> str | None:
     if best is None:
         return None
     score, index, detected = best
-    # The detector's box begins at the middle of the forehead; a mark's, at the hairline.
-    box = box_of_points(points_of_box(detected, POINTS_IN_DETECTED_BOX), float(clip.sample_aspect))
+    box = box_of_detection(detected, float(clip.sample_aspect))
     x0, y0, x1, y1 = np.clip(box, 0, [clip.width - 1, clip.height - 1] * 2)
     mark = f'[{{"frame": {index}, "box": [{x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f}]}}]'
     return (
