@@ -33,6 +33,7 @@ NOTES = ["200 of 200 frames synced", *["the voice is 0.48 s shorter than the cli
 STILL_SECONDS = 1
 SETTLE_MS = 4000  # until pictures and players have their size in the page
 PLAYERS = ("LatentSyncDubLipSync", "LatentSyncDubComposite")
+PICKERS = ("LatentSyncDubLipSync", "LatentSyncDubSelectFaces")
 
 _SHOW = """async (nodes) => {
     for (const [id, output, preview] of nodes) {
@@ -70,10 +71,11 @@ def display(kind: str, square: bool = False) -> dict[str, object]:
     film = {"images": [_file("square.mp4" if square else "wide.mp4")], "animated": [True]}
     if kind == "LatentSyncDubPrepareFaces":
         return {"images": [_file("portrait.png" if square else "faces.png")], "text": REPORT}
+    picker = {"latentsync_scene": ["0" * 32]} if kind in PICKERS else {}  # folded, as it is until it is asked for
     if kind in ("LatentSyncDubSelectFaces", "LatentSyncDubSpeakersToFaces"):
-        return {"images": [_file("people.png")], "text": REPORT}
+        return {"images": [_file("people.png")], "text": REPORT, **picker}
     if kind in PLAYERS:
-        return {**film, "text": NOTES}
+        return {**film, "text": NOTES, **picker}
     return {
         "SaveVideo": film,
         "PreviewImage": {"images": [_file("timeline.png")]},
