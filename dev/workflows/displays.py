@@ -36,6 +36,7 @@ LOUDNESS = ["-24.2 LUFS, true peak -7.1 dBTP", "the room rings for 0.52 s"]
 STILL_SECONDS = 1
 SETTLE_MS = 4000  # until pictures and players have their size in the page
 PLAYERS = ("LatentSyncDubLipSync", "LatentSyncDubComposite")
+PICKERS = ("LatentSyncDubLipSync", "LatentSyncDubSelectFaces")
 
 _SHOW = """async (nodes) => {
     for (const [id, output, preview] of nodes) {
@@ -73,10 +74,11 @@ def display(kind: str, square: bool = False) -> dict[str, object]:
     film = {"images": [_file("square.mp4" if square else "wide.mp4")], "animated": [True]}
     if kind == "LatentSyncDubPrepareFaces":
         return {"images": [_file("portrait.png" if square else "faces.png")], "text": REPORT}
+    picker = {"latentsync_scene": ["0" * 32]} if kind in PICKERS else {}  # folded, as it is until it is asked for
     if kind in ("LatentSyncDubSelectFaces", "LatentSyncDubSpeakersToFaces"):
-        return {"images": [_file("people.png")], "text": REPORT}
+        return {"images": [_file("people.png")], "text": REPORT, **picker}
     if kind in PLAYERS:
-        return {**film, "text": NOTES}
+        return {**film, "text": NOTES, **picker}
     return {
         "SaveVideo": film,
         "PreviewImage": {"images": [_file("timeline.png")]},
