@@ -10,8 +10,8 @@ import numpy as np
 from ..runs import runs, runs_where
 from .measures import SPEECH_WEIGHT, PersonMeasures, ResultMeasures
 
-# Of the carried SyncNet, by `python -m benchmarks.result_report` and reports on dubs by Nano: with a mouth's own voice the
-# least distance is 0.48 to 0.83 and the confidence at least 0.26, with another 0.79 to 1.03 and at most 0.25.
+# Of the carried SyncNet, by `python -m benchmarks.result_report` and reports on dubs by Nano: with its own voice
+# a mouth's least distance is 0.48 to 0.83 and its confidence at least 0.26, with another 0.79 to 1.03 and at most 0.25.
 MIN_CONFIDENCE, MAX_DISTANCE = 0.15, 0.86
 MAX_MOVED_DISTANCE = 0.76  # at an offset: that another voice fits well at one of thirty is likelier than at 0
 MIN_WINDOWS = 40  # that a finding is made from; of fewer, one offset fits well by chance
