@@ -99,7 +99,8 @@ SUBTITLES = Workflow(
    *dub_lines*.
 3. **Place Lines** trims silence and stretches speech at its own pitch; it reports which lines don't fit.
 4. **Voice Check** plays the voice and lists what is wrong with it, before anything is generated.
-5. The mouth follows the dry voice; **Mix Dub Audio** makes the film's sound, as loud as the original was.
+5. **Speakers to Faces** finds who speaks in the scene's own sound: only that mouth follows the voice.
+6. The mouth follows the dry voice; **Mix Dub Audio** makes the film's sound, as loud as the original was.
 """,
         """
 **Something in front of the face?** Composite detects occlusions by itself. Where that fails, select the nodes of the
@@ -111,6 +112,7 @@ models/checkpoints, and holds all frames in memory.
 
 - *can't speak two lines at once*: two people talk; write **[Anna]:** and **[Bo]:** before their words.
 - *the clip ends at ...*: the subtitles are those of another cut.
+- *no one is shown speaking*: give the voices as filmed to *original_audio*, or leave *Speakers to Faces* out.
 """
         + TOO_LONG.strip("\n"),
         REAL_RESULTS,
@@ -135,14 +137,21 @@ models/checkpoints, and holds all frames in memory.
                 ],
             ),
             Group("3  LatentSync", BLUE, [[prepare_faces("scene.scene"), embed_audio("check.audio")]]),
-            Group("4  New mouths", BLUE, [[TREPA, sampler()]]),
+            Group(
+                "4  New mouths",
+                BLUE,
+                [
+                    [Node("who", "LatentSyncDubSpeakersToFaces", {"faces": "faces.faces"}, width=400), TREPA],
+                    [sampler(faces="who")],
+                ],
+            ),
         ],
         [
             Group("In front of the face (muted: Ctrl+M)", ORANGE, MASK),
             Group("5  The film", RED, [[composite(mix="mix.mix", foreground="mask.masks")], [save("subtitles")]]),
         ],
     ],
-    (480, 1000),
+    (480, 1090),
 )
 
 RESTORE_FACES = [

@@ -16,6 +16,7 @@ MODEL = "untrained (demonstration)"
 FRAMES = 12  # one window
 SIZE = (256, 144)
 SECONDS = FRAMES / 25
+LINE_SECONDS = 2.4
 PICTURE = ("-ss", "2", "-i", str(SCENE), "-t", str(SECONDS), "-vf", f"scale={SIZE[0]}:{SIZE[1]}")
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-c:a", "aac")
 MATERIAL = {  # what the server's input folder holds: {file: ffmpeg's arguments}
@@ -28,6 +29,9 @@ MATERIAL = {  # what the server's input folder holds: {file: ffmpeg's arguments}
     # six frames of two people, six of one of them alone
     "two.mp4": ("-ss", "4.68", "-i", str(TWO_PEOPLE), "-t", str(SECONDS), *H264),
     "no_face.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=0.4", *H264),
+    # a line of the scene's, long enough to find who speaks, and the same in English
+    "line.mp4": ("-ss", "0.3", "-i", str(SCENE), "-t", str(LINE_SECONDS), "-vf", "scale=480:270", *H264),
+    "line.flac": ("-ss", "0.3", "-i", str(VOICE), "-t", str(LINE_SECONDS)),
     "voice.flac": ("-i", str(VOICE), "-t", str(SECONDS)),  # before the first word
     "speech.flac": ("-ss", "0.7", "-i", str(VOICE), "-t", str(SECONDS)),
     "other_voice.flac": ("-ss", "2", "-i", str(VOICE), "-t", str(SECONDS)),
