@@ -133,6 +133,7 @@ def test_widgets_are_appended_in_the_order_in_which_they_came_and_optional(dub):
             "expression",
             "who_speaks",
             "lines",
+            "face_choice",
         ],
     }
     for kind, names in since.items():
