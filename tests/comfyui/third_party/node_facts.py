@@ -9,6 +9,7 @@ from typing import Any
 FACTS_FOLDER = Path(__file__).parent
 WIDGET_TYPES = frozenset({"COMBO", "INT", "FLOAT", "STRING", "BOOLEAN"})
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+PAGE_TYPES = {"AUDIO_UI", "AUDIO_RECORD"}  # of inputs for which the page makes players and buttons
 SPARE_OF_PAGE = 3  # players and upload buttons that the page adds to core nodes save values too
 OUR_PREFIX, OUR_PACK, CORE_PACK = "LatentSyncDub", "comfyui-latentsync-dub", "comfy-core"
 
@@ -78,7 +79,7 @@ def nodes_of_server(object_info: Mapping[str, Any]) -> dict[str, Node]:
             inputs=tuple(_served_input(*entry) for entry in specs),
             outputs=tuple(zip(entry["output_name"], map(_type_name, entry["output"]), strict=True)),
             registry=_registry_of(name, entry.get("python_module", "")),
-            spare_widgets=SPARE_OF_PAGE if uploads or entry.get("output_node") or "AUDIO_UI" in kinds else 0,
+            spare_widgets=SPARE_OF_PAGE if uploads or entry.get("output_node") or PAGE_TYPES & set(kinds) else 0,
             loose=any(kind.startswith("COMFY_AUTOGROW") for kind in kinds),
             may_grow=True,
         )
