@@ -116,7 +116,8 @@ def test_the_command_writes_a_page_that_loads_nothing(films, capsys):
     loads = Loads()
     loads.feed(text)
     assert loads.found == []
-    assert "http" not in text
+    assert "http:" not in text
+    assert "https:" not in text
     assert "<b>dub" not in text
     assert "&lt;b&gt;dub &amp; co.mp4" in text
     assert "the sound is late" in text
