@@ -59,7 +59,7 @@ def test_the_sounds_of_a_dub_by_lines_are_as_long_as_the_picture(graph):
 
 @pytest.mark.slow
 def test_mouths_move_only_in_their_lines(graph, dub):
-    """The film of the chain, by the bundled model as it is recommended. Quick: test_the_sounds_of_a_dub_by_lines_are_as_long_as_the_picture, of its sounds."""
+    """The chain's film, by the bundled model. Quick: test_the_sounds_of_a_dub_by_lines_are_as_long_as_the_picture."""
     scene, voice, mix = mixed(graph)
     prefix = f"chain/{uuid.uuid4().hex}"
     composite = {"mux_audio": mix, "codec": "ffv1", "filename_prefix": prefix}
