@@ -57,15 +57,7 @@ def columns(sampling: dict[str, object]) -> list[list[Node]]:
             Node("larger", "ImageScaleBy", {"image": "decode.crops"}, {"upscale_method": "lanczos", "scale_by": 1.5}),
             Node("replace", "LatentSyncDubReplaceFaces", {"synced": "sampler.synced", "crops": "larger.IMAGE"}),
         ],
-        [
-            composite("replace.synced"),
-            Node(
-                "report",
-                "LatentSyncDubReport",
-                {"faces": "faces.faces", "result": "composite.video", "audio": "scene.english_voice"},
-                width=420,
-            ),
-        ],
+        [composite("replace.synced")],
         [
             Node(
                 "lips",
@@ -92,7 +84,6 @@ PICTURES = {
     "decode_faces": ("decode", "some", "crops"),
     "replace_faces": ("larger", "replace"),
     "composite": ("composite",),
-    "report": ("report",),
     "lip_sync": ("lips",),
 }
 
@@ -135,8 +126,21 @@ def enhance_columns(_sampling: dict[str, object]) -> list[list[Node]]:
     return [[scene()], [sound], [Node("enhance", "LatentSyncDubEnhanceVoice", {"audio": "sound.audio"}, width=380)]]
 
 
+def report_columns(sampling: dict[str, object]) -> list[list[Node]]:
+    """A result and its report."""
+    inputs = {"faces": "faces.faces", "result": "composite.video", "audio": "scene.english_voice"}
+    return [
+        [scene(), load_model()],
+        [prepare_faces("scene.scene"), embed_audio("scene.english_voice")],
+        [sampler(False, **sampling)],
+        [composite()],
+        [Node("report", "LatentSyncDubReport", inputs, width=560)],
+    ]
+
+
 GRAPHS = {  # the nodes of a graph, and which of them each picture shows
     "lip_sync": (columns, PICTURES),
+    "report": (report_columns, {"report": ("report",)}),
     "dubbing": (
         dubbing_columns,
         {"dialogue_lines": ("lines",), "place_lines": ("place",), "voice_check": ("check",), "mix_dub": ("mix",)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def result_text(measures: ResultMeasures, networks: Networks) -> str:
     frames = len(measures.times)
     spoken = float((measures.speech >= SPEECH_WEIGHT).mean())
     lines = [
-        f"{measures.result.name}: {frames} frames, speech in {spoken:.0%} of them ({measures.detector}); "
+        f"{Path(measures.result.name).name}: {frames} frames, speech in {spoken:.0%} of them ({measures.detector}); "
         f"sync by {networks.syncnet}, motion by {networks.encoder}"
     ]
     if not measures.people:
