@@ -190,8 +190,8 @@ def _noise(kind: str, samples: int, rng: np.random.Generator) -> np.ndarray:
     languages, crowd = list(LANGUAGES), np.zeros(samples)
     for number in range(6):  # of a crowd in another corner of the room
         speaker = sample_voice(seed + number, languages[number % len(languages)], "test")
-        heard = perform(seed + number, speaker, samples / SAMPLE_RATE + 0.1, "test", augmented=False).waveform
-        crowd += np.roll(heard[:samples], int(rng.integers(samples)))
+        speech = perform(seed + number, speaker, samples / SAMPLE_RATE + 0.1, "test", augmented=False).waveform
+        crowd += np.roll(speech[:samples], int(rng.integers(samples)))
     return crowd
 
 

@@ -27,7 +27,7 @@ from ..latentsync_core.phases import Phase, PhaseText
 from ..latentsync_core.progress import SPAN_TOTAL, span
 from ..latentsync_core.progress import Progress as EngineProgress
 
-BLOCKED = ExecutionBlocker(None)  # as an output: nodes that need it don't run, and nobody is told of an error
+BLOCKED = ExecutionBlocker(None)  # as an output: nodes that need it don't run, and no error is shown
 TEMP_SUBFOLDER = "latentsync_dub"  # below ComfyUI's temp folder: the one place there that is ours
 MODELS_FOLDER = "latentsync"
 PREVIEW_INTERVAL_SECONDS = 0.5  # between two previews; drawing one must not slow the work

@@ -133,40 +133,42 @@ TRANSCRIPTION = Group(
         ],
     ],
 )
+
+
+def translation(lines: str) -> tuple[Node, Node, Node, Node]:
+    """The request for a translation of the subtitles that `lines` gives, the model, its answer, and the cues in it."""
+    return (
+        Node(
+            "request",
+            "StringConcatenate",
+            {"string_b": lines},
+            {"string_a": TRANSLATE, "delimiter": ""},
+            display_height=TEXT_HEIGHT,
+            width=TEXT_WIDTH,
+        ),
+        Node("chat", "CLIPLoader", widgets={"clip_name": CHAT_MODEL, "type": "stable_diffusion"}, width=TEXT_WIDTH),
+        Node(
+            "answer",
+            "TextGenerate",
+            {"clip": "chat.CLIP", "prompt": "request.STRING"},
+            {"max_length": 4096, "sampling_mode": "off"},
+        ),
+        Node(
+            "cues",
+            "RegexExtract",
+            {"string": "answer.generated_text"},
+            {"regex_pattern": CUES, "mode": "First Match", "multiline": False, "dotall": True},
+        ),
+    )
+
+
+_request, _chat, _answer, _cues = translation("srt.srt")
 TRANSLATION = Group(
     "4  Translation",
     VIOLET,
     [
-        [
-            Node(
-                "request",
-                "StringConcatenate",
-                {"string_b": "srt.srt"},
-                {"string_a": TRANSLATE, "delimiter": ""},
-                display_height=TEXT_HEIGHT,
-                width=TEXT_WIDTH,
-            ),
-            Node(
-                "chat",
-                "CLIPLoader",
-                widgets={"clip_name": CHAT_MODEL, "type": "stable_diffusion"},
-                width=TEXT_WIDTH,
-            ),
-        ],
-        [
-            Node(
-                "answer",
-                "TextGenerate",
-                {"clip": "chat.CLIP", "prompt": "request.STRING"},
-                {"max_length": 4096, "sampling_mode": "off"},
-            ),
-            Node(
-                "cues",
-                "RegexExtract",
-                {"string": "answer.generated_text"},
-                {"regex_pattern": CUES, "mode": "First Match", "multiline": False, "dotall": True},
-            ),
-        ],
+        [_request, _chat],
+        [_answer, _cues],
         [
             Node(
                 "english",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dev.workflows.cloned_voice import CHAT_MODEL, CUES, SEPARATION, TEXT_HEIGHT, TEXT_WIDTH, TRANSLATE
+from dev.workflows.cloned_voice import SEPARATION, TEXT_WIDTH, translation
 from dev.workflows.parts import (
     BLUE,
     BYPASSED,
@@ -410,35 +410,9 @@ with a Dialogue Lines of the times at which you speak in *dub_lines*; or to *Ins
                 "3  Translation",
                 VIOLET,
                 [
+                    list(translation("french.srt")[:3]),
                     [
-                        Node(
-                            "request",
-                            "StringConcatenate",
-                            {"string_b": "french.srt"},
-                            {"string_a": TRANSLATE, "delimiter": ""},
-                            display_height=TEXT_HEIGHT,
-                            width=TEXT_WIDTH,
-                        ),
-                        Node(
-                            "chat",
-                            "CLIPLoader",
-                            widgets={"clip_name": CHAT_MODEL, "type": "stable_diffusion"},
-                            width=TEXT_WIDTH,
-                        ),
-                        Node(
-                            "answer",
-                            "TextGenerate",
-                            {"clip": "chat.CLIP", "prompt": "request.STRING"},
-                            {"max_length": 4096, "sampling_mode": "off"},
-                        ),
-                    ],
-                    [
-                        Node(
-                            "cues",
-                            "RegexExtract",
-                            {"string": "answer.generated_text"},
-                            {"regex_pattern": CUES, "mode": "First Match", "multiline": False, "dotall": True},
-                        ),
+                        translation("french.srt")[3],
                         dialogue("lines", "Dialogue Lines: the English, to be read first", source="cues.STRING"),
                     ],
                 ],
