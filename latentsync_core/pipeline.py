@@ -181,7 +181,7 @@ def sync(
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
         sound = mux.as_track(folder) if mux else mixed_track(voices, folder)
-        writer = result_writer(requested, clip, options=writer_options, pts=pts, audio=sound)
+        writer = result_writer(requested, timeline.clip, options=writer_options, pts=pts, audio=sound)
         source = clip.identity and clip.identity.path
         if signer is not None:
             writer.sign = partial(signer.sign, title=out.name, credits=writer.credits, source=source)
@@ -237,7 +237,7 @@ def sync(
         model=model.name,
         demonstration=model.demonstration,
         frames=len(present),
-        fps=str(clip.fps),
+        fps=str(timeline.clip.fps),
         synced_frames=int(present.sum()),
         passed_through=tuple(runs_where(~present)),
         occluded=tuple(runs_where(occluded)),
@@ -280,7 +280,7 @@ def sample(
     transforms = path_transforms(faces, model.resolution)
     timeline = plan_timeline(faces.clip, audio.duration if seconds is None else seconds, length)
     if lines:
-        shown = float(1 / faces.clip.fps)  # seconds of the last frame
+        shown = float(1 / timeline.clip.fps)  # seconds of the last frame
         segments = plan_segments(lines, timeline.times, shown, options or SamplerOptions(), pauses.behaviour)
         wait = None if on_progress is None else partial(on_progress, 0, 1)
         voice = SegmentVoice(audio.source, model.whisper, segments, timeline.times, shown, pauses, wait)
@@ -309,7 +309,7 @@ def _dialogue(
     if lines is None:
         return ()
     before = int(clip.pts[0] - whole.pts[0]) * whole.time_base
-    end = before + Fraction(float(timeline.times[-1])) + 1 / clip.fps
+    end = before + Fraction(float(timeline.times[-1])) + 1 / timeline.clip.fps
     if isinstance(lines, Path):
         lines = load_lines(lines, max(end, whole.exact_duration)).lines
     moved = [dataclasses.replace(line, start=line.start - before, end=line.end - before) for line in lines]

@@ -351,5 +351,5 @@ def length_input() -> io.Combo.Input:
         default=LengthRule.VIDEO.value,
         tooltip="Where clip and voice differ: video keeps the clip's length; hold keeps its last frame as long as the "
         "voice goes on, ping-pong plays it backwards and forwards, loop from its beginning; cut ends with the shorter "
-        "of the two.",
+        "of the two; remap shows every frame 0.8 to 1.25 times as long, so that both end together.",
     )

@@ -105,7 +105,7 @@ def write_output(
     """
     writer, request = writer or WriterOptions(), request or OutputRequest()
     synced = as_matching_batch(synced_per_speaker)[0]
-    clip = synced.faces.clip
+    clip = synced.output_clip
     writer = match_source(clip, writer)
     sequence, writer = (writer, WriterOptions()) if writer.codec.is_sequence else (None, writer)
     is_saved = writer.codec is not Codec.H264 or request.matte or request.patch is not PatchFormat.NONE
@@ -170,8 +170,8 @@ def write_output(
 def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: SoundTrack, writer: WriterOptions) -> None:
     """Raises what `write_output` would for this clip and a voice of `seconds`: to know before faces are looked for."""
     path = f"{temporary_output(PREFIX)}{writer.codec.suffix}"
-    pts = plan_timeline(clip, seconds, length).pts
-    FrameWriter(path, clip, options=writer, pts=pts, audio=sound).preflight()
+    timeline = plan_timeline(clip, seconds, length)
+    FrameWriter(path, timeline.clip, options=writer, pts=timeline.pts, audio=sound).preflight()
 
 
 def player_ui(result: WrittenOutput, inputs: Collection[str]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:
 def _patch_writer(
     synced: SyncedFaces, path: str, kind: PatchFormat, credits: FilmCredits
 ) -> LayerWriter | PngLayerWriter | None:
-    clip = synced.faces.clip
+    clip = synced.output_clip
     if kind is PatchFormat.PRORES4444:
         return LayerWriter(f"{path}.mov", clip, pts=synced.pts, credits=credits)
     return PngLayerWriter(path, clip, frames=len(synced.pts)) if kind is PatchFormat.PNG else None
@@ -213,7 +213,7 @@ def _sequence_writer(
 ) -> SequenceWriter | None:
     if options is None:
         return None
-    return SequenceWriter(folder, synced.faces.clip, options=options, pts=synced.pts, audio=sound)
+    return SequenceWriter(folder, synced.output_clip, options=options, pts=synced.pts, audio=sound)
 
 
 def _output_relative_path(path: Path) -> str:

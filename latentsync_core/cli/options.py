@@ -267,7 +267,8 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     timing.add_argument("--end", type=seconds_argument, help="moment at which to stop")
     timing.add_argument(
         "--length", choices=[rule.value for rule in LengthRule], default=LengthRule.VIDEO.value,
-        help="where clip and voice differ: the video decides (default), hold its last frame, ping-pong, cut, or loop",
+        help="where clip and voice differ: the video decides (default), hold its last frame, ping-pong, cut, loop, or "
+        "remap the frames' times to the voice's length",
     )  # fmt: skip
 
     output = sync.add_argument_group("output")

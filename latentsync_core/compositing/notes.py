@@ -14,6 +14,7 @@ from ..messages import Note, NoteLevel, Remedy
 from ..models.model import LatentSyncModel
 from ..runs import runs_where
 from ..sampling.synced_faces import SyncedFaces
+from ..video.clip import Clip
 
 SYNCED_OUTCOMES = (Outcome.SYNCED, Outcome.FADED)
 PAUSE_LABELS = {
@@ -38,6 +39,7 @@ def job_notes(
     read = [note for source in sources for note in source.notes]
     cut, soft = _cut_voice_notes(synced_per_speaker), _enlargement_notes(synced_per_speaker)
     memory = [note for one in synced_per_speaker for note in (*one.notes, *getattr(one.codec, "notes", ()))]
+    cut += _stretch_notes(synced_per_speaker[0].output_clip)
     return tuple(dict.fromkeys([*read, *memory, *cut, *_pause_notes(synced_per_speaker), *soft, *written]))
 
 
@@ -87,13 +89,21 @@ def synced_frames(synced_per_speaker: Sequence[SyncedFaces]) -> np.ndarray:
 def _cut_voice_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:
     """A note where the longest voice goes on after the last frame."""
     first = synced_per_speaker[0]
-    clip = first.faces.clip
+    clip = first.output_clip
     seconds = max(synced.audio.duration for synced in synced_per_speaker)
     written = float((first.pts[-1] - first.pts[0]) * clip.time_base + 1 / clip.fps)
     if seconds <= written + float(1 / clip.fps):
         return []
     fact = f"the voice lasts {seconds:.2f} s, the clip {written:.2f} s: the voice was cut"
     return [Note(fact, NoteLevel.WARNING, (Remedy.KEEP_WHOLE_VOICE,))]
+
+
+def _stretch_notes(clip: Clip) -> list[Note]:
+    """A note where the clip's times are scaled."""
+    if clip.stretch == 1:
+        return []
+    ratio, rate = float(clip.stretch), float(clip.fps)
+    return [Note(f"every frame is shown {ratio:.4f} times as long as filmed, at {rate:.3f} fps")]
 
 
 def _pause_notes(synced_per_speaker: Sequence[SyncedFaces]) -> list[Note]:

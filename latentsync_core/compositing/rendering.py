@@ -131,7 +131,7 @@ def as_matching_batch(synced: SyncedFaces | Sequence[SyncedFaces]) -> tuple[Sync
             raise OptionError(
                 f"the new faces are of two clips, {first_clip.name} and {other_clip.name}; prepare one clip's faces"
             )
-        if not np.array_equal(first.source_index, other.source_index):
+        if not (np.array_equal(first.source_index, other.source_index) and np.array_equal(first.pts, other.pts)):
             raise OptionError(
                 f"one person's frames are {len(first.source_index)}, another's {len(other.source_index)}, or in "
                 f"another order: choose one length rule for both, and voices of one length unless the video decides"

@@ -260,6 +260,7 @@ def sample_faces(
         source_index=timeline.source_index,
         blend=blend,
         pts=timeline.pts,
+        stretched=timeline.clip if timeline.clip.stretch != 1 else None,
         model=model.name,
         notes=(
             *model.notes,

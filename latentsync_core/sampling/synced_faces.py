@@ -11,6 +11,7 @@ from ..audio.pause_options import PauseBehaviour
 from ..faces.face_tracks import FaceTracks
 from ..messages import Note
 from ..models.vae import LatentCodec
+from ..video.clip import Clip
 from .patch_store import PatchStore
 from .segments.segment_store import SegmentStore
 from .segments.segments import Segments
@@ -28,7 +29,7 @@ class SyncedFaces:
     audio: AudioEmbedding  # the voice that drove them
     source_index: np.ndarray  # (F,) int64: which source frame each output frame shows
     blend: np.ndarray  # (F,) float32, 0 to 1: how much of the new face shows
-    pts: np.ndarray  # (F,) int64 ticks of the clip's time base
+    pts: np.ndarray  # (F,) int64 ticks of `output_clip.time_base`
     pauses: PauseBehaviour = PauseBehaviour.MODEL  # what the mouth does where the voice pauses
     speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for
     model: str = ""  # the name of the model that generated them
@@ -36,6 +37,12 @@ class SyncedFaces:
     # The sampler's own patches, where `patches` are crops in their place.
     sampled: PatchStore | SegmentStore | None = None
     segments: Segments | None = None  # where the clip was sampled by lines
+    stretched: Clip | None = None  # the clip with the output's stamps, where those are scaled
+
+    @property
+    def output_clip(self) -> Clip:
+        """The clip as it is written: of its own time base and rate, or of scaled ones."""
+        return self.stretched or self.faces.clip
 
     def stretch_of(self, index: int) -> tuple[int, int]:
         """Tells apart the stretches of output frames over which compositing may average: a face in a shot and segment.

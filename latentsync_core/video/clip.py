@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import torch
 
 
+STRETCHED_TICK = Fraction(1, 240_000)  # seconds: fine enough for any ratio, and for the lengths that MP4 holds
+MAX_RATE_DENOMINATOR = 100_000
+
+
 @dataclass(frozen=True)
 class ColorTags:
     """A stream's colour tags, in ffmpeg's names; None where a tag is missing."""
@@ -81,6 +85,7 @@ class Clip:
     crop: Crop = Crop()
     has_alpha: bool = False  # beside the planes of `pixel_format`, whose name leaves it out
     file_pts: np.ndarray | None = None  # (M,) int64 stamps of all frames in the file, where `pts` had to be other ones
+    stretch: Fraction = Fraction(1)  # how long frames are shown, of the file's own times; see `stretched`
 
     @property
     def name(self) -> str:
@@ -116,6 +121,18 @@ class Clip:
     def container(self) -> Path | None:
         """The media file that the frames are one of the tracks of; None for images in memory and for pictures."""
         return self.identity.path if self.identity is not None and self.video_codec is not None else None
+
+    def stretched(self, ratio: Fraction) -> Clip:
+        """The clip with every frame shown `ratio` times as long, from the same start, in ticks of STRETCHED_TICK.
+
+        Its frames are not to be read by these stamps, which the file doesn't have; they are for the result. What of the
+        file has times of its own, sound, subtitles and chapters, doesn't follow them.
+        """
+        first = self.start / STRETCHED_TICK
+        steps = self.time_base * ratio / STRETCHED_TICK
+        pts = np.array([round(first + int(stamp - self.pts[0]) * steps) for stamp in self.pts], np.int64)
+        fps = (self.fps / ratio).limit_denominator(MAX_RATE_DENOMINATOR)
+        return dataclasses.replace(self, pts=pts, time_base=STRETCHED_TICK, fps=fps, stretch=self.stretch * ratio)
 
     def is_of_file(self, path: Path) -> bool:
         """Whether the clip was read from the file at `path`."""

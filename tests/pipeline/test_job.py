@@ -27,7 +27,7 @@ from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptio
 from latentsync_core.sampling.timeline import LengthRule
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from tests.clips import make_sound
 from tests.one_thread import one_thread  # noqa: F401
 
@@ -288,3 +288,29 @@ def test_a_shorter_voice_cuts_the_clip_where_that_is_asked_for(job, tmp_path):
     short = make_sound(tmp_path / "short.wav", seconds=0.08)
     assert job.run(short, length=LengthRule.CUT).frames == 2
     assert job.run(short).frames == FRAMES
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.PRORES, Codec.FFV1])
+@pytest.mark.parametrize("ratio", [0.85, 1.2])
+def test_remapped_frames_are_those_of_the_clip_and_end_with_the_voice(job, tmp_path, ratio, codec):
+    frames = 10
+    seconds = ratio * frames / 25
+    voice = tmp_path / "voice.wav"
+    part = ["-y", "-ss", "0.3", "-i", str(HER_VOICE), "-t", str(seconds), str(voice)]
+    run_ffmpeg(part, error=VideoError, what="making voice.wav")
+    end, writer = (FIRST + frames) / 25, WriterOptions(codec, keep_audio=KeepAudio.ALL)
+    report = job.run(voice, end=end, length=LengthRule.REMAP, writer=writer)
+    result = probe(report.output)
+    assert result.frame_count == frames
+    np.testing.assert_allclose(result.times, np.arange(frames) / 25 * ratio, atol=1e-3)  # Matroska has milliseconds
+    with open_container(report.output, VideoError) as container:
+        (sound,) = container.streams.audio
+        heard = sum(frame.samples for frame in container.decode(sound)) / sound.rate
+    assert heard == pytest.approx(seconds, abs=0.043)  # an AAC packet at 24 kHz
+    assert any("times as long as filmed" in note.fact for note in report.notes)
+    assert any("left out" in note.fact for note in report.notes)  # the source's own sound, which was asked for
+    assert not any("was cut" in note.fact for note in report.notes)
+    if codec is Codec.FFV1:  # above the faces every sample is the source's
+        with FrameReader(probe(TWO_PEOPLE).trim(START, end)) as source, FrameReader(result) as film:
+            for filmed, written in zip(source, film, strict=True):
+                np.testing.assert_array_equal(filmed.planes[0][:40], written.planes[0][:40])

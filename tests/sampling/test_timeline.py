@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from latentsync_core.errors import OptionError
 from latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from latentsync_core.video.reading.probing import clip_from_images
 
@@ -77,3 +78,28 @@ def test_a_variable_rate_clip_keeps_its_stamps():
     pts = np.array([0, 3, 4, 9], dtype=np.int64)
     clip = dataclasses.replace(clip_of(4), pts=pts, time_base=Fraction(1, 100))
     assert plan_timeline(clip, 1.0).pts.tolist() == pts.tolist()
+
+
+@pytest.mark.parametrize("voice", [1.7, 2.0, 2.4999])
+def test_remap_shows_every_frame_once_and_ends_with_the_voice(voice):
+    clip = clip_of(50, Fraction(24000, 1001))
+    voice *= float(clip.exact_duration) / 2
+    timeline = plan_timeline(clip, voice, LengthRule.REMAP)
+    assert timeline.source_index.tolist() == list(range(50))
+    ratio = voice / float(clip.exact_duration)
+    np.testing.assert_allclose(timeline.times, clip.times * ratio, atol=1 / 240_000)
+    assert float(timeline.times[-1] + 1 / timeline.clip.fps) == pytest.approx(voice, abs=1e-4)
+    assert timeline.pts[0] * timeline.clip.time_base == clip.start
+
+
+def test_remap_keeps_the_rhythm_of_a_variable_rate():
+    pts = np.array([0, 3, 4, 9], dtype=np.int64)
+    clip = dataclasses.replace(clip_of(4), pts=pts, time_base=Fraction(1, 100))
+    timeline = plan_timeline(clip, float(clip.exact_duration) * 1.2, LengthRule.REMAP)
+    np.testing.assert_allclose(timeline.times, pts / 100 * 1.2, atol=1e-5)
+
+
+@pytest.mark.parametrize("voice", [1.59, 2.51, 0.0])
+def test_remap_refuses_what_would_look_like_another_speed(voice):
+    with pytest.raises(OptionError, match=r"times as long as filmed; it takes 0\.8 to 1\.25"):
+        plan_timeline(clip_of(50), voice, LengthRule.REMAP)

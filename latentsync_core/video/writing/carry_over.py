@@ -70,7 +70,9 @@ def plan_carry_over(
     """
     if clip.container is None:
         return CarryOver()
-    facts = source_facts(clip.container)
+    facts, notes = source_facts(clip.container), list[Note]()
+    if clip.stretch != 1:
+        facts, notes = _in_time(facts, _wanted_audio(facts, keep_audio, is_own_sound))
     if codec.is_sequence:
         return _nothing_but_notes(facts, _wanted_audio(facts, keep_audio, is_own_sound))
     timecode = plan_timecode(clip, codec, facts)
@@ -78,7 +80,7 @@ def plan_carry_over(
     hdr_params, hdr_notes = _hdr10(facts, codec)
     audio, audio_notes = _audio(clip, facts, codec, keep_audio, is_own_sound, may_copy)
     held, lost = _other_tracks(facts, codec)
-    notes = [*timecode.notes, *fields.notes, *hdr_notes, *audio_notes, *lost]
+    notes += [*timecode.notes, *fields.notes, *hdr_notes, *audio_notes, *lost]
     if facts.lost_in_frames:
         notes.append(Note(f"No encoder here writes {_listed(facts.lost_in_frames)}: left out.", NoteLevel.WARNING))
     params = ":".join(
@@ -97,6 +99,15 @@ def plan_carry_over(
         has_chapters=facts.chapters > 0,
         notes=tuple(notes),
     )
+
+
+def _in_time(facts: SourceFacts, wanted_audio: Sequence[Track]) -> tuple[SourceFacts, list[Note]]:
+    """The facts without what doesn't follow a picture whose times are scaled, and a note on that."""
+    kept = tuple(track for track in facts.tracks if track.kind == "attachment")
+    lost = [track for track in facts.tracks if track in wanted_audio or track.kind not in ("attachment", "audio")]
+    named = [*lost, *(["chapters"] if facts.chapters else [])]
+    notes = [Note(f"The picture's times are scaled, and the source's {_listed(named)} left out.", NoteLevel.WARNING)]
+    return replace(facts, tracks=kept, chapters=0), notes if named else []
 
 
 def plan_timecode(clip: Clip, codec: Codec, facts: SourceFacts | None = None) -> CarryOver:
