@@ -34,6 +34,7 @@ class Screenshot:
 SCREENSHOTS = {
     "workflow-full-control": Screenshot("02", vue=False),
     "workflow-film-dub": Screenshot("05", vue=True),
+    "workflow-dialogue": Screenshot("08", vue=False),
 }
 
 

@@ -27,7 +27,7 @@ class Report(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="LatentSyncDubReport",
-            display_name="LatentSync Report",
+            display_name="LatentSync Result Report",
             description="Says how good a result is: whether each new mouth is in sync with the sound, and by how many "
             "frames it isn't, how its motion and its border differ from the source's, and what was changed when.",
             search_aliases=["sync score", "lip sync quality", "SyncNet", "evaluate", "LSE-C"],

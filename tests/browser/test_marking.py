@@ -34,7 +34,10 @@ def drag(page, box: tuple[int, int, int, int], size: tuple[int, int]) -> None:
     """Draws a box in the picker's frame, in the clip's pixels."""
     stage = page.page.locator(".lsd-stage")
     stage.scroll_into_view_if_needed()
-    shown = stage.bounding_box()
+    shown = None
+    while (now := stage.bounding_box()) != shown:  # the node grows as its picture comes
+        shown = now
+        page.page.wait_for_timeout(200)
     scale = shown["width"] / size[0]
     points = [(shown["x"] + x * scale, shown["y"] + y * scale) for x, y in (box[:2], box[2:])]
     page.page.mouse.move(*points[0])
@@ -99,6 +102,25 @@ def test_a_click_on_what_the_detector_sees_faintly_marks_it(page):
     expect(page.page.locator(".lsd-message")).to_contain_text("Marked in frame 0")
     faces = str(page.workflow()["nodes"][2]["id"])
     assert len(marks(page, faces)) == 1
+
+
+def test_a_box_may_begin_on_what_the_detector_sees_faintly(page):
+    two_people(page)
+    open_picker(page)
+    page.page.get_by_role("button", name="mark a face by hand").click()
+    faint = page.page.get_by_role("button", name="Mark what may be a face").first
+    faint.wait_for(timeout=30_000)
+    seen, shown = faint.bounding_box(), page.page.locator(".lsd-stage").bounding_box()
+    x, y = seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 0.6 * seen["width"], y + 0.6 * seen["height"], steps=4)
+    page.page.mouse.up()
+    expect(page.page.locator(".lsd-message")).to_contain_text("Marked in frame 0")
+    faces = str(page.workflow()["nodes"][2]["id"])
+    (mark,) = marks(page, faces)
+    wide = (mark["box"][2] - mark["box"][0]) * shown["width"] / 768  # pixels on the screen
+    assert wide == pytest.approx(0.6 * seen["width"], rel=0.1), "the box is the dragged one, not what was detected"
 
 
 @pytest.mark.parametrize(

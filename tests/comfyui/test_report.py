@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from latentsync_core.result_report.findings import Finding
 from tests.comfyui.harness.graphs import FRAMES, Graph, shown_json
 
@@ -24,7 +26,7 @@ def test_a_result_is_reported_as_text_picture_scores_and_a_page(dub):
     assert shown["text"][-1] == f"written: {page.name}"
     assert Finding.NO_SPEECH.value in page.read_text("utf-8")
     assert len(shown["images"]) == 1
-    scores = shown_json(run, "scores")
+    scores = json.loads(shown_json(run, "scores"))
     assert scores["people"][0]["frames_changed"] == FRAMES
 
 

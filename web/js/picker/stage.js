@@ -148,10 +148,10 @@ export class Stage {
     }
 
     startDrag(event) {
-        if (!this.marking || event.button !== 0 || this.shown === undefined || event.target.closest(".lsd-faint")) return;
+        if (!this.marking || event.button !== 0 || this.shown === undefined) return;
         event.preventDefault();
         event.stopPropagation();
-        const [frame, start] = [this.shown, this.pixel(event)];
+        const [frame, start, faint] = [this.shown, this.pixel(event), event.target.closest(".lsd-faint")];
         const box = (now) => [
             ...[0, 1].map((axis) => Math.min(start[axis], now[axis])),
             ...[0, 1].map((axis) => Math.max(start[axis], now[axis])),
@@ -167,7 +167,9 @@ export class Stage {
             this.rubber.hidden = true;
             const [x0, y0, x1, y1] = box(this.pixel(ended));
             const isBox = x1 - x0 >= LEAST_DRAG && y1 - y0 >= LEAST_DRAG;
-            if (ended.type === "pointerup" && isBox) this.onMark([x0, y0, x1, y1], frame);
+            if (ended.type !== "pointerup") return;
+            if (isBox) this.onMark([x0, y0, x1, y1], frame);
+            else faint?.click(); // the captured pointer's own click goes to the frame
         };
         this.element.setPointerCapture(event.pointerId);
         this.element.addEventListener("pointermove", move);
