@@ -17,7 +17,7 @@ UNCHOSEN = {"by": "largest", "person": 0, "tracks_on": "", "tracks_off": ""}
 
 def two_people(page, vue: bool = False, run: bool = True) -> str:
     """Two people in a clip of a second, prepared and selected; the id of Select Faces, in view at its own size."""
-    page.page.evaluate("() => { app.rootGraph.id = crypto.randomUUID(); }")  # as a workflow that is begun anew
+    page.page.evaluate("() => { app.rootGraph.id = crypto.randomUUID(); }")  # as a workflow that is started again
     scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
     part = page.add("Video Slice", at=(0, 300), start_time=0.0, duration=SECONDS)
     faces = page.add("LatentSyncDubPrepareFaces", at=(350, 0))

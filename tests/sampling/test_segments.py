@@ -259,7 +259,7 @@ def test_a_line_that_is_changed_is_sampled_alone_and_a_former_take_comes_back(jo
         assert windows == 2
         same = (changed == first).all(1).all(1).all(1).tolist()
         assert same == [True] * 4 + [False] * 4 + [True] * 4
-        assert torch.equal(changed, sampled(job, None, {}, change, {})[0]), "as in a job that begins anew"
+        assert torch.equal(changed, sampled(job, None, {}, change, {})[0]), "as in a job that starts over"
     again, windows = sampled(job, tmp_path, *plain)
     assert windows == 0
     assert torch.equal(again, first)

@@ -12,7 +12,7 @@ const SCENE = "latentsync_scene"; // in a node's output: the scene's key; also t
 const WIDGET = "latentsync_picker";
 const FOLLOWED = [...WIDGETS, "face_choice"]; // widgets whose changes a picker shows
 
-const pickers = new Map(); // by workflow and place: {picker}, which stays when undo makes its node anew
+const pickers = new Map(); // by workflow and place: {picker}, which stays when undo recreates its node
 
 /** What a picker's clicks do, by the node's class. */
 const USES = {

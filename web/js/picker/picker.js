@@ -67,7 +67,7 @@ export class Picker {
     }
 
     /** Becomes a node's. `use` is what clicks do there: {mark(box, frame)} and, where faces are chosen,
-     * {read(), write(values), toggleTrack(...), togglePerson(...)}. Undo makes nodes anew: the picker stays the same, as the page goes on showing its element. */
+     * {read(), write(values), toggleTrack(...), togglePerson(...)}. Undo recreates nodes: the picker stays the same, as the page goes on showing its element. */
     adopt(node, use) {
         Object.assign(this, { node, use });
         this.sizes.observe(this.content);
