@@ -305,8 +305,8 @@ def test_remapped_frames_are_those_of_the_clip_and_end_with_the_voice(job, tmp_p
     np.testing.assert_allclose(result.times, np.arange(frames) / 25 * ratio, atol=1e-3)  # Matroska has milliseconds
     with open_container(report.output, VideoError) as container:
         (sound,) = container.streams.audio
-        heard = sum(frame.samples for frame in container.decode(sound)) / sound.rate
-    assert heard == pytest.approx(seconds, abs=0.043)  # an AAC packet at 24 kHz
+        written = sum(frame.samples for frame in container.decode(sound)) / sound.rate
+    assert written == pytest.approx(seconds, abs=0.043)  # an AAC packet at 24 kHz
     assert any("times as long as filmed" in note.fact for note in report.notes)
     assert any("left out" in note.fact for note in report.notes)  # the source's own sound, which was asked for
     assert not any("was cut" in note.fact for note in report.notes)

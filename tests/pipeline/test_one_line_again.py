@@ -136,7 +136,7 @@ def test_the_first_and_the_last_line_leave_the_others_as_well(job):
 def test_a_job_without_its_work_folder_comes_to_the_same_packets(job, tmp_path):
     change = {}, {"seed": 5}, {}
     job.plain()
-    assert differing(job.run(*change), job.run(*change, work_folder=tmp_path / "anew")) == []
+    assert differing(job.run(*change), job.run(*change, work_folder=tmp_path / "another")) == []
 
 
 def test_a_line_that_is_switched_off_keeps_its_frames_as_filmed_whatever_its_settings(job):

@@ -195,7 +195,7 @@ export class Picker {
     }
 }
 
-/** Puts a picker on a node; `held.picker` is the one that the node had before it was made anew. */
+/** Puts a picker on a node; `held.picker` is the one that the node had before undo recreated it. */
 export function addPicker(node, name, use, held) {
     const picker = (held.picker ??= new Picker(use));
     const height = () => picker.height;
