@@ -33,7 +33,7 @@ class EnhancedVoice:
 
     waveform: torch.Tensor  # (C, T) float32, as long as the voice, at its rate
     rate: int  # Hz
-    bed_before: float  # dB from the speech down to what is heard in its pauses; infinite where there is nothing
+    bed_before: float  # dB from the speech down to the sound in its pauses; infinite where there is nothing
     bed_after: float
 
     @property

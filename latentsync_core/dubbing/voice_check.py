@@ -49,7 +49,7 @@ class VoiceReport:
     speech_seconds: float
     leading_seconds: float  # before the first speech
     clipped_share: float  # of all samples
-    bed_distance: float  # dB from the speech down to what is heard in its pauses
+    bed_distance: float  # dB from the speech down to the sound in its pauses
     bed_peaks: float  # dB: how tonal that is
 
     @property

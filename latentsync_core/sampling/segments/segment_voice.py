@@ -26,7 +26,7 @@ SCORES_PER_ROW = SCORES_PER_SECOND // ROWS_PER_SECOND
 # Rows of sound on either side of a segment: a frame's window reaches 0.12 s ahead of it, Whisper's first layers 0.03 s.
 MARGIN_ROWS = round(0.2 * ROWS_PER_SECOND)
 # Log10 mel power of quiet speech. Whisper's dynamic range ends 8 below a recording's loudest value; a pause by itself,
-# whose loudest value is that of its noise, would be heard as much louder noise than beside speech.
+# whose loudest value is that of its noise, would reach the network as much louder noise than beside speech.
 LEAST_PEAK = 0.0
 
 
