@@ -23,7 +23,7 @@ from .audio.track_choice import TrackChoice
 from .compositing.composite_options import CompositeOptions
 from .compositing.crediting import credits_for
 from .compositing.notes import demonstration_notes, job_notes, synced_frames
-from .compositing.write import write_rendered
+from .compositing.smart_render import composite_film
 from .dubbing.lines.dialogue import DialogueLine
 from .dubbing.lines.line_formats import load_lines
 from .errors import OptionError, VideoError
@@ -227,9 +227,8 @@ def sync(
         if signer is not None:
             writer.sign = _signing(signer, clock, title=out.name, credits=writer.credits, source=source)
         with clock.phase("compositing") as report_progress:
-            cleanup.enter_context(writer)
-            sinks = [lambda _, rendered: writer.write(rendered.frame)]
-            occluded = write_rendered(synced, sinks, options.composite, on_progress=report_progress)
+            film = composite_film(synced, writer, options.composite, options.work_folder, cleanup, report_progress)
+    film.record(out, options.work_folder)
 
     present = synced_frames(synced)
     return SyncReport(
@@ -240,7 +239,7 @@ def sync(
         fps=str(timeline.clip.fps),
         synced_frames=int(present.sum()),
         passed_through=tuple(runs_where(~present)),
-        occluded=tuple(runs_where(occluded)),
+        occluded=tuple(runs_where(film.occluded)),
         faces=tuple(report_data(one) for one in faces),
         notes=(
             *demonstration_notes(model),
@@ -250,6 +249,7 @@ def sync(
                 else []
             ),
             *([] if signer is None else [Note(f"{out.name} has Content Credentials, signed by {signer.name}.")]),
+            *film.notes,
             *job_notes(synced, writer.notes, mux),
         ),
         seconds=clock.seconds,

@@ -18,7 +18,8 @@ from ..latentsync_core.compositing.notes import job_notes, outcome_notes
 from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import as_matching_batch
-from ..latentsync_core.compositing.write import write_rendered
+from ..latentsync_core.compositing.smart_render import composite_film
+from ..latentsync_core.compositing.write import Sink
 from ..latentsync_core.files.output_checks import check_no_overwrite
 from ..latentsync_core.media.sound_reader import SoundTrack
 from ..latentsync_core.messages import Note, NoteLevel
@@ -28,6 +29,8 @@ from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.frame import Frame
+from ..latentsync_core.video.reading.probing import probe
+from ..latentsync_core.video.reading.reader import FrameReader
 from ..latentsync_core.video.writing.match_source import match_source
 from ..latentsync_core.video.writing.proxy import MAX_HEIGHT, is_browser_playable, write_proxy
 from ..latentsync_core.video.writing.sequence_writer import SequenceWriter
@@ -138,9 +141,9 @@ def write_output(
         check_no_overwrite((picture, *(written.path for written in (file, *extra_writers))), inputs)
         for written in (file, *extra_writers):
             written.preflight()
-        for written in (file, *extra_writers):
+        for written in extra_writers:
             files.enter_context(written)
-        sinks = [lambda _, rendered: file.write(rendered.frame)]
+        sinks: list[Sink] = []  # beside the file
         if matte is not None:
             sinks.append(lambda _, rendered: matte.write(rendered.matte))
         if patch is not None:
@@ -151,20 +154,31 @@ def write_output(
             sinks.append(lambda index, rendered: images[index].copy_(_image_tensor(rendered.frame, in_memory)))
         if masks is not None:
             sinks.append(lambda index, rendered: masks[index].copy_(rendered.matte))
-        if picture is not None:
+        if picture is not None and sequence is not None:  # the file's own frames are an H.264 copy's
             sinks.append(lambda index, rendered: None if index else first.append(rendered.frame.rgb()))
-        occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress)
+        records = pack_temp_folder("films")
+        film = composite_film(
+            synced_per_speaker, file, composite, records, files, on_progress, foreground=foreground, sinks=sinks
+        )
+    film.record(path, records)
     if picture is not None and texts:
-        save_workflow_picture(picture, first[0], texts)
+        save_workflow_picture(picture, first[0] if first else _first_picture(path), texts)
     saved = [written.path for written in ((file,) if is_saved else ()) + tuple(extra_writers)]
     notes = [
         *([] if is_numbered or is_taken else [TEMPORARY]),
-        *outcome_notes(synced_per_speaker, occluded),
+        *outcome_notes(synced_per_speaker, film.occluded),
         *(Note(f"saved: {_output_relative_path(written)}") for written in saved),
         *([Note(f"drop {picture.name}, saved beside it, onto the page to open this workflow")] if picture else []),
+        *film.notes,
         *job_notes(synced_per_speaker, (note for written in (file, *extra_writers) for note in written.notes)),
     ]
     return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", notes, images, masks)
+
+
+def _first_picture(path: Path) -> torch.Tensor:
+    """(3, H, W) in [0, 1]: a film's first frame."""
+    with FrameReader(probe(path)) as frames:
+        return next(iter(frames)).rgb()
 
 
 def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: SoundTrack, writer: WriterOptions) -> None:

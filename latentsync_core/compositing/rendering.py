@@ -65,6 +65,7 @@ def render(
     synced: SyncedFaces | Sequence[SyncedFaces],
     options: CompositeOptions | None = None,
     foreground: torch.Tensor | None = None,
+    frames: range | None = None,
 ) -> Iterator[RenderedFrame]:
     """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.pts`.
 
@@ -77,6 +78,8 @@ def render(
         synced: the new faces; several of one clip and of one length are pasted one over the other.
         foreground: (N, h, w) or (1, h, w) float in [0, 1], of any size, a picture for each frame of the clip or one for
             all: where it is 1 something occludes the face, and the source is left unchanged.
+        frames: those to yield; None: all. They come out as among all of them where the range begins and ends with
+            segments (`SyncedFaces.segments`), over which nothing is averaged.
 
     Raises:
         OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
@@ -84,7 +87,8 @@ def render(
     options = options or CompositeOptions()
     synced_per_speaker = as_matching_batch(synced)
     foreground_mask = _ForegroundMask(synced_per_speaker[0].faces.clip, foreground)
-    generated = _generated_faces_of_all(synced_per_speaker, range(len(synced_per_speaker[0].pts)), options.match_color)
+    frames = range(len(synced_per_speaker[0].pts)) if frames is None else frames
+    generated = _generated_faces_of_all(synced_per_speaker, frames, options.match_color)
     matchers = [DetailMatcher(options.match_grain) for _ in synced_per_speaker]
     for index, frame, shaped in shaped_patches(generated, synced_per_speaker, options):
         layers, occluded = [], 0.0

@@ -22,8 +22,11 @@ def write_rendered(
     options: CompositeOptions | None = None,
     foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
+    frames: range | None = None,
 ) -> np.ndarray:
-    """Renders all F output frames in order and hands each to every one of `sinks`, one frame in memory at a time.
+    """Renders all F output frames, or those of `frames`, in order, and hands each to every one of `sinks`.
+
+    One frame is in memory at a time.
 
     Returns:
         (F,) bool: whether an object in front of a mouth was left unchanged in that frame.
@@ -31,12 +34,13 @@ def write_rendered(
     Raises:
         OptionError: see `render`; and whatever a sink raises.
     """
-    frames = len((synced if isinstance(synced, SyncedFaces) else synced[0]).pts)
-    occluded = np.zeros(frames, bool)
-    for index, rendered in enumerate(render(synced, options, foreground)):
+    count = len((synced if isinstance(synced, SyncedFaces) else synced[0]).pts)
+    frames = range(count) if frames is None else frames
+    occluded = np.zeros(count, bool)
+    for index, rendered in zip(frames, render(synced, options, foreground, frames), strict=True):
         for sink in sinks:
             sink(index, rendered)
         occluded[index] = rendered.occluded > 0
         if on_progress:
-            on_progress(index + 1, frames)
+            on_progress(index + 1 - frames.start, len(frames))
     return occluded

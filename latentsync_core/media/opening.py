@@ -154,12 +154,15 @@ def open_frame_pipe(stream: IO[bytes]) -> OutputContainer:
     return av.open(stream, "w", format="nut", buffer_size=PIPE_BUFFER_BYTES)
 
 
-def open_scratch_output(path: Path) -> OutputContainer:
-    """PyAV's writer of a file in a folder of this process's own, in the format of its suffix."""
+def open_scratch_output(path: Path, options: dict[str, str] | None = None) -> OutputContainer:
+    """PyAV's writer of a file in a folder of this process's own, in the format of its suffix.
+
+    `options` are the muxer's.
+    """
     with importing("av"):
         import av
 
-    return av.open(f"file:{path}", "w")
+    return av.open(f"file:{path}", "w", container_options=options or {})
 
 
 def open_image(path: Path) -> Image.Image:

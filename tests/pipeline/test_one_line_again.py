@@ -1,8 +1,14 @@
-"""One line regenerated: in ProRes and FFV1 every packet before and after its frames is the same, byte for byte."""
+"""One line regenerated: only its frames are sampled, rendered and encoded; all other packets are the same bytes.
+
+In ProRes, DNxHR and FFV1, that is, whose frames are encoded each by itself.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +18,8 @@ import pytest
 from latentsync_core.audio.pause_options import PauseBehaviour
 from latentsync_core.audio.source import load_audio
 from latentsync_core.audio.wav import write_float_wav
+from latentsync_core.compositing.composite_options import CompositeOptions
+from latentsync_core.compositing.earlier_films import FilmRange, find_ranges, record_film
 from latentsync_core.dubbing.lines.dialogue import DialogueLine, LineSettings
 from latentsync_core.dubbing.lines.line_formats import LineFormat, write_lines
 from latentsync_core.errors import DialogueError, OptionError, VideoError
@@ -66,6 +74,12 @@ class Job:
         options = dataclasses.replace(self._options, **changes)
         return sync(self.clip, voice, self._folder / f"{self._count}{codec.suffix}", options)
 
+    def without_films(self, folder: Path) -> Path:
+        """A copy of the work folder, with the faces found and drawn so far, that knows no earlier film."""
+        self.plain()
+        shutil.copytree(self._options.work_folder, folder, ignore=shutil.ignore_patterns("*.film.json"))
+        return folder
+
     def plain(self, codec: Codec = Codec.FFV1) -> SyncReport:
         """The job without any line's setting, done once."""
         if codec not in self._plain:
@@ -86,8 +100,12 @@ def packets(film: Path) -> list[tuple[int | None, bytes]]:
 
 def differing(one: SyncReport, other: SyncReport) -> list[int]:
     """The frames whose packets are not the same."""
-    pairs = zip(packets(one.output), packets(other.output), strict=True)
-    return [number for number, (first, second) in enumerate(pairs) if first != second]
+    return changed(packets(one.output), packets(other.output))
+
+
+def changed(before: list, after: list) -> list[int]:
+    """The places of what is not the same."""
+    return [number for number, (first, second) in enumerate(zip(before, after, strict=True)) if first != second]
 
 
 def luma(film: Path, frames: list[int]) -> np.ndarray:
@@ -125,6 +143,73 @@ def test_only_the_regenerated_line_is_sampled(job):
     job.plain()
     again = job.run({}, {"seed": 6}, {})
     assert "2 of 3 ranges were kept from an earlier run, sampled now: line 2 (frames 5 to 12)" in map(str, again.notes)
+
+
+def copied(report: SyncReport) -> int:
+    """How many frames were copied from an earlier film."""
+    found = [re.match(r"(\d+) of (\d+) frames were copied", note.fact) for note in report.notes]
+    return next((int(match[1]) for match in found if match), 0)
+
+
+def test_frames_of_the_other_lines_are_copied_from_any_earlier_film(job):
+    job.plain()
+    assert copied(job.run({}, {"seed": 21}, {})) == FRAMES - len(WITHIN)
+    assert copied(job.run({"seed": 22}, {"seed": 21}, {})) == FRAMES - len(BEFORE)
+    both = job.run({"seed": 22}, {}, {})  # from two films: neither has all of it
+    assert copied(both) == FRAMES
+    assert differing(both, job.plain()) == BEFORE
+
+
+def test_h264_is_encoded_again_whole(job):
+    first, second = (job.run({}, {"seed": seed}, {}, codec=Codec.H264) for seed in (1, 2))
+    assert copied(first) == copied(second) == 0
+
+
+def test_another_way_of_compositing_or_encoding_copies_nothing(job):
+    job.plain()
+    assert copied(job.run({}, {}, {}, composite=CompositeOptions(feather=0.5))) == 0
+    assert copied(job.run({}, {}, {}, codec=Codec.DNXHR)) == 0
+
+
+@pytest.mark.parametrize("loss", ["film changed", "film removed", "records damaged"])
+def test_without_the_earlier_film_everything_is_rendered_to_the_same_packets(job, loss, tmp_path):
+    work = job.without_films(tmp_path / "work")
+    first = job.run({}, {}, {}, work_folder=work)
+    before = packets(first.output)
+    if loss == "film removed":
+        first.output.unlink()
+    elif loss == "film changed":
+        with first.output.open("ab") as film:
+            film.write(b"more")
+    for record in work.glob("*.film.json") if loss == "records damaged" else ():
+        record.write_text('{"film": 5')
+    again = job.run({}, {}, {}, work_folder=work)
+    assert copied(again) == 0
+    assert packets(again.output) == before
+    assert copied(job.run({}, {}, {}, work_folder=work)) == FRAMES
+
+
+def test_an_earlier_film_that_is_cut_short_under_its_own_size_and_time_is_not_trusted(job, tmp_path):
+    """Another program may have written over a film and set its times back."""
+    work = job.without_films(tmp_path / "work")
+    first = job.run({}, {}, {}, work_folder=work)
+    before, facts = packets(first.output), first.output.stat()
+    content = first.output.read_bytes()
+    first.output.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    os.utime(first.output, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    again = job.run({}, {"seed": 5}, {}, work_folder=work)
+    assert copied(again) == 0
+    assert [
+        number for number, pair in enumerate(zip(packets(again.output), before, strict=True)) if pair[0] != pair[1]
+    ] == WITHIN
+
+
+def test_occlusions_of_copied_frames_are_still_reported(tmp_path):
+    kept = FilmRange(0, 5, "some key", occluded=(2, 3))
+    film = tmp_path / "film.mkv"
+    film.write_bytes(b"a film")
+    record_film(tmp_path, film, [kept, FilmRange(5, 9, "another")])
+    assert find_ranges(tmp_path, {"some key"}) == {"some key": (film, kept)}
 
 
 def test_the_first_and_the_last_line_leave_the_others_as_well(job):

@@ -32,7 +32,7 @@ class SegmentStore:
     """The patches of all output frames, as `PatchStore`, kept under a key for each segment.
 
     Args:
-        keys: a digest for each segment of all that its patches depend on.
+        keys: a digest for each segment of all that its patches depend on; kept as an attribute.
         segments: the ranges of frames.
         shape: of one patch.
         folder: where to keep the files; None: a temporary place.
@@ -42,7 +42,7 @@ class SegmentStore:
 
     def __init__(self, keys: Sequence[str], segments: Segments, shape: tuple[int, ...], folder: Path | None) -> None:
         self.frames, self.shape = len(segments.numbers), tuple(shape)
-        self._keys, self._segments = list(keys), segments
+        self.keys, self._segments = tuple(keys), segments
         temporary = None
         if folder is None:
             temporary = ScratchFolder()
@@ -54,7 +54,7 @@ class SegmentStore:
         try:
             for number, one in enumerate(segments.segments):
                 # Only those that are there: what is never sampled needs no files.
-                if one.enabled and (folder / f"{self._keys[number]}.patches").is_file():
+                if one.enabled and (folder / f"{self.keys[number]}.patches").is_file():
                     self.finished[one.start : one.stop] = self._store(number).finished
         except BaseException:
             self.close()
@@ -88,7 +88,7 @@ class SegmentStore:
         store = self._open.get(number)
         if store is None:
             one = self._segments.segments[number]
-            store = PatchStore(self._keys[number], one.stop - one.start, self.shape, folder=self._folder)
+            store = PatchStore(self.keys[number], one.stop - one.start, self.shape, folder=self._folder)
             self._open[number] = store
             if len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)[1].close()

@@ -37,6 +37,11 @@ class Codec(Enum):
         """Whether it is a folder of pictures."""
         return self in (Codec.PNG, Codec.TIFF)
 
+    @property
+    def is_intra(self) -> bool:
+        """Whether it is a film whose frames are encoded each by itself, so that its packets can be copied."""
+        return self in (Codec.PRORES, Codec.FFV1, Codec.DNXHR)
+
 
 @dataclass(frozen=True)
 class Encoder:

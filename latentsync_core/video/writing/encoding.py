@@ -305,15 +305,20 @@ def _video_plan(
         "color_trc": tags.transfer,
     }
     known = [f"{key}={value}" for key, value in tag_options.items() if value]
-    aspect = clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect
+    aspect = stored_aspect(clip)
     filters = ([f"setparams={':'.join(known)}"] if known else []) + list(extra_filters)
-    filters.append(f"setsar={Fraction(aspect).numerator}/{Fraction(aspect).denominator}")
+    filters.append(f"setsar={aspect.numerator}/{aspect.denominator}")
     # Else full range is converted unasked.
     tag_args = [] if extra_filters or not tags.range else ["-color_range", tags.range]
     tag_args += ["-chroma_sample_location", tags.chroma_location] if tags.chroma_location else []
     return VideoPlan(
         _pipe_name(target.pixel_format), convert, tuple(filters), (*args, *tag_args), tuple(map(Note, notes))
     )
+
+
+def stored_aspect(clip: Clip) -> Fraction:
+    """How many times a stored sample is as wide as it is high."""
+    return Fraction(clip.sample_aspect if clip.rotation % 180 == 0 else 1 / clip.sample_aspect)
 
 
 def _target_layout(name: str, layout: Layout, tags: ColorTags) -> Layout:

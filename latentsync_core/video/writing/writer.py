@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -34,9 +34,10 @@ from ..reading.source_facts import Track
 from .audio_pipe import AudioPipe
 from .audio_plan import AudioPlan, plan_audio
 from .carry_over import kept_audio_args, plan_carry_over, plan_timecode, subtitle_args
-from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video
+from .encoding import VideoPlan, check_pts, min_frame_bytes, output_path, plan_video, stored_aspect
 from .match_source import match_source
 from .metadata import ffmetadata
+from .splicing import EncodedFrames, splice
 from .subtitle_copy import copy_subtitles
 from .writer_options import Codec, WriterOptions
 
@@ -49,6 +50,7 @@ __all__ = ["Codec", "FrameWriter", "WriterOptions", "check_target", "output_path
 DEFAULTS = WriterOptions()
 MAX_START_SECONDS = 1  # seconds; a first frame later than that is an offset of the recording, not a pause
 MIN_MP4_TIMESCALE = 10_000  # ticks a second at the least, so that sound and edit lists round to little
+MAX_ASPECT_TERM = 255  # of the ratio that ffmpeg's option -aspect takes as it is
 NO_CREDITS = FilmCredits()
 
 Sign = Callable[[Path, Path], None]
@@ -134,6 +136,8 @@ class VideoWriter(ABC):
         self.notes += self._carried.notes
         self._subtitles: tuple[Path, tuple[Track, ...]] | None = None
         self._written = 0
+        self._copied_picture: Path | None = None  # a file with the encoded picture, where no frame is written
+        self._encoder = ""  # the encoder of that picture
         self._pipe: OutputContainer | None = None  # the container that frames go into
         self._audio_pipes: list[AudioPipe] = []  # the sounds beside them, but for those that are copied
 
@@ -161,6 +165,48 @@ class VideoWriter(ABC):
                     self.sign(film, folder / f"signed{self.path.suffix}")
         except OSError as problem:
             raise OutputError(f"Can't write into {self.path.parent}: {problem.strerror or problem}.") from None
+
+    def part(self, path: Path, start: int, stop: int) -> Self:
+        """A writer of frames start..stop-1 alone: the same picture, without the sound and the rest of the file.
+
+        `path` has the codec's suffix, in a folder of this process's own.
+        """
+        part = copy.copy(self)
+        part.path, part.sign, part.notes = path, None, []
+        part._pts = self._pts[start:stop]
+        part._first = int(part._pts[0]) * self._clip.time_base
+        part._audio_plan = None
+        part._carried = replace(
+            self._carried, audio=(), subtitles=(), attachments=(), has_chapters=False, texts=(), notes=()
+        )
+        part._metadata = {}
+        return part
+
+    def with_picture(self, ranges: Sequence[EncodedFrames], path: Path) -> Self:
+        """A writer of the same film that copies its frames' packets and takes no more frames.
+
+        `ranges` are all of the frames, in order. They are joined in `path`, which has the codec's suffix and is in a
+        folder of this process's own; it has to be there until the writer's `with` block ends.
+
+        Raises:
+            VideoError, OutputError: see `splice`.
+        """
+        encoder = splice(ranges, path, self._pts, self._clip.time_base, self._clip.fps, self._timescale())
+        encoded = copy.copy(self)
+        encoded._copied_picture, encoded._encoder, encoded._written = path, encoder, len(self._pts)
+        return encoded
+
+    @property
+    def copies_packets(self) -> bool:
+        """Whether `with_picture` can be used: each frame is encoded by itself, and the container can be told all."""
+        is_exact = self._codec is not Codec.FFV1 or stored_aspect(self._clip) == 1 or self._exact_aspect() is not None
+        return self._codec.is_intra and is_exact
+
+    @property
+    def encoding_key(self) -> str:
+        """Says how frames are encoded: writers of the same key encode a frame alike."""
+        plan, carried = self._plan, self._carried
+        return f"{self._layout} {plan.pixel_format} {plan.filters} {plan.args} {carried.filters} {carried.video_args}"
 
     def __enter__(self) -> Self:
         check_target(self.path)
@@ -290,19 +336,25 @@ class VideoWriter(ABC):
 
     def _ffmpeg_args(self) -> list[str]:
         display_rotation = self._clip.rotation and 360 - self._clip.rotation  # ffmpeg's is counterclockwise
-        args = [
-            "-y",
-            "-copyts",
-            "-noautorotate",
+        shown = [
             *(["-display_rotation", str(display_rotation)] if display_rotation else []),
             *(["-display_hflip"] if self._clip.mirrored else []),  # after the rotation, as a Clip says
         ]
-        args += PIPED_FRAMES_INPUT
-        inputs = 1  # so far
-        piped = 0  # audio streams that come through the pipe
+        args, inputs, piped = (
+            ["-y", "-copyts", "-noautorotate"],
+            0,
+            0,
+        )  # piped: audio streams that come through the pipe
+        picture = self._copied_picture
+        if picture is None or any(True for _ in self._piped_sounds()):
+            args += [*(shown if picture is None else []), *PIPED_FRAMES_INPUT]
+            inputs += 1
+        if picture is not None:
+            args += [*shown, *ffmpeg_input(picture, OutputError)]
+            inputs += 1
         carried, sound = self._carried, self._audio_plan
         # The chapters' own texts go with them; all others are named here.
-        outputs = ["-map_metadata:g", "-1", "-map_metadata:s", "-1", "-map", "0:v:0"]
+        outputs = ["-map_metadata:g", "-1", "-map_metadata:s", "-1", "-map", f"{inputs - 1}:v:0"]
         ends_early = carried.has_chapters  # whether packets are copied, which ffmpeg cuts at the whole file's end only
         if sound is not None:
             if sound.is_copy:
@@ -345,9 +397,16 @@ class VideoWriter(ABC):
             outputs += ["-map_metadata:g", f"{inputs}:g"]
         if ends_early:
             outputs += ["-t", f"{float(self._first + self._duration()):.6f}"]
-        args += [*outputs, "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
-        args += ["-vf", ",".join((*carried.filters, *self._plan.filters)), *self._plan.args, *carried.video_args]
-        return args + self._container_args()
+        if picture is None:
+            outputs += ["-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+            outputs += ["-vf", ",".join((*carried.filters, *self._plan.filters)), *self._plan.args]
+        else:
+            rate = self._clip.fps
+            outputs += ["-c:v", "copy", "-r", f"{rate.numerator}/{rate.denominator}"]
+            outputs += ["-metadata:s:v:0", f"encoder={self._encoder}"]
+            if self._codec is Codec.FFV1 and (aspect := self._exact_aspect()):
+                outputs += ["-aspect", f"{aspect.numerator}:{aspect.denominator}"]
+        return [*args, *outputs, *carried.video_args, *self._container_args()]
 
     def _texts(self) -> dict[str, str]:
         """What the container says, by name."""
@@ -361,12 +420,21 @@ class VideoWriter(ABC):
             # Else Matroska's ids would be drawn at random. MP4 and MOV, the same every time, would lose their metadata.
             args += ["-fflags", "+bitexact"]
         else:
-            ticks = self._clip.time_base.denominator
-            ticks *= ceil(MIN_MP4_TIMESCALE / ticks)
+            ticks = self._timescale()
             args += ["-video_track_timescale", str(ticks), "-movie_timescale", str(ticks)]
             # Without that flag MP4 and MOV keep tags of a fixed list of names alone.
             args += ["-movflags", "+faststart" + ("+use_metadata_tags" if self._metadata else "")]
         return args
+
+    def _exact_aspect(self) -> Fraction | None:
+        """The stored picture's width by its height, displayed; None where ffmpeg's option would round it."""
+        aspect = stored_aspect(self._clip) * self._layout.width / self._layout.height
+        return aspect if max(aspect.as_integer_ratio()) <= MAX_ASPECT_TERM else None
+
+    def _timescale(self) -> int:
+        """Ticks a second of an MP4's or a MOV's stamps."""
+        ticks = self._clip.time_base.denominator
+        return ticks * ceil(MIN_MP4_TIMESCALE / ticks)
 
     def _shift(self) -> Fraction:
         """Seconds from the clip's own clock to the result's."""
@@ -406,9 +474,17 @@ class VideoWriter(ABC):
         return int(self._pts[self._written] - self._pts[0]) * self._clip.time_base
 
     def _open_pipe(self) -> None:
-        rate = self._clip.fps
+        sounds = list(self._piped_sounds())
+        if self._copied_picture is not None and not sounds:
+            return
         self._pipe = open_frame_pipe(self._stdin)
-        self._stream = self._pipe.add_stream(
+        if self._copied_picture is None:
+            self._add_picture_stream(self._pipe)
+        self._audio_pipes = [AudioPipe(self._pipe, plan, self._first, seconds) for plan, seconds in sounds]
+
+    def _add_picture_stream(self, pipe: OutputContainer) -> None:
+        rate = self._clip.fps
+        self._stream = pipe.add_stream(
             "rawvideo",
             rate=rate,
             width=self._layout.width,
@@ -418,9 +494,6 @@ class VideoWriter(ABC):
         )
         self._stream.time_base = self._clip.time_base
         self._stream.metadata["r_frame_rate"] = f"{rate.numerator}/{rate.denominator}"  # NUT's own name for it
-        self._audio_pipes = [
-            AudioPipe(self._pipe, plan, self._first, seconds) for plan, seconds in self._piped_sounds()
-        ]
 
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
