@@ -99,9 +99,12 @@ def sampler(
     faces: str = "faces",
     voice: str = "voice",
     title: str = "",
+    lines: str = "",
     **widgets: object,
 ) -> Node:
     inputs = {"model": "model.model", "faces": f"{faces}.faces", "audio": f"{voice}.audio"}
+    if lines:
+        inputs["lines"] = f"{lines}.lines"
     if trepa:
         inputs["trepa"] = "trepa.trepa"
     return Node(key, "LatentSyncDubSampler", inputs, {**FIXED, **widgets}, title)
