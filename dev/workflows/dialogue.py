@@ -101,7 +101,7 @@ SUBTITLES = Workflow(
 4. **Voice Check** plays the voice and lists what is wrong with it, before anything is generated.
 5. **Speakers to Faces** finds who speaks in the scene's own sound: only that mouth follows the voice.
 6. The mouth follows the dry voice; **Mix Dub Audio** makes the film's sound, as loud as the original was.
-7. **One line again.** Each line is sampled by itself: change a line's words or sound, run again, and the others are kept.
+7. **One line again.** Each line is sampled by itself: change its words or sound and run again, and the others are kept.
    With *codec* on prores, dnxhr or ffv1, Composite encodes that line's frames alone.
 """,
         """

@@ -21,13 +21,13 @@ from ..faces.alignment.mouth_mask import mouth_mask
 from ..faces.crop_path import path_transforms
 from ..faces.face_tracks import FaceTracks
 from ..faces.selection import ChooseBy, FaceChoice, choose
+from ..media.sound_window import SoundWindow
 from ..models.whisper.log_mel import SAMPLE_RATE
 from ..progress import Progress
 from ..runs import runs_where
 from ..trepa.video_encoder import VideoEncoder
 from ..video.clip import Clip
 from .paired_crops import RESOLUTION, STRETCH, PairedCrops, match_frames, paired_crops
-from .sound_window import SoundWindow
 
 SPARE_SECONDS = 0.1  # of sound after a stretch's last frame, for SyncNet's last window
 MIN_CHANGE = 1.0  # levels by which a dubbed mouth differs at the least, beyond what the upper face does

@@ -13,10 +13,10 @@ import torch
 from latentsync_core.audio.wav import write_float_wav
 from latentsync_core.cli.commands import main
 from latentsync_core.errors import AudioError, VideoError
+from latentsync_core.media.sound_window import SoundWindow
 from latentsync_core.result_report.findings import Finding, find
 from latentsync_core.result_report.paired_crops import match_frames
 from latentsync_core.result_report.reporting import report_on
-from latentsync_core.result_report.sound_window import SoundWindow
 from latentsync_core.video.reading.probing import probe
 from tests.clips import make_clip
 from training.synthetic.scenes.clip_file import write_clip

@@ -105,7 +105,8 @@ def main() -> None:
     parser.set_defaults(start=VAE_WEIGHTS)
     options = parser.parse_args()
     budget = loop.budget_from(options)
-    clips = Stage2Clips(features(options.clips, options.cache, options.start), load_takes(options.clips, options.cache))
+    seen = features(options.clips, options.cache, options.start, appearances=1)  # the only one whose pictures are kept
+    clips = Stage2Clips(seen, load_takes(options.clips, options.cache))
     unet = initial_unet(load(options.unet).state_dict(), clips.channel_rms).eval().requires_grad_(False)
     train(
         clips, unet, load_vae(options.start).vae, budget, options.run, loop.reporter(),

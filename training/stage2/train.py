@@ -213,7 +213,7 @@ def main() -> None:
     parser.set_defaults(start=STAGE_ONE)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
-    seen = features(options.clips, options.cache, options.vae)
+    seen = features(options.clips, options.cache, options.vae, appearances=1)  # the only one whose pictures are kept
     clips = Stage2Clips(seen, load_takes(options.clips, options.cache))
     loop.logger.info("%d clips", len(clips))
     loss_networks = LossNetworks.of_files(options.vae, options.syncnet, options.encoder)

@@ -220,13 +220,18 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and of what this makes")
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
+    parser.add_argument(
+        "--appearances", type=int, default=APPEARANCES, help="of each clip; the second stage needs its own alone"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that change appearances")
     parser.add_argument("--device", default="cpu", help="where the autoencoder encodes")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    found = features(options.clips, options.cache, options.vae, workers=options.workers, device=options.device)
+    found = features(
+        options.clips, options.cache, options.vae, options.appearances, workers=options.workers, device=options.device
+    )
     if found.whole.shape[1] != FRAMES:
         raise OptionError(f"The clips have {found.whole.shape[1]} frames, not {FRAMES}.")
     logger.info("%d clips ready", len(found))

@@ -17,6 +17,7 @@ from ...audio.silenced import silence_pauses
 from ...audio.source import AudioSource
 from ...audio.speech_activity import SpeechActivity, detect_speech
 from ...audio.speech_gate import SCORES_PER_SECOND
+from ...media.sound_window import SoundWindow
 from ...models.whisper.encoder import ROWS_PER_SECOND, WhisperEncoder
 from ...models.whisper.log_mel import SAMPLE_RATE, measure_peak
 from .segments import Segments
@@ -140,15 +141,7 @@ class SegmentVoice:
 
     def _sounds(self, numbers: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
         """The sound (n,) float32 at 16 kHz of some segments, rising; silence where the voice is over."""
-        blocks, held, begin = self._source.mono16k_blocks(), torch.zeros(0), 0
+        window = SoundWindow(self._source.mono16k_blocks(), kept=0)
         for number in numbers:
             first, stop = self._spans[number].samples
-            while True:
-                passed = min(max(first - begin, 0), len(held))
-                held, begin = held[passed:], begin + passed
-                block = next(blocks, None) if begin + len(held) < stop else None
-                if block is None:
-                    break
-                held = torch.cat([held, block])
-            part = held[max(first - begin, 0) : max(stop - begin, 0)]
-            yield number, F.pad(part, (0, stop - first - len(part))).contiguous()
+            yield number, window.part(first, stop - first)

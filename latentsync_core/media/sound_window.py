@@ -1,4 +1,4 @@
-"""A sound read once, of which any recent part can be had."""
+"""A sound that is read once, of which any recent part can be had."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ class SoundWindow:
 
     def part(self, begin: int, length: int) -> Tensor:
         """(length,) float32 from sample `begin` on; silence after the sound's end."""
-        while self._first + len(self._held) < begin + length:
-            block = next(self._blocks, None)
+        while True:
+            forgotten = min(max(begin - self._kept - self._first, 0), len(self._held))
+            self._held, self._first = self._held[forgotten:], self._first + forgotten
+            block = next(self._blocks, None) if self._first + len(self._held) < begin + length else None
             if block is None:
                 break
             self._held = torch.cat([self._held, block])
-        forgotten = max(begin - self._kept - self._first, 0)
-        self._held, self._first = self._held[forgotten:], self._first + min(forgotten, len(self._held))
-        at = max(begin - self._first, 0)
-        found = self._held[at : at + length]
+        found = self._held[max(begin - self._first, 0) : max(begin + length - self._first, 0)]
         return F.pad(found, (0, length - len(found)))
