@@ -175,5 +175,5 @@ class LipSync(io.ComfyNode):
                 is_taken=VIDEO_OUTPUT in connected,
             )
         result.notes.extend(demonstration_notes(managed.model))
-        ui = player_ui(result, input_names(cls)) | ({} if scene is None else {SCENE: [scene]})
+        ui = player_ui(result, [synced], input_names(cls)) | ({} if scene is None else {SCENE: [scene]})
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=ui)
