@@ -52,7 +52,7 @@ from ._inputs import (
 from ._managed_model import managed_model
 from ._results import player_ui, preflight_output, write_output
 from ._sampling import sample_with_preview
-from ._scenes import SCENE, show_clip_without_faces, show_faces
+from ._scenes import SCENE, add_occlusions, show_clip_without_faces, show_faces
 
 VIDEO_OUTPUT = 0
 
@@ -175,5 +175,7 @@ class LipSync(io.ComfyNode):
                 is_taken=VIDEO_OUTPUT in connected,
             )
         result.notes.extend(demonstration_notes(managed.model))
-        ui = player_ui(result, [synced], input_names(cls)) | ({} if scene is None else {SCENE: [scene]})
+        ui = player_ui(result, [synced], input_names(cls))
+        if scene is not None:
+            ui |= {SCENE: [add_occlusions(faces, synced.source_index, result.occluded)]}
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=ui)

@@ -10,7 +10,7 @@ from ...runs import runs
 from ...sampling.synced_faces import SyncedFaces
 
 UNKNOWN = -32768  # in the place of all three numbers where no mouth is near
-CENTRE = (0.5, 0.70)  # of an aligned crop's width and height: between the lips
+CENTRE = (0.5, 0.66)  # of an aligned crop's width and height: between the lips
 SIDE = 0.75  # of its width: what a zoom shows, from the nose's tip to below the chin
 AVERAGED_SECONDS = 0.4  # over which place and size are averaged, so that a zoom doesn't shake
 

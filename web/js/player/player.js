@@ -7,7 +7,7 @@ import { Playback } from "./playback.js";
 import { drawStrip } from "./strip.js";
 
 const TITLE = "Before and after";
-const STYLE = new URL("./player.css", import.meta.url).href;
+const STYLES = ["../picker/picker.css", "./player.css"].map((path) => new URL(path, import.meta.url).href);
 const ALL = [0, 0, 1]; // of the picture
 
 let open; // the player that is open
@@ -22,7 +22,7 @@ export function openPlayer(key) {
 class Player {
     constructor(key) {
         Object.assign(this, { zoomed: false, speaker: 0, stopped: [] });
-        addStyle(STYLE);
+        STYLES.forEach(addStyle);
         this.picture = new Picture({ onResize: (width, height) => this.playback?.resize(width, height) });
         this.picture.onChange = () => this.playback?.again();
         this.addControls();

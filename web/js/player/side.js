@@ -6,6 +6,7 @@ import { element } from "../picker/elements.js";
 const RING = 3; // frames held: two videos that play are seldom farther apart
 const SHARES = [0.5, 0.25, 0.75]; // of a frame's time to which is sought, one after another until the frame shows
 const PATIENCE_MS = 10_000; // for a frame to show
+const UNCHANGED_MS = window.VideoFrame ? 30 : 250; // after a seek, until no other frame than before is to be expected
 
 export class Side {
     /** `view(index)` is the part of the picture to copy, [left, top, side]; `onFrame()` is called after a copy. */
@@ -112,18 +113,27 @@ export class Side {
 
     /** Shows a frame and waits until it was copied. Throws an Error where it doesn't show. */
     async seek(index) {
-        const started = performance.now();
+        const patience = performance.now() + PATIENCE_MS;
         this.forget();
         for (const share of [...SHARES, ...SHARES]) {
             this.time = this.comparison.within(index, share);
-            while (this.index !== index && (this.video.seeking || this.index < 0)) {
-                if (this.closed) return;
-                if (performance.now() - started > PATIENCE_MS) break;
-                await new Promise((resolve) => setTimeout(resolve, 5));
-            }
-            if (this.index === index) return;
+            await this.settled(index, patience);
+            if (this.index === index || this.closed) return;
         }
         throw new Error(`Frame ${index} of the ${this.name} side doesn't show.`);
+    }
+
+    /** Waits until a frame shows, or until it is sure that another one does. */
+    async settled(index, patience) {
+        let since; // when it had sought
+        while (this.index !== index && !this.closed && performance.now() < patience) {
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            if (this.video.seeking) continue;
+            since ??= performance.now();
+            if (performance.now() - since < UNCHANGED_MS) continue;
+            this.copy(this.told); // browsers don't tell of a frame that was there before
+            return;
+        }
     }
 
     /** Frees the video and its frames. */
