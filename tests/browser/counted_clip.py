@@ -1,4 +1,4 @@
-"""Clips that carry each frame's number in the picture, as blocks that can be read back from a page's pixels."""
+"""Clips that carry each frame's number in the picture, as blocks to be read back from a page's pixels, and results."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from pathlib import Path
 
 import torch
 
-from latentsync_core.sample_scene import TWO_PEOPLE
+from latentsync_core.errors import VideoError
+from latentsync_core.media.ffmpeg import run_ffmpeg
+from latentsync_core.sample_scene import TWO_PEOPLE, VOICE
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from tests.comfyui.harness.graphs import Graph
+from tests.comfyui.harness.server import ComfyServer
 
+FRAMES, LONGER = 16, 40  # of the clips, and of a result that plays one there and back
+CLIP, SOURCE, VOICE_FILE, LONG_VOICE = "page_counted.mp4", "page_counted.mov", "page_short.flac", "page_long.flac"
 SIZE = (480, 270)  # pixels
 BLOCK = 16  # pixels: the side of a block, which survives being encoded and scaled
 BITS = 8
@@ -52,3 +58,28 @@ def numbers_in(page, canvas: str) -> tuple[int, int]:
     """The numbers that a canvas of the page shows at its left and at its right."""
     left, right = page.page.evaluate(READ, {"canvas": canvas, **LAYOUT})
     return left, right
+
+
+def write_counted_material(folder: Path) -> None:
+    """Writes CLIP, the same in ProRes as SOURCE, and voices of FRAMES and LONGER frames."""
+    write_counted_clip(folder / CLIP, FRAMES)
+    write_counted_clip(folder / SOURCE, FRAMES, Codec.PRORES)
+    for name, frames in ((VOICE_FILE, FRAMES), (LONG_VOICE, LONGER)):
+        part = ["-y", "-ss", "0.7", "-i", str(VOICE), "-t", str(frames / 25), str(folder / name)]
+        run_ffmpeg(part, error=VideoError, what=f"making {name}")
+
+
+def counted_results(comfy: ComfyServer) -> dict[str, str]:
+    """The keys of results by Composite: of each codec, and of a clip that is played there and back."""
+    keys = {}
+    for name, clip, voice, length, codec in (
+        ("h264", CLIP, VOICE_FILE, "video", "h264"),
+        ("prores", SOURCE, VOICE_FILE, "video", "prores"),
+        ("ffv1", CLIP, VOICE_FILE, "video", "ffv1"),
+        ("there and back", CLIP, LONG_VOICE, "ping-pong", "h264"),
+    ):
+        graph = Graph(comfy)
+        composite = {"codec": codec, "filename_prefix": "page_compared/dub"}
+        graph.stages(graph.clip(clip), graph.voice(voice), sampler={"length": length}, composite=composite)
+        (keys[name],) = graph.run().outputs["composite"]["latentsync_comparison"]
+    return keys
