@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 
 from ..latentsync_core.compositing.comparing.filmed_copy import shows_as_filmed
 from ..latentsync_core.compositing.comparing.mouth_places import mouth_places
@@ -41,7 +41,7 @@ class Comparison:
     mouths: tuple[np.ndarray, ...]  # each speaker's (F, 3) int16, see mouth_places
     changed: np.ndarray  # (F,) bool: whether a new mouth shows
     occluded: np.ndarray  # (F,) bool: whether something in front of a mouth was left unchanged
-    images: weakref.ref[Any] | None = None  # the frames that are in memory, as long as ComfyUI keeps them
+    images: weakref.ref[torch.Tensor] | None = None  # the frames that are in memory, as long as ComfyUI keeps them
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
@@ -108,9 +108,16 @@ comparisons = Comparisons()
 
 
 def comparison_ui(
-    synced_per_speaker: Sequence[SyncedFaces], played: Path, is_reduced: bool, occluded: np.ndarray
+    synced_per_speaker: Sequence[SyncedFaces],
+    played: Path,
+    is_reduced: bool,
+    occluded: np.ndarray,
+    frames: torch.Tensor | None = None,
 ) -> dict[str, list[str]]:
-    """What a node returns so that the page can compare its result with the clip."""
+    """What a node returns so that the page can compare its result with the clip.
+
+    `frames` are what the frames of a clip in memory are a part of, where that outlasts them.
+    """
     first = synced_per_speaker[0]
     clip, images, stretched = first.faces.clip, first.faces.clip.images, first.stretched
     comparison = Comparison(
@@ -123,7 +130,6 @@ def comparison_ui(
         mouths=tuple(mouth_places(synced) for synced in synced_per_speaker),
         changed=np.any([synced.blend > 0 for synced in synced_per_speaker], axis=0),
         occluded=occluded,
-        # What a node upstream has put out stays while ComfyUI keeps it; the clip's own view of it goes with the job.
-        images=None if images is None else weakref.ref(images if images._base is None else images._base),
+        images=None if images is None else weakref.ref(images if frames is None else frames),
     )
     return {COMPARISON: [comparisons.add(comparison)]}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..latentsync_core.compositing.comparing.filmed_copy import write_filmed_copy
-from ..latentsync_core.errors import LatentSyncError, VideoError
+from ..latentsync_core.errors import VideoError
 from ._comfy import pack_temp_folder
 from ._comparisons import Comparison
 
@@ -23,12 +23,12 @@ class AbandonedError(Exception):
 
 @dataclass
 class CopyJob:
-    """A copy that is being made, or failed."""
+    """A copy that is being made."""
 
     asked_at: float  # on the monotonic clock
     done: int = 0
     total: int = 1
-    error: LatentSyncError | None = None
+    ended: Future[None] = field(default_factory=Future)
 
 
 class FilmedCopies:
@@ -52,40 +52,30 @@ class FilmedCopies:
         path = self.path(comparison)
         with self._lock:
             job = self._jobs.get(path)
+            if job is not None and job.ended.done():
+                del self._jobs[path]
+                error = job.ended.exception()
+                if error is not None and not isinstance(error, AbandonedError):
+                    raise error
+                job = None
             if job is None:
                 if path.is_file():
                     return None
                 job = self._jobs[path] = CopyJob(time.monotonic())
-                self._worker.submit(self._make, comparison, path, job)
-            elif job.error is not None:
-                del self._jobs[path]
-                raise job.error
+                job.ended = self._worker.submit(_make, comparison, path, job)
             job.asked_at = time.monotonic()
             return job
 
-    def _make(self, comparison: Comparison, path: Path, job: CopyJob) -> None:
-        def on_progress(done: int, total: int) -> None:
-            job.done, job.total = done, total
-            if time.monotonic() - job.asked_at > ABANDONED_SECONDS:
-                raise AbandonedError
 
-        try:
-            on_progress(0, 1)
-            clips = comparison.filmed_clips()
-            if clips is None:
-                raise VideoError(FRAMES_GONE)
-            write_filmed_copy(
-                *clips,
-                comparison.source_index,
-                comparison.pts,
-                path,
-                comparison.max_height,
-                on_progress,
-            )
-        except LatentSyncError as error:
-            job.error = error
-            return
-        except AbandonedError:
-            pass
-        with self._lock:
-            del self._jobs[path]
+def _make(comparison: Comparison, path: Path, job: CopyJob) -> None:
+    def on_progress(done: int, total: int) -> None:
+        job.done, job.total = done, total
+        if time.monotonic() - job.asked_at > ABANDONED_SECONDS:
+            raise AbandonedError
+
+    on_progress(0, 1)
+    clips = comparison.filmed_clips()
+    if clips is None:
+        raise VideoError(FRAMES_GONE)
+    source_index, pts = comparison.source_index, comparison.pts
+    write_filmed_copy(*clips, source_index, pts, path, comparison.max_height, on_progress)

@@ -178,12 +178,15 @@ def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Soun
 
 
 def player_ui(
-    result: WrittenOutput, synced_per_speaker: Sequence[SyncedFaces], inputs: Collection[str]
+    result: WrittenOutput,
+    synced_per_speaker: Sequence[SyncedFaces],
+    inputs: Collection[str],
+    frames: torch.Tensor | None = None,
 ) -> dict[str, Any]:
     """The page's player for a result, or for a small copy of it where the page can't play it itself; its notes; and
     the key by which the page compares it with the clip.
 
-    `inputs` are those of the node that shows it.
+    `inputs` are those of the node that shows it, `frames` as `comparison_ui` takes them.
     """
     path, notes = result.path, result.notes
     is_reduced = not is_browser_playable(path)
@@ -197,7 +200,7 @@ def player_ui(
             on_progress=raise_if_interrupted,
         )
     shown = {"images": [saved_result(path)], "animated": (True,), "text": note_lines(notes, inputs)}
-    return shown | comparison_ui(synced_per_speaker, path, is_reduced, result.occluded)
+    return shown | comparison_ui(synced_per_speaker, path, is_reduced, result.occluded, frames)
 
 
 def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:

@@ -36,7 +36,7 @@ export class Playback {
 
     resize(width, height) {
         for (const side of this.both) side.resize(width, height);
-        if (!this.playing && this.wanted === undefined && this.shown >= 0) this.seek(this.shown);
+        this.again();
     }
 
     /** Shows the newest frame that both sides hold. */
@@ -80,6 +80,7 @@ export class Playback {
                 await Promise.all(this.both.map((side) => side.seek(next)));
                 if (next === this.wanted) this.wanted = undefined;
             }
+            if (this.shown < 0 && !this.closed) for (const side of this.both) side.copyAgain(); // it was resized meanwhile
             if (playing && this.playing && !this.closed) await this.start();
         } catch (problem) {
             this.wanted = undefined;

@@ -158,6 +158,8 @@ class Player {
     async load(key) {
         this.tell("Opening …");
         try {
+            if (!HTMLVideoElement.prototype.requestVideoFrameCallback)
+                throw new Error("This browser can't tell which frame a video shows; use a newer one.");
             const comparison = await Comparison.load(key);
             const isGiven = () => this.closed;
             const sound = await comparison.makeFilmed((share) => this.tellShare(share), isGiven);
@@ -165,6 +167,7 @@ class Player {
             this.progress.hidden = true;
             this.comparison = comparison;
             await comparison.loadMouths(0);
+            if (this.closed) return;
             this.picture.setAspect(comparison.aspect);
             this.playback = new Playback(comparison, {
                 view: (index) => (this.zoomed ? comparison.around(this.speaker, index) : ALL),
