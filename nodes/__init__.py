@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from ._comfy import register_models_folder
+from ._comparison_routes import register_comparison_routes
 from ._help_pages import register_help_pages
 from ._scene_routes import register_scene_routes
 
@@ -14,6 +15,7 @@ class LatentSyncDub(ComfyExtension):
         register_models_folder()  # not in on_load, which old ComfyUIs (0.3.64) never call
         register_help_pages()
         register_scene_routes()
+        register_comparison_routes()
         from .clip_audio import ClipAudio
         from .composite import Composite
         from .decode_faces import DecodeFaces

@@ -104,6 +104,13 @@ def sound_as_filmed(source: Any, clip: Clip) -> AudioSource:
     return original_sound(clip)
 
 
+def frames_in_memory(source: Any) -> torch.Tensor | None:
+    """The frames of a VIDEO or IMAGE batch that ComfyUI holds in memory, with what other channels they have."""
+    if isinstance(source, torch.Tensor):
+        return source
+    return source.get_components().images if isinstance(source, InputImpl.VideoFromComponents) else None
+
+
 def _is_edited(video: Input.Video) -> bool:
     """Whether core has cropped or resized its frames since it was loaded (since ComfyUI 0.38)."""
     return getattr(video, "has_pending_frame_edits", lambda: False)()

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..latentsync_core.compositing.composite_options import CompositeOptions
@@ -44,6 +45,7 @@ from ._comfy import (
     saved_result,
     temporary_output,
 )
+from ._comparisons import comparison_ui
 from ._wording import note_lines
 
 PREFIX = "LatentSync/dub"
@@ -76,6 +78,7 @@ class WrittenOutput:
 
     path: Path
     description: str  # its size and codec, as notes name them
+    occluded: np.ndarray  # (F,) bool: frames in which something in front of a mouth was left unchanged
     notes: list[Note] = field(default_factory=list)  # what the user should know
     images: torch.Tensor | None = None  # (F, H, W, 3) float32
     masks: torch.Tensor | None = None  # (F, H, W) float32
@@ -172,7 +175,7 @@ def write_output(
         *film.notes,
         *job_notes(synced_per_speaker, (note for written in (file, *extra_writers) for note in written.notes)),
     ]
-    return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", notes, images, masks)
+    return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", occluded, notes, images, masks)
 
 
 def _first_picture(path: Path) -> torch.Tensor:
@@ -188,13 +191,20 @@ def preflight_output(clip: Clip, seconds: float, length: LengthRule, sound: Soun
     FrameWriter(path, timeline.clip, options=writer, pts=timeline.pts, audio=sound).preflight()
 
 
-def player_ui(result: WrittenOutput, inputs: Collection[str]) -> dict[str, Any]:
-    """The page's player for a result, or for a small copy of it where the page can't play it itself; and its notes.
+def player_ui(
+    result: WrittenOutput,
+    synced_per_speaker: Sequence[SyncedFaces],
+    inputs: Collection[str],
+    frames: torch.Tensor | None = None,
+) -> dict[str, Any]:
+    """The page's player for a result, or for a small copy of it where the page can't play it itself; its notes; and
+    the key by which the page compares it with the clip.
 
-    `inputs` are those of the node that shows it.
+    `inputs` are those of the node that shows it, `frames` as `comparison_ui` takes them.
     """
     path, notes = result.path, result.notes
-    if not is_browser_playable(path):
+    is_reduced = not is_browser_playable(path)
+    if is_reduced:
         # The page writes the size of what it plays below the player.
         copy = f"the result is {result.description}; the player shows a copy up to {MAX_HEIGHT} pixels high"
         notes = [Note(copy), *notes]
@@ -203,7 +213,8 @@ def player_ui(result: WrittenOutput, inputs: Collection[str]) -> dict[str, Any]:
             pack_temp_folder("proxies") / f"{path.stem}-{uuid.uuid4().hex[:8]}.mp4",
             on_progress=raise_if_interrupted,
         )
-    return {"images": [saved_result(path)], "animated": (True,), "text": note_lines(notes, inputs)}
+    shown = {"images": [saved_result(path)], "animated": (True,), "text": note_lines(notes, inputs)}
+    return shown | comparison_ui(synced_per_speaker, path, is_reduced, result.occluded, frames)
 
 
 def _image_tensor(frame: Frame, in_memory: bool) -> torch.Tensor:

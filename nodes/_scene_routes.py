@@ -55,7 +55,8 @@ def register_scene_routes() -> None:
 
     @routes.get(PREFIX)
     async def scene(request: web.Request) -> web.Response:
-        described = await in_thread(describe_scene, _scene(request).faces)
+        found = _scene(request)
+        described = await in_thread(describe_scene, found.faces, found.occluded_track)
         return web.json_response(described, headers=FOREVER)
 
     @routes.get(PREFIX + "/boxes")

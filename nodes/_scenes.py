@@ -12,6 +12,8 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..latentsync_core.faces.alignment.align_options import AlignOptions
 from ..latentsync_core.faces.face_tracks import FaceTracks
 from ..latentsync_core.faces.limits import TouchLimits
@@ -27,6 +29,7 @@ class Scene:
 
     faces: FaceTracks
     base: tuple[int, ...] | None = None  # tracks, before any were switched on or off; None: of another choice
+    occluded_track: np.ndarray | None = None  # (N,) whose mouth is occluded, see describe_scene; None: not known
 
 
 class Scenes:
@@ -36,16 +39,18 @@ class Scenes:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[weakref.ref[FaceTracks], tuple[int, ...] | None]] = {}
+        self._known: dict[str, tuple[weakref.ref[FaceTracks], tuple[int, ...] | None, np.ndarray | None]] = {}
         self._latest: deque[FaceTracks] = deque(maxlen=KEPT)
         self._lock = threading.Lock()  # nodes add in their thread, the server looks up in its own
 
-    def add(self, faces: FaceTracks, base: tuple[int, ...] | None = None) -> str:
+    def add(
+        self, faces: FaceTracks, base: tuple[int, ...] | None = None, occluded_track: np.ndarray | None = None
+    ) -> str:
         """Makes the faces known; returns their key."""
         key = secrets.token_hex(16)
         with self._lock:
             self._known = {known: held for known, held in self._known.items() if held[0]() is not None}
-            self._known[key] = weakref.ref(faces), base
+            self._known[key] = weakref.ref(faces), base, occluded_track
             if faces.clip.images is None:
                 self._latest.append(faces)
         return key
@@ -55,7 +60,7 @@ class Scenes:
         with self._lock:
             held = self._known.get(key)
         faces = held[0]() if held else None
-        return Scene(faces, held[1]) if held and faces is not None else None
+        return Scene(faces, *held[1:]) if held and faces is not None else None
 
 
 scenes = Scenes()
@@ -77,6 +82,19 @@ def show_faces(faces: FaceTracks, node_id: str | None, opens: bool = False) -> s
     if server is not None and page is not None and node_id is not None:
         server.send_sync(SCENE, {"node": node_id, "key": key, "opens": opens}, page)
     return key
+
+
+def add_occlusions(faces: FaceTracks, source_index: np.ndarray, occluded: np.ndarray) -> str:
+    """Makes the faces known once more, with what was found to be in front of them; returns the new key.
+
+    Args:
+        source_index: (F,) the clip's frame that each frame of the result shows.
+        occluded: (F,) bool: whether something in front of the mouth was left unchanged there.
+    """
+    track = np.full(faces.clip.frame_count, -1)
+    frames = source_index[occluded]
+    track[frames] = faces.path.track[frames]
+    return scenes.add(faces, occluded_track=track)
 
 
 def show_clip_without_faces(clip: Clip, node_id: str | None) -> None:

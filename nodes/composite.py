@@ -210,7 +210,7 @@ class Composite(io.ComfyNode):
             is_own_sound=sound == CLIP_AUDIO and mux_audio is None,
         )
         video = InputImpl.VideoFromFile(str(result.path))
-        ui = player_ui(result, input_names(cls))
+        ui = player_ui(result, synced_per_speaker, input_names(cls))
         return io.NodeOutput(video, result.masks, result.images, ui=ui)
 
 

@@ -26,7 +26,7 @@ from ..latentsync_core.speakers.active_speaker import find_speech
 from ..latentsync_core.speakers.assignment import assign_speakers, choose_speaker
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._checks import check_inputs
-from ._clips import clip_from_input, sound_as_filmed
+from ._clips import clip_from_input, frames_in_memory, sound_as_filmed
 from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
 from ._frame_rates import compare_rates
 from ._inputs import (
@@ -52,7 +52,7 @@ from ._inputs import (
 from ._managed_model import managed_model
 from ._results import player_ui, preflight_output, write_output
 from ._sampling import sample_with_preview
-from ._scenes import SCENE, show_clip_without_faces, show_faces
+from ._scenes import SCENE, add_occlusions, show_clip_without_faces, show_faces
 
 VIDEO_OUTPUT = 0
 
@@ -175,5 +175,7 @@ class LipSync(io.ComfyNode):
                 is_taken=VIDEO_OUTPUT in connected,
             )
         result.notes.extend(demonstration_notes(managed.model))
-        ui = player_ui(result, input_names(cls)) | ({} if scene is None else {SCENE: [scene]})
+        ui = player_ui(result, [synced], input_names(cls), frames_in_memory(clip))
+        if scene is not None:
+            ui |= {SCENE: [add_occlusions(faces, synced.source_index, result.occluded)]}
         return io.NodeOutput(InputImpl.VideoFromFile(str(result.path)), ui=ui)

@@ -78,7 +78,7 @@ def display(kind: str, square: bool = False) -> dict[str, object]:
     if kind in ("LatentSyncDubSelectFaces", "LatentSyncDubSpeakersToFaces"):
         return {"images": [_file("people.png")], "text": REPORT, **picker}
     if kind in PLAYERS:
-        return {**film, "text": NOTES, **picker}
+        return {**film, "text": NOTES, **picker, "latentsync_comparison": ["0" * 32]}
     return {
         "SaveVideo": film,
         "PreviewImage": {"images": [_file("timeline.png")]},

@@ -64,6 +64,23 @@ def open_page(pytestconfig: pytest.Config, browser: object, comfy: ComfyServer) 
     page.close()
 
 
+@pytest.fixture(scope="package")
+def counted(comfy: ComfyServer, open_page: object) -> None:
+    """Clips that carry their frames' numbers, and voices, in ComfyUI's input folder."""
+    from tests.browser.counted_clip import write_counted_material
+
+    write_counted_material(comfy.input)
+    open_page.refresh()
+
+
+@pytest.fixture(scope="package")
+def results(comfy: ComfyServer, counted: None) -> dict[str, str]:
+    """The keys by which the page compares results of these clips with them."""
+    from tests.browser.counted_clip import counted_results
+
+    return counted_results(comfy)
+
+
 @pytest.fixture
 def page(open_page: object) -> object:
     """The page with an empty graph, classic nodes and no problems noted."""

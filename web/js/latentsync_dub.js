@@ -3,7 +3,7 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { OURS, dropPreview, nodeAt } from "./latentsync_outputs.js";
+import { OURS, dropPreview, nodeAt, nodeOfPromptId, placeOf } from "./latentsync_outputs.js";
 
 const LINE_HEIGHT = 17; // pixels
 const LETTER_WIDTH = 6.5; // pixels, of a letter that is rather wide
@@ -84,6 +84,15 @@ function showAll(node, output) {
 
 app.registerExtension({
     name: "LatentSyncDub.Views",
+
+    setup() {
+        // On a node that shows a video the page plays the pictures of a running sampler as videos, too, which its own
+        // policy forbids: the first run's preview would be an error in the second one's.
+        api.addEventListener("b_preview_with_metadata", ({ detail }) => {
+            const node = nodeOfPromptId(detail.displayNodeId ?? detail.nodeId);
+            if (node && app.nodeOutputs[placeOf(node)]?.animated) dropPreview(node);
+        });
+    },
 
     async beforeRegisterNodeDef(nodeType, nodeData) {
         if (!nodeData.name.startsWith(OURS)) return;

@@ -15,11 +15,14 @@ HIDDEN = -32768  # in the place of a box's numbers where its face isn't visible
 PORTRAIT_QUALITY = 85  # of a JPEG
 
 
-def describe_scene(faces: FaceTracks) -> dict:
+def describe_scene(faces: FaceTracks, occluded_track: np.ndarray | None = None) -> dict:
     """The clip, its shots, tracks and persons in JSON types; frames are half-open ranges, sizes in displayed pixels.
 
     `visible` of a track lists the ranges in which its face is seen; `portrait` of a person is the track with the
-    portrait to show.
+    portrait to show; `occluded` lists [first, stop, track] where something is in front of a track's mouth.
+
+    Args:
+        occluded_track: (N,) the track whose mouth is occluded in each frame, -1 for none; None where that isn't known.
     """
     clip = faces.clip
     longest: dict[int, FaceTrack] = {}
@@ -46,6 +49,9 @@ def describe_scene(faces: FaceTracks) -> dict:
         "persons": [
             {"person": person, "portrait": longest[person].track_id} for person in sorted(longest)
         ],
+        "occluded": [
+            [first, stop, int(occluded_track[first])] for first, stop in runs_where(occluded_track >= 0, occluded_track)
+        ] if occluded_track is not None else [],
     }  # fmt: skip
 
 

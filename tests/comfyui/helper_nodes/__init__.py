@@ -2,6 +2,7 @@
 
 from .awkward_values import *  # noqa: F403
 from .inside_views import *  # noqa: F403
+from .long_clips import *  # noqa: F403
 from .made_nodes import NODE_CLASS_MAPPINGS
 
 __all__ = ["NODE_CLASS_MAPPINGS"]

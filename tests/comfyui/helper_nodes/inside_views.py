@@ -119,8 +119,8 @@ def _digest(data: bytes) -> str:
 @node(steps="INT")
 def progress_of_a_download(steps: int) -> int:
     """Reports a download of so many steps as Load Model does, and then the first half of loading."""
-    progress = _our_module("nodes._comfy").Progress(load=1)
-    on_download = progress.whole_bar(_our_module("latentsync_core.phases").Phase.DOWNLOAD)
+    progress = our_module("nodes._comfy").Progress(load=1)
+    on_download = progress.whole_bar(our_module("latentsync_core.phases").Phase.DOWNLOAD)
     for done in range(1, steps + 1):
         on_download(done, steps)
         time.sleep(BAR_INTERVAL)
@@ -128,7 +128,7 @@ def progress_of_a_download(steps: int) -> int:
     return steps
 
 
-def _our_module(name: str) -> ModuleType:
+def our_module(name: str) -> ModuleType:
     """A module of the pack under test, as ComfyUI loaded it."""
     return next(module for known, module in sys.modules.items() if known.endswith(f"ComfyUI-LatentSync-Dub.{name}"))
 

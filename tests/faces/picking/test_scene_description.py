@@ -44,6 +44,14 @@ def test_persons_tracks_and_shots_are_described(faces):
     assert described["tracks"][1]["visible"] == [[2, 4], [6, 10]]
 
 
+def test_what_is_in_front_of_a_mouth_is_described_track_by_track(faces):
+    assert describe_scene(faces)["occluded"] == []
+    occluded = np.full(30, -1)
+    occluded[8:10], occluded[10:13], occluded[29] = 0, 2, 2
+    described = json.loads(json.dumps(describe_scene(faces, occluded)))
+    assert described["occluded"] == [[8, 10, 0], [10, 13, 2], [29, 30, 2]]
+
+
 def test_a_person_is_shown_by_the_track_that_is_seen_longest(faces):
     assert describe_scene(faces)["persons"] == [{"person": 0, "portrait": 2}, {"person": 1, "portrait": 1}]
 

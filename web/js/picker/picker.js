@@ -2,7 +2,7 @@
 
 import { app } from "../../../../scripts/app.js";
 import { Controls } from "./controls.js";
-import { element } from "./elements.js";
+import { addStyle, element } from "./elements.js";
 import { People } from "./people.js";
 import { Scene } from "./scene.js";
 import { Stage } from "./stage.js";
@@ -13,16 +13,11 @@ const CLOSED_HEIGHT = 30; // pixels
 const LEAST_WIDTH = 420; // pixels of a node in which it is open
 const STYLE = new URL("./picker.css", import.meta.url).href;
 
-function addStyle() {
-    if (document.querySelector(`link[href="${STYLE}"]`)) return;
-    document.head.append(element("link", { rel: "stylesheet", href: STYLE }));
-}
-
 export class Picker {
     /** `use` tells what it is for: {title, chooses}. It belongs to no node yet. */
     constructor({ title, chooses }) {
         Object.assign(this, { open: false, chosen: [] });
-        addStyle();
+        addStyle(STYLE);
         const tell = (sentence) => this.tell(sentence);
         const onSeek = (frame) => this.seek(frame);
         this.stage = new Stage({

@@ -1,21 +1,11 @@
 // A scene of the server as the picker sees it: a clip, its faces' boxes, its frames, and what a choice would sync.
 
 import { api } from "../../../../scripts/api.js";
+import { clock } from "./elements.js";
+import { ask } from "./server.js";
 
 const HIDDEN = -32768; // in the place of a box's numbers where its face isn't visible
 const NUMBERS = 4; // of a box
-
-/** Asks the server; throws an Error with its sentence where it has no answer. */
-async function ask(path) {
-    let answer;
-    try {
-        answer = await api.fetchApi(path);
-    } catch {
-        throw new Error("ComfyUI's server doesn't answer.");
-    }
-    if (!answer.ok) throw new Error(answer.status < 500 ? await answer.text() : `The server failed (${answer.status}).`);
-    return answer;
-}
 
 export class Scene {
     /** The scene of a key, without any of its frames. */
@@ -63,8 +53,7 @@ export class Scene {
 
     /** A frame's time as minutes, seconds and hundredths. */
     time(frame) {
-        const seconds = (frame / this.frames) * this.seconds;
-        return `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
+        return clock((frame / this.frames) * this.seconds);
     }
 
     portraitURL(track) {

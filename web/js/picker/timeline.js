@@ -18,6 +18,8 @@ export const OUTCOMES = {
     not_chosen: ["seen, not synced", "#8c8c96"],
 };
 
+const OCCLUDED = ["something in front of the mouth", "#5aaaf0"];
+
 export class Timeline {
     /** `onSeek(frame)` is called for a click or drag. */
     constructor({ onSeek }) {
@@ -52,14 +54,16 @@ export class Timeline {
         this.runs = runs.flatMap((run) => (run[2] === "not_speaking" ? this.silent(run, chosen) : [run]));
         const seen = new Set(runs.map(([, , outcome]) => outcome));
         const unsynced = this.scene.persons.length > 1 || !seen.has("synced");
+        const shown = Object.entries(OUTCOMES)
+            .filter(([outcome]) => seen.has(outcome) || (outcome === "not_chosen" && unsynced))
+            .map(([, entry]) => entry);
+        if (this.scene.occluded.length) shown.push(OCCLUDED);
         this.legend.replaceChildren(
-            ...Object.entries(OUTCOMES)
-                .filter(([outcome]) => seen.has(outcome) || (outcome === "not_chosen" && unsynced))
-                .map(([, [words, color]]) => {
-                    const swatch = element("i");
-                    swatch.style.background = color;
-                    return element("span", {}, [swatch, words]);
-                }),
+            ...shown.map(([words, color]) => {
+                const swatch = element("i");
+                swatch.style.background = color;
+                return element("span", {}, [swatch, words]);
+            }),
         );
         this.describe();
         this.draw();
@@ -92,6 +96,9 @@ export class Timeline {
             for (const [first, stop, outcome, track] of this.runs)
                 if (people.get(track) === person) counts[outcome] = (counts[outcome] ?? 0) + stop - first;
             const parts = Object.entries(counts).map(([outcome, count]) => `${count} frames ${OUTCOMES[outcome]?.[0]}`);
+            const occluded = this.scene.occluded.filter(([, , track]) => people.get(track) === person);
+            const hidden = occluded.reduce((sum, [first, stop]) => sum + stop - first, 0);
+            if (hidden) parts.push(`${hidden} frames with ${OCCLUDED[0]}`);
             canvas.setAttribute("aria-label", `Person ${person}: ${parts.join(", ") || "not synced"}`);
         }
     }
@@ -104,18 +111,20 @@ export class Timeline {
             canvas.width = Math.max(1, canvas.offsetWidth * SCALE);
             contexts.set(person, canvas.getContext("2d"));
         }
-        const bar = (person, first, stop, color, top = 0) => {
+        const bar = (person, first, stop, color, top = 0, bottom = top) => {
             const context = contexts.get(person);
             if (!context) return;
             const { width, height } = context.canvas;
             const [x0, x1] = [first, stop].map((frame) => (frame / this.scene.frames) * width);
             context.fillStyle = color;
-            context.fillRect(x0, top * height, Math.max(x1 - x0, LEAST), height * (1 - 2 * top));
+            context.fillRect(x0, top * height, Math.max(x1 - x0, LEAST), height * (1 - top - bottom));
         };
         for (const { person, visible } of this.scene.tracks)
             for (const [first, stop] of visible) bar(person, first, stop, OUTCOMES.not_chosen[1], 0.3);
         for (const [first, stop, outcome, track] of this.runs)
             if (track >= 0 && OUTCOMES[outcome]) bar(people.get(track), first, stop, OUTCOMES[outcome][1]);
+        for (const [first, stop, track] of this.scene.occluded)
+            bar(people.get(track), first, stop, OCCLUDED[1], 0.65, 0);
         const [{ canvas } = {}] = contexts.values();
         const cuts = this.scene.shots.slice(1);
         if (canvas && canvas.width > cuts.length * LEAST_SHOT)
