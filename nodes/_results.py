@@ -19,10 +19,13 @@ from ..latentsync_core.compositing.png_layers import PngLayerWriter
 from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import as_matching_batch
 from ..latentsync_core.compositing.write import write_rendered
+from ..latentsync_core.estimates.measured import measured_compositing
+from ..latentsync_core.estimates.timings import record_timings
 from ..latentsync_core.files.output_checks import check_no_overwrite
 from ..latentsync_core.media.sound_reader import SoundTrack
 from ..latentsync_core.messages import Note, NoteLevel
-from ..latentsync_core.progress import Progress
+from ..latentsync_core.phases import Phase
+from ..latentsync_core.progress import WorkMeter
 from ..latentsync_core.provenance.film_credits import FilmCredits
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
@@ -34,6 +37,7 @@ from ..latentsync_core.video.writing.sequence_writer import SequenceWriter
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._comfy import (
+    Progress,
     numbered_output,
     pack_temp_folder,
     raise_if_interrupted,
@@ -41,6 +45,7 @@ from ._comfy import (
     saved_result,
     temporary_output,
 )
+from ._estimates import expected_compositing
 from ._wording import note_lines
 
 PREFIX = "LatentSync/dub"
@@ -66,6 +71,14 @@ class OutputRequest:
     matte: bool = False  # the same as a grey video in the output folder
     patch: PatchFormat = PatchFormat.NONE  # the patch with its alpha, in the output folder
 
+    @property
+    def names(self) -> list[str]:
+        """What is asked for, as words."""
+        asked = {"images": self.images, "masks": self.masks, "matte": self.matte}
+        return [name for name, is_asked in asked.items() if is_asked] + (
+            [] if self.patch is PatchFormat.NONE else [self.patch.value]
+        )
+
 
 @dataclass(frozen=True)
 class WrittenOutput:
@@ -86,7 +99,8 @@ def write_output(
     prefix: str = PREFIX,
     request: OutputRequest | None = None,
     foreground: torch.Tensor | None = None,
-    on_progress: Progress | None = None,
+    progress: Progress | None = None,
+    phase: str = "all",
     is_taken: bool = True,
     workflow: Mapping[str, str] | None = None,
     is_own_sound: bool = False,
@@ -99,6 +113,7 @@ def write_output(
     an H.264 copy in the temp folder is what the page and other nodes take.
 
     Args:
+        progress: of the node, whose phase `phase` this is; nothing else need have been expected of it.
         is_taken: whether a node takes the video; a note says so where nothing keeps a temporary file.
         workflow: what `workflow_texts` returns.
         is_own_sound: whether `sound` is the clip's own.
@@ -153,7 +168,14 @@ def write_output(
             sinks.append(lambda index, rendered: masks[index].copy_(rendered.matte))
         if picture is not None:
             sinks.append(lambda index, rendered: None if index else first.append(rendered.frame.rgb()))
-        occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress)
+        meter, others = WorkMeter(), " ".join(request.names + ([sequence.codec.value] if sequence else []))
+        composite = composite or CompositeOptions()
+        on_progress = None
+        if progress is not None:
+            progress.expect({"compositing": expected_compositing(synced_per_speaker, composite, writer, others)})
+            on_progress = progress.phase(phase, Phase.COMPOSITING, frames)
+        occluded = write_rendered(synced_per_speaker, sinks, composite, foreground, on_progress, meter)
+    record_timings(measured_compositing(meter, synced.codec, synced.resolution, clip, composite, writer, others))
     if picture is not None and texts:
         save_workflow_picture(picture, first[0], texts)
     saved = [written.path for written in ((file,) if is_saved else ()) + tuple(extra_writers)]

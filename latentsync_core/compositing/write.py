@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ..progress import Progress
+from ..progress import Progress, WorkMeter
 from ..sampling.synced_faces import SyncedFaces
 from .composite_options import CompositeOptions
 from .rendering import RenderedFrame, render
@@ -22,8 +22,12 @@ def write_rendered(
     options: CompositeOptions | None = None,
     foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
+    meter: WorkMeter | None = None,
 ) -> np.ndarray:
     """Renders all F output frames in order and hands each to every one of `sinks`, one frame in memory at a time.
+
+    Args:
+        meter: measures "paste" and "write" in frames, and "decode" and "patches" as `render` does.
 
     Returns:
         (F,) bool: whether an object in front of a mouth was left unchanged in that frame.
@@ -32,10 +36,11 @@ def write_rendered(
         OptionError: see `render`; and whatever a sink raises.
     """
     frames = len((synced if isinstance(synced, SyncedFaces) else synced[0]).pts)
-    occluded = np.zeros(frames, bool)
-    for index, rendered in enumerate(render(synced, options, foreground)):
-        for sink in sinks:
-            sink(index, rendered)
+    occluded, meter = np.zeros(frames, bool), meter or WorkMeter()
+    for index, rendered in enumerate(meter.each("paste", render(synced, options, foreground, meter))):
+        with meter.measure("write", 1):
+            for sink in sinks:
+                sink(index, rendered)
         occluded[index] = rendered.occluded > 0
         if on_progress:
             on_progress(index + 1, frames)
