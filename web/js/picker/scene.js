@@ -1,6 +1,7 @@
 // A scene of the server as the picker sees it: a clip, its faces' boxes, its frames, and what a choice would sync.
 
 import { api } from "../../../../scripts/api.js";
+import { say } from "../words.js";
 
 const HIDDEN = -32768; // in the place of a box's numbers where its face isn't visible
 const NUMBERS = 4; // of a box
@@ -11,9 +12,10 @@ async function ask(path) {
     try {
         answer = await api.fetchApi(path);
     } catch {
-        throw new Error("ComfyUI's server doesn't answer.");
+        throw new Error(say("ComfyUI's server doesn't answer."));
     }
-    if (!answer.ok) throw new Error(answer.status < 500 ? await answer.text() : `The server failed (${answer.status}).`);
+    const { ok, status } = answer;
+    if (!ok) throw new Error(status < 500 ? await answer.text() : say("The server failed ({status}).", { status }));
     return answer;
 }
 
