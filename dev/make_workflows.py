@@ -72,7 +72,7 @@ _BUILD = """([nodes, links]) => {
     }
     return Object.fromEntries(Object.entries(made).map(([key, node]) => [key, [node.id, ...node.computeSize()]]));
 }"""
-_PLACE = """([nodes, groups]) => {
+PLACE = """([nodes, groups]) => {
     for (const [id, box] of nodes) {
         const node = app.graph.getNodeById(id);
         node.pos = box.slice(0, 2);
@@ -87,7 +87,7 @@ _PLACE = """([nodes, groups]) => {
     }
     app.canvas.setDirty(true, true);
 }"""
-_SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
+SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
 _GROUPS_ON_SCREEN = """() => {
     const boxes = app.graph.groups.map(({pos, size}) => [pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]]);
     const [left, top] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
@@ -120,9 +120,9 @@ def properties(kind: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
 def build(page: ComfyPage, workflow: Workflow) -> dict:
     """Makes the graph in the page and returns it as the page saves it."""
     sizes = build_graph(page, workflow.nodes, [node.key for node in workflow.nodes])
-    page.page.evaluate(_PLACE, layout(workflow, sizes))
+    page.page.evaluate(PLACE, layout(workflow, sizes))
     page.page.wait_for_timeout(500)
-    return normalize_workflow(json.loads(page.page.evaluate(_SAVED)), workflow)
+    return normalize_workflow(json.loads(page.page.evaluate(SAVED)), workflow)
 
 
 def build_graph(page: ComfyPage, nodes: list[Node], keys: list[str], *, linked: bool = True) -> dict[str, list[float]]:

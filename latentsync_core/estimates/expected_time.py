@@ -25,6 +25,8 @@ SHARES: dict[str, dict[str, float]] = {
     "paste": {"frames": 1.0, "megapixels": 1.0, "patches": 1.0},
     "write": {"frames": 1.0, "megapixels": 1.0},
 }
+# Kinds that take about as long with another setup: where none of the work's own is known, runs with any are taken.
+ANY_SETUP = ("faces", "speakers", "voice", "crops", "paste", "write")
 TRUST = 0.5  # in the shares, as a standard deviation: a unit may well cost half as much, or half as much again
 NOISE = 0.15  # of a measured time, likewise: the machine does other work, too
 
@@ -32,6 +34,8 @@ NOISE = 0.15  # of a measured time, likewise: the machine does other work, too
 def expected_seconds(work: Work, timings: Mapping[str, Sequence[Run]]) -> float | None:
     """The seconds that `work` will take; None where no run of its kind is known."""
     runs, units = timings.get(work.key, ()), list(SHARES[work.kind])
+    if not runs and work.kind in ANY_SETUP:
+        runs = [run for key, each in timings.items() if key.split(" ")[0] == work.kind for run in each]
     if not runs:
         return None
     return float(_row(work.amounts, units) @ _unit_costs(runs, units, np.array([SHARES[work.kind][u] for u in units])))
