@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from latentsync_core import pipeline
+from latentsync_core.errors import VideoError
 from latentsync_core.estimates.expected_time import SHARES
 from latentsync_core.estimates.job_plan import JobPlan
 from latentsync_core.estimates.timings import CACHE_FOLDER_VARIABLE, Run, read_timings
@@ -98,7 +99,11 @@ def arguments(job: TimedJob, model: object, folder: Path) -> tuple:
     clip = folder / f"{job.clip.stem}-{job.height}.mp4"
     if not clip.exists():
         scale = ["-vf", f"scale=-2:{job.height}", "-crf", "12", "-an"]
-        run_ffmpeg("-i", ffmpeg_input(job.clip), *scale, ffmpeg_output(clip))
+        run_ffmpeg(
+            [*ffmpeg_input(job.clip, VideoError), *scale, ffmpeg_output(clip)],
+            error=VideoError,
+            what="scaling the scene",
+        )
     others = (Speaker(HIS_VOICE, scaled(HIM, job)),) if job.two_speakers else ()
     options = SyncOptions(
         model=model,
