@@ -13,7 +13,8 @@ from tests.browser.page import ComfyPage
 FOLDER = Path(__file__).parents[2] / "subgraphs"
 SAMPLE_SCENE = "LatentSyncDubSampleScene"
 CLIP, TWO = ("scene", ["english_voice"]), ("two_people", ["her_english_voice", "his_english_voice"])
-RUN_SECONDS = 600
+RUN_SECONDS = 900
+SECONDS = 0.6  # of the scene, that are dubbed
 _SHORTEN = """([id, steps]) => {
     for (const node of app.graph.getNodeById(id).subgraph.nodes)
         for (const widget of node.widgets ?? []) {
@@ -60,14 +61,16 @@ def test_a_blueprint_is_found_by_its_name_and_has_its_inputs_and_widgets(page, b
 def test_a_dropped_blueprint_dubs_the_sample_scene(page, name, clip, voices):
     """Quick: test_a_blueprint_is_found_by_its_name_and_has_its_inputs_and_widgets"""
     scene, dub = page.add(SAMPLE_SCENE), drop(page, name)
-    save = page.add("SaveVideo", (900, 600))
+    part = page.add("Video Slice", (100, 500), start_time=0.4, duration=SECONDS)
+    save = page.add("SaveVideo", (900, 600), filename_prefix="blueprint")
     page.page.evaluate(_SHORTEN, [dub, 1])
-    page.connect(scene, clip, dub, "clip")
+    page.connect(scene, clip, part, "video")
+    page.connect(part, 0, dub, "clip")
     ports = [port.name for port in next(one for one in BLUEPRINTS if one.name == name).inputs if "voice" in port.name]
     for port, voice in zip(ports, voices, strict=True):
         page.connect(scene, voice, dub, port)
     page.connect(dub, "video", save, "video")
     run = page.queue(RUN_SECONDS)
     assert (run.status, run.error) == ("success", "")
-    assert page.wait_for_video(source="ComfyUI_")["seconds"] > 6
+    assert page.wait_for_video(source="blueprint")["seconds"] == pytest.approx(SECONDS, abs=0.05)
     assert page.problems() == []
