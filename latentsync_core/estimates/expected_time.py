@@ -12,18 +12,18 @@ import numpy as np
 
 from .timings import Run, Work
 
-# Of each kind, what a unit of each amount costs relative to the others, as `python -m benchmarks.estimates --shares`
-# measured it on two cores of a CPU.
+# Of each kind, what a unit of each amount costs relative to the others: milliseconds on one core of a CPU, rounded, as
+# `python -m benchmarks.estimates --cpu-time --shares` measured them.
 SHARES: dict[str, dict[str, float]] = {
-    "faces": {"frames": 1.0, "megapixels": 1.0, "faces": 1.0},
+    "faces": {"frames": 1.0, "megapixels": 26.0, "faces": 26.0},
     "speakers": {"frames": 1.0},
-    "voice": {"segments": 1.0, "seconds": 0.01},
-    "crops": {"pictures": 1.0, "megapixels": 1.0},
+    "voice": {"segments": 400.0, "seconds": 2.0},
+    "crops": {"pictures": 2.0, "megapixels": 10.0},
     "encode": {"pictures": 1.0},
     "denoise": {"passes": 1.0},
     "decode": {"patches": 1.0},
-    "paste": {"frames": 1.0, "megapixels": 1.0, "patches": 1.0},
-    "write": {"frames": 1.0, "megapixels": 1.0},
+    "paste": {"frames": 1.0, "megapixels": 15.0, "patches": 20.0},
+    "write": {"frames": 0.3, "megapixels": 1.1},
 }
 # Kinds that take about as long with another setup: where none of the work's own is known, runs with any are taken.
 ANY_SETUP = ("faces", "speakers", "voice", "crops", "paste", "write")

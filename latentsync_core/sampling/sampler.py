@@ -193,7 +193,6 @@ def sample_faces(
                     # does it, and ComfyUI may move networks for it.
                     cut = streams.enter_context(closing(prefetched(cut_windows, CROPS_AHEAD, "crops ahead")))
                 for number, next_start, noise, crop_of in meter.each("crops", cut, 0):
-                    meter.count("crops", len(crop_of))
                     window = windows[number]
                     pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
                     if noise.masked is None:
@@ -248,6 +247,7 @@ def sample_faces(
                         # again.
                         if not store.finished[frame]:
                             store.put(frame, blended)
+            meter.count("crops", crops.cut)
     except BaseException:
         store.close()
         raise
@@ -356,12 +356,14 @@ class _CropStream:
         self._resolution = resolution
         self._device = device
         self._crops: dict[int, torch.Tensor] = {}
+        self.cut = 0  # crops so far
 
     def of_frames(self, frames: Sequence[int], timeline: Timeline, transforms: np.ndarray) -> dict[int, torch.Tensor]:
         """The crops of output frames, by frame: (3, R, R) float32 in [0, 1] on the stream's device."""
         transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in frames}
         self._crops = {index: crop for index, crop in self._crops.items() if index in transform_of}
         missing = sorted(transform_of.keys() - self._crops.keys())
+        self.cut += len(missing)
         for index, frame in zip(missing, self._sequence.frames(missing), strict=True):
             self._crops[index] = crop_face(frame, transform_of[index], self._resolution, device=self._device)
         return {frame: self._crops[int(timeline.source_index[frame])] for frame in frames}
