@@ -1,9 +1,10 @@
 """Writes workflows/*.json and their pictures: ComfyUI's own page builds and saves what dev/workflows says.
 
-    python -m dev.make_workflows [--pictures] [NAME ...]
+    python -m dev.make_workflows [--pictures | --only-pictures] [NAME ...]
 
 The files need ComfyUI and chromium, as the tests in tests/browser do, and the nodes' measured heights
-(dev.measure_nodes). `--pictures` generates the pictures again, by the engine alone: a face before and after.
+(dev.measure_nodes). `--pictures` generates the pictures again, and `--only-pictures` nothing else. Each is of a real
+run of the engine alone, with the bundled model on the bundled scene: a face before and after.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _BUILD = """([nodes, links]) => {
     }
     return Object.fromEntries(Object.entries(made).map(([key, node]) => [key, [node.id, ...node.computeSize()]]));
 }"""
-_PLACE = """([nodes, groups]) => {
+PLACE = """([nodes, groups]) => {
     for (const [id, box] of nodes) {
         const node = app.graph.getNodeById(id);
         node.pos = box.slice(0, 2);
@@ -87,7 +88,7 @@ _PLACE = """([nodes, groups]) => {
     }
     app.canvas.setDirty(true, true);
 }"""
-_SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
+SAVED = "() => JSON.stringify(app.graph.serialize())"  # undefined values are gone from it, as from a saved file
 _GROUPS_ON_SCREEN = """() => {
     const boxes = app.graph.groups.map(({pos, size}) => [pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]]);
     const [left, top] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])));
@@ -120,9 +121,9 @@ def properties(kind: str, others: dict[str, dict[str, str]]) -> dict[str, str]:
 def build(page: ComfyPage, workflow: Workflow) -> dict:
     """Makes the graph in the page and returns it as the page saves it."""
     sizes = build_graph(page, workflow.nodes, [node.key for node in workflow.nodes])
-    page.page.evaluate(_PLACE, layout(workflow, sizes))
+    page.page.evaluate(PLACE, layout(workflow, sizes))
     page.page.wait_for_timeout(500)
-    return normalize_workflow(json.loads(page.page.evaluate(_SAVED)), workflow)
+    return normalize_workflow(json.loads(page.page.evaluate(SAVED)), workflow)
 
 
 def build_graph(page: ComfyPage, nodes: list[Node], keys: list[str], *, linked: bool = True) -> dict[str, list[float]]:
@@ -244,17 +245,19 @@ def open_comfy_page():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", action="store_true")
+    parser.add_argument("--only-pictures", action="store_true")
     parser.add_argument("names", nargs="*", help="beginnings of the workflows' names; all where none is given")
     options = parser.parse_args()
     chosen = [one for one in WORKFLOWS if not options.names or one.name.startswith(tuple(options.names))]
-    with open_comfy_page() as page:
-        for workflow in chosen:
-            path = FOLDER / f"{workflow.name}.json"
-            path.write_text(workflow_json(build(page, workflow)), encoding="utf-8")
-            print(path.name)
+    if not options.only_pictures:
+        with open_comfy_page() as page:
+            for workflow in chosen:
+                path = FOLDER / f"{workflow.name}.json"
+                path.write_text(workflow_json(build(page, workflow)), encoding="utf-8")
+                print(path.name)
     for workflow in chosen:
         picture = FOLDER / f"{workflow.name}.jpg"
-        if options.pictures or not picture.exists():
+        if options.pictures or options.only_pictures or not picture.exists():
             write_card(CARDS[workflow.name[:2]], picture)
             print(picture.name)
 

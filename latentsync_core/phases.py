@@ -9,6 +9,7 @@ from enum import Enum
 
 LEAST_SECONDS = 3.0  # of a phase, before its pace says anything about the rest
 LEAST_SHARE = 0.01  # likewise
+PACE_SHARE = 0.3  # of a phase, after which its own pace alone counts
 
 
 class Phase(Enum):
@@ -39,10 +40,20 @@ class PhaseText:
         phase: what is done.
         frames: how many frames the phase works on; 0 gives a percentage in their place.
         clock: seconds, from any beginning.
+        expected: seconds that the phase is expected to take, if that is known: the time left until its own pace tells.
+        after: seconds that the phases after it are expected to take; 0 where there is none, or nothing is known.
     """
 
-    def __init__(self, phase: Phase, frames: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        phase: Phase,
+        frames: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        expected: float | None = None,
+        after: float = 0.0,
+    ) -> None:
         self._phase, self._frames, self._clock = phase, frames, clock
+        self._expected, self._after = expected, after
         self._begin: tuple[float, float] | None = None  # seconds and share of the first report
 
     def line(self, done: int, total: int) -> str:
@@ -51,10 +62,32 @@ class PhaseText:
         now = self._clock()
         self._begin = self._begin or (now, share)  # a job that is resumed doesn't begin at 0
         amount = f"{int(share * self._frames)} of {self._frames} frames" if self._frames else f"{int(share * 100)} %"
-        elapsed, finished = now - self._begin[0], share - self._begin[1]
-        if share == 1 or elapsed < LEAST_SECONDS or finished < LEAST_SHARE:
-            return f"{self._phase.value}: {amount}"
-        return f"{self._phase.value}: {amount}, about {rounded_time(elapsed * (1 - share) / finished)} left"
+        left = time_left(share, share - self._begin[1], now - self._begin[0], self._expected)
+        line = f"{self._phase.value}: {amount}"
+        if share == 1 or left is None:
+            return line
+        line += f", about {rounded_time(left)} left"
+        return f"{line}, {rounded_time(left + self._after)} with what follows" if self._after else line
+
+
+def time_left(share: float, finished: float, elapsed: float, expected: float | None) -> float | None:
+    """The seconds that a phase still takes; None while nothing tells.
+
+    The more of it is done, the more its own pace counts against what was expected.
+
+    Args:
+        share: of the phase that is done, 0 to 1.
+        finished: the part of that which took `elapsed` seconds: less than `share` where a job was resumed.
+        expected: the seconds that all of the phase was expected to take; None where that isn't known.
+    """
+    by_pace = None if elapsed < LEAST_SECONDS or finished < LEAST_SHARE else elapsed * (1 - share) / finished
+    if expected is None:
+        return by_pace
+    by_expectation = expected * (1 - share)
+    if by_pace is None:
+        return by_expectation
+    weight = min(finished / PACE_SHARE, 1.0)
+    return weight * by_pace + (1 - weight) * by_expectation
 
 
 def rounded_time(seconds: float) -> str:

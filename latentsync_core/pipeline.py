@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,6 +27,10 @@ from .compositing.smart_render import composite_film
 from .dubbing.lines.dialogue import DialogueLine
 from .dubbing.lines.line_formats import load_lines
 from .errors import OptionError, VideoError
+from .estimates.job_plan import JobPlan, plan_job, with_loading
+from .estimates.measured import added_up, measured_compositing, measured_sampling, seen_faces
+from .estimates.timings import record_timings
+from .estimates.work import embedding, finding_faces, finding_speakers
 from .faces.alignment.align_options import AlignOptions
 from .faces.crop_path import path_transforms
 from .faces.face_options import FaceOptions
@@ -42,7 +46,7 @@ from .messages import Note
 from .models.load_options import LoadOptions
 from .models.loading.weights import load_model
 from .models.model import LatentSyncModel
-from .progress import PhaseClock, PhaseProgress, Progress, share_of
+from .progress import PhaseClock, PhaseProgress, Progress, WorkMeter, share_of
 from .provenance.content_credentials import FilmSigner, check_signable
 from .provenance.signing_files import SigningFiles
 from .runs import runs_where
@@ -128,28 +132,37 @@ class SyncReport:
     sampling: dict[str, int | float | str]  # the quality, and the settings that it gave: sampling/quality.py
 
 
-def sync(
-    video: str | Path | Clip,
-    audio: str | Path | AudioSource,
-    out: str | Path,
-    options: SyncOptions,
-    on_progress: PhaseProgress | None = None,
-) -> SyncReport:
-    """Lip-syncs `video` to `audio`, and to the voices of `options.other_speakers`, and writes the result to `out`.
+OnPlan = Callable[[JobPlan], None]
 
-    Frames without the face, and samples outside the patch, reach the encoder unchanged. The file appears at `out` only
-    when it is complete; where only its signing failed, it is there all the same, unsigned. Inputs are checked before
-    anything slow starts.
 
-    Raises:
-        LatentSyncError: one of its kinds, with a sentence for the user.
-    """
-    clock = PhaseClock(on_progress)
+@dataclass(frozen=True)
+class _Inputs:
+    """What a job reads and writes, opened and checked."""
+
+    requested: Path  # the result, as it was asked for
+    out: Path  # as its codec has it
+    signer: FilmSigner | None
+    speakers: tuple[Speaker, ...]
+    whole: Clip
+    clip: Clip  # the part of `whole` that is synced
+    writer: WriterOptions
+    voices: list[AudioSource]  # of the speakers
+    pictures: list[torch.Tensor | None]  # likewise
+    mux: AudioSource | None
+    original: AudioSource | None
+    voice_seconds: float  # of the longest
+    timeline: Timeline
+    lines: tuple[DialogueLine, ...]
+
+
+def _open_inputs(
+    video: str | Path | Clip, audio: str | Path | AudioSource, out: str | Path, options: SyncOptions, clock: PhaseClock
+) -> _Inputs:
+    """Opens what a job reads, and raises what can be known to go wrong before anything slow starts."""
     _check_who_speaks(options)
     requested, out = Path(out), output_path(out, options.writer.codec)
     check_target(out)
     signer = None if options.signing is None else FilmSigner(options.signing)
-    remove_stale_scratch(out.parent, options.work_folder)
     speakers = (Speaker(audio, options.choice, options.picture), *options.other_speakers)
     check_no_overwrite((out, options.work_folder), _input_files(video, speakers, options))
     whole = video if isinstance(video, Clip) else probe(video, options.fps, clock.progress_of("clip"))
@@ -174,63 +187,94 @@ def sync(
         original = original_sound(clip) if filmed_with is None else load_audio(filmed_with, clip, options.voice_tracks)
     max_voice_seconds = max(voice.duration for voice in voices)
     timeline = plan_timeline(clip, max_voice_seconds, options.length)
-    pts, lines = timeline.pts, _dialogue(options.lines, whole, clip, timeline)
+    lines = _dialogue(options.lines, whole, clip, timeline)
     if lines:
         options_of_lines(lines, options.sampler)  # raises where a line's settings can't be used
+    return _Inputs(
+        requested, out, signer, speakers, whole, clip, writer_options, voices, pictures, mux, original,
+        max_voice_seconds, timeline, lines,
+    )  # fmt: skip
+
+
+def sync(
+    video: str | Path | Clip,
+    audio: str | Path | AudioSource,
+    out: str | Path,
+    options: SyncOptions,
+    on_progress: PhaseProgress | None = None,
+    on_plan: OnPlan | None = None,
+) -> SyncReport:
+    """Lip-syncs `video` to `audio`, and to the voices of `options.other_speakers`, and writes the result to `out`.
+
+    Frames without the face, and samples outside the patch, reach the encoder unchanged. The file appears at `out` only
+    when it is complete; where only its signing failed, it is there all the same, unsigned. Inputs are checked before
+    anything slow starts. What the job's work took is kept for later estimates (`estimates/timings.py`).
+
+    Args:
+        on_plan: called with what is left to do, once the model is loaded, and again once the faces are found.
+
+    Raises:
+        LatentSyncError: one of its kinds, with a sentence for the user.
+    """
+    clock = PhaseClock(on_progress)
+    job = _open_inputs(video, audio, out, options, clock)
+    remove_stale_scratch(job.out.parent, options.work_folder)
+    clip, timeline, lines, signer = job.clip, job.timeline, job.lines, job.signer
 
     with ExitStack() as cleanup:
         folder = cleanup.enter_context(ScratchFolder())
-        sound = mux.as_track(folder) if mux else mixed_track(voices, folder)
-        writer = result_writer(requested, timeline.clip, options=writer_options, pts=pts, audio=sound)
+        sound = job.mux.as_track(folder) if job.mux else mixed_track(job.voices, folder)
+        writer = result_writer(job.requested, timeline.clip, options=job.writer, pts=timeline.pts, audio=sound)
         source = clip.identity and clip.identity.path
         if signer is not None:
-            writer.sign = partial(signer.sign, title=out.name, credits=writer.credits, source=source)
+            writer.sign = partial(signer.sign, title=job.out.name, credits=writer.credits, source=source)
         writer.preflight()
-        with clock.phase("model") as report_progress:
-            model = (
-                options.model
-                if isinstance(options.model, LatentSyncModel)
-                else load_model(
-                    options.model,
-                    dataclasses.replace(options.load, window_frames=options.sampler.windows.frames),
-                    report_progress,
-                )
-            )
-        sampler = resolve_quality(options.sampler, options.quality, model, options.explicit_settings)
-        check_disk_space_for_patches(model.resolution, len(pts), len(speakers), options.work_folder)
+        model, sampler = _load(options, clock)
+        check_disk_space_for_patches(model.resolution, len(timeline.pts), len(job.speakers), options.work_folder)
+        if on_plan:
+            on_plan(_plan(job, options, model, sampler))
         with clock.phase("faces") as report_progress:
             found = find_faces(
                 clip, options.faces, options.align, options.limits, options.marks, options.work_folder, report_progress
             )
-            faces = [choose(found, one.choice, picture) for one, picture in zip(speakers, pictures, strict=True)]
+            faces = [
+                choose(found, one.choice, picture) for one, picture in zip(job.speakers, job.pictures, strict=True)
+            ]
             check_no_shared_faces(faces)
-        if original is not None:
+        if job.original is not None:
             with clock.phase("speakers") as report_progress:
-                segments, _ = assign_speakers(found, find_speech(found, original, options.work_folder, report_progress))
+                speech = find_speech(found, job.original, options.work_folder, report_progress)
+                segments, _ = assign_speakers(found, speech)
                 faces = [choose_speaker(found, segments, off=options.choice.off)]
+        if on_plan:
+            on_plan(_plan(job, options, model, sampler, faces))
         with clock.phase("voice") as report_progress:
             audio_embeddings = [
-                embed_audio(voice, model.whisper, share_of(report_progress, number, len(voices)))
-                for number, voice in enumerate(voices)
+                embed_audio(voice, model.whisper, share_of(report_progress, number, len(job.voices)))
+                for number, voice in enumerate(job.voices)
             ]
         with clock.phase("sampling") as report_progress:
             synced = []
             for number, (chosen, voice) in enumerate(zip(faces, audio_embeddings, strict=True)):
                 synced.append(
                     sample(
-                        model, chosen, voice, sampler, options.length, options.work_folder, max_voice_seconds,
+                        model, chosen, voice, sampler, options.length, options.work_folder, job.voice_seconds,
                         on_progress=share_of(report_progress, number, len(faces)), pauses=options.pauses, lines=lines,
+                        meter=clock.work,
                     )
                 )  # fmt: skip
                 cleanup.enter_context(synced[-1].patches)
         writer.credits = credits_for(synced)
         if signer is not None:
-            writer.sign = _signing(signer, clock, title=out.name, credits=writer.credits, source=source)
+            writer.sign = _signing(signer, clock, title=job.out.name, credits=writer.credits, source=source)
         with clock.phase("compositing") as report_progress:
-            film = composite_film(synced, writer, options.composite, options.work_folder, cleanup, report_progress)
-    film.record(out, options.work_folder)
+            film = composite_film(
+                synced, writer, options.composite, options.work_folder, cleanup, report_progress, meter=clock.work
+            )
+    film.record(job.out, options.work_folder)
 
-    present = synced_frames(synced)
+    _record(job, options, model, sampler, found, clock)
+    present, out = synced_frames(synced), job.out
     return SyncReport(
         output=out,
         model=model.name,
@@ -244,17 +288,83 @@ def sync(
         notes=(
             *demonstration_notes(model),
             *(
-                [Note(f"The result is named {out.name}: {writer_options.codec.label} goes into {out.suffix} files.")]
-                if out != requested and not writer_options.codec.is_sequence
+                [Note(f"The result is named {out.name}: {job.writer.codec.label} goes into {out.suffix} files.")]
+                if out != job.requested and not job.writer.codec.is_sequence
                 else []
             ),
             *([] if signer is None else [Note(f"{out.name} has Content Credentials, signed by {signer.name}.")]),
             *film.notes,
-            *job_notes(synced, writer.notes, mux),
+            *job_notes(synced, writer.notes, job.mux),
         ),
         seconds=clock.seconds,
         sampling={"quality": Quality(options.quality).value, **quality_settings(sampler)},
     )
+
+
+def plan_sync(
+    video: str | Path | Clip,
+    audio: str | Path | AudioSource,
+    out: str | Path,
+    options: SyncOptions,
+    on_progress: PhaseProgress | None = None,
+) -> tuple[JobPlan, Clip]:
+    """What `sync` would do, as far as it is known before faces are found, and the part of the clip that it would sync.
+
+    Inputs and output are checked as `sync` checks them, and the model is loaded; nothing is written.
+
+    Raises:
+        LatentSyncError: what `sync` would raise before it looks for faces.
+    """
+    clock = PhaseClock(on_progress)
+    job = _open_inputs(video, audio, out, options, clock)
+    model, sampler = _load(options, clock)
+    plan = _plan(job, options, model, sampler)
+    is_loaded = isinstance(options.model, LatentSyncModel)
+    return plan if is_loaded else with_loading(plan, clock.seconds["model"]), job.clip
+
+
+def _load(options: SyncOptions, clock: PhaseClock) -> tuple[LatentSyncModel, SamplerOptions]:
+    """The job's model, and the sampler's settings with it."""
+    with clock.phase("model") as report_progress:
+        model = options.model
+        if not isinstance(model, LatentSyncModel):
+            load = dataclasses.replace(options.load, window_frames=options.sampler.windows.frames)
+            model = load_model(model, load, report_progress)
+    return model, resolve_quality(options.sampler, options.quality, model, options.explicit_settings)
+
+
+def _plan(
+    job: _Inputs,
+    options: SyncOptions,
+    model: LatentSyncModel,
+    sampler: SamplerOptions,
+    faces: Sequence[FaceTracks] | None = None,
+) -> JobPlan:
+    """What is to be done once the model is loaded, or, where `faces` of each speaker are given, after that."""
+    return plan_job(
+        model, job.clip, job.timeline, sampler, job.voices, options.composite, job.writer, faces, job.lines,
+        options.pauses.behaviour, finds_speakers=job.original is not None,
+    )  # fmt: skip
+
+
+def _record(
+    job: _Inputs,
+    options: SyncOptions,
+    model: LatentSyncModel,
+    sampler: SamplerOptions,
+    found: FaceTracks,
+    clock: PhaseClock,
+) -> None:
+    """Keeps what the job's work took, for later estimates."""
+    clip, seconds = job.clip, clock.seconds
+    done = measured_sampling(clock.work, model, clip, sampler)
+    done += measured_compositing(clock.work, model.codec, model.resolution, clip, options.composite, job.writer)
+    done.append((added_up(embedding(model, voice.duration) for voice in job.voices), seconds["voice"]))
+    if "faces" in clock.reported:
+        done.append((finding_faces(clip, seen_faces(found)), seconds["faces"]))
+    if "speakers" in clock.reported:
+        done.append((finding_speakers(clip), seconds["speakers"]))
+    record_timings(done)
 
 
 def sample(
@@ -269,6 +379,7 @@ def sample(
     on_progress: Progress | None = None,
     pauses: PauseOptions | None = None,
     lines: Sequence[DialogueLine] = (),
+    meter: WorkMeter | None = None,
 ) -> SyncedFaces:
     """Aligns the chosen faces, plans the timeline and generates new mouth latents (`sample_faces`).
 
@@ -285,14 +396,28 @@ def sample(
         wait = None if on_progress is None else partial(on_progress, 0, 1)
         voice = SegmentVoice(audio.source, model.whisper, segments, timeline.times, shown, pauses, wait)
         return sample_faces(
-            model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress, (segments, voice)
+            model,
+            faces,
+            transforms,
+            timeline,
+            audio,
+            options,
+            folder,
+            on_preview,
+            on_progress,
+            (segments, voice),
+            meter,
         )
     if pauses.behaviour is PauseBehaviour.MODEL:
-        return sample_faces(model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress)
+        return sample_faces(
+            model, faces, transforms, timeline, audio, options, folder, on_preview, on_progress, meter=meter
+        )
     speech = detect_speech(audio.source)
     closed = pauses.behaviour is PauseBehaviour.CLOSED
     driving = silence_pauses(audio, speech, pauses, model.whisper) if closed else audio
-    synced = sample_faces(model, faces, transforms, timeline, driving, options, folder, on_preview, on_progress)
+    synced = sample_faces(
+        model, faces, transforms, timeline, driving, options, folder, on_preview, on_progress, meter=meter
+    )
     weights = speech.weights(timeline.times, pauses)
     blend = synced.blend if closed else synced.blend * weights
     return dataclasses.replace(synced, audio=audio, blend=blend, pauses=pauses.behaviour, speech=weights)

@@ -64,8 +64,20 @@ class Progress:
     def __init__(self, **phases: float) -> None:
         self._bar = comfy.utils.ProgressBar(SPAN_TOTAL)
         self._phases = phases or {"all": 1.0}
+        self._expected: dict[str, float] = {}  # seconds of each phase, in order, by the name of its words
+        self._plan = ""
         self._value = 0
         self._previewed_at = -math.inf
+
+    def expect(self, seconds: Mapping[str, float | None], plan: str = "") -> None:
+        """Takes what phases that begin from here on are expected to take, in order, by the names of a PhaseProgress.
+
+        `plan` says in a line what is to be done: it is shown at once, and stays above the progress in words.
+        """
+        self._expected = {name: one for name, one in seconds.items() if one is not None}
+        self._plan = plan
+        if plan and (show := text_display()):
+            show(plan)
 
     def phase(self, name: str = "all", words: Phase | None = None, frames: int = 0) -> EngineProgress:
         """The callback `on_progress(done, total)` of a phase; `words` and `frames` as PhaseText takes them."""
@@ -86,14 +98,19 @@ class Progress:
         """`report`, with a line of text beside the bar, now and then."""
         if words is None:
             return report
-        text, shown_at = PhaseText(words, frames), -math.inf
+        names = list(self._expected)
+        place = names.index(words.name.lower()) if words.name.lower() in names else None
+        expected = None if place is None else self._expected[names[place]]
+        after = 0.0 if place is None else sum(self._expected[name] for name in names[place + 1 :])
+        text, shown_at = PhaseText(words, frames, expected=expected, after=after), -math.inf
+        plan = [self._plan] if self._plan else []
 
         def report_in_words(done: int, total: int) -> None:
             nonlocal shown_at
             report(done, total)
             if time.monotonic() - shown_at >= TEXT_INTERVAL_SECONDS and (show := text_display()):
                 shown_at = time.monotonic()
-                show(text.line(done, total))
+                show("\n".join([*plan, text.line(done, total)]))
 
         return report_in_words
 

@@ -107,6 +107,20 @@ class ManagedCodec:
         """What it lowered for lack of memory."""
         return getattr(self._codec, "notes", ())
 
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """See DiffusersCodec.config."""
+        return getattr(self._codec, "config", None)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        return getattr(self._codec, "dtype", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, wherever its network waits."""
+        return self._patcher.load_device
+
     def encode(self, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """See LatentCodec.encode."""
         comfy.model_management.load_models_gpu([self._patcher], force_full_load=True)

@@ -21,10 +21,13 @@ from ..latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from ..latentsync_core.compositing.rendering import as_matching_batch
 from ..latentsync_core.compositing.smart_render import composite_film
 from ..latentsync_core.compositing.write import Sink
+from ..latentsync_core.estimates.measured import measured_compositing
+from ..latentsync_core.estimates.timings import record_timings
 from ..latentsync_core.files.output_checks import check_no_overwrite
 from ..latentsync_core.media.sound_reader import SoundTrack
 from ..latentsync_core.messages import Note, NoteLevel
-from ..latentsync_core.progress import Progress
+from ..latentsync_core.phases import Phase
+from ..latentsync_core.progress import WorkMeter
 from ..latentsync_core.provenance.film_credits import FilmCredits
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
@@ -38,6 +41,7 @@ from ..latentsync_core.video.writing.sequence_writer import SequenceWriter
 from ..latentsync_core.video.writing.writer import FrameWriter
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from ._comfy import (
+    Progress,
     numbered_output,
     pack_temp_folder,
     raise_if_interrupted,
@@ -46,6 +50,7 @@ from ._comfy import (
     temporary_output,
 )
 from ._comparisons import comparison_ui
+from ._estimates import expected_compositing
 from ._wording import note_lines
 
 PREFIX = "LatentSync/dub"
@@ -71,6 +76,14 @@ class OutputRequest:
     matte: bool = False  # the same as a grey video in the output folder
     patch: PatchFormat = PatchFormat.NONE  # the patch with its alpha, in the output folder
 
+    @property
+    def names(self) -> list[str]:
+        """What is asked for, as words."""
+        asked = {"images": self.images, "masks": self.masks, "matte": self.matte}
+        return [name for name, is_asked in asked.items() if is_asked] + (
+            [] if self.patch is PatchFormat.NONE else [self.patch.value]
+        )
+
 
 @dataclass(frozen=True)
 class WrittenOutput:
@@ -92,7 +105,8 @@ def write_output(
     prefix: str = PREFIX,
     request: OutputRequest | None = None,
     foreground: torch.Tensor | None = None,
-    on_progress: Progress | None = None,
+    progress: Progress | None = None,
+    phase: str = "all",
     is_taken: bool = True,
     workflow: Mapping[str, str] | None = None,
     is_own_sound: bool = False,
@@ -105,6 +119,7 @@ def write_output(
     an H.264 copy in the temp folder is what the page and other nodes take.
 
     Args:
+        progress: of the node, whose phase `phase` this is; nothing else need have been expected of it.
         is_taken: whether a node takes the video; a note says so where nothing keeps a temporary file.
         workflow: what `workflow_texts` returns.
         is_own_sound: whether `sound` is the clip's own.
@@ -159,11 +174,18 @@ def write_output(
             sinks.append(lambda index, rendered: masks[index].copy_(rendered.matte))
         if picture is not None and sequence is not None:  # the file's own frames are an H.264 copy's
             sinks.append(lambda index, rendered: None if index else first.append(rendered.frame.rgb()))
+        meter, others = WorkMeter(), " ".join(request.names + ([sequence.codec.value] if sequence else []))
+        composite = composite or CompositeOptions()
+        on_progress = None
+        if progress is not None:
+            progress.expect({"compositing": expected_compositing(synced_per_speaker, composite, writer, others)})
+            on_progress = progress.phase(phase, Phase.COMPOSITING, frames)
         records = pack_temp_folder("films")
         film = composite_film(
-            synced_per_speaker, file, composite, records, files, on_progress, foreground=foreground, sinks=sinks
+            synced_per_speaker, file, composite, records, files, on_progress, foreground, sinks, meter
         )
     film.record(path, records)
+    record_timings(measured_compositing(meter, synced.codec, synced.resolution, clip, composite, writer, others))
     if picture is not None and texts:
         save_workflow_picture(picture, first[0] if first else _first_picture(path), texts)
     saved = [written.path for written in ((file,) if is_saved else ()) + tuple(extra_writers)]

@@ -12,7 +12,6 @@ from ..latentsync_core.audio.mix import mixed_track
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.media.sound_reader import SoundTrack
-from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.synced_faces import SyncedFaces
 from ..latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from ._checks import check_inputs
@@ -204,7 +203,7 @@ class Composite(io.ComfyNode):
                 images=IMAGES_OUTPUT in connected, masks=MASK_OUTPUT in connected, matte=matte, patch=PatchFormat(patch)
             ),
             foreground,
-            Progress().phase(words=Phase.COMPOSITING, frames=len(synced_per_speaker[0].pts)),
+            Progress(),
             is_taken=VIDEO_OUTPUT in connected,
             workflow=workflow_texts(cls.hidden),
             is_own_sound=sound == CLIP_AUDIO and mux_audio is None,

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.phases import Phase
 from ._checks import check_inputs
 from ._comfy import Progress, pack_temp_folder, saved_result, schema
+from ._estimates import expected_voice, timed_voice
 from ._managed_model import ManagedModel
 from ._sockets import Audio, Model
 
@@ -40,8 +40,9 @@ class EmbedAudio(io.ComfyNode):
     @check_inputs
     def execute(cls, model: ManagedModel, audio: Any) -> io.NodeOutput:
         voice = load_audio(audio)
-        whisper = model.load_whisper().whisper
-        on_progress = Progress().phase(words=Phase.VOICE)
-        audio_embedding = embed_audio(voice, whisper, on_progress, pack_temp_folder("voices"))
+        loaded_model, progress = model.load_whisper(), Progress()
+        progress.expect({"voice": expected_voice(loaded_model, voice)})
+        on_progress = progress.phase(words=Phase.VOICE)
+        audio_embedding = timed_voice(loaded_model, voice, on_progress, pack_temp_folder("voices"))
         # A key of our own: on "audio" the page wants a player that it makes for a few of core's nodes only.
         return io.NodeOutput(audio_embedding, ui={"voice": [saved_result(voice.as_wav(pack_temp_folder("sounds")))]})

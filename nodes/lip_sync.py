@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from comfy_api.latest import InputImpl, io
 
-from ..latentsync_core.audio.features import embed_audio
 from ..latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from ..latentsync_core.audio.source import load_audio
 from ..latentsync_core.compositing.composite_options import CompositeOptions, Region
 from ..latentsync_core.compositing.notes import demonstration_notes
 from ..latentsync_core.dubbing.lines.line_formats import Dialogue
 from ..latentsync_core.errors import FaceError
+from ..latentsync_core.estimates.job_plan import plan_job
 from ..latentsync_core.faces.find import find_faces
 from ..latentsync_core.faces.picking.face_pick import read_pick
 from ..latentsync_core.faces.selection import choose
@@ -21,13 +22,14 @@ from ..latentsync_core.faces.speaking import WhoSpeaks
 from ..latentsync_core.phases import Phase
 from ..latentsync_core.sampling.quality import resolve_quality
 from ..latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions
-from ..latentsync_core.sampling.timeline import LengthRule
+from ..latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from ..latentsync_core.speakers.active_speaker import find_speech
 from ..latentsync_core.speakers.assignment import assign_speakers, choose_speaker
 from ..latentsync_core.video.writing.writer_options import KeepAudio, WriterOptions
 from ._checks import check_inputs
 from ._clips import clip_from_input, frames_in_memory, sound_as_filmed
 from ._comfy import Progress, connected_outputs, input_names, pack_temp_folder, schema
+from ._estimates import timed_faces, timed_voice
 from ._frame_rates import compare_rates
 from ._inputs import (
     ADVANCED,
@@ -146,10 +148,29 @@ class LipSync(io.ComfyNode):
             expression=expression,
         )
         options = resolve_quality(settings, Quality(quality), managed.model)
+        composite = CompositeOptions.before_contours() if region is None else CompositeOptions(region=Region(region))
+        plan_whole = partial(
+            plan_job,
+            managed.model,
+            source,
+            plan_timeline(source, voice.duration, LengthRule(length)),
+            options,
+            [voice],
+            composite,
+            writer,
+            lines=() if lines is None else lines.lines,
+            pauses=pause_options.behaviour,
+            finds_speakers=find_speakers,
+            with_previews=True,
+        )
+        plan = plan_whole()
+        progress.expect(plan.seconds, plan.text)
         on_faces = progress.phase("faces", Phase.FACES, source.frame_count)
         folder = pack_temp_folder("found")
         try:
-            faces = find_faces(source, marks=pick.marks, folder=folder, on_progress=on_faces)
+            faces = timed_faces(
+                source, on_faces, lambda report: find_faces(source, marks=pick.marks, folder=folder, on_progress=report)
+            )
         except FaceError:
             show_clip_without_faces(source, cls.hidden.unique_id)
             raise
@@ -159,19 +180,22 @@ class LipSync(io.ComfyNode):
             on_speakers = progress.phase("speakers", Phase.SPEAKERS)
             segments, _ = assign_speakers(faces, find_speech(faces, original, folder, on_speakers))
             faces = choose_speaker(faces, segments)
+        plan = plan_whole(faces=[faces])
+        progress.expect(plan.seconds, plan.text)
         on_voice = progress.phase("voice", Phase.VOICE)
-        audio_embedding = embed_audio(voice, managed.load_whisper().whisper, on_voice, pack_temp_folder("voices"))
+        audio_embedding = timed_voice(managed.load_whisper(), voice, on_voice, pack_temp_folder("voices"))
         synced = sample_with_preview(
-            managed, faces, audio_embedding, options, length, progress, "drawing", pause_options, lines
+            managed, faces, audio_embedding, options, length, progress, "drawing", pause_options, lines, is_planned=True
         )
         with synced.patches:
             connected = connected_outputs(cls.hidden.prompt or {}, cls.hidden.unique_id)
             result = write_output(
                 [synced],
                 sound,
-                CompositeOptions.before_contours() if region is None else CompositeOptions(region=Region(region)),
+                composite,
                 writer=writer,
-                on_progress=progress.phase("writing", Phase.COMPOSITING, len(synced.pts)),
+                progress=progress,
+                phase="writing",
                 is_taken=VIDEO_OUTPUT in connected,
             )
         result.notes.extend(demonstration_notes(managed.model))

@@ -19,6 +19,7 @@ from ..latentsync_core.video.clip import Clip
 from ._checks import check_inputs
 from ._clips import clip_from_input
 from ._comfy import Progress, input_names, pack_temp_folder, preview_image, schema
+from ._estimates import expected_faces, timed_faces
 from ._frame_rates import compare_rates
 from ._inputs import ADVANCED, clip_input, deinterlace_input, fps_input, reject_batched_clip
 from ._scenes import show_clip_without_faces
@@ -179,21 +180,26 @@ class PrepareFaces(io.ComfyNode):
         progress = Progress()
         source = clip_from_input(clip, fps, deinterlace, progress.whole_bar(Phase.CLIP))
         source, rate_notes = compare_rates(source, fps, cls.hidden)
+        progress.expect({"faces": expected_faces(source)})
         try:
-            faces = find_faces(
+            faces = timed_faces(
                 source,
-                FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
-                AlignOptions(smoothing_strength=smoothing, scale=face_scale, shift_y=face_shift),
-                TouchLimits(
-                    max_yaw=max_yaw,
-                    max_pitch=max_pitch,
-                    min_size=smallest_face,
-                    min_sharpness=min_sharpness,
-                    fade_frames=fade_frames,
-                ),
-                marks,
-                pack_temp_folder("found"),
                 progress.phase(words=Phase.FACES, frames=source.frame_count),
+                lambda on_progress: find_faces(
+                    source,
+                    FaceOptions(detector_score=detector_score, shot_threshold=shot_threshold),
+                    AlignOptions(smoothing_strength=smoothing, scale=face_scale, shift_y=face_shift),
+                    TouchLimits(
+                        max_yaw=max_yaw,
+                        max_pitch=max_pitch,
+                        min_size=smallest_face,
+                        min_sharpness=min_sharpness,
+                        fade_frames=fade_frames,
+                    ),
+                    marks,
+                    pack_temp_folder("found"),
+                    on_progress,
+                ),
             )
         except FaceError:
             show_clip_without_faces(source, cls.hidden.unique_id)

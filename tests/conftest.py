@@ -4,12 +4,17 @@ what they say of a ComfyUI goes into the summary."""
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch comes: two workers' threads would wait for each other
 
 # Where oneDNN may use units for bfloat16, precision "auto" takes it, and numbers would depend on the processor.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+# What tests take is not what a user's jobs on this machine take.
+os.environ["LATENTSYNC_CACHE"] = tempfile.mkdtemp(prefix="latentsync-dub-tests-")
 
 import pytest
 
@@ -58,6 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["lines"] = summary_lines(session.config)
+    shutil.rmtree(os.environ["LATENTSYNC_CACHE"], ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -102,16 +102,6 @@ class JobRecords:
         self.write(key, record)
         return record
 
-    def seconds_per_frame(self) -> float | None:
-        """What a frame of the finished jobs took, all phases together; None where none is finished yet."""
-        seconds = frames = 0.0
-        for path in (self.folder / "records").glob("*.json"):
-            record = self.read(path.stem)
-            if record is not None and record.report:
-                seconds += sum(record.report["seconds"].values())
-                frames += record.report["frames"]
-        return seconds / frames if frames else None
-
     def _path(self, key: str) -> Path:
         return self.folder / "records" / f"{key}.json"
 

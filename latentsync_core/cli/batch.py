@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio.source import load_audio
-from ..audio.track_choice import TrackChoice
 from ..batch.job_list import Job, read_job_list
 from ..batch.job_records import JobRecords
 from ..batch.local_workers import LocalWorkers
@@ -21,7 +19,7 @@ from ..batch.worklist import JobProgress, Outcome, OutcomeKind, Workers, run_job
 from ..errors import LatentSyncError, OptionError, OutputError
 from ..files.output_checks import check_target
 from ..phases import phase_words
-from ..video.reading.probing import probe
+from ..remote.inputs import has_url_inputs
 from .batch_jobs import JobDoer, JobMaker, rooted
 from .wording import WORDS
 
@@ -111,7 +109,7 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
                 row["plan"] = "skip: finished"
             else:
                 check_target(Path(options.out))
-                row |= _needs(options, doer)
+                row |= _needs(doer, options)
                 row["plan"] = "sync"
         except LatentSyncError as error:
             row |= {"plan": "fails", "error": error.worded(WORDS)}
@@ -119,7 +117,8 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
         rows.append(row)
     todo = [row for row in rows if row["plan"] == "sync"]
     frames = sum(int(str(row.get("frames", 0))) for row in todo)
-    seconds_per_frame = doer.records.seconds_per_frame()
+    seconds = [row["seconds"] for row in todo if "seconds" in row]
+    known = [float(str(one)) for one in seconds if one is not None]
     total = {
         "rows": len(rows),
         "to_do": len(todo),
@@ -127,18 +126,18 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
         "failing": failed,
         "frames": frames,
         "workers": len(batch.makers),
-        "seconds": None if seconds_per_frame is None else round(frames * seconds_per_frame / len(batch.makers), 1),
+        "seconds": round(sum(known) / len(batch.makers), 1) if len(known) == len(seconds) else None,
         "bytes_free_for_work": shutil.disk_usage(batch.makers[0].records).free,
     }
     if as_json:
         print(json.dumps({"plan": total, "rows": rows}))
         return int(failed > 0)
     for row in rows:
-        frames_text = f", {row['frames']} frames at {row['fps']} fps" if "frames" in row else ""
+        frames_text = f", {row['frames']} frames at {row['fps']} fps; {row['text']}" if "frames" in row else ""
         print(f"{row['row']:>5}  {row['plan']:14}  {row['result']}{frames_text}")
         if "error" in row:
             print(f"       {row['error']}")
-    estimate = "no row is finished yet to estimate from" if total["seconds"] is None else _clock(total["seconds"])
+    estimate = "unknown before a first run" if total["seconds"] is None else f"about {_clock(total['seconds'])}"
     print(
         f"{total['to_do']} of {len(rows)} rows to do with {total['workers']} workers: {frames} frames; time: {estimate}"
         f"; {total['bytes_free_for_work'] / 1e9:.1f} GB free for unfinished work"
@@ -146,13 +145,13 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
     return int(failed > 0)
 
 
-def _needs(options: argparse.Namespace, doer: JobDoer) -> dict:
-    if not isinstance(options.video, Path):
-        return {}  # a URL
-    clip = probe(options.video, options.fps).trim(options.start, options.end)
-    if isinstance(options.audio, Path):
-        load_audio(options.audio, clip, TrackChoice(options.voice_tracks))
-    return {"frames": clip.frame_count, "fps": str(clip.fps), "size": f"{clip.width}x{clip.height}"}
+def _needs(doer: JobDoer, options: argparse.Namespace) -> dict:
+    """What a row's job would come to; nothing of one whose inputs are still to be downloaded."""
+    if has_url_inputs(options):
+        return {}
+    plan, clip = doer.plan(options)
+    facts = {"frames": clip.frame_count, "fps": str(clip.fps), "size": f"{clip.width}x{clip.height}"}
+    return {**facts, **plan.data, "text": plan.text}
 
 
 def _devices(devices: Sequence[str], workers: int | None) -> list[str | None]:

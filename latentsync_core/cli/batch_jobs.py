@@ -13,12 +13,14 @@ from ..batch.job_list import Job
 from ..batch.job_records import FINISHED, STARTED, JobRecord, JobRecords, file_facts, fingerprint, job_key
 from ..batch.worklist import Outcome, OutcomeKind
 from ..errors import LatentSyncError, OptionError
+from ..estimates.job_plan import JobPlan
 from ..models.load_options import LoadOptions
 from ..models.loading.weights import load_model
 from ..models.model import LatentSyncModel
-from ..pipeline import Speaker, SyncReport, sync
+from ..pipeline import Speaker, SyncReport, plan_sync, sync
 from ..progress import PhaseProgress
 from ..remote.inputs import UrlArgument, fetch_url_inputs
+from ..video.clip import Clip
 from ..video.writing.encoding import output_path
 from ..video.writing.writer_options import Codec
 from .options import add_sync_options, sync_options
@@ -173,6 +175,15 @@ class JobDoer:
 
     def is_finished(self, options: argparse.Namespace) -> bool:
         return self.records.finished(self.key(options), self.fingerprint(options)) is not None
+
+    def plan(self, options: argparse.Namespace) -> tuple[JobPlan, Clip]:
+        """What the row's job would come to; its model is loaded, unless the row before had it. Raises LatentSyncError.
+
+        The time is that of the job with a loaded model.
+        """
+        asked = sync_options(options)
+        model = self._loaded(asked.model, asked.load, lambda *_: None)
+        return plan_sync(options.video, options.audio, options.out, dataclasses.replace(asked, model=model))
 
     def _sync(self, options: argparse.Namespace, key: str, made_from: str, on_progress: PhaseProgress) -> dict:
         own_work_folder = options.work_folder is None

@@ -18,7 +18,7 @@ from ..models.load_options import PRECISIONS
 from ..remote.inputs import fetch_url_inputs, local_path, media_argument, reject_url
 from ..remote.public_https import Network
 from .arguments import marks_text
-from .console import ProgressBars, downloads_data, print_error, print_fetched, print_report
+from .console import ProgressBars, downloads_data, print_error, print_fetched, print_plan, print_report
 from .dub_options import add_dub_commands
 from .options import (
     add_batch_options,
@@ -72,7 +72,7 @@ def _cancelled_job_message(options: argparse.Namespace) -> str:
 
 def _sync(options: argparse.Namespace) -> None:
     from ..files.output_checks import check_no_overwrite, check_target
-    from ..pipeline import sync
+    from ..pipeline import plan_sync, sync
     from ..provenance.content_credentials import FilmSigner, check_signable
     from ..video.writing.encoding import output_path
     from ..video.writing.writer_options import Codec
@@ -85,9 +85,14 @@ def _sync(options: argparse.Namespace) -> None:
         if codec is not Codec.MATCH_SOURCE:
             check_signable(codec.suffix)
     check_no_overwrite((out,), (("the file of marks", options.marks),))
-    with ProgressBars(quiet=options.json) as on_progress, fetch_url_inputs(options, on_progress) as fetched:
-        report = sync(options.video, options.audio, options.out, sync_options(options), on_progress)
-    print_report(report, options.json, fetched)
+    with ProgressBars(quiet=options.json) as bars, fetch_url_inputs(options, bars) as fetched:
+        job = options.video, options.audio, options.out, sync_options(options), bars
+        if not options.plan:
+            report = sync(*job, on_plan=bars.show_plan)
+            print_report(report, options.json, fetched)
+            return
+        plan, clip = plan_sync(*job)
+    print_plan(plan, clip, options.json, fetched)
 
 
 def _batch(options: argparse.Namespace) -> int:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
+from typing import TYPE_CHECKING
 
 from ..messages import NoteLevel
-from ..phases import phase_words
+from ..phases import phase_words, rounded_time, time_left
 from ..remote.inputs import FetchedInput
 from .wording import WORDS
 
+if TYPE_CHECKING:
+    from ..estimates.job_plan import JobPlan
+    from ..video.clip import Clip
+
 
 class ProgressBars:
-    """One tqdm bar per phase, on standard error."""
+    """One tqdm bar per phase, on standard error, with the time that the whole job is expected to take still."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._bar = None
         self._phase = ""
+        self._expected: dict[str, float] = {}  # seconds of each phase that is still to come, and of the one at hand
+        self._began = 0.0
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         if self._quiet:
@@ -27,9 +35,30 @@ class ProgressBars:
 
         if self._bar is None or phase != self._phase:
             self.__exit__()
+            self._expected.pop(self._phase, None)
             self._phase, self._bar = phase, tqdm(desc=f"{phase_words(phase):19}", total=total, leave=True)
+            self._began = time.monotonic()
         self._bar.total = total
+        if left := self._job_left(done / max(total, 1)):
+            self._bar.set_postfix_str(f"whole job: {rounded_time(left)} left", refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def show_plan(self, plan: JobPlan) -> None:
+        """Prints what is to be done, and takes its times for the time left."""
+        if self._quiet:
+            return
+        self._expected = {} if plan.total_seconds is None else {name: one or 0.0 for name, one in plan.seconds.items()}
+        phases = f" ({plan.phases_text})" if plan.phases_text else ""
+        self.__exit__()
+        print(f"To do: {plan.text}{phases}", file=sys.stderr)
+
+    def _job_left(self, share: float) -> float | None:
+        """Seconds until the job's end, of which the phase at hand has done `share`; None where nothing tells."""
+        if self._phase not in self._expected:
+            return None
+        elapsed, expected = time.monotonic() - self._began, self._expected[self._phase]
+        later = sum(seconds for name, seconds in self._expected.items() if name != self._phase)
+        return (time_left(share, share, elapsed, expected) or 0.0) + later
 
     def __enter__(self) -> ProgressBars:
         return self
@@ -66,6 +95,19 @@ def print_report(report, as_json: bool, fetched: list[FetchedInput] | None = Non
         print(f"  frames {start} to {stop - 1}: an object in front of a mouth was left unchanged")
     for note in report.notes:
         print(f"  {'warning' if note.level is NoteLevel.WARNING else 'note'}: {note.worded(WORDS)}")
+
+
+def print_plan(plan: JobPlan, clip: Clip, as_json: bool, fetched: list[FetchedInput]) -> None:
+    """What `sync --plan` says."""
+    facts = {"frames": clip.frame_count, "fps": str(clip.fps), "size": f"{clip.width}x{clip.height}"}
+    if as_json:
+        print(json.dumps({**facts, **plan.data, **downloads_data(fetched)}))
+        return
+    print_fetched(fetched)
+    print(f"{clip.name}: {facts['frames']} frames at {facts['fps']} fps, {clip.width}×{clip.height}")
+    print(f"To do: {plan.text}")
+    if plan.phases_text:
+        print(f"  {plan.phases_text}")
 
 
 def print_error(sentence: str, as_json: bool) -> None:

@@ -67,6 +67,11 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     )  # fmt: skip
     out = "folder for the results of rows that name none" if is_batch else "the result; its suffix follows from --codec"
     sync.add_argument("--out", required=not is_batch, type=reject_url, help=out)
+    if not is_batch:
+        sync.add_argument(
+            "--plan", action="store_true",
+            help="say what would be done, and the time and memory that it would take, and do nothing",
+        )  # fmt: skip
     add_download_limit(sync)
 
     model = sync.add_argument_group("model")

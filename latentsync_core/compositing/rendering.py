@@ -14,6 +14,7 @@ from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import mouth_mask
 from ..faces.selection import check_no_shared_faces
+from ..progress import WorkMeter
 from ..sampling.patch_store import PatchKind
 from ..sampling.synced_faces import SyncedFaces
 from ..video.clip import Clip
@@ -66,6 +67,7 @@ def render(
     options: CompositeOptions | None = None,
     foreground: torch.Tensor | None = None,
     frames: range | None = None,
+    meter: WorkMeter | None = None,
 ) -> Iterator[RenderedFrame]:
     """Yields the F output frames in order, in the clip's own pixel format; their stamps are `synced.pts`.
 
@@ -80,6 +82,7 @@ def render(
             all: where it is 1 something occludes the face, and the source is left unchanged.
         frames: those to yield; None: all. They come out as among all of them where the range begins and ends with
             segments (`SyncedFaces.segments`), over which nothing is averaged.
+        meter: measures "decode" in patches, and counts "patches".
 
     Raises:
         OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
@@ -88,7 +91,7 @@ def render(
     synced_per_speaker = as_matching_batch(synced)
     foreground_mask = _ForegroundMask(synced_per_speaker[0].faces.clip, foreground)
     frames = range(len(synced_per_speaker[0].pts)) if frames is None else frames
-    generated = _generated_faces_of_all(synced_per_speaker, frames, options.match_color)
+    generated = _generated_faces_of_all(synced_per_speaker, frames, options.match_color, meter)
     matchers = [DetailMatcher(options.match_grain) for _ in synced_per_speaker]
     for index, frame, shaped in shaped_patches(generated, synced_per_speaker, options):
         layers, occluded = [], 0.0
@@ -161,12 +164,16 @@ def generated_faces(synced: SyncedFaces) -> Iterator[tuple[int, Frame, torch.Ten
 
 
 def _generated_faces_of_all(
-    synced_per_speaker: tuple[SyncedFaces, ...], indices: Sequence[int], match_color: float = 0.0
+    synced_per_speaker: tuple[SyncedFaces, ...],
+    indices: Sequence[int],
+    match_color: float = 0.0,
+    meter: WorkMeter | None = None,
 ) -> Iterator[tuple[int, Frame, list[torch.Tensor | None]]]:
     """`generated_faces` of several at once, with a patch or None of each.
 
     `match_color`, 0 to 1, is how far replaced crops take colour and light of what the sampler made.
     """
+    meter = meter or WorkMeter()
     with_face = [set(frames_with_face(one)) for one in synced_per_speaker]
     source_index = synced_per_speaker[0].source_index
     # What is decoded beside a patch may change its rounding: a segment's come to the same bits whatever the others are.
@@ -176,9 +183,10 @@ def _generated_faces_of_all(
         for batch in _decode_batches(indices, starts):
             batch_frames = [next(frames) for _ in batch]
             frame_of = dict(zip(batch, batch_frames, strict=True))
+            frames_with_patch = [{index: frame_of[index] for index in batch if index in own} for own in with_face]
             decoded = [
-                iter(_decode_patches(one, {index: frame_of[index] for index in batch if index in own}, match_color))
-                for one, own in zip(synced_per_speaker, with_face, strict=True)
+                iter(_decode_patches(one, frames_of_one, match_color, meter))
+                for one, frames_of_one in zip(synced_per_speaker, frames_with_patch, strict=True)
             ]
             for index, frame in zip(batch, batch_frames, strict=True):
                 patches = [next(found) if index in own else None for found, own in zip(decoded, with_face, strict=True)]
@@ -263,16 +271,19 @@ def _blend_into_crop(
     return blend_mouth(generated * 2 - 1, source, mouth_mask(resolution).float()) / 2 + 0.5
 
 
-def _decode_patches(synced: SyncedFaces, frame_of: Mapping[int, Frame], match_color: float) -> torch.Tensor | tuple[()]:
+def _decode_patches(
+    synced: SyncedFaces, frame_of: Mapping[int, Frame], match_color: float, meter: WorkMeter
+) -> torch.Tensor | tuple[()]:
     """(n, 3, P, P) patches of some output frames, given with the source's frames."""
     if not frame_of:
         return ()
+    meter.count("patches", len(frame_of))
     patches = synced.patches.get(list(frame_of))
     if synced.patches.kind is PatchKind.LATENTS:
-        return _decode(synced, patches)
+        return _decode(synced, patches, meter)
     if match_color == 0 or synced.sampled is None:
         return patches
-    sampled = _decode(synced, synced.sampled.get(list(frame_of)))
+    sampled = _decode(synced, synced.sampled.get(list(frame_of)), meter)
     relit = []
     for crop, generated, (index, frame) in zip(patches, sampled, frame_of.items(), strict=True):
         given = blend_into_crop(frame, synced.transforms[index], generated, synced.resolution)
@@ -280,6 +291,7 @@ def _decode_patches(synced: SyncedFaces, frame_of: Mapping[int, Frame], match_co
     return torch.stack(relit)
 
 
-def _decode(synced: SyncedFaces, latents: torch.Tensor) -> torch.Tensor:
+def _decode(synced: SyncedFaces, latents: torch.Tensor, meter: WorkMeter) -> torch.Tensor:
     """(n, 3, R, R) on the CPU, about [0, 1]."""
-    return synced.codec.decode(latents).float().cpu() / 2 + 0.5
+    with meter.measure("decode", len(latents)):
+        return synced.codec.decode(latents).float().cpu() / 2 + 0.5

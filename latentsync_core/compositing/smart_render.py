@@ -22,7 +22,7 @@ from ..errors import VideoError
 from ..files.output_checks import check_disk_space
 from ..files.scratch import ScratchFolder
 from ..messages import Note
-from ..progress import Progress
+from ..progress import Progress, WorkMeter
 from ..runs import runs_where
 from ..sampling.segments.segment_store import SegmentStore
 from ..sampling.synced_faces import SyncedFaces
@@ -63,6 +63,7 @@ def composite_film(
     on_progress: Progress | None = None,
     foreground: torch.Tensor | None = None,
     sinks: Sequence[Sink] = (),
+    meter: WorkMeter | None = None,
 ) -> CompositedFilm:
     """Renders the new faces into `writer`'s film, which is complete once `opened` is closed without an exception.
 
@@ -72,6 +73,7 @@ def composite_film(
         on_progress: is given output frames.
         foreground: see `render`. With one, everything is rendered.
         sinks: what else takes each frame. With any, everything is rendered.
+        meter: see `write_rendered`; frames that are copied aren't counted.
 
     Raises what `write_rendered` and the writer raise.
     """
@@ -80,12 +82,12 @@ def composite_film(
     found = find_ranges(folder, {one.key for one in ranges}) if folder is not None and ranges else {}
     if found and isinstance(writer, FrameWriter):
         try:
-            return _composite_changed(batch, writer, options, ranges, found, opened, on_progress)
+            return _composite_changed(batch, writer, options, ranges, found, opened, on_progress, meter)
         except VideoError as problem:  # of an earlier film; the clip's own would be met again
             log.warning("everything is rendered: %s", problem)
     opened.enter_context(writer)
     all_sinks = [lambda _, rendered: writer.write(rendered.frame), *sinks]
-    occluded = write_rendered(batch, all_sinks, options, foreground, on_progress)
+    occluded = write_rendered(batch, all_sinks, options, foreground, on_progress, meter=meter)
     return CompositedFilm(occluded, _with_occlusions(ranges, occluded))
 
 
@@ -97,6 +99,7 @@ def _composite_changed(
     found: dict[str, tuple[Path, FilmRange]],
     opened: ExitStack,
     on_progress: Progress | None,
+    meter: WorkMeter | None,
 ) -> CompositedFilm:
     """`composite_film` where earlier films hold some of the ranges."""
     frames, suffix = len(synced[0].pts), writer.path.suffix
@@ -115,7 +118,7 @@ def _composite_changed(
         with writer.part(part, start, stop) as encoder:
             sinks = [lambda _, rendered, encoder=encoder: encoder.write(rendered.frame)]
             report = on_progress and partial(_report, on_progress, done, frames)
-            occluded |= write_rendered(synced, sinks, options, on_progress=report, frames=range(start, stop))
+            occluded |= write_rendered(synced, sinks, options, on_progress=report, frames=range(start, stop), meter=meter)
         pieces.append(EncodedFrames(part, start, stop))
         done += stop - start
     if on_progress:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ..progress import Progress
+from ..progress import Progress, WorkMeter
 from ..sampling.synced_faces import SyncedFaces
 from .composite_options import CompositeOptions
 from .rendering import RenderedFrame, render
@@ -23,10 +23,14 @@ def write_rendered(
     foreground: torch.Tensor | None = None,
     on_progress: Progress | None = None,
     frames: range | None = None,
+    meter: WorkMeter | None = None,
 ) -> np.ndarray:
     """Renders all F output frames, or those of `frames`, in order, and hands each to every one of `sinks`.
 
     One frame is in memory at a time.
+
+    Args:
+        meter: measures "paste" and "write" in frames, and "decode" and "patches" as `render` does.
 
     Returns:
         (F,) bool: whether an object in front of a mouth was left unchanged in that frame.
@@ -35,11 +39,13 @@ def write_rendered(
         OptionError: see `render`; and whatever a sink raises.
     """
     count = len((synced if isinstance(synced, SyncedFaces) else synced[0]).pts)
-    frames = range(count) if frames is None else frames
+    frames, meter = range(count) if frames is None else frames, meter or WorkMeter()
     occluded = np.zeros(count, bool)
-    for index, rendered in zip(frames, render(synced, options, foreground, frames), strict=True):
-        for sink in sinks:
-            sink(index, rendered)
+    pictures = meter.each("paste", render(synced, options, foreground, frames, meter))
+    for index, rendered in zip(frames, pictures, strict=True):
+        with meter.measure("write", 1):
+            for sink in sinks:
+                sink(index, rendered)
         occluded[index] = rendered.occluded > 0
         if on_progress:
             on_progress(index + 1 - frames.start, len(frames))

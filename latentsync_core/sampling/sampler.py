@@ -25,7 +25,7 @@ from ..models.reference_mouth import replace_mouth
 from ..models.unet.compiled import compiled_forward
 from ..models.vae import PIXELS_PER_LATENT
 from ..prefetch import prefetched
-from ..progress import Progress
+from ..progress import Progress, WorkMeter
 from ..runs import runs_where
 from ..video.clip import Clip
 from ..video.reading.frame_sequence import FrameSequence
@@ -36,7 +36,7 @@ from .memory_steps import MemorySteps
 from .noise import frame_noise
 from .patch_store import PatchStore, allocated_bytes
 from .reference_means import ReferenceMeans
-from .sampler_options import SHORTCUTS, ReferenceChoice, SamplerOptions
+from .sampler_options import SHORTCUTS, ReferenceChoice, SamplerOptions, WindowOptions
 from .segments.segment_blend import segment_blend
 from .segments.segment_notes import segment_notes
 from .segments.segment_store import SegmentStore, segment_keys
@@ -88,6 +88,7 @@ def sample_faces(
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
     by_lines: tuple[Segments, SegmentVoice] | None = None,
+    meter: WorkMeter | None = None,
 ) -> SyncedFaces:
     """Generates the mouth region in every output frame of `timeline` in which the chosen face is synced.
 
@@ -101,28 +102,24 @@ def sample_faces(
         on_progress: called after every denoising step; raising from it cancels.
         by_lines: the frames' segments, whose settings take the place of those in `options`, and what drives each. A
             segment's patches are kept by themselves, so that another take of it samples its own windows alone.
+        meter: measures "crops" and "encode" in pictures, and "denoise" in frames times `network_passes`.
 
     Raises:
         OptionError, ClipChangedError, OutputError.
         ModelError: what the first window shows is no face; see sampling/first_window.py.
     """
-    options = options or SamplerOptions()
+    options, meter = options or SamplerOptions(), meter or WorkMeter()
     transforms = transforms[timeline.source_index]  # (F, 2, 3), of output frames from here on
     path = faces.path
     present = np.all(np.isfinite(transforms), axis=(1, 2))
-    passages = timeline.passages
-    # A loop's jump back to the beginning is a cut as well.
-    track_ids = path.track[timeline.source_index] * (int(passages[-1]) + 1) + passages
+    track_ids = unbroken_tracks(path.track, timeline)
     runs = runs_where(present, track_ids)  # of filmed faces, which references come from whatever the segments
     blend = np.where(present, path.blend[timeline.source_index], 0).astype(np.float32)
     segments, voice = by_lines or (None, None)
-    if segments is None or voice is None:
-        windows = plan_windows(present, options.windows, track_ids)
-    else:
+    windows = plan_face_windows(present, track_ids, options.windows, segments)
+    if segments is not None and voice is not None:
         blend = segment_blend(blend, segments, voice.speech, faces.limits.fade_frames, track_ids)
         present = present & segments.enabled
-        apart = track_ids.astype(np.int64) * len(segments.segments) + segments.numbers
-        windows = plan_windows(present, options.windows, apart)
     segment_of_window = [0 if segments is None else int(segments.numbers[window.start]) for window in windows]
     each = (options,) if segments is None else tuple(one.options for one in segments.segments)
     latent_size = model.resolution // PIXELS_PER_LATENT
@@ -152,10 +149,11 @@ def sample_faces(
     step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
     blender = WindowBlender()
     means, closed, is_checked = None, None, options.reference  # the preset reproduces numbers with any weights
-    reference_mouth = _reference_mouth(model, options)
+    reference_mouth = reference_mouth_of(model, options)
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:
-        return memory.run(partial(model.codec.encode, pixels, None))
+        with meter.measure("encode", len(pixels)):
+            return memory.run(partial(model.codec.encode, pixels, None))
 
     if reference_mouth is ReferenceChoice.AVERAGED:
         means = ReferenceMeans(runs, encode)
@@ -194,7 +192,7 @@ def sample_faces(
                     # A mean has to know what is encoded by then. Encoding ahead would gain nothing: the same device
                     # does it, and ComfyUI may move networks for it.
                     cut = streams.enter_context(closing(prefetched(cut_windows, CROPS_AHEAD, "crops ahead")))
-                for number, next_start, noise, crop_of in cut:
+                for number, next_start, noise, crop_of in meter.each("crops", cut, 0):
                     window = windows[number]
                     pixels = torch.stack([crop_of[frame] for frame in window.frames]) * 2 - 1  # (f, 3, R, R) in [-1, 1]
                     if noise.masked is None:
@@ -235,16 +233,21 @@ def sample_faces(
                 )
 
             for batch in in_batches(window_inputs(), options.window_batch):
-                latents = memory.run(partial(denoise, batch), step_progress.mark())
+                frames = sum(len(one.window.frames) for one in batch)
+                passes = dataclasses.replace(options, expression=batch[0].expression).network_passes
+                with meter.measure("denoise", frames * passes):
+                    latents = memory.run(partial(denoise, batch), step_progress.mark()).cpu()
                 if not is_checked:
-                    check_first_window(model, batch[0].ends, latents[0][[0, -1]])
+                    with meter.measure("decode", 2):
+                        check_first_window(model, batch[0].ends, latents[0][[0, -1]])
                     is_checked = True
-                for one, drawn in zip(batch, latents.cpu(), strict=True):
+                for one, drawn in zip(batch, latents, strict=True):
                     for frame, blended in blender.add(one.window, drawn, one.next_start):
                         # What an interrupted run finished was blended with a neighbour that this run may not sample
                         # again.
                         if not store.finished[frame]:
                             store.put(frame, blended)
+            meter.count("crops", crops.cut)
     except BaseException:
         store.close()
         raise
@@ -272,7 +275,29 @@ def sample_faces(
     )
 
 
-def _reference_mouth(model: LatentSyncModel, options: SamplerOptions) -> ReferenceChoice:
+def unbroken_tracks(track: np.ndarray, timeline: Timeline) -> np.ndarray:
+    """(F,) the same number in output frames that one window may hold, from the (N,) track of every source frame."""
+    passages = timeline.passages
+    # A loop's jump back to the beginning is a cut as well.
+    return track[timeline.source_index] * (int(passages[-1]) + 1) + passages
+
+
+def plan_face_windows(
+    present: np.ndarray, track_ids: np.ndarray, options: WindowOptions, segments: Segments | None = None
+) -> list[Window]:
+    """The windows of the output frames in which a face is `present`; none spans two of `segments`.
+
+    Args:
+        present: (F,) bool.
+        track_ids: (F,), of `unbroken_tracks`.
+    """
+    if segments is None:
+        return plan_windows(present, options, track_ids)
+    apart = track_ids.astype(np.int64) * len(segments.segments) + segments.numbers
+    return plan_windows(present & segments.enabled, options, apart)
+
+
+def reference_mouth_of(model: LatentSyncModel, options: SamplerOptions) -> ReferenceChoice:
     """The options' choice, with the model's own in the place of MODEL."""
     if options.reference_mouth is ReferenceChoice.MODEL:
         return ReferenceChoice(model.reference_mouth.value)
@@ -331,12 +356,14 @@ class _CropStream:
         self._resolution = resolution
         self._device = device
         self._crops: dict[int, torch.Tensor] = {}
+        self.cut = 0  # crops so far
 
     def of_frames(self, frames: Sequence[int], timeline: Timeline, transforms: np.ndarray) -> dict[int, torch.Tensor]:
         """The crops of output frames, by frame: (3, R, R) float32 in [0, 1] on the stream's device."""
         transform_of = {int(timeline.source_index[frame]): transforms[frame] for frame in frames}
         self._crops = {index: crop for index, crop in self._crops.items() if index in transform_of}
         missing = sorted(transform_of.keys() - self._crops.keys())
+        self.cut += len(missing)
         for index, frame in zip(missing, self._sequence.frames(missing), strict=True):
             self._crops[index] = crop_face(frame, transform_of[index], self._resolution, device=self._device)
         return {frame: self._crops[int(timeline.source_index[frame])] for frame in frames}
@@ -398,7 +425,7 @@ def _content_key(
     digest.update(f"{clip.first_frame} {model.digest} {audio_digest} {options}".encode())
     if model.schedule != REFERENCE_SCHEDULE:  # left out, so that stores of earlier versions still resume
         digest.update(f" {model.schedule}".encode())
-    reference_mouth = _reference_mouth(model, options)
+    reference_mouth = reference_mouth_of(model, options)
     if reference_mouth is not ReferenceChoice.FILMED:
         digest.update(f" {reference_mouth.value} reference mouth".encode())
     # Left out where they change nothing, so that stores of earlier versions still resume.

@@ -14,6 +14,7 @@ MAX_REUSE_INTERVAL = 20  # steps: all of them, as usually taken
 MAX_WINDOW_BATCH = 64  # windows: more gain nothing on any card
 MAX_EXPRESSION = 2.0  # times the model's own; the mouth hardly opens further beyond
 MAX_MASK_GROW = 20.0  # percent of the crop's width: the mask then reaches the eyes
+REUSED_PASS = 0.07  # of the U-Net's time, where its deep features are reused
 
 
 class Scheduler(str, Enum):
@@ -131,6 +132,14 @@ class SamplerOptions:
     def is_guided(self) -> bool:
         """Whether any step needs the unconditional prediction."""
         return any(self.guidance_at(step) != 1.0 for step in range(self.steps))
+
+    @property
+    def network_passes(self) -> float:
+        """How often the U-Net runs for a window, in whole runs; where `reuse_change` ends reuse early, it is more."""
+        return sum(
+            (1 if self.guidance_at(step) == 1.0 else 2) * (1 if step % self.reuse_interval == 0 else REUSED_PASS)
+            for step in range(self.steps)
+        )
 
     @classmethod
     def reference_preset(cls, **changes: Any) -> SamplerOptions:

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-MODEL = "untrained (demonstration)"
+MODEL, NANO = "untrained (demonstration)", "nano (demonstration)"
 BOTH = pytest.mark.parametrize("vue", [False, True], ids=["classic", "vue"])
 VOICE = "latentsync_dub%2Fsounds"  # in the address of a voice's player
 
@@ -157,4 +157,28 @@ def test_how_far_a_node_is_stands_on_it_until_it_has_ended(page, vue):
     assert all(re.fullmatch(r"Finding faces: \d+ of \d+ frames(, about .+ left)?", line) for line in lines)
     page.page.wait_for_function(f"(id) => !({seen})(id)", arg=int(faces), timeout=30_000)
     assert page.page.evaluate("(id) => app.graph.getNodeById(id).size[0]", int(faces)) == before
+    assert page.problems() == []
+
+
+def test_a_node_shows_its_plan_above_how_far_it_is(page):
+    scene = page.add("LatentSyncDubSampleScene", at=(0, 0))
+    part = page.add("Video Slice", at=(200, 0), start_time=0.0, duration=0.2)
+    settings = {"model": NANO, "quality": "custom", "steps": 2, "cfg": 1.0}
+    lips = page.add("LatentSyncDubLipSync", at=(400, 0), **settings)
+    page.connect(scene, "scene", part, "video")
+    page.connect(part, 0, lips, "clip")
+    page.connect(scene, "english_voice", lips, "audio")
+    page.page.evaluate("""() => {
+        window.lines = [];
+        app.api.addEventListener("progress_text", ({detail}) => window.lines.push(detail.text));
+    }""")
+    assert page.queue(600).status == "success"
+    texts = page.page.evaluate("() => window.lines")
+    plan = r"(at most )?1 window of 2 steps, (about .+|no run on this machine to estimate the time from yet), \d\.\d GB"
+    plans = [text for text in texts if re.match(plan, text)]
+    assert plans[0].startswith("at most ")  # before the faces are found
+    assert any(text.startswith("1 window") for text in plans), texts
+    sampling = [text.splitlines() for text in texts if "Generating mouths" in text]
+    assert sampling
+    assert all(re.match(plan, lines[0]) and lines[1].startswith("Generating mouths: ") for lines in sampling)
     assert page.problems() == []

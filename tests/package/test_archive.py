@@ -16,8 +16,9 @@ MAX_BYTES = 64_000_000  # of the unpacked archive
 FOR_DEVELOPERS = ("tests", "training", "benchmarks", "dev", ".ci", ".github", "media")
 FOR_USERS = ("__init__.py", "install.py", "requirements.txt", "pyproject.toml", "README.md", "LICENSE",
              "THIRD_PARTY_NOTICES", "CHANGELOG.md")  # fmt: skip
-# ComfyUI imports __init__.py, serves web/ (help pages, too) and lists workflows/; all else is imported from there.
-READ_AT_RUN_TIME = ("latentsync_core/", "nodes/", "web/", "workflows/")
+# ComfyUI imports __init__.py, serves web/ (help pages, too), lists workflows/ and subgraphs/ and reads locales/; all
+# else is imported from there.
+READ_AT_RUN_TIME = ("latentsync_core/", "nodes/", "web/", "workflows/", "subgraphs/", "locales/")
 MIN_BYTES_COMPARED = 50_000
 
 

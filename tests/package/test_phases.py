@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from latentsync_core.phases import Phase, PhaseText, phase_words, rounded_time
+from latentsync_core.phases import Phase, PhaseText, phase_words, rounded_time, time_left
 
 
 class Clock:
@@ -51,6 +51,21 @@ def test_no_time_is_named_before_the_pace_is_known(clock, seconds, done):
     text.line(0, 100)
     clock.now += seconds
     assert text.line(done, 100) == f"Analysing the voice: {int(done)} %"
+
+
+def test_an_expected_time_is_named_at_once_and_gives_way_to_the_pace(clock):
+    text = PhaseText(Phase.SAMPLING, 100, clock, expected=200.0, after=40.0)
+    assert text.line(0, 100) == "Generating mouths: 0 of 100 frames, about 4 min left, 4 min with what follows"
+    clock.now += 5  # twice as fast as expected
+    assert text.line(5, 100) == "Generating mouths: 5 of 100 frames, about 3 min left, 4 min with what follows"
+    clock.now += 45
+    assert text.line(50, 100) == "Generating mouths: 50 of 100 frames, about 50 s left, 2 min with what follows"
+    assert text.line(100, 100) == "Generating mouths: 100 of 100 frames"
+
+
+def test_what_is_expected_of_a_resumed_phase_is_its_rest(clock):
+    assert time_left(0.9, 0.0, 0.0, 200.0) == pytest.approx(20.0)
+    assert time_left(0.9, 0.0, 0.0, None) is None
 
 
 @pytest.mark.parametrize(("done", "total"), [(0, 0), (-1, 10), (11, 10), (1, 0)])

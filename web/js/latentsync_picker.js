@@ -7,6 +7,7 @@ import { WIDGETS, readChoice, setWidgets, togglePerson, toggleTrack } from "./pi
 import { markKept, readKept, writeKept } from "./picker/lip_sync.js";
 import { markFace } from "./picker/marking.js";
 import { addPicker } from "./picker/picker.js";
+import { say } from "./words.js";
 
 const SCENE = "latentsync_scene"; // in a node's output: the scene's key; also the message of a node that found no face
 const WIDGET = "latentsync_picker";
@@ -17,7 +18,7 @@ const pickers = new Map(); // by workflow and place: {picker}, which stays when 
 /** What a picker's clicks do, by the node's class. */
 const USES = {
     LatentSyncDubSelectFaces: (node) => ({
-        title: "Choose faces in the clip",
+        title: say("Choose faces in the clip"),
         chooses: true,
         read: () => readChoice(node),
         write: (values) => setWidgets(node, values),
@@ -27,7 +28,7 @@ const USES = {
         mark: (box, frame) => markFace(node, box, frame),
     }),
     LatentSyncDubLipSync: (node) => ({
-        title: "Choose faces in the clip",
+        title: say("Choose faces in the clip"),
         chooses: true,
         read: () => readKept(node),
         write: (values) => writeKept(node, values),
@@ -37,7 +38,7 @@ const USES = {
         mark: (box, frame) => markKept(node, box, frame),
     }),
     LatentSyncDubPrepareFaces: (node) => ({
-        title: "Mark a face in the clip",
+        title: say("Mark a face in the clip"),
         chooses: false,
         mark: (box, frame) => markFace(node, box, frame),
     }),

@@ -1,6 +1,7 @@
 // What a click on a face or a person changes in Select Faces' widgets, as one step of undo.
 
 import { app } from "../../../../scripts/app.js";
+import { say } from "../words.js";
 import { readTracks, writeTracks } from "./track_lists.js";
 
 export const WIDGETS = ["by", "person", "point_x", "point_y", "frame", "tracks_on", "tracks_off"];
@@ -16,7 +17,7 @@ export function readChoice(node) {
 /** Sets widgets as a user would, all of them one step of undo. Returns why it can't, or nothing. */
 export function setWidgets(node, values) {
     const linked = node.inputs?.find((input) => input.link != null && input.widget?.name in values);
-    if (linked) return `${linked.widget.name} comes over a link; remove the link to choose here.`;
+    if (linked) return say("{name} comes over a link; remove the link to choose here.", { name: linked.widget.name });
     app.canvas.emitBeforeChange();
     for (const [name, value] of Object.entries(values)) {
         const widget = node.widgets.find((each) => each.name === name);

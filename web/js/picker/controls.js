@@ -1,5 +1,6 @@
 // Which frame is shown: a slider, the shots' first frames before and after, and the time.
 
+import { say } from "../words.js";
 import { element } from "./elements.js";
 
 export class Controls {
@@ -7,7 +8,7 @@ export class Controls {
     constructor({ onSeek }) {
         this.onSeek = onSeek;
         this.slider = element("input", { type: "range", min: 0, max: 0, step: 1, value: 0 });
-        this.slider.setAttribute("aria-label", "Frame");
+        this.slider.setAttribute("aria-label", say("Frame"));
         this.slider.addEventListener("input", () => onSeek(Number(this.slider.value)));
         this.time = element("output");
         const jump = (icon, label, target) => {
@@ -18,9 +19,17 @@ export class Controls {
         };
         const starts = () => this.scene.shots.map(([first]) => first);
         this.element = element("div", { className: "lsd-controls" }, [
-            jump("pi pi-step-backward", "To the shot before", (now) => starts().findLast((first) => first < now) ?? 0),
+            jump(
+                "pi pi-step-backward",
+                say("To the shot before"),
+                (now) => starts().findLast((first) => first < now) ?? 0,
+            ),
             this.slider,
-            jump("pi pi-step-forward", "To the next shot", (now) => starts().find((first) => first > now) ?? now),
+            jump(
+                "pi pi-step-forward",
+                say("To the next shot"),
+                (now) => starts().find((first) => first > now) ?? now,
+            ),
             this.time,
         ]);
     }
@@ -32,7 +41,7 @@ export class Controls {
 
     seek(frame) {
         this.slider.value = frame;
-        const text = `${this.scene.time(frame)} · frame ${frame}`;
+        const text = say("{time} · frame {frame}", { time: this.scene.time(frame), frame });
         this.time.textContent = text;
         this.slider.setAttribute("aria-valuetext", text);
     }

@@ -1,5 +1,6 @@
 // What a click means in Lip Sync, which keeps the choice of faces and the marks in one hidden text.
 
+import { say } from "../words.js";
 import { setWidgets } from "./choosing.js";
 import { withBox } from "./marking.js";
 
@@ -32,5 +33,6 @@ export function writeKept(node, { by: _, ...changed }) {
 
 export function markKept(node, box, frame) {
     const { marks = [], ...others } = kept(node);
-    return keep(node, { ...others, marks: withBox(marks, box, frame) }) ?? `Marked in frame ${frame}. Run the node again.`;
+    const failed = keep(node, { ...others, marks: withBox(marks, box, frame) });
+    return failed ?? say("Marked in frame {frame}. Run the node again.", { frame });
 }

@@ -2,6 +2,7 @@
 
 import { app } from "../../../../scripts/app.js";
 import { nodeOfPromptId } from "../latentsync_outputs.js";
+import { say } from "../words.js";
 import { setWidgets } from "./choosing.js";
 
 const PREPARE = "LatentSyncDubPrepareFaces";
@@ -17,7 +18,7 @@ async function prepareBefore(node) {
         if (kind === PREPARE) return { prepare: nodeOfPromptId(id), inputs };
         id = Array.isArray(inputs?.faces) ? String(inputs.faces[0]) : undefined;
     }
-    return { problem: "There is no LatentSync Prepare Faces before this node, so the box can't be kept." };
+    return { problem: say("There is no LatentSync Prepare Faces before this node, so the box can't be kept.") };
 }
 
 function overlap(a, b) {
@@ -58,8 +59,8 @@ export async function markFace(node, box, frame) {
     try {
         marks = readMarks(widget.value);
     } catch {
-        return "The marks of LatentSync Prepare Faces aren't a list in JSON; correct or empty them first.";
+        return say("The marks of LatentSync Prepare Faces aren't a list in JSON; correct or empty them first.");
     }
     const failed = setWidgets(prepare, { marks: writeMarks(withBox(marks, box, frame)) });
-    return failed ?? `Marked in frame ${frame}, in the marks of ${prepare.title}. Run it again.`;
+    return failed ?? say("Marked in frame {frame}, in the marks of {node}. Run it again.", { frame, node: prepare.title });
 }

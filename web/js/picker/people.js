@@ -1,5 +1,6 @@
 // The persons of a clip: a portrait each, which is pressed while the person is synced.
 
+import { say } from "../words.js";
 import { element } from "./elements.js";
 
 export class People {
@@ -8,7 +9,7 @@ export class People {
         this.onPerson = onPerson;
         this.element = element("div", { className: "lsd-people" });
         this.element.setAttribute("role", "group");
-        this.element.setAttribute("aria-label", "Persons");
+        this.element.setAttribute("aria-label", say("Persons"));
         this.buttons = new Map();
     }
 
@@ -17,7 +18,7 @@ export class People {
             scene.persons.map(({ person, portrait }) => {
                 const picture = element("img", { src: scene.portraitURL(portrait), alt: "", loading: "lazy" });
                 const note = element("small");
-                const text = element("span", {}, [`person ${person}`, note]);
+                const text = element("span", {}, [say("person {person}", { person }), note]);
                 const button = element("button", { className: "lsd-person", type: "button" }, [picture, text]);
                 button.addEventListener("click", (event) => this.onPerson(person, event.shiftKey));
                 return [person, { button, note }];

@@ -1,6 +1,7 @@
 // The face picker: a clip's frame with its faces, the persons, and a timeline, folded away until it is asked for.
 
 import { app } from "../../../../scripts/app.js";
+import { say } from "../words.js";
 import { Controls } from "./controls.js";
 import { addStyle, element } from "./elements.js";
 import { People } from "./people.js";
@@ -33,7 +34,7 @@ export class Picker {
         this.message.setAttribute("role", "status");
         this.marker = element("button", { type: "button", className: "lsd-marker" }, [
             element("i", { className: "pi pi-stop" }),
-            "mark a face by hand",
+            say("mark a face by hand"),
         ]);
         this.marker.setAttribute("aria-pressed", "false");
         this.marker.addEventListener("click", () => this.setMarking(!this.stage.marking));
@@ -146,9 +147,13 @@ export class Picker {
                 counts.set(people.get(track), (counts.get(people.get(track)) ?? 0) + stop - first);
         this.people.setState((person) => {
             const synced = this.scene.tracksOf(person).some((track) => this.chosen.includes(track));
-            return { synced, note: synced ? `${counts.get(person) ?? 0} frames synced` : "not synced" };
+            const note = synced ? say("{count} frames synced", { count: counts.get(person) ?? 0 }) : say("not synced");
+            return { synced, note };
         });
-        this.stage.setState(({ track, person }) => ({ synced: this.chosen.includes(track), label: `person ${person}` }));
+        this.stage.setState(({ track, person }) => ({
+            synced: this.chosen.includes(track),
+            label: say("person {person}", { person }),
+        }));
         this.timeline.setChoice(choice);
         this.tell(problem);
     }
@@ -162,7 +167,7 @@ export class Picker {
 
     async setMarking(on) {
         this.marker.setAttribute("aria-pressed", String(on));
-        this.tell(on ? "Drag a box around the whole face, hairline to chin, once in every shot." : "");
+        this.tell(on ? say("Drag a box around the whole face, hairline to chin, once in every shot.") : "");
         await this.stage.setMarking(on);
     }
 

@@ -3,6 +3,7 @@
 import { api } from "../../../../scripts/api.js";
 import { clock } from "./elements.js";
 import { ask } from "./server.js";
+import { say } from "../words.js";
 
 const HIDDEN = -32768; // in the place of a box's numbers where its face isn't visible
 const NUMBERS = 4; // of a box

@@ -1,6 +1,7 @@
 // Asks ComfyUI's server on behalf of the picker and the player.
 
 import { api } from "../../../../scripts/api.js";
+import { say } from "../words.js";
 
 /** The server's answer; throws an Error with its sentence where it has none. */
 export async function ask(path, options) {
@@ -8,8 +9,9 @@ export async function ask(path, options) {
     try {
         answer = await api.fetchApi(path, options);
     } catch {
-        throw new Error("ComfyUI's server doesn't answer.");
+        throw new Error(say("ComfyUI's server doesn't answer."));
     }
-    if (!answer.ok) throw new Error(answer.status < 500 ? await answer.text() : `The server failed (${answer.status}).`);
+    const { ok, status } = answer;
+    if (!ok) throw new Error(status < 500 ? await answer.text() : say("The server failed ({status}).", { status }));
     return answer;
 }

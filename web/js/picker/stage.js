@@ -1,5 +1,6 @@
 // One frame of the clip with the boxes of its faces, each a button; and a box that is drawn by hand.
 
+import { say } from "../words.js";
 import { element } from "./elements.js";
 
 const LEAST_DRAG = 12; // pixels of the picture's own size, below which a drag is a click
@@ -41,7 +42,7 @@ export class Stage {
                 }
                 if (this.picture.src) URL.revokeObjectURL(this.picture.src);
                 this.picture.src = address;
-                this.picture.alt = `Frame ${next} of the clip`;
+                this.picture.alt = say("Frame {frame} of the clip", { frame: next });
                 await this.picture.decode().catch(() => undefined);
                 this.shown = next;
                 this.drawBoxes();
@@ -83,8 +84,9 @@ export class Stage {
         for (const button of this.faint) button.remove();
         this.faint = boxes.map((box, number) => {
             const button = element("button", { className: "lsd-box lsd-faint", type: "button" });
-            button.append(element("span", { textContent: "mark" }));
-            button.setAttribute("aria-label", `Mark what may be a face, ${number + 1} of ${boxes.length}`);
+            button.append(element("span", { textContent: say("mark") }));
+            const which = { number: number + 1, count: boxes.length };
+            button.setAttribute("aria-label", say("Mark what may be a face, {number} of {count}", which));
             button.addEventListener("click", () => this.onMark(box, this.shown));
             this.place(button, box);
             return button;
@@ -118,8 +120,8 @@ export class Stage {
             const { synced, label } = this.state(track);
             button.classList.toggle("lsd-synced", synced);
             button.setAttribute("aria-pressed", String(synced));
-            button.setAttribute("aria-label", `${label}, track ${track.track}`);
-            button.title = `${label}, track ${track.track}`;
+            button.title = say("{label}, track {track}", { label, track: track.track });
+            button.setAttribute("aria-label", button.title);
             button.firstChild.textContent = label;
             this.place(button, box);
         }

@@ -1,5 +1,6 @@
 // A row for each person: where they are seen, and what becomes of the frames in which they are synced.
 
+import { say } from "../words.js";
 import { element } from "./elements.js";
 
 const ROW = 14; // pixels, high
@@ -26,7 +27,7 @@ export class Timeline {
         this.onSeek = onSeek;
         this.rows = element("div", { className: "lsd-rows", tabIndex: 0 });
         this.rows.setAttribute("role", "group");
-        this.rows.setAttribute("aria-label", "Timeline, a row for each person");
+        this.rows.setAttribute("aria-label", say("Timeline, a row for each person"));
         this.legend = element("div", { className: "lsd-legend" });
         this.element = element("div", { className: "lsd-timeline" }, [this.rows, this.legend]);
         this.canvases = new Map(); // by person
@@ -40,7 +41,10 @@ export class Timeline {
         this.canvases = new Map(scene.persons.map(({ person }) => [person, element("canvas", { height: ROW * SCALE })]));
         const rows = [...this.canvases].map(([person, canvas]) => {
             canvas.setAttribute("role", "img");
-            return element("div", { className: "lsd-row" }, [element("span", { textContent: `person ${person}` }), canvas]);
+            return element("div", { className: "lsd-row" }, [
+                element("span", { textContent: say("person {person}", { person }) }),
+                canvas,
+            ]);
         });
         this.cursor = element("div", { className: "lsd-cursor" });
         this.rows.replaceChildren(...rows);
@@ -62,7 +66,7 @@ export class Timeline {
             ...shown.map(([words, color]) => {
                 const swatch = element("i");
                 swatch.style.background = color;
-                return element("span", {}, [swatch, words]);
+                return element("span", {}, [swatch, say(words)]);
             }),
         );
         this.describe();
@@ -95,11 +99,14 @@ export class Timeline {
             const counts = {};
             for (const [first, stop, outcome, track] of this.runs)
                 if (people.get(track) === person) counts[outcome] = (counts[outcome] ?? 0) + stop - first;
-            const parts = Object.entries(counts).map(([outcome, count]) => `${count} frames ${OUTCOMES[outcome]?.[0]}`);
+            const parts = Object.entries(counts).map(([outcome, count]) =>
+                say("{count} frames {outcome}", { count, outcome: say(OUTCOMES[outcome]?.[0] ?? "") }),
+            );
             const occluded = this.scene.occluded.filter(([, , track]) => people.get(track) === person);
             const hidden = occluded.reduce((sum, [first, stop]) => sum + stop - first, 0);
-            if (hidden) parts.push(`${hidden} frames with ${OCCLUDED[0]}`);
-            canvas.setAttribute("aria-label", `Person ${person}: ${parts.join(", ") || "not synced"}`);
+            if (hidden) parts.push(say("{count} frames with {outcome}", { count: hidden, outcome: say(OCCLUDED[0]) }));
+            const said = { person, parts: parts.join(", ") || say("not synced") };
+            canvas.setAttribute("aria-label", say("Person {person}: {parts}", said));
         }
     }
 
