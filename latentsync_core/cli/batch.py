@@ -27,7 +27,8 @@ from .wording import WORDS
 
 RECORDS_SUFFIX = ".batch"  # of the folder beside the list that holds what is finished
 OWN_OPTIONS = (  # of the command, not of its rows
-    "jobs", "records", "workers", "devices", "threads", "ray", "dry_run", "json", "out", "command", "left", "network",
+    "jobs", "records", "workers", "devices", "threads", "ray", "split_over", "dry_run", "json", "out", "command",
+    "left", "network",
 )  # fmt: skip
 COLUMNS = ("row", "result", "outcome", "frames", "synced", "seconds")
 
@@ -69,7 +70,9 @@ def plan_batch(options: argparse.Namespace) -> Batch:
     defaults.out = None
     devices = _devices(options.devices, options.workers)
     threads = options.threads or (max((os.cpu_count() or 1) // len(devices), 1) if len(devices) > 1 else None)
-    return Batch(jobs, [JobMaker(defaults, folder, out_folder, records, device, threads) for device in devices])
+    split_over = options.split_over
+    makers = [JobMaker(defaults, folder, out_folder, records, device, threads, split_over) for device in devices]
+    return Batch(jobs, makers)
 
 
 def run_batch(options: argparse.Namespace) -> int:
@@ -194,15 +197,17 @@ class _BatchBar:
 
         self._is_quiet = quiet
         self._bar = tqdm(total=total, unit="row", disable=quiet)
-        self._at: dict[int, str] = {}
+        self._at: dict[Job, tuple[str, float]] = {}  # jobs and parts in hand: what is done there, and the share of it
 
     def report(self, job: Job, progress: JobProgress) -> None:
         share = progress.done / max(progress.total, 1)
-        self._at[job.number] = f"{job.number}: {phase_words(progress.phase)} {share:.0%}"
-        self._bar.set_postfix_str("; ".join(self._at.values()))
+        # That a part ended is not reported here, but its last progress is.
+        self._at = {one: (text, at) for one, (text, at) in self._at.items() if one.part is None or at < 1}
+        self._at[job] = f"{job.number}: {phase_words(progress.phase)} {share:.0%}", share
+        self._bar.set_postfix_str("; ".join(text for text, _ in self._at.values()))
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        self._at.pop(job.number, None)
+        self._at = {one: at for one, at in self._at.items() if one.number != job.number}
         if outcome.kind is not OutcomeKind.SKIPPED and not self._is_quiet:
             self._bar.write(_line(job, outcome), file=sys.stderr)
         self._bar.update()

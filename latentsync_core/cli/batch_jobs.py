@@ -9,16 +9,20 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
-from ..batch.job_list import Job
+from ..batch.job_list import Job, JobPart
 from ..batch.job_records import FINISHED, STARTED, JobRecord, JobRecords, file_facts, fingerprint, job_key
 from ..batch.worklist import Outcome, OutcomeKind
 from ..errors import LatentSyncError, OptionError
+from ..film_parts import FACES, PART_SECONDS, FilmParts
+from ..job_inputs import read_clip
 from ..models.load_options import LoadOptions
 from ..models.loading.weights import load_model
 from ..models.model import LatentSyncModel
-from ..pipeline import Speaker, SyncReport, sync
+from ..pipeline import SyncReport, sync
 from ..progress import PhaseProgress
 from ..remote.inputs import UrlArgument, fetch_url_inputs
+from ..sync_options import Speaker
+from ..video.clip import Clip
 from ..video.writing.encoding import output_path
 from ..video.writing.writer_options import Codec
 from .options import add_sync_options, sync_options
@@ -26,6 +30,7 @@ from .wording import WORDS
 
 YES, NO = ("yes", "true", "1", "on", "x"), ("no", "false", "0", "off")  # values of a setting without a value of its own
 OF_THE_BATCH = ("json", "download-limit")  # the same for all rows
+LEAST_PARTS = 4  # that a clip just above the limit is divided into
 WHERE_ONLY = (
     "out",
     "work_folder",
@@ -108,6 +113,7 @@ class JobMaker:
     records: Path
     device: str | None = None  # the worker's own, whatever the rows say
     threads: int | None = None  # of PyTorch; None: its own choice
+    split_over: float = 0.0  # minutes of a clip beyond which its row is done in parts; 0: never
 
     def __call__(self) -> JobDoer:
         if self.threads is not None:
@@ -126,11 +132,17 @@ class JobDoer:
         self._plain = vars(RowParser().parse_args([]))
         self.records = JobRecords(maker.records)
         self._model: tuple[object, LatentSyncModel] | None = None
+        self._film_parts: tuple[tuple[str, str], Clip, FilmParts] | None = None  # of the row before
 
     def __call__(self, job: Job, on_progress: PhaseProgress) -> Outcome:
-        """Does a row unless it is finished; its mistakes become the outcome's text."""
+        """Does a row, or a part of one, unless it is finished; its mistakes become the outcome's text.
+
+        Of a row that is longer than the batch's limit it gives the parts that have to be done before.
+        """
         started = time.perf_counter()
         try:
+            if job.part is not None:
+                return self._do_part(job, job.part, on_progress)
             options = self.read(job)
             key, made_from = self.key(options), self.fingerprint(options)
             with self.records.lock(key) as is_ours:
@@ -138,7 +150,13 @@ class JobDoer:
                     return Outcome(OutcomeKind.BUSY)
                 if record := self.records.finished(key, made_from):
                     return Outcome(OutcomeKind.SKIPPED, report=record.report)
-                report = self._sync(options, key, made_from, on_progress)
+                if options.work_folder is None:
+                    options.work_folder = self.records.work_folder(key)
+                clip, film = self._film(options, key, made_from, on_progress)
+                if film is not None and (parts := self._parts(film, options, on_progress)):
+                    taken = time.perf_counter() - started
+                    return Outcome(OutcomeKind.PARTS, seconds=taken, parts=tuple(parts))
+                report = self._sync(options, key, made_from, clip, film, on_progress)
         except LatentSyncError as error:
             return Outcome(OutcomeKind.FAILED, error.worded(WORDS), time.perf_counter() - started)
         return Outcome(OutcomeKind.FINISHED, "", time.perf_counter() - started, report)
@@ -174,10 +192,62 @@ class JobDoer:
     def is_finished(self, options: argparse.Namespace) -> bool:
         return self.records.finished(self.key(options), self.fingerprint(options)) is not None
 
-    def _sync(self, options: argparse.Namespace, key: str, made_from: str, on_progress: PhaseProgress) -> dict:
-        own_work_folder = options.work_folder is None
-        if own_work_folder:
+    def _film(
+        self, options: argparse.Namespace, key: str, made_from: str, on_progress: PhaseProgress
+    ) -> tuple[Clip | None, FilmParts | None]:
+        """The row's clip, where it has been read, and the parts of its work, where it is long and can be divided."""
+        if self._film_parts is not None and self._film_parts[0] == (key, made_from):
+            return self._film_parts[1:]
+        self._film_parts = None
+        limit = self._maker.split_over
+        if not limit or not isinstance(options.video, Path) or any(_urls(options)):
+            return None, None
+        asked = sync_options(options)
+        whole, clip = read_clip(options.video, asked, lambda done, total: on_progress("clip", done, total))
+        if clip.duration <= 60 * limit:
+            return whole, None
+        # Beside the row's other work, and apart from that of other inputs or settings.
+        folder = self.records.work_folder(key) / f"parts-{made_from[:16]}"
+        seconds = min(PART_SECONDS, 60 * limit / LEAST_PARTS)
+        film = FilmParts(whole, clip, options.audio, asked, folder, seconds)
+        self._film_parts = ((key, made_from), whole, film)
+        return whole, film
+
+    def _parts(self, film: FilmParts, options: argparse.Namespace, on_progress: PhaseProgress) -> list[JobPart]:
+        """The parts of a row that can be done now."""
+        asked = sync_options(options)
+        return film.tracking_parts(on_progress) or film.sampling_parts(
+            self._loaded(asked.model, asked.load, on_progress), on_progress
+        )
+
+    def _do_part(self, job: Job, part: JobPart, on_progress: PhaseProgress) -> Outcome:
+        started = time.perf_counter()
+        options = self.read(job)
+        key, made_from = self.key(options), self.fingerprint(options)
+        if options.work_folder is None:
             options.work_folder = self.records.work_folder(key)
+        with self.records.lock(f"{key}-{part.name}") as is_ours:
+            if not is_ours:
+                return Outcome(OutcomeKind.BUSY)
+            _, film = self._film(options, key, made_from, on_progress)
+            if film is None or film.is_done(part) or self.records.finished(key, made_from):
+                return Outcome(OutcomeKind.SKIPPED)
+            if part.stage == FACES:
+                film.track(part, on_progress)
+            else:
+                asked = sync_options(options)
+                film.sample(part, self._loaded(asked.model, asked.load, on_progress), on_progress)
+        return Outcome(OutcomeKind.FINISHED, seconds=time.perf_counter() - started)
+
+    def _sync(
+        self,
+        options: argparse.Namespace,
+        key: str,
+        made_from: str,
+        clip: Clip | None,
+        film: FilmParts | None,
+        on_progress: PhaseProgress,
+    ) -> dict:
         # A codec that isn't known yet may rename the result, and a result that is there may still lack its signature:
         # then a result alone doesn't show that the job had ended.
         is_known = Codec(options.codec) is not Codec.MATCH_SOURCE and options.c2pa_key is None
@@ -186,14 +256,17 @@ class JobDoer:
         with fetch_url_inputs(options, on_progress):
             asked = sync_options(options)
             model = self._loaded(asked.model, asked.load, on_progress)
+            in_parts = film.gather() if film is not None else {}
             report = sync(
-                options.video, options.audio, options.out, dataclasses.replace(asked, model=model), on_progress
+                clip or options.video, options.audio, options.out, dataclasses.replace(asked, model=model), on_progress
             )
         kept = _kept(report)
+        for stage, seconds in in_parts.items():
+            kept["seconds"][stage] = kept["seconds"].get(stage, 0.0) + seconds
         output = report.output.absolute()
         self.records.write(key, JobRecord(FINISHED, made_from, str(output), file_facts(output), kept))
-        if own_work_folder:
-            self.records.remove_work(key)
+        self.records.remove_work(key)
+        self._film_parts = None
         return kept
 
     def _loaded(self, model: object, load: LoadOptions, on_progress: PhaseProgress) -> LatentSyncModel:
@@ -221,6 +294,15 @@ def _plain(value: object) -> object:
     if isinstance(value, Speaker):
         return [_plain(value.audio), value.choice, _plain(value.picture)]
     return value
+
+
+def _urls(options: argparse.Namespace):
+    """Every URL among a row's options."""
+    for value in vars(options).values():
+        for one in value if isinstance(value, list) else [value]:
+            for part in (one.audio, one.picture) if isinstance(one, Speaker) else (one,):
+                if isinstance(part, UrlArgument):
+                    yield part
 
 
 def _input_paths(options: argparse.Namespace):

@@ -87,4 +87,3 @@ def tracked_ranges(log: ShotLog, frame_count: int, ahead: int, frames: int) -> l
         (start, _), (_, end) = ranges[-2:]
         ranges[-2:] = [(start, end)]
     return ranges
-
