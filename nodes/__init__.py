@@ -14,6 +14,7 @@ class LatentSyncDub(ComfyExtension):
         register_models_folder()  # not in on_load, which old ComfyUIs (0.3.64) never call
         register_help_pages()
         register_scene_routes()
+        from .batch import Batch
         from .clip_audio import ClipAudio
         from .composite import Composite
         from .decode_faces import DecodeFaces
@@ -36,6 +37,7 @@ class LatentSyncDub(ComfyExtension):
 
         return [
             LipSync,
+            Batch,
             LoadModel,
             PrepareFaces,
             SelectFaces,

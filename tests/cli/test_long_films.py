@@ -15,7 +15,7 @@ import torch
 
 from latentsync_core.batch.job_list import Job, JobPart
 from latentsync_core.batch.worklist import OutcomeKind, WorkerEvent, run_jobs
-from latentsync_core.cli.batch import Batch, plan_batch
+from latentsync_core.cli.batches.batch_command import Batch, plan_batch
 from latentsync_core.cli.commands import _parser, main
 from tests.shared_reference import ROOT
 from training.synthetic.scenes.clip_file import write_clip, write_wave

@@ -12,25 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio.source import load_audio
-from ..audio.track_choice import TrackChoice
-from ..batch.job_list import Job, read_job_list
-from ..batch.job_records import JobRecords
-from ..batch.local_workers import LocalWorkers
-from ..batch.worklist import JobProgress, Outcome, OutcomeKind, Workers, run_jobs
-from ..errors import LatentSyncError, OptionError, OutputError
-from ..files.output_checks import check_target
-from ..phases import phase_words
-from ..video.reading.probing import probe
-from .batch_jobs import JobDoer, JobMaker, rooted
-from .wording import WORDS
+from ...audio.track_choice import TrackChoice
+from ...batch.job_list import Job, read_job_list
+from ...batch.job_records import JobRecords
+from ...batch.local_workers import LocalWorkers
+from ...batch.worklist import JobProgress, Outcome, OutcomeKind, Workers, run_jobs
+from ...errors import LatentSyncError, OptionError, OutputError
+from ...files.output_checks import check_target
+from ...phases import phase_words
+from ..wording import WORDS
+from .batch_rows import JobMaker, rooted
+from .batch_summary import summary_data, summary_text
 
 RECORDS_SUFFIX = ".batch"  # of the folder beside the list that holds what is finished
 OWN_OPTIONS = (  # of the command, not of its rows
     "jobs", "records", "workers", "devices", "threads", "ray", "split_over", "dry_run", "json", "out", "command",
     "left", "network",
 )  # fmt: skip
-COLUMNS = ("row", "result", "outcome", "frames", "synced", "seconds")
+GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in /dev: NVIDIA's, AMD's, and those of a Windows host
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,13 @@ def run_batch(options: argparse.Namespace) -> int:
             outcomes.append((job, outcome))
             bar.end(job, outcome)
     outcomes.sort(key=lambda one: one[0].number)
-    print(json.dumps(_summary_data(outcomes)) if options.json else _summary_text(outcomes))
+    print(json.dumps(summary_data(outcomes)) if options.json else summary_text(outcomes))
     return int(any(outcome.kind is OutcomeKind.FAILED for _, outcome in outcomes))
 
 
 def _ray_workers(maker: JobMaker, options: argparse.Namespace) -> Workers:
     """Actors whose device is the GPU that Ray gives them, and whose folders are those of this machine."""
-    from ..batch.ray_workers import RayWorkers
+    from ...batch.ray_workers import RayWorkers
 
     if options.devices:
         raise OptionError("--devices doesn't go with --ray, which gives each worker a GPU: leave one of them out.")
@@ -114,7 +113,7 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
                 row["plan"] = "skip: finished"
             else:
                 check_target(Path(options.out))
-                row |= _needs(options, doer)
+                row |= _needs(options)
                 row["plan"] = "sync"
         except LatentSyncError as error:
             row |= {"plan": "fails", "error": error.worded(WORDS)}
@@ -149,7 +148,10 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
     return int(failed > 0)
 
 
-def _needs(options: argparse.Namespace, doer: JobDoer) -> dict:
+def _needs(options: argparse.Namespace) -> dict:
+    from ...audio.source import load_audio
+    from ...video.reading.probing import probe
+
     if not isinstance(options.video, Path):
         return {}  # a URL
     clip = probe(options.video, options.fps).trim(options.start, options.end)
@@ -163,11 +165,18 @@ def _devices(devices: Sequence[str], workers: int | None) -> list[str | None]:
     if devices:
         count = len(devices) if workers is None else workers
         return [devices[number % len(devices)] for number in range(count)]
-    import torch
-
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cards = _card_count()
     count = workers or max(cards, 1)
     return [f"cuda:{number % cards}" for number in range(count)] if cards > 1 else [None] * count
+
+
+def _card_count() -> int:
+    """This machine's GPUs. PyTorch, which takes seconds to import, is asked only where a driver has any."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(pattern)) for pattern in GPU_DEVICES):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _check_distinct_results(jobs: list[Job], folder: Path) -> None:
@@ -227,46 +236,3 @@ def _line(job: Job, outcome: Outcome) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
-
-
-def _summary_data(outcomes: list[tuple[Job, Outcome]]) -> dict:
-    counts = {kind.value: 0 for kind in OutcomeKind if kind is not OutcomeKind.BUSY}
-    for _, outcome in outcomes:
-        counts[outcome.kind.value] += 1
-    rows = [
-        {
-            "row": job.number,
-            "outcome": outcome.kind.value,
-            "error": outcome.text or None,
-            "wall_seconds": round(outcome.seconds, 3),
-            **outcome.report,
-        }
-        for job, outcome in outcomes
-    ]
-    return {**counts, "rows": rows}
-
-
-def _summary_text(outcomes: list[tuple[Job, Outcome]]) -> str:
-    """A table of all rows, the reasons of those that failed, and a last line with the counts."""
-    table: list[tuple[str, ...]] = [COLUMNS]
-    for job, outcome in outcomes:
-        report = outcome.report
-        table.append((
-            str(job.number), Path(report.get("output", job.name)).name, outcome.kind.value,
-            str(report.get("frames", "")), str(report.get("synced_frames", "")),
-            f"{outcome.seconds:.1f}" if outcome.kind is OutcomeKind.FINISHED else "",
-        ))  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if number in (1, 2) else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-    for job, outcome in outcomes:
-        if outcome.kind is OutcomeKind.FAILED:
-            lines.append(f"row {job.number}: {outcome.text}")
-    counts = _summary_data(outcomes)
-    lines.append(f"{counts['finished']} finished, {counts['skipped']} skipped, {counts['failed']} failed")
-    return "\n".join(lines)
