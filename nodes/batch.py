@@ -109,7 +109,7 @@ class Batch(io.ComfyNode):
             progress.begin(number, job)
             outcome = doer(job, progress)
             if outcome.kind is OutcomeKind.BUSY:
-                outcome = Outcome(OutcomeKind.FAILED, "Another program is doing this row at the moment.")
+                outcome = Outcome(OutcomeKind.FAILED, "Another program is doing this row; run again when it has ended.")
             outcomes.append((job, outcome))
         summary = summary_text(outcomes)
         return io.NodeOutput(summary, json.dumps(summary_data(outcomes)), ui={"text": summary.splitlines()})

@@ -65,6 +65,10 @@ class Workers(Protocol):
 
     count: int
 
+    def has_room(self, worker: int) -> bool:
+        """Whether a worker without a job could begin with one: False where a cluster has lost its place for now."""
+        ...
+
     def submit(self, worker: int, job: Job) -> None:
         """Gives a worker without a job a job; starts the worker where it isn't running."""
 
@@ -90,7 +94,7 @@ def run_jobs(
     try:
         while worklist.todo or in_hand:
             for worker in range(workers.count):
-                if worker not in in_hand and (job := worklist.next_ready()):
+                if worker not in in_hand and workers.has_room(worker) and (job := worklist.next_ready()):
                     in_hand[worker] = job
                     workers.submit(worker, job)
             for worker, event in workers.wait(BUSY_SECONDS if worklist.todo else None):

@@ -37,6 +37,9 @@ class OneAfterTheOther:
         self._in_hand: dict[int, Job] = {}
         self.done: list[tuple[int, Job, OutcomeKind]] = []
 
+    def has_room(self, worker: int) -> bool:
+        return True
+
     def submit(self, worker: int, job: Job) -> None:
         self._in_hand[worker] = job
 

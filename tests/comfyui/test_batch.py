@@ -1,4 +1,4 @@
-"""The Batch node in a real ComfyUI: a folder or list becomes files, broken rows don't stop it, and nothing leads out."""
+"""The Batch node in a real ComfyUI: a folder or list becomes files, broken rows stop nothing, and nothing leads out."""
 
 from __future__ import annotations
 
