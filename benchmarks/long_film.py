@@ -15,12 +15,16 @@ import time
 from pathlib import Path
 
 from latentsync_core.errors import VideoError
+from latentsync_core.faces.tracking.shot_log import log_shots
+from latentsync_core.faces.tracking.shots import shot_ranges
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.sample_scene import SCENE, TWO_PEOPLE, VOICE
+from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe
 
 PIECES = ((SCENE, 0.3, 2.4), (TWO_PEOPLE, 0.2, 3.2), (SCENE, 3.0, 1.6), (TWO_PEOPLE, 4.7, 2.0), (SCENE, 6.0, 1.2))
 LONG_TAKE = (SCENE, 0.3, 2.4, 12)  # played forwards and backwards so many times: about a minute without a cut
+OVERHEAD_SECONDS = 0.05  # of a job beside its frames: the limit that `benchmarks.batch list` is held to
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", "-g", "25", "-an")
 
 
@@ -90,4 +94,17 @@ def filmed(folder: Path, options: argparse.Namespace) -> dict:
         "whole on one worker": runs["whole"],
         "in parts on two": runs["parts"],
         "equal in every byte": same,
+        "costs": _costs(runs, clip),
+        "shots": [stop - start for start, stop in shot_ranges(log_shots(clip).starts, clip.frame_count)],
     }
+
+
+def _costs(runs: dict[str, dict], clip: Clip) -> dict[str, float]:
+    """Seconds of one worker as benchmarks.batch_simulation takes them; of a frame but for `model` and `job`."""
+    phases, frames = runs["whole"]["seconds by phase"], clip.frame_count
+    started = time.perf_counter()
+    log_shots(clip)
+    shots = (time.perf_counter() - started) / frames
+    a_frame = {name: phases[name] / frames for name in ("faces", "voice", "sampling", "compositing")}
+    beside = runs["whole"]["wall seconds"] - sum(phases.values())  # the interpreter's start, and the job's own overhead
+    return {"model": phases["model"] + max(beside, 0.0), "job": OVERHEAD_SECONDS, "shots": shots, **a_frame}

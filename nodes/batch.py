@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 from comfy_api.latest import io
 
@@ -72,7 +71,7 @@ class Batch(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **_inputs: object) -> float:
         """Never the same: the folder may hold other files by now, and what is finished is skipped anyway."""
-        return math.nan
+        return float("nan")  # another object each time: ComfyUI takes one NaN object to be equal to itself
 
     @classmethod
     @check_inputs

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from latentsync_core.video.reading.probing import probe
-from tests.comfyui.harness.graphs import FRAMES, Graph, shown_json
+from tests.comfyui.harness.graphs import FRAMES, Graph
+from tests.comfyui.harness.server import Run
 
 SETTINGS = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
 
@@ -20,6 +21,11 @@ def batched(server, jobs: str, folder: str, **inputs: object) -> Graph:
     )
     graph.add("TestShowText", "report", text=[batch[0], 1])
     return graph
+
+
+def report_of(run: Run) -> dict:
+    """The node's report, which a helper node showed as text."""
+    return json.loads(json.loads(run.outputs["report"]["text"][0]))
 
 
 def outcomes(report: dict) -> list[str]:
@@ -50,7 +56,7 @@ def shots(dub) -> str:
 
 def test_a_folders_clips_are_done_a_broken_one_is_reported_and_only_what_changed_is_done_again(dub, shots):
     run = batched(dub, shots, "dubbed/a folder").run()
-    report = shown_json(run, "report")
+    report = report_of(run)
     assert outcomes(report) == ["finished", "failed", "finished"]
     assert "b.mp4" in report["rows"][1]["error"]
     results = dub.output / "dubbed" / "a folder"
@@ -64,7 +70,7 @@ def test_a_folders_clips_are_done_a_broken_one_is_reported_and_only_what_changed
 
     before = (results / "a.mp4").stat().st_mtime_ns
     dub.put_files(dub.input, {"shots/b.mp4": (dub.input / "clip.mp4").read_bytes()})
-    again = shown_json(batched(dub, shots, "dubbed/a folder").run(), "report")
+    again = report_of(batched(dub, shots, "dubbed/a folder").run())
     assert outcomes(again) == ["skipped", "finished", "skipped"]
     assert (results / "a.mp4").stat().st_mtime_ns == before
 
@@ -86,7 +92,7 @@ def test_a_lists_rows_reach_no_file_outside_of_the_folders(dub, tmp_path):
         good | {"out": "other", "seed": 6},
     ]
     dub.put_files(dub.input, {"rows.json": json.dumps(rows).encode()})
-    report = shown_json(batched(dub, "rows.json", "dubbed/a list").run(), "report")
+    report = report_of(batched(dub, "rows.json", "dubbed/a list").run())
     assert outcomes(report) == ["finished", *["failed"] * 8, "finished"]
     reasons = [row["error"] for row in report["rows"][1:9]]
     expected = [
@@ -121,5 +127,5 @@ def test_it_is_cancelled_within_a_row_and_goes_on_there(dub):
     dub.interrupt(queued)
     assert dub.wait(queued).status == "interrupted"
     assert [path.name for path in (dub.output / "dubbed" / "cancelled").glob("*.mp4")] == ["first.mp4"]
-    report = shown_json(graph.run(), "report")
+    report = report_of(graph.run())
     assert outcomes(report) == ["skipped", "finished"]
