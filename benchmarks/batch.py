@@ -4,6 +4,7 @@
 the batch itself at random moments. In the end it counts results that are missing, that were written twice or in part,
 and that differ from those of single runs. `scaling` runs the same list with one worker and with two, each pinned to a
 core of its own, in turn. `list` measures how a batch begins and what it adds to a row, with rows that fail at once.
+`film` does a long film whole on one worker and in parts on two, and compares the bytes (benchmarks/long_film.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.long_film import filmed
 from latentsync_core.video.reading.probing import probe
 from training.synthetic.scenes.clip_file import write_clip, write_wave
 from training.synthetic.scenes.scene import talking_head
@@ -35,7 +37,7 @@ POLL_SECONDS = 0.05
 def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("kills", "scaling", "list"))
+    parser.add_argument("what", choices=("kills", "scaling", "list", "film"))
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--every", type=float, default=15.0, help="mean seconds between two kills")
@@ -43,10 +45,14 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=20, help="results that are compared with a single run's")
     parser.add_argument("--runs", type=int, default=5, help="of `scaling`, of each number of workers")
     parser.add_argument("--ray", action="store_true", help="actors of a local Ray cluster instead of processes")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of the film")
+    parser.add_argument("--fps", type=int, default=25, help="of the film")
+    parser.add_argument("--height", type=int, default=180, help="of the film, in pixels")
+    parser.add_argument("--split-over", type=float, default=5.0, help="minutes, as `batch` takes it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        measured = {"kills": killed, "scaling": scaled, "list": listed}[options.what](folder, options)
+        measured = {"kills": killed, "scaling": scaled, "list": listed, "film": filmed}[options.what](folder, options)
     print(json.dumps(measured, indent=1))
 
 

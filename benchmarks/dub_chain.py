@@ -29,10 +29,11 @@ from latentsync_core.dubbing.placement import place_lines
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.find import find_faces
 from latentsync_core.faces.mouth_opening import mouth_openings
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.runs import runs_where
 from latentsync_core.sample_scene import LINES, MUSIC_AND_EFFECTS, SCENE
 from latentsync_core.sampling.sampler_options import Quality
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.encoders import Codec

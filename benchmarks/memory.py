@@ -58,8 +58,9 @@ def run_job(video: str, audio: str, out: str) -> None:
     from latentsync_core.models.loading.untrained import untrained_model
     from latentsync_core.models.unet.config import UNetConfig
     from latentsync_core.models.unet.unet import UNet
-    from latentsync_core.pipeline import SyncOptions, sync
+    from latentsync_core.pipeline import sync
     from latentsync_core.sampling.sampler_options import SamplerOptions
+    from latentsync_core.sync_options import SyncOptions
     from latentsync_core.video.writing.writer_options import WriterOptions
 
     narrow_unet = UNetConfig(  # attention at the third level alone: at 64 × 64 it would take most of the hour

@@ -44,11 +44,12 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .models.model import LatentSyncModel
     from .models.unet.unet import UNet
     from .models.whisper.encoder import WhisperEncoder
-    from .pipeline import Speaker, SyncOptions, SyncReport, sample, sync
+    from .pipeline import SyncReport, sample, sync
     from .provenance.signing_files import SigningFiles
     from .sampling.sampler_options import Quality, SamplerOptions, Scheduler, WindowOptions
     from .sampling.synced_faces import SyncedFaces
     from .sampling.timeline import LengthRule
+    from .sync_options import Speaker, SyncOptions
     from .video.clip import Clip
     from .video.reading.probing import clip_from_images, probe
     from .video.reading.reader import FrameReader
@@ -120,7 +121,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "pipeline": ("Speaker", "SyncOptions", "SyncReport", "sample", "sync"),
+    "pipeline": ("SyncReport", "sample", "sync"),
+    "sync_options": ("Speaker", "SyncOptions"),
     "provenance.signing_files": ("SigningFiles",),
     "video.clip": ("Clip",),
     "video.reading.probing": ("clip_from_images", "probe"),

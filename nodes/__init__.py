@@ -16,6 +16,7 @@ class LatentSyncDub(ComfyExtension):
         register_help_pages()
         register_scene_routes()
         register_comparison_routes()
+        from .batch import Batch
         from .clip_audio import ClipAudio
         from .composite import Composite
         from .decode_faces import DecodeFaces
@@ -38,6 +39,7 @@ class LatentSyncDub(ComfyExtension):
 
         return [
             LipSync,
+            Batch,
             LoadModel,
             PrepareFaces,
             SelectFaces,

@@ -196,6 +196,39 @@ def file_below_input(name: str) -> Path | None:
         return None
 
 
+def place_below_input(name: str) -> Path | None:
+    """A file or folder below the input folder, by its name there; None where there is none, or it leads elsewhere."""
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    try:
+        path = (folder / name).resolve()
+        return path if path != folder and is_below_input(path) and path.exists() else None
+    except (OSError, ValueError):  # no name of a file: too long, or with a null character
+        return None
+
+
+def is_below_input(path: Path) -> bool:
+    """Whether a path, links followed, lies below the input folder."""
+    return path.resolve().is_relative_to(Path(folder_paths.get_input_directory()).resolve())
+
+
+def output_subfolder(name: str) -> Path:
+    """A folder below the output folder, made where it is missing.
+
+    Raises OptionError for a name that leads elsewhere, OutputError where it can't be made.
+    """
+    folder = Path(folder_paths.get_output_directory(), file_prefix(name, name="output_folder"))
+    make_folder(folder)
+    return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it. OutputError: it can't be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OutputError(f"Can't make the folder {folder} ({problem.strerror}); give another name.") from None
+
+
 def models_folders() -> list[Path]:
     """Where models may lie, the first being where a download goes."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(MODELS_FOLDER)]

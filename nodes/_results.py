@@ -197,7 +197,7 @@ def write_output(
         *film.notes,
         *job_notes(synced_per_speaker, (note for written in (file, *extra_writers) for note in written.notes)),
     ]
-    return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", occluded, notes, images, masks)
+    return WrittenOutput(path, f"{clip.width}×{clip.height}, {writer.codec.label}", film.occluded, notes, images, masks)
 
 
 def _first_picture(path: Path) -> torch.Tensor:

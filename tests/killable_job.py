@@ -12,9 +12,10 @@ import torch
 
 from latentsync_core.files.scratch import PREFIX
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 
 FRAMES, STEPS, WINDOWS = 16, 2, 3  # of eight frames, half of them shared

@@ -22,10 +22,11 @@ from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from latentsync_core.imaging.roi import Roi
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, PORTRAIT, SCENE, TWO_PEOPLE, VOICE
 from latentsync_core.sampling.sampler_options import Quality
 from latentsync_core.sampling.timeline import LengthRule
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader

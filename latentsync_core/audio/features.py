@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -31,6 +32,8 @@ TOKENS_PER_LEVEL = ROWS_BEFORE + ROWS_AFTER
 TAIL_SILENCE_SECONDS = 1.0  # seconds
 MAX_ROWS_IN_MEMORY = 120 * ROWS_PER_SECOND  # two minutes; more is kept in a file
 ROW_TOLERANCE = 1e-6  # rows; a frame's time in binary may lie just under the row that it falls on
+
+log = logging.getLogger(__name__)
 
 
 class WindowRule(str, Enum):
@@ -102,6 +105,7 @@ def embed_audio(
     encoder: WhisperEncoder,
     on_progress: Progress | None = None,
     folder: Path | None = None,
+    kept: Path | None = None,
 ) -> AudioEmbedding:
     """Runs the whole voice, and one second of silence after it, through Whisper's encoder, one 30 s segment at a time.
 
@@ -112,20 +116,21 @@ def embed_audio(
             recording's loudest value, with 0.
         folder: where features of more than two minutes go, as a .npy file that stays there; None for a temporary
             folder that goes with the embedding.
+        kept: a folder whose features of this voice, made by `keep_embedding`, are taken where there are any.
 
     Raises:
         AudioError: the sound can't be read, or changed while it was.
         OutputError: the features can't be written.
     """
+    if kept is not None and (known := kept_embedding(audio, encoder, kept)) is not None:
+        return known
     report = on_progress or (lambda done, total: None)
     expected = math.ceil((audio.duration + TAIL_SILENCE_SECONDS) * ROWS_PER_SECOND / encoder.context)
     peak, frames = measure_peak(_with_tail_silence(audio, lambda: report(0, expected)), encoder.n_mels)
     rows = encoder.rows(frames)
     shape = (rows, encoder.levels, encoder.width)
     total = math.ceil(frames / (2 * encoder.context))
-    digest = hashlib.sha256(
-        f"{audio.digest} {encoder.digest} {TAIL_SILENCE_SECONDS} {encoder.dtype}".encode()
-    ).hexdigest()
+    digest = _digest(audio, encoder)
 
     def pieces() -> Iterator[torch.Tensor]:
         for done, piece in enumerate(encoder.segments(_with_tail_silence(audio), peak), 1):
@@ -138,6 +143,49 @@ def embed_audio(
     if features.shape != shape:
         raise AudioError(f"{audio.name} gave {features.shape[0]} rows of features instead of {rows}: load it again.")
     return AudioEmbedding(features, audio.duration, digest, audio)
+
+
+def keep_embedding(
+    audio: AudioSource, encoder: WhisperEncoder, folder: Path, on_progress: Progress | None = None
+) -> AudioEmbedding:
+    """Embeds a voice unless `folder` holds its features, and keeps them there, however short they are.
+
+    Raises:
+        AudioError, OutputError: as `embed_audio`.
+    """
+    made = embed_audio(audio, encoder, on_progress, folder, kept=folder)
+    if isinstance(made.features, torch.Tensor):
+        shape = (made.features.shape[0], encoder.levels, encoder.width)
+        _write_features([made.features], shape, made.digest, folder)
+    return made
+
+
+def kept_embedding(audio: AudioSource, encoder: WhisperEncoder, folder: Path) -> AudioEmbedding | None:
+    """A voice's features that `keep_embedding` left in `folder`; None where there are none that fit."""
+    digest = _digest(audio, encoder)
+    path = Path(folder) / _features_name(digest)
+    try:
+        rows = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        log.warning("%s can't be used (%s): the voice is embedded again", path, problem)
+        return None
+    least = audio.duration * ROWS_PER_SECOND
+    if rows.dtype != np.float16 or rows.ndim != 3 or rows.shape[1:] != (encoder.levels, encoder.width):
+        return None
+    if len(rows) <= least:
+        return None
+    return AudioEmbedding(FeatureFile(path, (len(rows), encoder.levels, encoder.width)), audio.duration, digest, audio)
+
+
+def _digest(audio: AudioSource, encoder: WhisperEncoder) -> str:
+    made_from = f"{audio.digest} {encoder.digest} {TAIL_SILENCE_SECONDS} {encoder.dtype}"
+    return hashlib.sha256(made_from.encode()).hexdigest()
+
+
+def _features_name(digest: str) -> str:
+    return f"voice-{digest[:16]}.npy"
 
 
 def frame_windows(
@@ -216,7 +264,7 @@ def _write_features(
     pieces: Iterable[torch.Tensor], shape: tuple[int, int, int], digest: str, folder: Path | None
 ) -> FeatureFile:
     """Writes (n, levels, width) float16 pieces one after the other as one .npy file, removed if that fails."""
-    name, rows = f"voice-{digest[:16]}.npy", 0
+    name, rows = _features_name(digest), 0
     try:
         with ExitStack() as failed:
             owned = None

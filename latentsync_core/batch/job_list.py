@@ -18,11 +18,26 @@ MAX_LIST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
+class JobPart:
+    """Some of the work on a long job, which a worker does by itself."""
+
+    stage: str  # what is done
+    first: int  # of which frames: first..stop-1
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """A name for its files."""
+        return f"{self.stage}-{self.first}-{self.stop}"
+
+
+@dataclass(frozen=True)
 class Job:
     """A row of the list: the settings that it gives, as text."""
 
     number: int  # its place in the list, from 1
     settings: tuple[tuple[str, str], ...]  # name and value; a name may come several times
+    part: JobPart | None = None  # of the row's work; None: the row itself
 
     @property
     def name(self) -> str:

@@ -49,6 +49,9 @@ class LocalWorkers:
         # A fresh interpreter: CUDA can't be used in a fork, and a fork would keep the others' pipes open.
         self._context = multiprocessing.get_context("spawn")
 
+    def has_room(self, worker: int) -> bool:
+        return True
+
     def submit(self, worker: int, job: Job) -> None:
         if worker not in self._workers:
             here, there = self._context.Pipe()

@@ -51,10 +51,16 @@ class RayWorkers:
             raise OptionError(
                 f"The Ray cluster has {gpus} GPUs, fewer than {self.count} workers: ask for {gpus} workers."
             )
+        self._needs = ("GPU", 1) if gpus else ("CPU", threads or 1)  # what an actor takes of the cluster
         self._make_actor = ray.remote(num_cpus=threads or 1, num_gpus=min(gpus, 1), max_concurrency=2)(_Actor).remote
         self._actors: dict[int, Any] = {}
         self._outcomes: dict[Any, int] = {}  # what will hold an outcome → whose
         self._looks: dict[Any, int] = {}  # what will hold a progress → whose
+        self._begun: set[int] = set()  # workers whose actor is known to run
+
+    def has_room(self, worker: int) -> bool:
+        """Machines may leave the cluster: an actor without a place would keep its job waiting while others are free."""
+        return worker in self._actors or len(self._actors) < self._places()
 
     def submit(self, worker: int, job: Job) -> None:
         if worker not in self._actors:
@@ -72,6 +78,7 @@ class RayWorkers:
                 return
             done, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=POLL_SECONDS)
             events = [event for one in done if (event := self._event(one)) is not None]
+            events += self._displaced()
             if events or (until is not None and time.monotonic() >= until):
                 yield from events
                 return
@@ -84,9 +91,28 @@ class RayWorkers:
         self._ray.shutdown()  # which ends the actors
         self._actors.clear()
 
+    def _places(self) -> int:
+        """How many actors the machines of the cluster have room for at present."""
+        kind, each = self._needs
+        return int(self._ray.cluster_resources().get(kind, 0)) // each
+
+    def _displaced(self) -> list[tuple[int, WorkerEvent]]:
+        """Actors that wait for a place on a machine that was lost; they are given up, so that their jobs go on."""
+        waiting = [worker for worker in set(self._outcomes.values()) if worker not in self._begun]
+        events: list[tuple[int, WorkerEvent]] = []
+        if waiting and len(self._actors) > max(self._places(), 0):
+            for worker in waiting[: len(self._actors) - self._places()]:
+                self._ray.kill(self._actors.pop(worker))
+                self._outcomes = {one: whose for one, whose in self._outcomes.items() if whose != worker}
+                self._looks = {one: whose for one, whose in self._looks.items() if whose != worker}
+                events.append((worker, WorkerDied("lost its place in the cluster", has_begun=False)))
+        return events
+
     def _event(self, finished: Any) -> tuple[int, WorkerEvent] | None:
         """What an actor has answered; None where there is nothing new in it."""
         is_outcome = finished in self._outcomes
+        if not is_outcome and finished not in self._looks:
+            return None  # of an actor that was given up
         worker = (self._outcomes if is_outcome else self._looks).pop(finished)
         try:
             answer = self._ray.get(finished)
@@ -94,7 +120,9 @@ class RayWorkers:
             if not is_outcome:
                 return None  # its job tells
             self._actors.pop(worker, None)
+            self._begun.discard(worker)
             return worker, WorkerDied(f"ended ({str(problem).strip().splitlines()[-1]})")
+        self._begun.add(worker)
         return None if answer is None else (worker, answer)
 
 

@@ -18,7 +18,7 @@ from ..remote.url import redact_url
 def face_argument(text: str):
     """Reads "left", "person:2", "point:640,210@48" or "picture:anna.png" as a Speaker without a voice."""
     from ..faces.selection import ChooseBy, FaceChoice
-    from ..pipeline import Speaker
+    from ..sync_options import Speaker
 
     kind, _, rest = text.partition(":")
     plain = {"largest": ChooseBy.LARGEST, "frontal": ChooseBy.FRONTAL, "left": ChooseBy.LEFT}
@@ -64,6 +64,17 @@ def positive_number(text: str) -> float:
         number = math.nan
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write gigabytes, as 50 or 0.5")
+    return number
+
+
+def minutes_argument(text: str) -> float:
+    """Reads a number of minutes, 0 or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write minutes, as 5 or 0.5")
     return number
 
 

@@ -96,7 +96,7 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> int:
-    from .batch import run_batch
+    from .batches.batch_command import run_batch
 
     return run_batch(options)
 

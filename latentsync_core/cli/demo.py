@@ -12,10 +12,11 @@ from ..files.scratch import ScratchFolder
 from ..media.ffmpeg import run_ffmpeg
 from ..media.opening import ffmpeg_input, ffmpeg_output
 from ..models.loading.demonstration import NANO
-from ..pipeline import SyncOptions, SyncReport, sync
+from ..pipeline import SyncReport, sync
 from ..progress import PhaseProgress
 from ..sample_scene import LINES, MUSIC_AND_EFFECTS, SAMPLE, SCENE, VOICE
 from ..sampling.sampler_options import Quality
+from ..sync_options import SyncOptions
 from ..video.reading.probing import probe
 from ..video.writing.encoding import output_path
 from ..video.writing.writer_options import Codec

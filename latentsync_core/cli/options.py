@@ -37,6 +37,7 @@ from .arguments import (
     face_argument,
     fps_argument,
     marks_text,
+    minutes_argument,
     positive_number,
     seconds_argument,
     speaker_argument,
@@ -44,6 +45,7 @@ from .arguments import (
 )
 
 DEFAULT_MODEL = "latentsync-1.6"
+SPLIT_OVER = 5.0  # minutes of a clip, beyond which a batch does it in parts
 LOAD, FACES, ALIGN, LIMITS = LoadOptions(), FaceOptions(), AlignOptions(), TouchLimits()
 SAMPLER, COMPOSITE, WRITER, PAUSES = SamplerOptions(), CompositeOptions(), WriterOptions(), PauseOptions()
 
@@ -323,6 +325,10 @@ def add_batch_options(batch: argparse.ArgumentParser) -> None:
         help="do the jobs on a Ray cluster, one on each of its GPUs: this machine's (auto, the default), that at an "
         "address (host:6379), or a new one of this machine alone (local)",
     )  # fmt: skip
+    batch.add_argument(
+        "--split-over", type=minutes_argument, default=SPLIT_OVER, metavar="MINUTES",
+        help="clips that last longer are done in parts, which all workers share; 0 divides none (default %(default)g)",
+    )  # fmt: skip
     batch.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add_sync_options(batch, is_batch=True)
 
@@ -390,7 +396,7 @@ def add_download_limit(parser: argparse._ActionsContainer) -> None:
 def sync_options(options: argparse.Namespace):
     """The pipeline's SyncOptions that parsed arguments ask for."""
     from ..faces.selection import read_track_list
-    from ..pipeline import SyncOptions
+    from ..sync_options import SyncOptions
 
     given = {name: value for name in QUALITY_SETTINGS if (value := getattr(options, name)) is not None}
     if "scheduler" in given:

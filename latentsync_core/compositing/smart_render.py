@@ -117,8 +117,8 @@ def _composite_changed(
         part = scratch / f"frames-{start}{suffix}"
         with writer.part(part, start, stop) as encoder:
             sinks = [lambda _, rendered, encoder=encoder: encoder.write(rendered.frame)]
-            report = on_progress and partial(_report, on_progress, done, frames)
-            occluded |= write_rendered(synced, sinks, options, on_progress=report, frames=range(start, stop), meter=meter)
+            report, changed = on_progress and partial(_report, on_progress, done, frames), range(start, stop)
+            occluded |= write_rendered(synced, sinks, options, on_progress=report, frames=changed, meter=meter)
         pieces.append(EncodedFrames(part, start, stop))
         done += stop - start
     if on_progress:

@@ -19,7 +19,7 @@ from .keyframes.interpolate import track_marked_faces
 from .keyframes.marks import Mark, read_marks
 from .limits import TouchLimits
 from .selection import choose
-from .tracking.find_tracks import track_faces
+from .tracking.find_tracks import TrackedClip, track_faces
 from .tracks import FaceTrack
 
 OLD_NAMES = {"min_size": "smallest", "max_gap": "longest_gap", "search_interval": "search_every"}  # in cache keys
@@ -35,12 +35,14 @@ def find_faces(
     marks: str = "",
     folder: Path | None = None,
     on_progress: Progress | None = None,
+    tracked: TrackedClip | None = None,
 ) -> FaceTracks:
     """Finds every face of the clip, including marked ones, and chooses the most prominent person.
 
     Args:
         marks: JSON text (`keyframes.marks.read_marks`).
         folder: of the cache, from which an unchanged clip's faces are read the next time; None disables it.
+        tracked: the clip's faces where they have been tracked in parts (`tracking.find_tracks.track_range`).
 
     Raises:
         FaceError, OptionError, VideoError, OutputError.
@@ -53,7 +55,7 @@ def find_faces(
         folder,
         align,
         limits,
-        lambda: find_all_faces(clip, options, align, limits, user_marks, on_progress),
+        lambda: find_all_faces(clip, options, align, limits, user_marks, on_progress, tracked),
     )
     return choose(faces)
 
@@ -74,6 +76,7 @@ def find_all_faces(
     limits: TouchLimits | None = None,
     marks: Sequence[Mark] = (),
     on_progress: Progress | None = None,
+    tracked: TrackedClip | None = None,
 ) -> FaceTracks:
     """Finds all faces of the clip and chooses person 0: the first marked one, or else the most prominent.
 
@@ -85,9 +88,9 @@ def find_all_faces(
         VideoError: the clip can't be read, or has changed.
     """
     if not marks:
-        return track_faces(clip, options, align, on_progress, limits)
+        return track_faces(clip, options, align, on_progress, limits, tracked=tracked)
     on_progress = on_progress or (lambda done, total: None)
-    found = track_faces(clip, options, align, span(on_progress, 0, DETECTION_SHARE), limits, required=False)
+    found = track_faces(clip, options, align, span(on_progress, 0, DETECTION_SHARE), limits, False, tracked)
     marked = track_marked_faces(clip, marks, found.shots, span(on_progress, DETECTION_SHARE, 1))
     return choose(dataclasses.replace(found, tracks=merge_tracks(marked, found.tracks)))
 

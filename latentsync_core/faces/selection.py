@@ -7,14 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..errors import FaceError, OptionError
 from ..messages import Remedy
 from .face_tracks import FaceTracks
 from .tracks import FaceTrack
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_FRONTAL_ANGLES = (25.0, 20.0)  # degrees of yaw and pitch up to which a face counts as frontal
 MAX_POINT_DISTANCE = 1.0  # box sizes: how far outside a face's box a point may lie and still select it

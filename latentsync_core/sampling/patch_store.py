@@ -135,6 +135,37 @@ class PatchStore:
         self.close()
 
 
+def gather_patches(source: Path, target: Path) -> None:
+    """Adds the finished patches of all stores in the folder `source` to the stores of the same keys in `target`.
+
+    Raises:
+        OutputError: they can't be read or written.
+    """
+    try:
+        for flags_path in sorted(source.glob("*.finished")):
+            flags = np.frombuffer(flags_path.read_bytes(), np.uint8)
+            data_path = flags_path.with_suffix(".patches")
+            size = data_path.stat().st_size if data_path.is_file() else 0
+            if not size or size % len(flags):
+                continue  # made by a process that was killed before it had a patch
+            slot_bytes, other_size = size // len(flags), _file_size(target / data_path.name)
+            with ExitStack() as opened:
+                patches = opened.enter_context(open(data_path, "rb", buffering=0))
+                if other_size != size:
+                    (target / flags_path.name).unlink(missing_ok=True)
+                own, own_flags = (
+                    opened.enter_context(open(_allocate(target / path.name, path.stat().st_size), "r+b", buffering=0))
+                    for path in (data_path, flags_path)
+                )
+                finished = np.frombuffer(own_flags.read(), np.uint8)
+                for frame in np.flatnonzero((flags != 0) & (finished == 0)).tolist():
+                    patches.seek(frame * slot_bytes)
+                    _write_at(own, frame * slot_bytes, patches.read(slot_bytes))
+                    _write_at(own_flags, frame, b"\x01")
+    except OSError as error:
+        raise _output_error(error, target) from error
+
+
 def allocated_bytes(path: Path) -> int:
     """What a file takes on disk, less than its size where it is sparse; 0 where there is none."""
     try:
@@ -174,7 +205,12 @@ def _is_same_inode(file: FileIO) -> bool:
 
 
 def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+    return _file_size(path) == size
+
+
+def _file_size(path: Path) -> int | None:
+    """A file's bytes; None where there is none."""
+    return path.stat().st_size if path.is_file() else None
 
 
 def _allocate(path: Path, size: int) -> Path:

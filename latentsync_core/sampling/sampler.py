@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
@@ -88,6 +89,7 @@ def sample_faces(
     on_preview: Preview | None = None,
     on_progress: Progress | None = None,
     by_lines: tuple[Segments, SegmentVoice] | None = None,
+    part: tuple[int, int] | None = None,
     meter: WorkMeter | None = None,
 ) -> SyncedFaces:
     """Generates the mouth region in every output frame of `timeline` in which the chosen face is synced.
@@ -102,6 +104,8 @@ def sample_faces(
         on_progress: called after every denoising step; raising from it cancels.
         by_lines: the frames' segments, whose settings take the place of those in `options`, and what drives each. A
             segment's patches are kept by themselves, so that another take of it samples its own windows alone.
+        part: a half-open range of output frames, whose patches alone are made: the same as those of the whole. Windows
+            that reach over its ends are sampled for either part.
         meter: measures "crops" and "encode" in pictures, and "denoise" in frames times `network_passes`.
 
     Raises:
@@ -120,6 +124,11 @@ def sample_faces(
     if segments is not None and voice is not None:
         blend = segment_blend(blend, segments, voice.speech, faces.limits.fade_frames, track_ids)
         present = present & segments.enabled
+    first, stop = part or (0, len(present))
+    if not 0 <= first <= stop <= len(present):
+        raise OptionError(f"frames {first} to {stop} are to be sampled, of {len(present)}")
+    if part is not None and options.reference:
+        raise OptionError("the reference preset draws its noise in sequence: no part can be sampled alone")
     segment_of_window = [0 if segments is None else int(segments.numbers[window.start]) for window in windows]
     each = (options,) if segments is None else tuple(one.options for one in segments.segments)
     latent_size = model.resolution // PIXELS_PER_LATENT
@@ -146,7 +155,8 @@ def sample_faces(
     if compiled:
         compiled.begin(options.windows.frames)
     memory = MemorySteps(model, any(one.is_guided for one in each), options.window_batch)
-    step_progress = _StepProgress(on_progress, on_preview, total=len(windows) * options.steps)
+    in_part = [window.start < stop and window.stop > first for window in windows]
+    step_progress = _StepProgress(on_progress, on_preview, total=sum(in_part) * options.steps)
     blender = WindowBlender()
     means, closed, is_checked = None, None, options.reference  # the preset reproduces numbers with any weights
     reference_mouth = reference_mouth_of(model, options)
@@ -161,17 +171,20 @@ def sample_faces(
     try:
         with ExitStack() as streams:
             crops = streams.enter_context(_CropStream(faces.clip, model.resolution, model.device))
-            if reference_mouth is ReferenceChoice.CLOSED and not store.finished[present].all():
+            if reference_mouth is ReferenceChoice.CLOSED and not store.finished[first:stop][present[first:stop]].all():
                 chosen = _closed_frames(faces, timeline, runs, lambda: step_progress.skip(0))
                 reference_crops = streams.enter_context(_CropStream(faces.clip, model.resolution, model.device))
                 closed = ClosedReferences(
                     chosen, lambda needed: reference_crops.of_frames(needed, timeline, transforms), encode
                 )
             ready = [
-                not options.reference and bool(store.finished[window.start : window.stop].all()) for window in windows
+                not options.reference
+                and bool(store.finished[max(window.start, first) : min(window.stop, stop)].all())  # also of no frame
+                for window in windows
             ]
-            for _ in range(sum(ready)):
-                step_progress.skip(options.steps)
+            for is_ready, counts in zip(ready, in_part, strict=True):
+                if is_ready and counts:
+                    step_progress.skip(options.steps)
             sampled = {number for number, is_ready in zip(segment_of_window, ready, strict=True) if not is_ready}
 
             def cut_windows() -> Generator[tuple[int, int, _WindowNoise, dict[int, torch.Tensor]], None, None]:
@@ -245,7 +258,7 @@ def sample_faces(
                     for frame, blended in blender.add(one.window, drawn, one.next_start):
                         # What an interrupted run finished was blended with a neighbour that this run may not sample
                         # again.
-                        if not store.finished[frame]:
+                        if first <= frame < stop and not store.finished[frame]:
                             store.put(frame, blended)
             meter.count("crops", crops.cut)
     except BaseException:
@@ -295,6 +308,18 @@ def plan_face_windows(
         return plan_windows(present, options, track_ids)
     apart = track_ids.astype(np.int64) * len(segments.segments) + segments.numbers
     return plan_windows(present & segments.enabled, options, apart)
+
+
+def planned_windows(
+    faces: FaceTracks,
+    transforms: np.ndarray,
+    timeline: Timeline,
+    options: SamplerOptions,
+    segments: Segments | None = None,
+) -> list[Window]:
+    """The windows that `sample_faces` samples; arguments as there."""
+    present = np.all(np.isfinite(transforms[timeline.source_index]), axis=(1, 2))
+    return plan_face_windows(present, unbroken_tracks(faces.path.track, timeline), options.windows, segments)
 
 
 def reference_mouth_of(model: LatentSyncModel, options: SamplerOptions) -> ReferenceChoice:

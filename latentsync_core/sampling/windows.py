@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,40 @@ def cross_fade(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
 def next_starts(windows: Sequence[Window]) -> list[int]:
     """Of each window the first frame of the next one, of the last its own end: frames before that are finished."""
     return [window.start for window in windows[1:]] + [window.stop for window in windows[-1:]]
+
+
+def part_ranges(windows: Sequence[Sequence[Window]], frames: int, target: int) -> list[tuple[int, int]]:
+    """Half-open ranges of frames that can be sampled apart from each other, each of about `target` frames.
+
+    Ranges end where no window reaches across: at a cut, where no face is, or between two windows of a long take. Where
+    there is no such place within twice the target, as with windows that overlap, a range ends in a window, which is
+    then sampled on both sides.
+
+    Args:
+        windows: of each face that is synced.
+        frames: F, of the timeline.
+
+    Returns:
+        The ranges that have windows, in order; together they hold every frame of a window.
+    """
+    reached = np.zeros(frames + 1, np.int64)  # +1 from where a window reaches across a frame's beginning, -1 after
+    busy = np.zeros(frames, bool)
+    for window in itertools.chain.from_iterable(windows):
+        reached[window.start + 1] += 1
+        reached[window.stop] -= 1
+        busy[window.start : window.stop] = True
+    free = np.flatnonzero(reached.cumsum() == 0)
+    ranges, first = [], 0
+    while first < frames:
+        if frames - first < 2 * target:
+            stop = frames
+        else:
+            near = free[(free >= first + target) & (free <= first + 2 * target)]
+            stop = int(near[0]) if len(near) else first + 2 * target
+        if busy[first:stop].any():
+            ranges.append((first, stop))
+        first = stop
+    return ranges
 
 
 class WindowBlender:

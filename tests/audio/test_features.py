@@ -19,6 +19,8 @@ from latentsync_core.audio.features import (
     WindowRule,
     embed_audio,
     frame_windows,
+    keep_embedding,
+    kept_embedding,
     window_centres,
 )
 from latentsync_core.audio.source import AudioSource, load_audio
@@ -274,3 +276,19 @@ def test_a_real_voice_ends_in_rows_that_hear_one_and_the_same_silence(encoder):
     heard = embedded.features[:, 0].float() - encoder.encoder.embed_positions.weight[:530]
     assert heard[:480].std(dim=0).mean() > 0.1
     assert heard[485:528].std(dim=0).max() < 1e-3
+
+
+def test_features_that_are_kept_are_the_same_and_made_once(encoder, tmp_path, monkeypatch):
+    sound = source(1.0)
+    made = embed_audio(sound, encoder)
+    assert kept_embedding(sound, encoder, tmp_path) is None
+    keep_embedding(sound, encoder, tmp_path)
+    (file,) = tmp_path.iterdir()
+    monkeypatch.setattr(WhisperEncoder, "segments", None)  # nothing is embedded from here on
+    kept = embed_audio(sound, encoder, kept=tmp_path)
+    assert (kept.digest, kept.duration) == (made.digest, made.duration)
+    times = np.arange(25) / 25
+    assert torch.equal(kept.window(times), made.window(times))
+    assert kept_embedding(source(1.1), encoder, tmp_path) is None  # another voice
+    file.write_bytes(file.read_bytes()[:-100])
+    assert kept_embedding(sound, encoder, tmp_path) is None

@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentsync_core.batch.job_list import Job
+from latentsync_core.batch.job_list import Job, JobPart
 from latentsync_core.batch.local_workers import DoJob
 from latentsync_core.batch.worklist import Outcome, OutcomeKind
 from latentsync_core.progress import PhaseProgress
 
 POLL_SECONDS = 0.01
+PARTS = tuple(JobPart("reading", first, first + 10) for first in (0, 10, 20))
 
 
 BATCH = """
@@ -43,9 +44,12 @@ class Maker:
         return self.do
 
     def do(self, job: Job, on_progress: PhaseProgress) -> Outcome:
-        with (self.folder / f"{job.number}.runs").open("a") as runs:
+        name = f"{job.number}" if job.part is None else f"{job.number}-{job.part.name}"
+        with (self.folder / f"{name}.runs").open("a") as runs:
             runs.write(f"{os.getpid()}\n")
         what = dict(job.settings)["what"]
+        if what.startswith("parts"):
+            return self._in_parts(job, what, len((self.folder / f"{name}.runs").read_text().splitlines()))
         if what == "die" or (what == "die once" and self.runs(job.number) == 1):
             os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
         if what == "fail":
@@ -62,5 +66,24 @@ class Maker:
         on_progress("sampling", 2, 2)
         return Outcome(OutcomeKind.FINISHED, report={"process": os.getpid()})
 
-    def runs(self, number: int) -> int:
+    def _in_parts(self, job: Job, what: str, run: int) -> Outcome:
+        """A job of three parts: all of them come before it itself; one of them may die, fail, or be lost always."""
+        missing = [part for part in PARTS if not (self.folder / f"{job.number}-{part.name}.done").exists()]
+        if job.part is None:
+            if missing:
+                return Outcome(OutcomeKind.PARTS, seconds=1.0, parts=tuple(missing))
+            return Outcome(OutcomeKind.FINISHED, seconds=1.0)
+        if job.part == PARTS[1]:
+            if what == "parts, one dies" and run == 1:
+                os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+            if what == "parts, one fails":
+                return Outcome(OutcomeKind.FAILED, "no such frame")
+            if what == "parts, one is busy" and run == 1:
+                return Outcome(OutcomeKind.BUSY)
+            if what == "parts, one is lost":
+                return Outcome(OutcomeKind.FINISHED)
+        (self.folder / f"{job.number}-{job.part.name}.done").touch()
+        return Outcome(OutcomeKind.FINISHED, seconds=1.0)
+
+    def runs(self, number: int | str) -> int:
         return len((self.folder / f"{number}.runs").read_text().splitlines())

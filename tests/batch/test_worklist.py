@@ -14,7 +14,7 @@ import pytest
 
 from latentsync_core.batch.local_workers import DoJob, LocalWorkers
 from latentsync_core.batch.worklist import MAX_ATTEMPTS, OutcomeKind, run_jobs
-from tests.batch.recorded_jobs import BATCH, POLL_SECONDS, Maker, job
+from tests.batch.recorded_jobs import BATCH, PARTS, POLL_SECONDS, Maker, job
 from tests.shared_reference import ROOT
 
 
@@ -98,6 +98,27 @@ def test_stopping_cancels_the_job_in_hand_which_clears_up_after_itself(maker, tm
         list(run_jobs([job(1, "wait"), job(2)], LocalWorkers([maker]), stop))
     assert (tmp_path / "1.cancelled").exists()
     assert not (tmp_path / "2.runs").exists()
+
+
+@pytest.mark.parametrize("what", ["parts", "parts, one dies", "parts, one is busy"])
+def test_a_job_in_parts_comes_once_all_of_them_are_done_and_a_killed_worker_loses_its_own_part(maker, what):
+    ((ended, outcome),) = run_jobs([job(1, what)], LocalWorkers([maker, maker]))
+    assert (ended, outcome.kind) == (job(1, what), OutcomeKind.FINISHED)
+    assert outcome.seconds == 5.0  # those of the job's own two turns and of its parts
+    assert maker.runs(1) == 2
+    runs = [maker.runs(f"1-{part.name}") for part in PARTS]
+    assert runs == [1, 1 if what == "parts" else 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"), [("parts, one fails", "no such frame"), ("parts, one is lost", "lost again and again")]
+)
+def test_a_job_whose_part_fails_or_is_never_there_fails_with_the_reason_and_others_go_on(maker, what, reason):
+    outcomes = dict(run_jobs([job(1, what), job(2)], LocalWorkers([maker])))
+    assert outcomes[job(1, what)].kind is OutcomeKind.FAILED
+    assert reason in outcomes[job(1, what)].text
+    assert outcomes[job(2)].kind is OutcomeKind.FINISHED
+    assert maker.runs(f"1-{PARTS[1].name}") == (1 if "fails" in what else MAX_ATTEMPTS)
 
 
 def test_workers_end_when_their_batch_is_killed(maker, tmp_path):

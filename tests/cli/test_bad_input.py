@@ -213,8 +213,9 @@ def test_a_start_after_the_end(refused):
 
 def test_a_clip_that_changed_between_two_stages(tmp_path, folder):
     from latentsync_core.errors import ClipChangedError
-    from latentsync_core.pipeline import SyncOptions, sync
+    from latentsync_core.pipeline import sync
     from latentsync_core.sampling.sampler_options import SamplerOptions
+    from latentsync_core.sync_options import SyncOptions
 
     clip = Path(shutil.copy(SCENE, tmp_path / "clip.mp4"))
 

@@ -10,8 +10,8 @@ import pytest
 
 from latentsync_core.batch.job_list import Job
 from latentsync_core.batch.worklist import OutcomeKind
-from latentsync_core.cli.batch import plan_batch
-from latentsync_core.cli.batch_jobs import RowParser
+from latentsync_core.cli.batches.batch_command import plan_batch
+from latentsync_core.cli.batches.batch_rows import RowParser
 from latentsync_core.cli.commands import _parser, main
 from latentsync_core.errors import LatentSyncError, OptionError
 from latentsync_core.sample_scene import SAMPLE, VOICE

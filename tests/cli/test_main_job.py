@@ -20,10 +20,11 @@ from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.tracking.find_tracks import track_faces
 from latentsync_core.media.ffmpeg import ffmpeg_executable
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.timeline import LengthRule
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions

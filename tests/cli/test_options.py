@@ -16,9 +16,9 @@ from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.options import add_sync_options, sync_options
 from latentsync_core.errors import OptionError
 from latentsync_core.faces.speaking import WhoSpeaks
-from latentsync_core.pipeline import SyncOptions
 from latentsync_core.provenance.signing_files import SigningFiles
 from latentsync_core.sampling.sampler_options import Quality, ReferenceChoice, SamplerOptions, Scheduler
+from latentsync_core.sync_options import SyncOptions
 
 NEEDED = ["--video", "clip.mp4", "--audio", "voice.wav", "--out", "out.mp4"]
 FILES = ("video", "audio", "out", "download_limit", "help")  # what isn't an option of the job

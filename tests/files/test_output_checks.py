@@ -21,10 +21,11 @@ from latentsync_core.compositing.prores_layers import LayerWriter, MatteWriter
 from latentsync_core.errors import LatentSyncError, OptionError, OutputError
 from latentsync_core.files.output_checks import check_disk_space, check_no_overwrite, check_target
 from latentsync_core.media.ffmpeg import run_ffmpeg
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import PORTRAIT, SCENE, VOICE
 from latentsync_core.sampling.patch_store import PatchStore
 from latentsync_core.sampling.sampler import check_disk_space_for_patches
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.audio_plan import plan_audio

@@ -8,8 +8,9 @@ import torch
 pytest.importorskip("espeakng_loader", reason="speech needs espeak-ng: pip install -r training/requirements.txt")
 
 from latentsync_core.models.loading.weights import load_model
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sampling.sampler_options import Quality, SamplerOptions
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from training.meter.network import measure_openings
 from training.synthetic.crops import aligned_crop

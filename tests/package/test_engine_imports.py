@@ -42,6 +42,21 @@ def test_every_module_imports_without_comfyui_torchvision_or_network():
     assert not loaded & {"transformers", "diffusers", "torchaudio"}, "heavy libraries are imported only when used"
 
 
+def test_a_batchs_driver_lists_rows_without_torch(tmp_path):
+    (tmp_path / "jobs.csv").write_text("video,audio,out,face\na.mp4,a.wav,a.mkv,person:1\n", "utf-8")
+    code = (
+        "import sys; from latentsync_core.cli.commands import _parser; from latentsync_core.cli.batches import "
+        "batch_command; from latentsync_core.batch.local_workers import LocalWorkers; "
+        "batch = batch_command.plan_batch(_parser().parse_args(sys.argv[1:])); LocalWorkers(batch.makers); "
+        "print(len(batch.jobs), sorted({'torch', 'av', 'diffusers'} & sys.modules.keys()))"
+    )
+    arguments = ["batch", str(tmp_path / "jobs.csv"), "--devices", "cpu", "--speaker", "person:2=b.wav"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n")[0] == "1 []"
+
+
 def test_the_command_line_answers_help_at_once_without_torch():
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "latentsync_core", "sync", "--help"],

@@ -20,11 +20,12 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.media.opening import open_container
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.model import LatentSyncModel
-from latentsync_core.pipeline import Speaker, SyncOptions, SyncReport, sync
+from latentsync_core.pipeline import SyncReport, sync
 from latentsync_core.provenance.film_credits import FilmCredits
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.timeline import LengthRule
+from latentsync_core.sync_options import Speaker, SyncOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions

@@ -27,9 +27,10 @@ from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.media.opening import open_container
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.pipeline import SyncOptions, SyncReport, sync
+from latentsync_core.pipeline import SyncReport, sync
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions

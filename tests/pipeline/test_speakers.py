@@ -15,9 +15,10 @@ from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from latentsync_core.faces.speaking import WhoSpeaks
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.loading.weights import load_model
-from latentsync_core.pipeline import Speaker, SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.sampling.sampler_options import SamplerOptions
+from latentsync_core.sync_options import Speaker, SyncOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions

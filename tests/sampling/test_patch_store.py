@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from latentsync_core.errors import OutputError
-from latentsync_core.sampling.patch_store import PatchStore
+from latentsync_core.sampling.patch_store import PatchStore, gather_patches
 
 
 def test_what_was_put_comes_back(tmp_path):
@@ -112,3 +112,22 @@ def test_a_place_that_cannot_hold_it_leaves_no_temporary_folder(tmp_path, monkey
     with pytest.raises(OutputError, match="finished faces"):
         PatchStore("no/such/place", 2, (4, 2, 2))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_patches_of_parts_come_together_under_their_keys_and_what_was_there_stays(tmp_path):
+    whole, (one, other) = tmp_path / "whole", (tmp_path / "1", tmp_path / "2")
+    whole.mkdir()
+    for folder, key, frame, value in (
+        (one, "key", 1, 1.0), (one, "line", 0, 2.0), (other, "key", 3, 3.0), (whole, "key", 3, 9.0)
+    ):  # fmt: skip
+        with PatchStore(key, 5, (4, 2, 2), folder=folder) as store:
+            store.put(frame, torch.full((4, 2, 2), value))
+    (other / "torn.finished").write_bytes(b"\x01")
+    gather_patches(one, whole)
+    gather_patches(other, whole)
+    with PatchStore("key", 5, (4, 2, 2), folder=whole) as store:
+        assert store.finished.tolist() == [False, True, False, True, False]
+        assert store.get([1, 3])[:, 0, 0, 0].tolist() == [1.0, 9.0]
+    with PatchStore("line", 5, (4, 2, 2), folder=whole) as store:
+        assert store.get([0]).unique().tolist() == [2.0]
+    assert not (whole / "torn.patches").exists()

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from latentsync_core.errors import OptionError
 from latentsync_core.sampling.sampler_options import WindowOptions
-from latentsync_core.sampling.windows import Window, WindowBlender, cross_fade, next_starts, plan_windows
+from latentsync_core.sampling.windows import (
+    Window,
+    WindowBlender,
+    cross_fade,
+    next_starts,
+    part_ranges,
+    plan_windows,
+)
 
 options = st.integers(1, 24).flatmap(
     lambda frames: st.builds(WindowOptions, st.just(frames), st.integers(0, frames // 2), st.booleans())
@@ -103,3 +110,32 @@ def test_windows_after_a_gap_are_not_blended_with_those_before():
     first, second = Window(0, 4), Window(6, 9)
     found = blended([first, second], {first: 1.0, second: 2.0})
     assert found == [(0, 1), (1, 1), (2, 1), (3, 1), (6, 2), (7, 2), (8, 2)]
+
+
+faces = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=8).map(
+    lambda runs: np.repeat([present for _, present in runs], [length for length, _ in runs]).astype(bool)
+)
+
+
+@given(st.lists(faces, min_size=1, max_size=2), options, st.integers(1, 30))
+def test_parts_hold_every_frame_of_a_window_once_and_are_bounded(speakers, options, target):
+    frames = max(map(len, speakers))
+    windows = [plan_windows(present, options) for present in speakers]
+    ranges = part_ranges(windows, frames, target)
+    for (_, stop), (start, _) in pairwise(ranges):
+        assert stop <= start
+    assert all(0 < stop - start <= 2 * target for start, stop in ranges)
+    held = np.zeros(frames, dtype=int)
+    for start, stop in ranges:
+        held[start:stop] += 1
+    for window in (one for each in windows for one in each):
+        assert (held[window.start : window.stop] == 1).all()
+
+
+def test_parts_end_between_windows_where_they_can_and_in_one_where_they_overlap():
+    take = np.ones(160, dtype=bool)
+    apart, overlapping = WindowOptions(16, 0), WindowOptions(16, 4)
+    assert part_ranges([plan_windows(take, apart)], 160, 40) == [(0, 48), (48, 96), (96, 160)]
+    assert part_ranges([plan_windows(take, overlapping)], 160, 40) == [(0, 80), (80, 160)]
+    assert part_ranges([[Window(100, 116)]], 160, 20) == [(100, 120)]
+    assert part_ranges([[]], 160, 40) == []

@@ -27,9 +27,10 @@ from latentsync_core.faces.mouth_opening import mouth_openings
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
-from latentsync_core.pipeline import SyncOptions, sync
+from latentsync_core.pipeline import sync
 from latentsync_core.sampling.quality import resolve_quality
 from latentsync_core.sampling.sampler_options import Quality, SamplerOptions
+from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from ..identity.embedding import EMBEDDING_SIZE
 from ..limits import TouchLimits
 from ..tracks import FaceTrack
 from .redetect import converged_meshes
+from .shot_log import ShotLog, detected_shots, logged_shots
 from .shots import LAG, ShotDetector, shot_ranges
 from .tracker import Tracker
 from .tracklet import (
@@ -37,7 +40,7 @@ from .tracklet import (
     POINTS,
     POSE,
     SHARPNESS,
-    Tracklet,
+    TrackedFace,
     cut_portrait,
     embed_meshes,
     face_quality,
@@ -62,6 +65,7 @@ def track_faces(
     on_progress: Progress | None = None,
     limits: TouchLimits | None = None,
     required: bool = True,
+    tracked: TrackedClip | None = None,
 ) -> FaceTracks:
     """Finds all faces of a clip in one streaming pass; memory grows only by some numbers per face and frame.
 
@@ -73,17 +77,19 @@ def track_faces(
         align: how crops are aligned to the landmarks.
         limits: beyond which faces are left unchanged.
         required: whether a clip without any face is an error.
+        tracked: the faces where they have been tracked in parts; the clip itself is then hardly read.
 
     Raises:
         FaceError: no frame has a face, and one is required.
         VideoError: the clip can't be read, or has changed.
     """
     options = options or FaceOptions()
-    faces, starts = _track_clip(clip, options, on_progress)
-    ranges = shot_ranges(starts, clip.frame_count)
+    if tracked is None:
+        tracked = _track_clip(clip, options, on_progress)
+    ranges = shot_ranges(tracked.starts, clip.frame_count)
     shot_tracks = [
         shot_track
-        for shot_track in _split_at_shots(faces, [start for start, _ in ranges])
+        for shot_track in _split_at_shots(tracked.faces, [start for start, _ in ranges])
         if _is_long_enough(shot_track, ranges)
     ]
     shot_tracks.sort(key=_track_order)
@@ -116,29 +122,74 @@ def _is_long_enough(shot_track: _ShotTrack, ranges: Sequence[tuple[int, int]]) -
     return int(shot_track.detected.sum()) >= min(MIN_TRACK_FRAMES, (stop - first + 1) // 2)
 
 
-def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) -> tuple[list[Tracklet], set[int]]:
-    """All faces, not yet split at cuts that became known late, and the first frames of all shots except the first."""
+@dataclass(frozen=True, eq=False)
+class TrackedClip:
+    """What tracking gathers of a clip in one pass: `track_faces` makes its tracks of it."""
+
+    faces: Sequence[TrackedFace]  # in the order in which their tracks ended; not yet split at cuts known late
+    starts: Collection[int]  # the first frames of all shots except the first one
+
+
+@torch.inference_mode()
+def track_range(
+    clip: Clip, log: ShotLog, first: int, stop: int, options: FaceOptions, on_progress: Progress | None = None
+) -> list[TrackedFace]:
+    """The faces of the frames first..stop-1, as one pass over the whole clip would track them.
+
+    Both ends have to be ends of the clip or of its shots (`ShotLog.cuts`).
+
+    Raises:
+        VideoError: the clip can't be read, or has changed.
+    """
+    ahead = frames_ahead(clip)
+    with closing(prefetch_frames(clip, start=first, stop=stop)) as read:
+        steps = logged_shots(read, log, first, stop, ahead, clip.frame_count)
+        faces, _ = _run_tracker(clip, options, steps, None if on_progress is None else _from(on_progress, first, stop))
+    return faces
+
+
+def frames_ahead(clip: Clip) -> int:
+    """How many frames the search for new faces is ahead of tracking; LAG frames later a cut is known."""
+    return max(LAG + 1, min(MAX_FRAMES_AHEAD, _held_frames(clip) // 2))
+
+
+def _from(on_progress: Progress, first: int, stop: int) -> Progress:
+    """The progress of a range of frames by that of the clip's frames."""
+    return lambda done, _: on_progress(done - first, stop - first)
+
+
+def _track_clip(clip: Clip, options: FaceOptions, on_progress: Progress | None) -> TrackedClip:
     detector = ShotDetector(options.shot_threshold)
+    with closing(prefetch_frames(clip)) as read:
+        faces, starts = _run_tracker(clip, options, detected_shots(read, detector, clip.frame_count), on_progress)
+    return TrackedClip(faces, starts)
+
+
+def _run_tracker(
+    clip: Clip,
+    options: FaceOptions,
+    steps: Iterable[tuple[Frame | None, Sequence[int], int]],
+    on_progress: Progress | None,
+) -> tuple[list[TrackedFace], set[int]]:
+    """All faces of the frames in `steps`, and the first frames of shots that these made known."""
     starts: set[int] = set()
     waiting: deque[Frame] = deque()
-    read = prefetch_frames(clip)
     with ThreadPoolExecutor(1, "face search") as pool:
         clip_tracker = _ClipTracker(clip, options, starts, pool)
         try:
-            for frame in read:
-                starts.update(detector.add(frame))
-                waiting.append(frame)
+            for frame, found, seen in steps:
+                starts.update(found)
+                if frame is not None:
+                    waiting.append(frame)
                 clip_tracker.schedule_searches(waiting)
-                if len(waiting) > clip_tracker.ahead:
+                while waiting and seen - waiting[0].index >= clip_tracker.ahead:
                     clip_tracker.process(waiting.popleft(), on_progress)
-            starts.update(detector.finish())
             while waiting:
                 clip_tracker.schedule_searches(waiting)
                 clip_tracker.process(waiting.popleft(), on_progress)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            read.close()
-    return clip_tracker.tracker.finish(), starts
+    return [face.tracked() for face in clip_tracker.tracker.finish()], starts
 
 
 class _ClipTracker:
@@ -147,9 +198,8 @@ class _ClipTracker:
     def __init__(self, clip: Clip, options: FaceOptions, starts: set[int], pool: ThreadPoolExecutor) -> None:
         self._options, self._starts, self._pool = options, starts, pool
         self._last = clip.frame_count - 1
-        held = MAX_BUFFERED_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
-        self._search_interval = min(options.search_interval, max(held, MIN_BUFFERED_FRAMES))
-        self.ahead = max(LAG + 1, min(MAX_FRAMES_AHEAD, held // 2))  # LAG frames later a cut is known
+        self._search_interval = min(options.search_interval, max(_held_frames(clip), MIN_BUFFERED_FRAMES))
+        self.ahead = frames_ahead(clip)
         self._searches: dict[int, tuple[str, Future[list[Detection]]]] = {}
         self._failed_searches = 0  # since a face was visible
         self.tracker = Tracker(options, self._search_interval - 1)
@@ -193,6 +243,10 @@ class _ClipTracker:
         return detect_faces(frame, options.detector_score, options.min_size, coarse=coarse, turns=turns)
 
 
+def _held_frames(clip: Clip) -> int:
+    return MAX_BUFFERED_BYTES // _frame_bytes(clip, Layout.of(clip).pixel_format)
+
+
 def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
     if clip.images is not None:
         return max(clip.images[0].numel() * clip.images.element_size(), 1)
@@ -200,11 +254,11 @@ def _frame_bytes(clip: Clip, pixel_format: PixelFormat) -> int:
     return max(samples * pixel_format.dtype.itemsize, 1)
 
 
-def _split_at_shots(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_ShotTrack]:
+def _split_at_shots(faces: Iterable[TrackedFace], starts: list[int]) -> Iterator[_ShotTrack]:
     """Splits every face into its parts in one shot."""
     edges = np.array(starts[1:])
     for face in faces:
-        frames, rows = np.array(face.frames), np.stack(face.rows)
+        frames, rows = face.frames, face.rows
         shot = np.searchsorted(edges, frames, side="right")
         for number in np.unique(shot):
             inside = shot == number
@@ -214,7 +268,7 @@ def _split_at_shots(faces: Iterable[Tracklet], starts: list[int]) -> Iterator[_S
 class _ShotTrack:
     """One face in one shot: a row of measurements for each of its frames."""
 
-    def __init__(self, shot: int, frames: np.ndarray, rows: np.ndarray, face: Tracklet) -> None:
+    def __init__(self, shot: int, frames: np.ndarray, rows: np.ndarray, face: TrackedFace) -> None:
         self.shot = shot
         self.start, self.stop = int(frames[0]), int(frames[-1]) + 1
         self.rows = _interpolate_gaps(frames, rows)  # (n, COLUMNS)

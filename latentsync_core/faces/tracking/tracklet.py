@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,6 +28,17 @@ SAMPLE_INTERVAL = 12  # frames between samples of its embedding
 MAX_SAMPLES = 8  # kept, those of the best quality
 PORTRAIT_QUALITY_RATIO = 1.1  # to the portrait's quality, above which a face replaces it
 VELOCITY_DECAY = 0.7  # of the velocity from frame to frame, in predictions
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFace:
+    """What is known of a face when its track ends."""
+
+    frames: np.ndarray  # (n,) int64, ascending: the clip's frames in which it was found
+    rows: np.ndarray  # (n, COLUMNS) float32
+    samples: tuple[tuple[int, float, np.ndarray], ...]  # frame, quality, embedding (128,) float32
+    portrait: np.ndarray  # (PORTRAIT_SIZE, PORTRAIT_SIZE, 3) uint8
+    portrait_frame: int
 
 
 class Tracklet:
@@ -58,6 +70,11 @@ class Tracklet:
     def box(self) -> np.ndarray:
         """(4,) its box in its last frame."""
         return self.rows[-1][BOX]
+
+    def tracked(self) -> TrackedFace:
+        """What is known of it, once its track has ended."""
+        frames, rows = np.array(self.frames, np.int64), np.stack(self.rows)
+        return TrackedFace(frames, rows, tuple(self.samples), self.portrait, self.portrait_frame)
 
     def predicted(self) -> FaceRegion:
         """The region expected in the next frame, by the decaying velocity."""

@@ -10,9 +10,9 @@ import pytest
 from torch import from_numpy
 
 from latentsync_core.errors import VideoError
+from latentsync_core.job_inputs import load_picture
 from latentsync_core.media.ffmpeg import ffmpeg_executable, run_ffmpeg
 from latentsync_core.media.opening import MAX_FRAME_PIXELS, can_open_avif, open_container
-from latentsync_core.pipeline import _load_image
 from latentsync_core.video.pixel_format import PixelFormat
 from latentsync_core.video.reading import pictures
 from latentsync_core.video.reading.probing import probe
@@ -150,4 +150,4 @@ def test_a_header_with_any_byte_wrong_is_refused_or_read_but_never_a_crash(tmp_p
 
 def test_a_photo_in_tiles_may_show_the_person(tmp_path):
     path = write_tiled_picture(tmp_path / "in.heic", size=SIZE, rotation=1)
-    assert _load_image(path).shape == (1, *SIZE, 3)
+    assert load_picture(path).shape == (1, *SIZE, 3)

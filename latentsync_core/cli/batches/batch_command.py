@@ -11,23 +11,28 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..batch.job_list import Job, read_job_list
-from ..batch.job_records import JobRecords
-from ..batch.local_workers import LocalWorkers
-from ..batch.worklist import JobProgress, Outcome, OutcomeKind, Workers, run_jobs
-from ..errors import LatentSyncError, OptionError, OutputError
-from ..files.output_checks import check_target
-from ..phases import phase_words
-from ..remote.inputs import has_url_inputs
-from .batch_jobs import JobDoer, JobMaker, rooted
-from .wording import WORDS
+from ...batch.job_list import Job, read_job_list
+from ...batch.job_records import JobRecords
+from ...batch.local_workers import LocalWorkers
+from ...batch.worklist import JobProgress, Outcome, OutcomeKind, Workers, run_jobs
+from ...errors import LatentSyncError, OptionError, OutputError
+from ...files.output_checks import check_target
+from ...phases import phase_words
+from ..wording import WORDS
+from .batch_rows import JobMaker, given_urls, rooted
+from .batch_summary import summary_data, summary_text
+
+if TYPE_CHECKING:
+    from .batch_jobs import JobDoer
 
 RECORDS_SUFFIX = ".batch"  # of the folder beside the list that holds what is finished
 OWN_OPTIONS = (  # of the command, not of its rows
-    "jobs", "records", "workers", "devices", "threads", "ray", "dry_run", "json", "out", "command", "left", "network",
+    "jobs", "records", "workers", "devices", "threads", "ray", "split_over", "dry_run", "json", "out", "command",
+    "left", "network",
 )  # fmt: skip
-COLUMNS = ("row", "result", "outcome", "frames", "synced", "seconds")
+GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")  # in /dev: NVIDIA's, AMD's, and those of a Windows host
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ def plan_batch(options: argparse.Namespace) -> Batch:
     defaults.out = None
     devices = _devices(options.devices, options.workers)
     threads = options.threads or (max((os.cpu_count() or 1) // len(devices), 1) if len(devices) > 1 else None)
-    return Batch(jobs, [JobMaker(defaults, folder, out_folder, records, device, threads) for device in devices])
+    split_over = options.split_over
+    makers = [JobMaker(defaults, folder, out_folder, records, device, threads, split_over) for device in devices]
+    return Batch(jobs, makers)
 
 
 def run_batch(options: argparse.Namespace) -> int:
@@ -82,13 +89,13 @@ def run_batch(options: argparse.Namespace) -> int:
             outcomes.append((job, outcome))
             bar.end(job, outcome)
     outcomes.sort(key=lambda one: one[0].number)
-    print(json.dumps(_summary_data(outcomes)) if options.json else _summary_text(outcomes))
+    print(json.dumps(summary_data(outcomes)) if options.json else summary_text(outcomes))
     return int(any(outcome.kind is OutcomeKind.FAILED for _, outcome in outcomes))
 
 
 def _ray_workers(maker: JobMaker, options: argparse.Namespace) -> Workers:
     """Actors whose device is the GPU that Ray gives them, and whose folders are those of this machine."""
-    from ..batch.ray_workers import RayWorkers
+    from ...batch.ray_workers import RayWorkers
 
     if options.devices:
         raise OptionError("--devices doesn't go with --ray, which gives each worker a GPU: leave one of them out.")
@@ -147,7 +154,7 @@ def _dry_run(batch: Batch, as_json: bool) -> int:
 
 def _needs(doer: JobDoer, options: argparse.Namespace) -> dict:
     """What a row's job would come to; nothing of one whose inputs are still to be downloaded."""
-    if has_url_inputs(options):
+    if any(given_urls(options)):
         return {}
     plan, clip = doer.plan(options)
     facts = {"frames": clip.frame_count, "fps": str(clip.fps), "size": f"{clip.width}x{clip.height}"}
@@ -159,11 +166,18 @@ def _devices(devices: Sequence[str], workers: int | None) -> list[str | None]:
     if devices:
         count = len(devices) if workers is None else workers
         return [devices[number % len(devices)] for number in range(count)]
-    import torch
-
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cards = _card_count()
     count = workers or max(cards, 1)
     return [f"cuda:{number % cards}" for number in range(count)] if cards > 1 else [None] * count
+
+
+def _card_count() -> int:
+    """This machine's GPUs. PyTorch, which takes seconds to import, is asked only where a driver has any."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(pattern)) for pattern in GPU_DEVICES):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _check_distinct_results(jobs: list[Job], folder: Path) -> None:
@@ -193,15 +207,17 @@ class _BatchBar:
 
         self._is_quiet = quiet
         self._bar = tqdm(total=total, unit="row", disable=quiet)
-        self._at: dict[int, str] = {}
+        self._at: dict[Job, tuple[str, float]] = {}  # jobs and parts in hand: what is done there, and the share of it
 
     def report(self, job: Job, progress: JobProgress) -> None:
         share = progress.done / max(progress.total, 1)
-        self._at[job.number] = f"{job.number}: {phase_words(progress.phase)} {share:.0%}"
-        self._bar.set_postfix_str("; ".join(self._at.values()))
+        # That a part ended is not reported here, but its last progress is.
+        self._at = {one: (text, at) for one, (text, at) in self._at.items() if one.part is None or at < 1}
+        self._at[job] = f"{job.number}: {phase_words(progress.phase)} {share:.0%}", share
+        self._bar.set_postfix_str("; ".join(text for text, _ in self._at.values()))
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        self._at.pop(job.number, None)
+        self._at = {one: at for one, at in self._at.items() if one.number != job.number}
         if outcome.kind is not OutcomeKind.SKIPPED and not self._is_quiet:
             self._bar.write(_line(job, outcome), file=sys.stderr)
         self._bar.update()
@@ -221,46 +237,3 @@ def _line(job: Job, outcome: Outcome) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
-
-
-def _summary_data(outcomes: list[tuple[Job, Outcome]]) -> dict:
-    counts = {kind.value: 0 for kind in OutcomeKind if kind is not OutcomeKind.BUSY}
-    for _, outcome in outcomes:
-        counts[outcome.kind.value] += 1
-    rows = [
-        {
-            "row": job.number,
-            "outcome": outcome.kind.value,
-            "error": outcome.text or None,
-            "wall_seconds": round(outcome.seconds, 3),
-            **outcome.report,
-        }
-        for job, outcome in outcomes
-    ]
-    return {**counts, "rows": rows}
-
-
-def _summary_text(outcomes: list[tuple[Job, Outcome]]) -> str:
-    """A table of all rows, the reasons of those that failed, and a last line with the counts."""
-    table: list[tuple[str, ...]] = [COLUMNS]
-    for job, outcome in outcomes:
-        report = outcome.report
-        table.append((
-            str(job.number), Path(report.get("output", job.name)).name, outcome.kind.value,
-            str(report.get("frames", "")), str(report.get("synced_frames", "")),
-            f"{outcome.seconds:.1f}" if outcome.kind is OutcomeKind.FINISHED else "",
-        ))  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if number in (1, 2) else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-    for job, outcome in outcomes:
-        if outcome.kind is OutcomeKind.FAILED:
-            lines.append(f"row {job.number}: {outcome.text}")
-    counts = _summary_data(outcomes)
-    lines.append(f"{counts['finished']} finished, {counts['skipped']} skipped, {counts['failed']} failed")
-    return "\n".join(lines)
