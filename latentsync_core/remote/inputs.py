@@ -106,11 +106,6 @@ def fetch_url_inputs(
         yield [FetchedInput(file, work_folder is not None) for file in files.values()]
 
 
-def has_url_inputs(options: argparse.Namespace) -> bool:
-    """Whether parsed arguments name any input by its URL."""
-    return any(_urls_in(getattr(options, name, None)) for name in URL_OPTIONS)
-
-
 def _urls_in(value: object) -> list[UrlArgument]:
     found: list[UrlArgument] = []
     _replace_urls(value, found.append)
