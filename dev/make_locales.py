@@ -23,7 +23,7 @@ CATALOGS, LOCALES, SCRIPTS = ROOT / "dev" / "translations", ROOT / "locales", RO
 LANGUAGES = ("de", "es", "fr", "it", "zh")
 WORDS_KEY = "latentsyncDub"  # of main.json, where web/js/words.js finds them
 SAID = re.compile(r'\bsay\(\s*"((?:[^"\\]|\\.)*)"')
-OUTCOME = re.compile(r'^ +\w+: \["([^"]+)", "#[0-9a-f]{6}"\]', re.MULTILINE)  # of the timeline's table, said later
+OUTCOME = re.compile(r'"([^"]+)", "#[0-9a-f]{6}"\]')  # of tables of words and colours, said later
 KEPT = re.compile(r"\{\w+\}|\d+(?:\.\d+)?")  # what a translation has to repeat: placeholders and numbers
 
 Catalog = dict[str, dict[str, str]]

@@ -10,7 +10,9 @@ import pytest
 from dev.make_locales import LANGUAGES, LOCALES, SCRIPTS, main_words, problems, read_catalog, said_words
 
 SAID_OTHERWISE = re.compile(r"\bsay\((?!\s*\")([^)]*)\)")  # not a text in quotes, which couldn't be found in a source
-KNOWN_EXPRESSIONS = {"words", 'OUTCOMES[outcome]?.[0] ?? ""', "english, values = {}"}
+KNOWN_EXPRESSIONS = {
+    "words", "text", "OCCLUDED[0]", "this.name", 'OUTCOMES[outcome]?.[0] ?? ""', "english, values = {}"
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

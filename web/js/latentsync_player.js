@@ -5,6 +5,7 @@ import { app } from "../../../scripts/app.js";
 import { OURS, nodeAt, placeOf, rootGraph } from "./latentsync_outputs.js";
 import { addStyle, element } from "./picker/elements.js";
 import { openPlayer } from "./player/player.js";
+import { say } from "./words.js";
 
 const COMPARISON = "latentsync_comparison"; // in a node's output: the comparison's key
 const WIDGET = "latentsync_player";
@@ -18,7 +19,7 @@ function newButton() {
     addStyle(STYLE);
     const button = element("button", { type: "button", className: "lsd-toggle" }, [
         element("i", { className: "pi pi-images" }),
-        "Compare with the filmed picture",
+        say("Compare with the filmed picture"),
     ]);
     button.setAttribute("aria-haspopup", "dialog");
     const held = { box: element("div", { className: "lsd-picker" }, [button]) };

@@ -1,11 +1,11 @@
 // What is to be seen of both sides: one canvas, in which a divider that can be dragged parts filmed from dubbed.
 
 import { element } from "../picker/elements.js";
+import { say } from "../words.js";
 
 const MOST_WIDTH = 1600; // pixels drawn
 const STEP = 1; // percent that an arrow key moves the divider
 const PAGE = 10; // percent, with Page Up and Page Down
-const NAMES = { both: "filmed left, dubbed right", filmed: "filmed", dubbed: "dubbed" };
 
 export class Picture {
     /** `onResize()` is called when the frames have to be copied in another size. */
@@ -16,14 +16,14 @@ export class Picture {
         this.handle = element("div", { className: "lsd-divider", tabIndex: 0 });
         for (const [name, value] of Object.entries({
             role: "slider",
-            "aria-label": "Divider between filmed and dubbed",
+            "aria-label": say("Divider between filmed and dubbed"),
             "aria-valuemin": 0,
             "aria-valuemax": 100,
             "aria-orientation": "horizontal",
         }))
             this.handle.setAttribute(name, value);
-        this.filmed = element("span", { className: "lsd-side lsd-filmed", textContent: "filmed" });
-        this.dubbed = element("span", { className: "lsd-side lsd-dubbed", textContent: "dubbed" });
+        this.filmed = element("span", { className: "lsd-side lsd-filmed", textContent: say("filmed") });
+        this.dubbed = element("span", { className: "lsd-side lsd-dubbed", textContent: say("dubbed") });
         this.element = element("div", { className: "lsd-view" }, [this.canvas, this.filmed, this.dubbed, this.handle]);
         this.element.addEventListener("pointerdown", (event) => this.startDrag(event));
         this.handle.addEventListener("keydown", (event) => this.moveByKey(event));
@@ -62,7 +62,9 @@ export class Picture {
     }
 
     describe(text) {
-        this.canvas.setAttribute("aria-label", `${text}, ${NAMES[this.mode]}`);
+        const shown = this.mode === "filmed" ? say("filmed") : say("dubbed");
+        const view = this.mode === "both" ? say("filmed left, dubbed right") : shown;
+        this.canvas.setAttribute("aria-label", `${text}, ${view}`);
     }
 
     setMode(mode) {

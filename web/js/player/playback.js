@@ -1,6 +1,7 @@
 // Plays both sides of a comparison together, and shows only frames that both have.
 
 import { Side } from "./side.js";
+import { say } from "../words.js";
 
 const NEAR_SECONDS = 0.008; // apart, at which the sides count as together
 const FAR_SECONDS = 0.3; // apart, beyond which one has to jump
@@ -104,7 +105,7 @@ export class Playback {
         } catch (problem) {
             if (problem.name === "AbortError") return; // paused meanwhile
             this.setPlaying(false);
-            this.onError("The browser doesn't play the videos.");
+            this.onError(say("The browser doesn't play the videos."));
         }
     }
 

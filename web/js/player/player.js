@@ -5,8 +5,8 @@ import { Comparison } from "./comparison.js";
 import { Picture } from "./picture.js";
 import { Playback } from "./playback.js";
 import { drawStrip } from "./strip.js";
+import { say } from "../words.js";
 
-const TITLE = "Before and after";
 const STYLES = ["../picker/picker.css", "./player.css"].map((path) => new URL(path, import.meta.url).href);
 const ALL = [0, 0, 1]; // of the picture
 
@@ -66,53 +66,54 @@ class Player {
             group.setAttribute("aria-label", label);
             return { group, buttons };
         };
-        this.playButton = button("pi-play", "Play", "Space", () => this.togglePlay());
+        this.playButton = button("pi-play", say("Play"), "Space", () => this.togglePlay());
         this.playButton.autofocus = true;
         this.slider = element("input", { type: "range", min: 0, max: 0, step: 1, value: 0, className: "lsd-seek" });
-        this.slider.setAttribute("aria-label", "Frame");
+        this.slider.setAttribute("aria-label", say("Frame"));
         this.slider.addEventListener("input", () => this.playback?.seek(Number(this.slider.value)));
         this.time = element("span", { className: "lsd-time" });
         this.strip = element("canvas", { className: "lsd-strip", height: 8 });
         this.strip.setAttribute("role", "img");
-        this.strip.setAttribute("aria-label", "Frames with a new mouth");
+        this.strip.setAttribute("aria-label", say("Frames with a new mouth"));
         this.legend = element("div", { className: "lsd-legend" });
         this.views = choice(
-            "Picture",
+            say("Picture"),
             [
-                ["filmed", "filmed", "A"],
-                ["both", "both", "S"],
-                ["dubbed", "dubbed", "B"],
+                ["filmed", say("filmed"), "A"],
+                ["both", say("both"), "S"],
+                ["dubbed", say("dubbed"), "B"],
             ],
             (mode) => this.setMode(mode),
         );
         this.sounds = choice(
-            "Sound",
+            say("Sound"),
             [
-                ["filmed", "of the clip"],
-                ["dubbed", "of the dub"],
-                ["none", "none", "M"],
+                ["filmed", say("of the clip")],
+                ["dubbed", say("of the dub")],
+                ["none", say("none"), "M"],
             ],
             (sound) => this.setSound(sound),
         );
-        this.zoom = element("button", { type: "button", textContent: "zoom to the mouth", title: "zoom (Z)" });
+        this.zoom = element("button", { type: "button", textContent: say("zoom to the mouth"), title: say("zoom (Z)") });
         this.zoom.setAttribute("aria-keyshortcuts", "Z");
         this.zoom.addEventListener("click", () => this.setZoom(!this.zoomed));
-        this.loop = element("button", { type: "button", textContent: "loop", title: "loop (L)" });
+        this.loop = element("button", { type: "button", textContent: say("loop"), title: say("loop (L)") });
         this.loop.setAttribute("aria-keyshortcuts", "L");
         this.loop.addEventListener("click", () => this.setLoop(!this.playback.loop));
         this.people = element("select", { hidden: true });
-        this.people.setAttribute("aria-label", "Whose mouth");
+        this.people.setAttribute("aria-label", say("Whose mouth"));
         this.people.addEventListener("change", () => this.setSpeaker(Number(this.people.value)));
         this.message = element("p", { className: "lsd-message" });
         this.message.setAttribute("role", "status");
         this.progress = element("progress", { max: 1, value: 0, hidden: true });
-        this.progress.setAttribute("aria-label", "The filmed side is being made");
-        const close = button("pi-times", "Close", "Escape", () => this.element.close());
+        this.progress.setAttribute("aria-label", say("The filmed side is being made"));
+        const title = say("Before and after");
+        const close = button("pi-times", say("Close"), "Escape", () => this.element.close());
         this.controls = element("div", { className: "lsd-player-controls" }, [
             element("div", { className: "lsd-controls" }, [
-                button("pi-step-backward", "One frame back", "ArrowLeft", () => this.step(-1)),
+                button("pi-step-backward", say("One frame back"), "ArrowLeft", () => this.step(-1)),
                 this.playButton,
-                button("pi-step-forward", "One frame on", "ArrowRight", () => this.step(1)),
+                button("pi-step-forward", say("One frame on"), "ArrowRight", () => this.step(1)),
                 this.slider,
                 this.time,
             ]),
@@ -125,18 +126,18 @@ class Player {
                     this.zoom,
                     this.people,
                     this.loop,
-                    button("pi-angle-double-right", "Loop from this frame", "I", () => this.markRange(0)),
-                    button("pi-angle-double-left", "Loop to this frame", "O", () => this.markRange(1)),
+                    button("pi-angle-double-right", say("Loop from this frame"), "I", () => this.markRange(0)),
+                    button("pi-angle-double-left", say("Loop to this frame"), "O", () => this.markRange(1)),
                 ]),
             ]),
         ]);
         this.element = element("dialog", { className: "lsd-picker lsd-player" }, [
-            element("div", { className: "lsd-bar" }, [element("h2", { textContent: TITLE }), close]),
+            element("div", { className: "lsd-bar" }, [element("h2", { textContent: title }), close]),
             this.picture.element,
             this.controls,
             element("div", { className: "lsd-foot" }, [this.progress, this.message]),
         ]);
-        this.element.setAttribute("aria-label", TITLE);
+        this.element.setAttribute("aria-label", title);
         this.setEnabled(false);
         this.press(this.views, "both");
     }
@@ -156,10 +157,10 @@ class Player {
     }
 
     async load(key) {
-        this.tell("Opening …");
+        this.tell(say("Opening …"));
         try {
             if (!HTMLVideoElement.prototype.requestVideoFrameCallback)
-                throw new Error("This browser can't tell which frame a video shows; use a newer one.");
+                throw new Error(say("This browser can't tell which frame a video shows; use a newer one."));
             const comparison = await Comparison.load(key);
             const isGiven = () => this.closed;
             const sound = await comparison.makeFilmed((share) => this.tellShare(share), isGiven);
@@ -213,7 +214,7 @@ class Player {
     tellShare(share) {
         this.progress.hidden = false;
         this.progress.value = share;
-        this.tell("The filmed side is made so that the page can play it. It is kept until ComfyUI starts again.");
+        this.tell(say("The filmed side is made so that the page can play it. It is kept until ComfyUI starts again."));
     }
 
     tell(sentence) {
@@ -234,13 +235,14 @@ class Player {
     /** In words, for screen readers; while it plays they would be told without end. */
     describe() {
         this.slider.setAttribute("aria-valuetext", this.time.textContent);
-        this.picture.describe(`Frame ${this.slider.value} of ${this.comparison.frames}`);
+        const { frames } = this.comparison;
+        this.picture.describe(say("Frame {frame} of {frames}", { frame: this.slider.value, frames }));
     }
 
     showState() {
         const { playing } = this.playback;
         this.playButton.firstChild.className = `pi ${playing ? "pi-pause" : "pi-play"}`;
-        this.playButton.setAttribute("aria-label", playing ? "Pause" : "Play");
+        this.playButton.setAttribute("aria-label", playing ? say("Pause") : say("Play"));
         this.describe();
     }
 
@@ -305,7 +307,7 @@ class Player {
         if (range[0] > range[1]) range[1 - end] = end ? 0 : this.comparison.frames - 1;
         playback.range = range;
         this.setLoop(true);
-        this.tell(`Loops frames ${range[0]} to ${range[1]}.`);
+        this.tell(say("Loops frames {first} to {last}.", { first: range[0], last: range[1] }));
     }
 
     key(event) {

@@ -2,6 +2,7 @@
 // ring of canvases, so that the player only ever shows two sides of one number.
 
 import { element } from "../picker/elements.js";
+import { say } from "../words.js";
 
 const RING = 3; // frames held: two videos that play are seldom farther apart
 const SHARES = [0.5, 0.25, 0.75]; // of a frame's time to which is sought, one after another until the frame shows
@@ -24,7 +25,8 @@ export class Side {
     async load() {
         await new Promise((resolve, reject) => {
             this.video.addEventListener("loadeddata", resolve, { once: true });
-            this.video.addEventListener("error", () => reject(new Error(`The ${this.name} side can't be played.`)));
+            const problem = say("The {side} side can't be played.", { side: say(this.name) });
+            this.video.addEventListener("error", () => reject(new Error(problem)));
         });
         this.watch();
         await this.seek(0);
@@ -120,7 +122,7 @@ export class Side {
             await this.settled(index, patience);
             if (this.index === index || this.closed) return;
         }
-        throw new Error(`Frame ${index} of the ${this.name} side doesn't show.`);
+        throw new Error(say("Frame {index} of the {side} side doesn't show.", { index, side: say(this.name) }));
     }
 
     /** Waits until a frame shows, or until it is sure that another one does. */

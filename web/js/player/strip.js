@@ -1,6 +1,7 @@
 // A strip below the slider: where a new mouth shows, where something in front of it was left unchanged, and what loops.
 
 import { element } from "../picker/elements.js";
+import { say } from "../words.js";
 
 const SCALE = 2; // drawn pixels per pixel of the page
 const HEIGHT = 8; // pixels
@@ -25,13 +26,16 @@ export function drawStrip(canvas, legend, comparison, [first, last]) {
     context.fillRect(0, 0, place(first), canvas.height);
     context.fillRect(place(last + 1), 0, canvas.width, canvas.height);
     const seen = KINDS.filter(([kind]) => comparison[kind].length);
-    const words = seen.map(([kind, text]) => `${text} in ${count(comparison[kind])} frames`);
-    canvas.setAttribute("aria-label", `${comparison.frames} frames: ${words.join(", ") || "no new mouth"}`);
+    const words = seen.map(([kind, text]) =>
+        say("{outcome} in {count} frames", { outcome: say(text), count: count(comparison[kind]) }),
+    );
+    const said = { count: comparison.frames, parts: words.join(", ") || say("no new mouth") };
+    canvas.setAttribute("aria-label", say("{count} frames: {parts}", said));
     legend.replaceChildren(
         ...seen.map(([, text, color]) => {
             const swatch = element("i");
             swatch.style.background = color;
-            return element("span", {}, [swatch, text]);
+            return element("span", {}, [swatch, say(text)]);
         }),
     );
 }
