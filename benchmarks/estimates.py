@@ -92,7 +92,7 @@ def main() -> None:
 def warm_up(model: object, folder: Path) -> None:
     """What is done once in a process, such as loading the detectors, belongs to none of the jobs."""
     os.environ[CACHE_FOLDER_VARIABLE] = str(folder / "warm up")
-    sync(*arguments(dataclasses.replace(JOBS[0], seconds=0.2, steps=1), model, folder))
+    sync(*arguments(dataclasses.replace(JOBS[0], steps=1), model, folder))
 
 
 def arguments(job: TimedJob, model: object, folder: Path) -> tuple:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the three lists
     from .models.model import LatentSyncModel
     from .models.unet.unet import UNet
     from .models.whisper.encoder import WhisperEncoder
-    from .pipeline import SyncReport, sample, sync
+    from .pipeline import SyncReport, plan_sync, sample, sync
     from .provenance.signing_files import SigningFiles
     from .sampling.sampler_options import Quality, SamplerOptions, Scheduler, WindowOptions
     from .sampling.synced_faces import SyncedFaces
@@ -114,6 +114,7 @@ __all__ = [
     "frame_windows",
     "load_audio",
     "load_model",
+    "plan_sync",
     "probe",
     "render",
     "sample",
@@ -121,7 +122,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "pipeline": ("SyncReport", "sample", "sync"),
+    "pipeline": ("SyncReport", "plan_sync", "sample", "sync"),
     "sync_options": ("Speaker", "SyncOptions"),
     "provenance.signing_files": ("SigningFiles",),
     "video.clip": ("Clip",),

@@ -15,7 +15,7 @@ from .timings import Run, Work
 # Of each kind, what a unit of each amount costs relative to the others: milliseconds on one core of a CPU, rounded, as
 # `python -m benchmarks.estimates --cpu-time --shares` measured them.
 SHARES: dict[str, dict[str, float]] = {
-    "faces": {"frames": 1.0, "megapixels": 26.0, "faces": 26.0},
+    "faces": {"clips": 250.0, "frames": 1.0, "megapixels": 22.0, "faces": 20.0},
     "speakers": {"frames": 1.0},
     "voice": {"segments": 400.0, "seconds": 2.0},
     "crops": {"pictures": 2.0, "megapixels": 10.0},

@@ -25,7 +25,8 @@ WHISPER_SEGMENT_SECONDS = 30.0  # Whisper computes whole segments
 def finding_faces(clip: Clip, visible: float) -> Work:
     """`visible` is in how many frames a face is seen, added up over all of them."""
     frames = clip.frame_count
-    return Work("faces", {"frames": frames, "megapixels": frames * _megapixels(clip), "faces": visible}, _processor())
+    amounts = {"clips": 1, "frames": frames, "megapixels": frames * _megapixels(clip), "faces": visible}
+    return Work("faces", amounts, _processor())
 
 
 def finding_speakers(clip: Clip) -> Work:

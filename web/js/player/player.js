@@ -227,8 +227,8 @@ class Player {
         if (document.activeElement !== this.slider || this.playback.playing || this.playback.wanted === undefined)
             this.slider.value = index;
         const source = this.comparison.source[index];
-        const text = `${clock(this.comparison.times[index])} · frame ${index}`;
-        this.time.textContent = source === index ? text : `${text} (the clip's ${source})`;
+        const text = say("{time} · frame {frame}", { time: clock(this.comparison.times[index]), frame: index });
+        this.time.textContent = source === index ? text : say("{text} (the clip's {frame})", { text, frame: source });
         if (!this.playback.playing) this.describe();
     }
 
