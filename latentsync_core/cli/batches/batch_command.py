@@ -21,8 +21,9 @@ from ...errors import LatentSyncError, OptionError, OutputError
 from ...files.output_checks import check_target
 from ...phases import phase_words
 from ..wording import WORDS
-from .batch_rows import JobMaker, rooted
+from .batch_rows import rooted
 from .batch_summary import summary_data, summary_text
+from .job_maker import JobMaker
 
 RECORDS_SUFFIX = ".batch"  # of the folder beside the list that holds what is finished
 OWN_OPTIONS = (  # of the command, not of its rows
