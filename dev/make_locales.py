@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -122,12 +121,8 @@ def _outputs(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def main() -> None:
     from tests.comfyui.harness.server import ComfyServer
 
-    with tempfile.TemporaryDirectory() as folder:
-        server = ComfyServer(Path(folder))
-        try:
-            nodes = {kind: node for kind, node in server.object_info().items() if kind.startswith("LatentSyncDub")}
-        finally:
-            server.stop()
+    with ComfyServer() as server:
+        nodes = {kind: node for kind, node in server.object_info().items() if kind.startswith("LatentSyncDub")}
     wanted = english(nodes)
     catalogs = {language: read_catalog(language) for language in LANGUAGES}
     found = [problem for language in LANGUAGES for problem in problems(language, catalogs[language], wanted)]

@@ -26,6 +26,7 @@ from .estimates.timings import record_timings
 from .estimates.work import embedding, finding_faces, finding_speakers
 from .faces.crop_path import path_transforms
 from .faces.face_tracks import FaceTracks
+from .faces.find import find_faces as find_faces  # the README of 0.1 imports it from here
 from .faces.report import report_data
 from .files.output_checks import check_no_overwrite, check_target
 from .files.scratch import ScratchFolder, remove_stale_scratch

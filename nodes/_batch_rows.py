@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..latentsync_core.batch.job_list import Job
 from ..latentsync_core.cli.batches.batch_jobs import JobDoer
-from ..latentsync_core.cli.batches.batch_rows import JobMaker, given_urls, input_paths
+from ..latentsync_core.cli.batches.batch_rows import JobSettings, given_urls, input_paths
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.files.prefix import file_prefix
 from ..latentsync_core.models.model import LatentSyncModel
@@ -49,7 +49,7 @@ class RowDoer(JobDoer):
         defaults.model = f"{model.name} {model.model.digest}"  # of the graph: known by what it is, not by a name
         self._results, self._managed = results, model
         self._row_of: dict[str, int] = {}  # result → the row that writes it
-        super().__init__(JobMaker(defaults, folder, results, results / RECORDS), self._ready_model, words_on(inputs))
+        super().__init__(JobSettings(defaults, folder, results, results / RECORDS), self._ready_model, words_on(inputs))
 
     def read(self, job: Job) -> argparse.Namespace:
         """The row's options. OptionError: a setting or a path that a row may not have."""

@@ -21,8 +21,9 @@ from ...errors import LatentSyncError, OptionError, OutputError
 from ...files.output_checks import check_target
 from ...phases import phase_words
 from ..wording import WORDS
-from .batch_rows import JobMaker, given_urls, rooted
+from .batch_rows import given_urls, rooted
 from .batch_summary import summary_data, summary_text
+from .job_maker import JobMaker
 
 if TYPE_CHECKING:
     from .batch_jobs import JobDoer

@@ -26,7 +26,7 @@ from ...video.writing.encoding import output_path
 from ...video.writing.writer_options import Codec
 from ..options import sync_options
 from ..wording import WORDS
-from .batch_rows import WHERE_ONLY, JobMaker, RowParser, given_urls, input_paths, plain_value
+from .batch_rows import WHERE_ONLY, JobSettings, RowParser, given_urls, input_paths, plain_value
 
 LEAST_PARTS = 4  # that a clip just above the limit is divided into
 
@@ -39,16 +39,16 @@ class JobDoer:
     """Does rows, one after the other, with the model that the last one had.
 
     Args:
-        maker: what it is made from.
+        settings: what all rows have in common.
         load: gives each row's model in place of the one that the row names.
         words: in which a row's mistake is reported.
     """
 
-    def __init__(self, maker: JobMaker, load: Load | None = None, words: Words = WORDS) -> None:
-        self._maker, self._load, self._words = maker, load, words
-        self._parser = RowParser(maker.defaults)
+    def __init__(self, settings: JobSettings, load: Load | None = None, words: Words = WORDS) -> None:
+        self._settings, self._load, self._words = settings, load, words
+        self._parser = RowParser(settings.defaults)
         self._plain = vars(RowParser().parse_args([]))
-        self.records = JobRecords(maker.records)
+        self.records = JobRecords(settings.records)
         self._model: tuple[object, LatentSyncModel] | None = None
         self._film_parts: tuple[tuple[str, str], Clip, FilmParts] | None = None  # of the row before
 
@@ -81,17 +81,17 @@ class JobDoer:
 
     def read(self, job: Job) -> argparse.Namespace:
         """The row's options, with the place of its result and the worker's device. Raises OptionError."""
-        options = self._parser.read(job, self._maker.folder)
+        options = self._parser.read(job, self._settings.folder)
         if options.out is None:
-            if self._maker.out_folder is None:
+            if self._settings.out_folder is None:
                 raise OptionError("The row has no out: name the result in the column out, or give --out FOLDER.")
             if isinstance(options.video, UrlArgument):
                 raise OptionError("The row has no out, which a clip with a URL needs: name the result in a column out.")
-            options.out = str(self._maker.out_folder / options.video.stem)
+            options.out = str(self._settings.out_folder / options.video.stem)
         options.out = str(output_path(options.out, Codec(options.codec)))
         options.network = None  # the internet
-        if self._maker.device is not None:
-            options.device = self._maker.device
+        if self._settings.device is not None:
+            options.device = self._settings.device
         return options
 
     def fingerprint(self, options: argparse.Namespace) -> str:
@@ -127,7 +127,7 @@ class JobDoer:
         if self._film_parts is not None and self._film_parts[0] == (key, made_from):
             return self._film_parts[1:]
         self._film_parts = None
-        limit = self._maker.split_over
+        limit = self._settings.split_over
         if not limit or not isinstance(options.video, Path) or any(given_urls(options)):
             return None, None
         asked = sync_options(options)

@@ -7,16 +7,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ...batch.job_list import Job
 from ...errors import OptionError
 from ...remote.inputs import UrlArgument
 from ...sync_options import Speaker
 from ..options import add_sync_options
-
-if TYPE_CHECKING:
-    from .batch_jobs import JobDoer
 
 YES, NO = ("yes", "true", "1", "on", "x"), ("no", "false", "0", "off")  # values of a setting without a value of its own
 OF_THE_BATCH = ("json", "download-limit")  # the same for all rows
@@ -93,8 +90,8 @@ def _what_is_missing(name: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class JobMaker:
-    """What a worker is made from; it is pickled into the worker's process."""
+class JobSettings:
+    """What all rows of a batch have in common."""
 
     defaults: argparse.Namespace  # the settings of rows that give none
     folder: Path  # from which a row's relative paths start
@@ -103,15 +100,6 @@ class JobMaker:
     device: str | None = None  # the worker's own, whatever the rows say
     threads: int | None = None  # of PyTorch; None: its own choice
     split_over: float = 0.0  # minutes of a clip beyond which its row is done in parts; 0: never
-
-    def __call__(self) -> JobDoer:
-        from .batch_jobs import JobDoer
-
-        if self.threads is not None:
-            import torch
-
-            torch.set_num_threads(self.threads)
-        return JobDoer(self)
 
 
 def plain_value(value: object) -> object:
