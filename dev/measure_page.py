@@ -1,15 +1,16 @@
 """Measures how soon the face picker and the player open for 20 minutes of clip, and how much memory they hold.
 
-    python -m dev.measure_page
+    python -m dev.measure_page [--minutes 20]
 
 It needs ComfyUI and chromium, as the tests in tests/browser do, and runs no model. Memory is what chromium's processes
 have for themselves, beyond what they had before opening: of the page's script, of its decoders, and of the drawing.
-Chromium draws as with a graphics card, by SwiftShader; entirely without one it caches up to 500 MB of any played video's
-frames for itself.
+Chromium draws as with a graphics card, by SwiftShader; entirely without one it caches up to 500 MB of any
+played video for itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import time
 from collections.abc import Callable
@@ -28,16 +29,15 @@ from tests.comfyui.harness.graphs import Graph, shown_json
 from tests.comfyui.harness.server import ComfyServer
 from tests.comfyui.harness.shared_server import HELPERS
 
-MINUTES = 20
 FILE = "long.mp4"
 PLACES = 20  # frames looked at all over the clip, before memory is measured
 PLAY_MS = 5000
 DRAWING = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
 
-def write_long_clip(path: Path) -> None:
+def write_long_clip(path: Path, minutes: int) -> None:
     """Repeats the bundled scene, without encoding it again."""
-    repeated = ["-y", "-stream_loop", "-1", "-i", str(SCENE), "-t", str(60 * MINUTES), "-c", "copy", str(path)]
+    repeated = ["-y", "-stream_loop", "-1", "-i", str(SCENE), "-t", str(60 * minutes), "-c", "copy", str(path)]
     run_ffmpeg(repeated, error=VideoError, what="making a long clip")
 
 
@@ -60,7 +60,7 @@ def measure(
         use_it(place * (frames - 1) // (PLACES - 1))
     page.page.request_gc()
     held = chromium_bytes() - before
-    print(f"{name}: {MINUTES} minutes, {frames} frames, open in {seconds:.1f} s, {held / 1e6:.0f} MB held")
+    print(f"{name}: {frames} frames, open in {seconds:.1f} s, {held / 1e6:.0f} MB held")
     return before
 
 
@@ -110,8 +110,11 @@ def slide(slider: Locator, frame: int) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=int, default=20)
+    minutes = parser.parse_args().minutes
     with ComfyServer(packs=[HELPERS]) as server, sync_playwright() as playwright:
-        write_long_clip(server.input / FILE)
+        write_long_clip(server.input / FILE, minutes)
         graph = Graph(server)
         graph.add("TestLongClip", "long", file=FILE)
         keys = shown_json(graph.run(), "long")
