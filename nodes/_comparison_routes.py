@@ -58,7 +58,7 @@ def register_comparison_routes() -> None:
         table = found.times.astype("<f8").tobytes() + found.source_index.astype("<i4").tobytes()
         return web.Response(body=table, content_type="application/octet-stream", headers=FOREVER)
 
-    @routes.get(PREFIX + r"/mouths/{speaker:\d{1,2}}")
+    @routes.get(PREFIX + r"/mouths/{speaker:[0-9]{1,2}}")
     async def mouths(request: web.Request) -> web.Response:
         found, speaker = _comparison(request), int(request.match_info["speaker"])
         if speaker >= len(found.mouths):

@@ -68,7 +68,7 @@ def register_scene_routes() -> None:
     async def choice(request: web.Request) -> web.Response:
         return web.json_response(await in_thread(_described_choice, _scene(request), dict(request.query)))
 
-    @routes.get(PREFIX + r"/portraits/{track:\d{1,6}}.jpg")
+    @routes.get(PREFIX + r"/portraits/{track:[0-9]{1,6}}.jpg")
     async def portrait(request: web.Request) -> web.Response:
         tracks, track = _scene(request).faces.tracks, int(request.match_info["track"])
         if track >= len(tracks):
@@ -77,13 +77,13 @@ def register_scene_routes() -> None:
             body=await in_thread(portrait_jpeg, tracks[track]), content_type="image/jpeg", headers=FOREVER
         )
 
-    @routes.get(PREFIX + r"/frames/{frame:\d{1,9}}.jpg")
+    @routes.get(PREFIX + r"/frames/{frame:[0-9]{1,9}}.jpg")
     async def frame(request: web.Request) -> web.Response:
         faces, index = _frame(request)
         picture = await in_thread(still_jpeg, faces.clip, index, decodes=True)
         return web.Response(body=picture, content_type="image/jpeg", headers=FOREVER)
 
-    @routes.get(PREFIX + r"/frames/{frame:\d{1,9}}/faint")
+    @routes.get(PREFIX + r"/frames/{frame:[0-9]{1,9}}/faint")
     async def faint(request: web.Request) -> web.Response:
         return web.json_response(await in_thread(faint_faces, *_frame(request), decodes=True), headers=FOREVER)
 

@@ -183,9 +183,13 @@ def test_a_clip_that_was_replaced_is_not_shown_as_the_filmed_one(dub):
     assert status(dub, f"{key}/filmed.mp4") == 409
 
 
-def test_lip_sync_compares_too(dub):
+@pytest.mark.parametrize("of_frames", [False, True], ids=["file", "frames in memory"])
+def test_lip_sync_compares_too(dub, of_frames):
     graph = Graph(dub)
     lips = {"model": "untrained (demonstration)", "steps": 1, "cfg": 1.0, "quality": "custom"}
-    graph.add("LatentSyncDubLipSync", "lips", clip=graph.clip(), audio=graph.voice(), **lips)
+    clip = graph.images() if of_frames else graph.clip()
+    graph.add("LatentSyncDubLipSync", "lips", clip=clip, audio=graph.voice(), **lips)
     (key,) = graph.run().outputs["lips"][KEY]
     assert json.loads(ask(dub, key))["frames"] == FRAMES
+    assert make_filmed(dub, key)["sound"] is not of_frames
+    assert ask(dub, f"{key}/filmed.mp4", Range="bytes=4-7") == b"ftyp"

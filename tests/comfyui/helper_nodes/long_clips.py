@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ def long_clip(file: str) -> dict[str, str]:
         our_module("latentsync_core.faces.limits").TouchLimits(),
     )
     compare = our_module("nodes._comparisons")
+    played = our_module("nodes._comfy").pack_temp_folder("results") / file
+    shutil.copyfile(clip.identity.path, played)
     mouth = [clip.width // 4, clip.height // 2, clip.height // 5]
     comparison = compare.Comparison(
-        played=clip.identity.path,
+        played=played,
         is_reduced=False,
         clip=clip,
         stretched=None,
