@@ -65,8 +65,10 @@ def test_a_run_gives_the_next_plan_its_times_and_windows_are_those_that_are_samp
     plan, clip = plan_sync(TWO_PEOPLE, HER_VOICE, tmp_path / "b.mkv", options)
     assert clip.frame_count == FRAMES
     assert list(plan.seconds) == PHASES
-    for phase in PHASES[1:]:  # of the same work, one run tells the time but for parts that are not measured
-        assert 0 < plan.seconds[phase] <= 1.1 * report.seconds[phase] + 0.1, phase
+    # Of the same work, one run tells the time of what was measured, which is most of it.
+    assert plan.seconds["voice"] == pytest.approx(report.seconds["voice"])
+    expected, real = (sum(seconds[phase] for phase in PHASES[2:]) for seconds in (plan.seconds, report.seconds))
+    assert 0.5 * real < expected <= real
     assert not (tmp_path / "b.mkv").exists()
 
 
