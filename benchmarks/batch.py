@@ -161,7 +161,7 @@ def listed(folder: Path, options: argparse.Namespace) -> dict:
     reader = threading.Thread(target=batch.communicate, daemon=True)
     reader.start()
     while batch.poll() is None:
-        if first is None and any((folder / "jobs.csv.batch" / "records").glob("*.json")):
+        if first is None and any((folder / "jobs.csv.batch").glob("locks/*")):
             first = time.perf_counter() - started
         try:
             peak.append(process.memory_info().rss >> 20)

@@ -75,7 +75,9 @@ def measured(folder: Path, options: argparse.Namespace) -> dict:
             _end(namespace)
         for node in nodes:
             node.wait()
-    summary = json.loads(printed) if batch.returncode in (0, 1) else {}
+    if not printed:
+        raise SystemExit((folder / "batch.log").read_text("utf-8", errors="replace"))
+    summary = json.loads(printed)
     results = sorted((folder / "out").glob("*.mkv"), key=lambda one: int(one.stem))
     compared = results[:: max(len(results) // options.compare, 1)][: options.compare]
     return {

@@ -30,7 +30,9 @@ from dev.workflows.parts import (
     scene,
     select_faces,
 )
+from latentsync_core.sample_scene import HER_VOICE, SCENE, TWO_PEOPLE, VOICE
 from tests.browser.page import ComfyPage
+from tests.comfyui.harness.server import ComfyServer
 
 FOLDER = Path(__file__).parents[1] / "web" / "docs" / "media"
 MAX_WIDTH = 640  # pixels
@@ -138,6 +140,24 @@ def report_columns(sampling: dict[str, object]) -> list[list[Node]]:
     ]
 
 
+SHOTS = "shots"  # folder in ComfyUI's input folder
+
+
+def batch_columns(sampling: dict[str, object]) -> list[list[Node]]:
+    """A folder's clips in one run."""
+    batch = Node("batch", "LatentSyncDubBatch", {"model": "model.model"}, {"jobs": SHOTS, **sampling}, width=520)
+    return [[load_model()], [batch]]
+
+
+def put_shots(server: ComfyServer) -> None:
+    """Two clips with their voices, and one without, into the folder of `batch_columns`."""
+    clips = {"kitchen": (SCENE, VOICE), "platform": (TWO_PEOPLE, HER_VOICE), "street": (TWO_PEOPLE, None)}
+    for name, (clip, voice) in clips.items():
+        server.put_files(server.input / SHOTS, {f"{name}.mp4": clip.read_bytes()})
+        if voice is not None:
+            server.put_files(server.input / SHOTS, {f"{name}.flac": voice.read_bytes()})
+
+
 GRAPHS = {  # the nodes of a graph, and which of them each picture shows
     "lip_sync": (columns, PICTURES),
     "report": (report_columns, {"report": ("report",)}),
@@ -145,6 +165,7 @@ GRAPHS = {  # the nodes of a graph, and which of them each picture shows
         dubbing_columns,
         {"dialogue_lines": ("lines",), "place_lines": ("place",), "voice_check": ("check",), "mix_dub": ("mix",)},
     ),
+    "batch": (batch_columns, {"batch": ("batch",)}),
     "enhance": (enhance_columns, {"enhance_voice": ("enhance",)}),
 }
 
@@ -163,6 +184,8 @@ def make(page: ComfyPage, graph: str, sampling: dict[str, object]) -> None:
     """All pictures of a graph, from one run."""
     nodes, pictures = GRAPHS[graph]
     workflow = Workflow("Help", "All nodes", [[Group("", BLUE, nodes(sampling))]])
+    if graph == "batch":
+        put_shots(page.server)
     build(page, workflow)
     ids = {node.key: place + 1 for place, node in enumerate(workflow.nodes)}  # the page counts as nodes are added
     page.page.set_viewport_size(SCREEN)

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,8 @@ def run_batch(options: argparse.Namespace) -> int:
         return _dry_run(batch, options.json)
     workers = LocalWorkers(batch.makers) if options.ray is None else _ray_workers(batch.makers[0], options)
     outcomes: list[tuple[Job, Outcome]] = []
-    with _BatchBar(len(batch.jobs), options.json) as bar:
+    # Ray prints its machines' messages to standard output, which is the summary's.
+    with redirect_stdout(sys.stderr), _BatchBar(len(batch.jobs), options.json) as bar:
         for job, outcome in run_jobs(batch.jobs, workers, bar.report):
             outcomes.append((job, outcome))
             bar.end(job, outcome)
