@@ -131,8 +131,8 @@ def sync(
         LatentSyncError: one of its kinds, with a sentence for the user.
     """
     clock = PhaseClock(on_progress)
+    remove_stale_scratch(output_path(out, options.writer.codec).parent, options.work_folder)
     job = _open_job(video, audio, out, options, clock)
-    remove_stale_scratch(job.out.parent, options.work_folder)
     inputs, signer, timeline = job.inputs, job.signer, job.inputs.timeline
 
     with ExitStack() as cleanup:

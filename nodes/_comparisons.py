@@ -25,7 +25,7 @@ from ..latentsync_core.video.clip import Clip
 from ..latentsync_core.video.writing.proxy import MAX_HEIGHT
 
 COMPARISON = "latentsync_comparison"  # in what a node returns for the page: the comparison's key
-KEPT = 16  # comparisons that stay known; some bytes a frame each
+KEPT = 64  # comparisons that stay known; some bytes a frame each
 
 
 @dataclass(frozen=True, eq=False)

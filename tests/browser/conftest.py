@@ -73,7 +73,7 @@ def counted(comfy: ComfyServer, open_page: object) -> None:
     open_page.refresh()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # the server forgets results after a while
 def results(comfy: ComfyServer, counted: None) -> dict[str, str]:
     """The keys by which the page compares results of these clips with them."""
     from tests.browser.counted_clip import counted_results

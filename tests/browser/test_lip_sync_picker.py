@@ -98,6 +98,8 @@ def test_a_box_on_a_drawn_face_syncs_it(page, drawn, vue):
     assert "no face was found" in failed.error
     page.page.evaluate("() => { app.lastNodeErrors = null; app.lastExecutionError = null; }")
     expect(page.page.get_by_alt_text("Frame 0 of the clip")).to_be_visible(timeout=30_000)
+    # Boxes are drawn once the server has said that there is no faint face either.
+    expect(page.page.locator(".lsd-message")).to_contain_text("Drag a box around the whole face", timeout=60_000)
     drag(page, FACE, SIZE)
     expect(page.page.locator(".lsd-message")).to_contain_text("Marked in frame 0")
     (mark,) = json.loads(page.widgets(lips)["face_choice"])["marks"]

@@ -62,7 +62,7 @@ def test_a_dragged_box_on_a_drawn_face_syncs_it(page, drawn, vue):
     assert "no face was found" in failed.error
     dismiss_error(page)
     expect(page.page.get_by_alt_text("Frame 0 of the clip")).to_be_visible(timeout=30_000)
-    expect(page.page.locator(".lsd-message")).to_contain_text("Drag a box around the whole face")
+    expect(page.page.locator(".lsd-message")).to_contain_text("Drag a box around the whole face", timeout=60_000)
     drag(page, FACE, SIZE)
     expect(page.page.locator(".lsd-message")).to_contain_text("Marked in frame 0")
     (mark,) = marks(page, faces)
