@@ -136,7 +136,7 @@ def _report(on_progress: Progress, before: int, frames: int, done: int, _of: int
 def _ranges(
     synced: tuple[SyncedFaces, ...], writer: FrameWriter | SequenceWriter, options: CompositeOptions
 ) -> tuple[FilmRange, ...]:
-    """The ranges that other takes may change by themselves; none where frames can't be told apart or copied."""
+    """The ranges that other takes may change by themselves; none without lines, or where frames can't be copied."""
     stores = [one.patches for one in synced if isinstance(one.patches, SegmentStore)]
     first = synced[0].segments
     if first is None or len(stores) < len(synced) or not writer.copies_packets:

@@ -240,17 +240,17 @@ def test_the_sound_is_the_dubs_or_the_clips_or_none(page, results):
     page.page.evaluate("() => window.forgetVideos()")
     group = dialog.get_by_role("group", name="Sound")
 
-    def heard() -> list[str]:
+    def playing_sounds() -> list[str]:
         script = "() => window.madeVideos.filter((one) => !one.muted).map((one) => one.src.includes('filmed.mp4'))"
         return ["clip" if filmed else "dub" for filmed in page.page.evaluate(script)]
 
-    assert heard() == ["dub"]
+    assert playing_sounds() == ["dub"]
     expect(group.get_by_role("button", name="of the clip")).to_be_disabled()  # it has none
     page.page.keyboard.press("m")
-    assert heard() == []
+    assert playing_sounds() == []
     expect(group.get_by_role("button", name="none")).to_have_attribute("aria-pressed", "true")
     page.page.keyboard.press("m")
-    assert heard() == ["dub"]
+    assert playing_sounds() == ["dub"]
     page.page.keyboard.press("Escape")
 
 

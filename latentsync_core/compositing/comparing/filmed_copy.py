@@ -31,7 +31,7 @@ COPY_SHARE = 0.7  # of the work, where the frames have to be encoded a second ti
 def shows_as_filmed(clip: Clip, output_clip: Clip, source_index: np.ndarray) -> bool:
     """Whether the clip's own file, played by a browser, shows the result's frames at the result's times.
 
-    That is so for a whole H.264 file that runs from its first frame to its last one, as it was filmed.
+    That is so for a whole H.264 file that runs from its first frame to its last one, at its own times.
 
     Raises:
         VideoError: the file can't be read.

@@ -26,7 +26,7 @@ export class Playback {
         return Object.values(this.sides);
     }
 
-    /** The side that the other one follows: the one that is heard. */
+    /** The side that the other one follows: the one whose sound plays. */
     get leader() {
         return this.sides[this.sound] ?? this.sides.dubbed;
     }
