@@ -145,7 +145,7 @@ SHOTS = "shots"  # folder in ComfyUI's input folder
 
 def batch_columns(sampling: dict[str, object]) -> list[list[Node]]:
     """A folder's clips in one run."""
-    batch = Node("batch", "LatentSyncDubBatch", {"model": "model.model"}, {"jobs": SHOTS, **sampling}, width=520)
+    batch = Node("batch", "LatentSyncDubBatchOfClips", {"model": "model.model"}, {"jobs": SHOTS, **sampling}, width=520)
     return [[load_model()], [batch]]
 
 

@@ -29,7 +29,7 @@ class Batch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
-            node_id="LatentSyncDubBatch",
+            node_id="LatentSyncDubBatchOfClips",
             display_name="LatentSync Batch of Clips",
             description="Lip-syncs many clips in one run: those of a folder, each with the voice of the same name "
             "beside it, or the rows of a list. Finished rows are skipped until their files or settings change, and a "

@@ -17,7 +17,7 @@ SETTINGS = {"seed": 5, "steps": 1, "cfg": 1.0, "quality": "custom"}
 def batched(server, jobs: str, folder: str, **inputs: object) -> Graph:
     graph = Graph(server)
     batch = graph.add(
-        "LatentSyncDubBatch", "batch", model=graph.model(), jobs=jobs, output_folder=folder, **SETTINGS | inputs
+        "LatentSyncDubBatchOfClips", "batch", model=graph.model(), jobs=jobs, output_folder=folder, **SETTINGS | inputs
     )
     graph.add("TestShowText", "report", text=[batch[0], 1])
     return graph

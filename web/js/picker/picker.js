@@ -155,7 +155,9 @@ export class Picker {
             label: say("person {person}", { person }),
         }));
         this.timeline.setChoice(choice);
-        this.tell(problem);
+        // What else was told, such as where a mark went, stays.
+        if (problem || this.message.textContent === this.problem) this.tell(problem);
+        this.problem = problem;
     }
 
     /** Changes the node's values by what a click means; `change` is given the scene, the values and what is chosen. */
