@@ -107,7 +107,7 @@ def _composite_changed(
     check_disk_space(writer.path.parent, 2 * largest, writer.path.name)
     scratch = opened.enter_context(ScratchFolder(writer.path.parent))
     is_kept = np.repeat([one.key in found for one in ranges], [one.stop - one.start for one in ranges])
-    occluded, pieces, done = np.zeros(frames, bool), list[EncodedFrames](), int(is_kept.sum())
+    occluded, pieces, done = np.zeros(frames, bool), list[EncodedFrames](), 0
     for one in ranges:
         if one.key in found:
             film, earlier = found[one.key]
@@ -121,12 +121,23 @@ def _composite_changed(
             occluded |= write_rendered(synced, sinks, options, on_progress=report, frames=changed, meter=meter)
         pieces.append(EncodedFrames(part, start, stop))
         done += stop - start
-    if on_progress:
-        on_progress(frames, frames)
-    pieces.sort(key=lambda piece: piece.start)
-    opened.enter_context(writer.with_picture(pieces, scratch / f"picture{suffix}"))
-    note = Note(f"{int(is_kept.sum())} of {frames} frames were copied from an earlier result, as they were encoded.")
+    copied = frames - done
+    # Packets are copied fast, but a film has many: they count as the frames that weren't rendered.
+    report = on_progress and (lambda packets, _all: on_progress(done + packets * copied // frames, frames))
+    opened.enter_context(writer.with_picture(_joined(pieces), scratch / f"picture{suffix}", report))
+    note = Note(f"{copied} of {frames} frames were copied from an earlier result, as they were encoded.")
     return CompositedFilm(occluded, _with_occlusions(ranges, occluded), (note,))
+
+
+def _joined(pieces: Sequence[EncodedFrames]) -> list[EncodedFrames]:
+    """Pieces in order; those of one film that follow each other are one, so that it is opened once for them."""
+    joined: list[EncodedFrames] = []
+    for piece in sorted(pieces, key=lambda piece: piece.start):
+        if joined and joined[-1].film == piece.film:
+            joined[-1] = replace(joined[-1], stop=piece.stop)
+        else:
+            joined.append(piece)
+    return joined
 
 
 def _report(on_progress: Progress, before: int, frames: int, done: int, _of: int) -> None:

@@ -69,11 +69,13 @@ class Job:
             work_folder=folder / "work",
         )
 
-    def run(self, *settings: dict, codec: Codec = Codec.FFV1, voice: Path = VOICE, **changes) -> SyncReport:
+    def run(
+        self, *settings: dict, codec: Codec = Codec.FFV1, voice: Path = VOICE, on_progress=None, **changes
+    ) -> SyncReport:
         self._count += 1
         changes = {"writer": WriterOptions(codec), "lines": lines(*settings) if settings else None, **changes}
         options = dataclasses.replace(self._options, **changes)
-        return sync(self.clip, voice, self._folder / f"{self._count}{codec.suffix}", options)
+        return sync(self.clip, voice, self._folder / f"{self._count}{codec.suffix}", options, on_progress)
 
     def without_films(self, folder: Path) -> Path:
         """A copy of the work folder, with the faces found and drawn so far, that knows no earlier film."""
@@ -159,6 +161,16 @@ def test_frames_of_the_other_lines_are_copied_from_any_earlier_film(job):
     both = job.run({"seed": 22}, {}, {})  # from two films: neither has all of it
     assert copied(both) == FRAMES
     assert differing(both, job.plain()) == BEFORE
+
+
+def test_progress_counts_every_frame_while_packets_are_copied_too(job):
+    job.plain()
+    seen = []
+    job.run({}, {"seed": 23}, {}, on_progress=lambda phase, done, total: seen.append((phase, done, total)))
+    counts = [done for phase, done, total in seen if phase == "compositing" and total == FRAMES]
+    assert counts == sorted(counts)
+    assert set(counts) >= {len(WITHIN), FRAMES}
+    assert len([done for done in counts if done > len(WITHIN)]) >= FRAMES - len(WITHIN)
 
 
 def test_h264_is_encoded_again_whole(job):

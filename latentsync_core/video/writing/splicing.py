@@ -19,6 +19,7 @@ from ...errors import OutputError, VideoError
 from ...media.opening import open_container, open_scratch_output
 from ...media.streams import required_video_stream
 from ...media.streams import time_base as tick_of
+from ...progress import Progress
 
 if TYPE_CHECKING:
     from av import Packet
@@ -37,7 +38,13 @@ class EncodedFrames:
 
 
 def splice(
-    ranges: Sequence[EncodedFrames], out: Path, pts: np.ndarray, time_base: Fraction, fps: Fraction, timescale: int
+    ranges: Sequence[EncodedFrames],
+    out: Path,
+    pts: np.ndarray,
+    time_base: Fraction,
+    fps: Fraction,
+    timescale: int,
+    on_progress: Progress | None = None,
 ) -> str:
     """Writes the picture of all `ranges`, in order and without a gap, to `out`, and nothing else.
 
@@ -48,6 +55,7 @@ def splice(
         pts: (F,) int64 ticks of `time_base`, of all frames of the ranges.
         fps: which the last frame's length is taken from.
         timescale: ticks a second of the stamps in a MOV.
+        on_progress: is given packets; raising from it cancels.
 
     Raises:
         VideoError: a film can't be read, lacks one of its frames, or isn't encoded like the first one.
@@ -67,11 +75,13 @@ def splice(
             stream = file.add_stream_from_template(template)
             stream.time_base = time_base
             stream.codec_context.sample_aspect_ratio = template.sample_aspect_ratio
-            for stamp, end, packet in zip(pts.tolist(), ends.tolist(), encoded, strict=True):
+            for done, (stamp, end, packet) in enumerate(zip(pts.tolist(), ends.tolist(), encoded, strict=True), 1):
                 packet.time_base, packet.stream = time_base, stream
                 packet.pts = packet.dts = stamp
                 packet.duration = end - stamp
                 file.mux(packet)
+                if on_progress:
+                    on_progress(done, len(pts))
         except (FFmpegError, OSError) as problem:
             raise OutputError(f"Can't write {out}: {problem.strerror or problem}.") from None
         return next((text for name, text in template.metadata.items() if name.lower() == "encoder"), "")

@@ -26,6 +26,7 @@ from ...media.ffmpeg import QUIET, ffmpeg_executable, first_error_line
 from ...media.opening import PIPED_FRAMES_INPUT, ffmpeg_input, ffmpeg_output, ffmpeg_own_metadata, open_frame_pipe
 from ...media.sound_reader import SoundTrack
 from ...messages import Note, NoteLevel, Remedy
+from ...progress import Progress
 from ...provenance.film_credits import COMMENT, FilmCredits
 from ..clip import Clip
 from ..frame import Frame
@@ -182,16 +183,17 @@ class VideoWriter(ABC):
         part._metadata = {}
         return part
 
-    def with_picture(self, ranges: Sequence[EncodedFrames], path: Path) -> Self:
+    def with_picture(self, ranges: Sequence[EncodedFrames], path: Path, on_progress: Progress | None = None) -> Self:
         """A writer of the same film that copies its frames' packets and takes no more frames.
 
         `ranges` are all of the frames, in order. They are joined in `path`, which has the codec's suffix and is in a
-        folder of this process's own; it has to be there until the writer's `with` block ends.
+        folder of this process's own; it has to be there until the writer's `with` block ends. `on_progress` is given
+        packets.
 
         Raises:
             VideoError, OutputError: see `splice`.
         """
-        encoder = splice(ranges, path, self._pts, self._clip.time_base, self._clip.fps, self._timescale())
+        encoder = splice(ranges, path, self._pts, self._clip.time_base, self._clip.fps, self._timescale(), on_progress)
         encoded = copy.copy(self)
         encoded._copied_picture, encoded._encoder, encoded._written = path, encoder, len(self._pts)
         return encoded
