@@ -466,6 +466,13 @@ def test_full_precision_weights_stay_in_their_file(release):
     assert not any(p.requires_grad for p in unet.parameters())
 
 
+def test_the_u_net_s_convolutions_are_laid_out_once_for_the_pictures_that_they_see(options):
+    loaded = load_model("latentsync-1.6", options)
+    convolutions = [weight for weight in loaded.unet.parameters() if weight.ndim == 4 and weight.shape[-1] > 1]
+    assert convolutions
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in convolutions)
+
+
 def test_an_offloaded_network_draws_the_same_with_its_weights_away(model):
     travelling = load_model("untrained", LoadOptions(device="cpu"))
     expected = answer(travelling)

@@ -60,9 +60,11 @@ def fill(
     dtype: torch.dtype,
     on_tensor: Callable[[], None] | None = None,
     remedy: Remedy | str = Remedy.REPLACE_WITH_OFFICIAL,
+    channels_last: bool | None = None,
 ) -> None:
     """Gives `module`, built on the meta device, its weights one tensor after the other, cast and moved on the way, so
-    that never more than one copy of them is in memory. Weights already on `device` in `dtype` stay in their file.
+    that never more than one copy of them is in memory. Weights already on `device` in `dtype` and in the layout wanted
+    stay in their file.
 
     `read` opens the file, as read_tensors does; it is called again every so often. Buffers that the file lacks keep
     what the module made; keys that the module lacks are ignored.
@@ -73,11 +75,10 @@ def fill(
     expected_tensors, tensors = module.state_dict(), read()
     check_state_dict(expected_tensors, tensors, what, remedy)
     assigned, copied = {}, 0
+    turn = device.type != "cpu" if channels_last is None else channels_last
     for key, target in expected_tensors.items():
         tensor = tensors.get(key, target)
-        # Convolutions run on channels-last pictures; a GPU would turn their weights around at every call.
-        is_conv_on_gpu = tensor.ndim == 4 and device.type != "cpu"
-        layout = torch.channels_last if is_conv_on_gpu else torch.preserve_format
+        layout = torch.channels_last if turn and tensor.ndim == 4 else torch.preserve_format
         assigned[key] = tensor.to(device, dtype if tensor.is_floating_point() else None, memory_format=layout)
         if assigned[key] is not tensor:
             copied += tensor.nbytes

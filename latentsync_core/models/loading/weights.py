@@ -251,7 +251,15 @@ def _assemble(
 
     offloaded = device.type != "cpu" and (plan.offload if plan else options.offload)
     weights_device = torch.device("cpu") if offloaded else device
-    fill(unet, lambda: read_tensors(unet_file), MISMATCH_MESSAGE.format(unet_file), weights_device, dtype, count)
+    fill(
+        unet,
+        lambda: read_tensors(unet_file),
+        MISMATCH_MESSAGE.format(unet_file),
+        weights_device,
+        dtype,
+        count,
+        channels_last=True,
+    )
     fill(
         codec.vae,
         lambda: build_or_raise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +19,12 @@ def random_network(
 ) -> torch.nn.Module:
     """Gives a network that was built on the meta device weights of its own; norms and tables stay what they are."""
     generator = torch.Generator().manual_seed(SEED)
-    state = {}
+    state, turn = {}, device.type != "cpu" or isinstance(network, UNet)  # as the engine loads them
     for key, tensor in network.state_dict().items():
         if tensor.is_meta:
             values = torch.randn(tensor.shape, generator=generator) * SCALE
             tensor = 1 + values if tensor.ndim == 1 and key.endswith("weight") else values
-        layout = torch.channels_last if tensor.ndim == 4 and device.type != "cpu" else torch.preserve_format
+        layout = torch.channels_last if turn and tensor.ndim == 4 else torch.preserve_format
         state[key] = tensor.to(device, dtype, memory_format=layout)
     network.load_state_dict(state, assign=True)
     return network.requires_grad_(False).eval()
@@ -31,15 +32,21 @@ def random_network(
 
 def reference_unet(checkout: Path, ours: UNet) -> torch.nn.Module:
     """The official code's U-Net of the same config, with `ours`' weights. Its code is imported, not part of this."""
-    sys.path.insert(0, str(checkout))
+    official = reference_module(checkout, "latentsync.models.unet").UNet3DConditionModel
+    with torch.device("meta"):
+        network = official.from_config(ours.config.to_dict() | {"sample_size": 64})
+    state = {key: tensor.contiguous() for key, tensor in ours.state_dict().items()}  # as its own loading lays them out
+    torch.nn.Module.load_state_dict(network, state, strict=True, assign=True)  # its own takes no assign
+    return network.requires_grad_(False).eval()
+
+
+def reference_module(checkout: Path, name: str) -> ModuleType:
+    """A module of the official code, which must be able to import what it needs."""
     utilities = ModuleType("latentsync.utils.util")  # imports plotting and video packages; the network only logs by it
     utilities.zero_rank_log = lambda *_: None
     sys.modules[utilities.__name__] = utilities
+    sys.path.insert(0, str(checkout))
     try:
-        from latentsync.models.unet import UNet3DConditionModel  # pyright: ignore[reportMissingImports]
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(checkout))
-    with torch.device("meta"):
-        network = UNet3DConditionModel.from_config(ours.config.to_dict() | {"sample_size": 64})
-    torch.nn.Module.load_state_dict(network, ours.state_dict(), strict=True, assign=True)  # its own takes no assign
-    return network.requires_grad_(False).eval()

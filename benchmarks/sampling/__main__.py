@@ -1,18 +1,17 @@
-"""What sampling costs: python -m benchmarks.sampling [flops | times | gpu | distance]
+"""What sampling costs: python -m benchmarks.sampling [flops | times | job | gpu | distance]
 
 `flops` counts the operations of the full-size networks for each output frame, by quality, on PyTorch's meta device: the
 sampler's own loop runs without computing anything. `times` runs every stage on one window, in turn with the official
-code's network where LATENTSYNC_REFERENCE is a checkout of it. `gpu` fills the table of a graphics card in at most eight
-minutes. `distance` compares what a network draws in few steps with what it draws in fifty.
+code's network where LATENTSYNC_REFERENCE is a checkout of it; `job` does a window's whole job by quality, and as that
+code does it (it needs opencv-python-headless and kornia then). `gpu` fills the table of a graphics card in at most
+eight minutes. `distance` compares what a network draws in few steps with what it draws in fifty.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import cast
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from latentsync_core.faces.alignment.mouth_mask import latent_mask
 from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.models.loading.weights import load_model
@@ -30,17 +28,16 @@ from latentsync_core.models.unet.config import UNetConfig
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG, DiffusersCodec
 from latentsync_core.sampling.denoising.denoise import denoise_windows
-from latentsync_core.sampling.denoising.solvers import make_scheduler
 from latentsync_core.sampling.quality import STEPS_OF_QUALITY
 from latentsync_core.sampling.sampler_options import Quality, SamplerOptions, Scheduler
 
-from .sampling_networks import random_network, reference_unet
-from .sampling_stages import crop_frames, paste_frames
+from .inputs import TOKENS, TOY, official_steps, peak_bytes, window_inputs
+from .job import print_jobs
+from .networks import random_network, reference_unet
+from .stages import crop_frames, paste_frames
 
-FRAMES, TOKENS = 16, 50  # of a window, and of Whisper's features for a frame
-SEED = 1247
+FRAMES = 16  # of a window
 GPU_SECONDS = 8 * 60
-TOY = UNetConfig(block_channels=(32, 32, 64, 64))
 ROUNDS = 3
 DISTANCE_STEPS = 50
 FEW = {  # settings whose results are compared with those of 50 steps
@@ -56,15 +53,20 @@ FEW = {  # settings whose results are compared with those of 50 steps
         steps=6, cfg=1.0, scheduler=Scheduler.UNIPC, reuse_interval=3
     ),
 }
+JOBS = {  # settings and dtype
+    "balanced": (SamplerOptions(**STEPS_OF_QUALITY[Quality.BALANCED]), "float32"),
+    "balanced in bfloat16": (SamplerOptions(**STEPS_OF_QUALITY[Quality.BALANCED]), "bfloat16"),
+    "draft in bfloat16": (SamplerOptions(**STEPS_OF_QUALITY[Quality.DRAFT]), "bfloat16"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["flops", "times", "gpu", "distance"], default="flops")
+    parser.add_argument("what", nargs="?", choices=["flops", "times", "job", "gpu", "distance"], default="flops")
     parser.add_argument("--gpu", action="store_true", help="the same as gpu")
-    parser.add_argument("--size", type=int, default=256, help="pixels of a crop, for times (default %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="pixels of a crop (default %(default)s)")
     parser.add_argument(
-        "--frames", type=int, default=FRAMES, help="of a window, for times and distance (default %(default)s)"
+        "--frames", type=int, default=FRAMES, help="of a window, for times, job and distance (default %(default)s)"
     )
     parser.add_argument("--windows", type=int, default=2, help="for distance (default %(default)s)")
     parser.add_argument("--device", default="cpu", help="for times and gpu (default %(default)s)")
@@ -75,6 +77,8 @@ def main() -> None:
         print_gpu_table(config, torch.device(options.device), (64,) if options.toy else (256, 512), options.frames)
     elif options.what == "flops":
         print_flops(config)
+    elif options.what == "job":
+        print_jobs(JOBS, options.size, options.frames, options.toy, os.environ.get("LATENTSYNC_REFERENCE", ""))
     elif options.what == "times":
         print_times(config, options.size, options.frames, torch.device(options.device))
     else:
@@ -154,17 +158,6 @@ def counted(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def window_inputs(
-    windows: int, frames: int, size: int, config: UNetConfig, device: torch.device
-) -> tuple[torch.Tensor, ...]:
-    """Random noise, mask, masked and whole latents, and audio, as `denoise_windows` takes them."""
-    generator = torch.Generator().manual_seed(SEED)
-    shape = (windows, frames, 4, size // 8, size // 8)
-    noise, masked, whole = (torch.randn(shape, generator=generator).to(device) for _ in range(3))
-    audio = torch.randn(windows, frames, TOKENS, config.audio_width, generator=generator).to(device)
-    return noise, latent_mask(size).to(device), masked, whole, audio
-
-
 @torch.inference_mode()
 def denoise(unet: UNet | CountingUNet, inputs: tuple[torch.Tensor, ...], options: SamplerOptions) -> torch.Tensor:
     return denoise_windows(cast(UNet, unet), *inputs, options)
@@ -190,7 +183,7 @@ def print_times(config: UNetConfig, size: int, frames: int, device: torch.device
     checkout = os.environ.get("LATENTSYNC_REFERENCE")
     if checkout:
         official = reference_unet(Path(checkout), unet)
-        rivals["a guided step of the official code"] = lambda: official_step(official, inputs)
+        rivals["a guided step of the official code"] = lambda: official_steps(official, inputs)
     for name, seconds in in_turn(rivals, device).items():
         print(f"{name:40} {statistics.median(seconds):8.2f} s, of {', '.join(f'{one:.2f}' for one in seconds)}")
     print_differences(rivals)
@@ -239,29 +232,6 @@ def print_differences(rivals: dict[str, Callable[[], torch.Tensor]]) -> None:
             f"latents after {name}: root mean square error {error.square().mean().sqrt() / ours.std():.1e} of their "
             f"deviation, at most {error.abs().max():.1e}"
         )
-
-
-@torch.inference_mode()
-def official_step(official: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """One guided step as the official pipeline takes it: both halves, the unconditional one hearing zeros."""
-    noise, mask, masked, whole, audio = inputs
-    scheduler = make_scheduler(Scheduler.DDIM)
-    scheduler.set_timesteps(1)
-    timestep = scheduler.timesteps[0]
-    condition = torch.cat([mask.expand(*noise.shape[:2], 1, *mask.shape), masked, whole], dim=2)
-    sample = torch.cat([noise, condition], dim=2).transpose(1, 2)  # (1, 13, f, h, w)
-    audio = audio.flatten(0, 1)
-    states = torch.cat([torch.zeros_like(audio), audio])
-    predicted = official(sample.repeat(2, 1, 1, 1, 1), timestep, encoder_hidden_states=states).sample
-    unconditional, conditional = predicted.chunk(2)
-    guided = unconditional + SamplerOptions.cfg * (conditional - unconditional)
-    return scheduler.step(guided, timestep, noise.transpose(1, 2), return_dict=False)[0].transpose(1, 2)
-
-
-def peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def print_gpu_table(config: UNetConfig, device: torch.device, sizes: tuple[int, ...], frames: int) -> None:
