@@ -14,7 +14,7 @@ from latentsync_core.files.scratch import PREFIX
 from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import SCENE, VOICE
-from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
+from latentsync_core.sampling.sampler_options import Quality, SamplerOptions, WindowOptions
 from latentsync_core.sync_options import SyncOptions
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 
@@ -47,7 +47,7 @@ class Folders:
         return found + list(self.work.glob(f"{PREFIX}*"))
 
 
-def _job(folders: Folders, progress: Connection) -> None:
+def _job(folders: Folders, progress: Connection, frames: int, quality: Quality) -> None:
     """The whole of a job, which reports each step that it has taken."""
     tempfile.tempdir = str(folders.temporary)
     torch.set_num_threads(1)  # the same sums each time, and quick beside other processes
@@ -55,20 +55,29 @@ def _job(folders: Folders, progress: Connection) -> None:
         model=untrained_model(resolution=64),
         sampler=SamplerOptions(steps=STEPS, cfg=1.0, windows=WindowOptions(frames=8, overlap=4)),
         writer=WriterOptions(codec=Codec.FFV1),
-        end=FRAMES / 25,
+        end=frames / 25,
         work_folder=folders.work,
+        quality=quality,
     )
     sync(SCENE, VOICE, folders.result, options, lambda phase, done, total: progress.send((phase, done)))
 
 
-def run_job(folders: Folders, kill_at: tuple[str, int] | None = None) -> int:
-    """Runs the job in a process of its own, which is killed once it has come to `kill_at`; returns its exit code."""
+def run_job(
+    folders: Folders,
+    kill_at: tuple[str, int] | None = None,
+    frames: int = FRAMES,
+    quality: Quality = Quality.CUSTOM,
+) -> int:
+    """Runs the job in a process of its own, which is killed once it has come to `kill_at`; returns its exit code.
+
+    With a `quality` other than custom its steps and its guidance are that quality's.
+    """
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if "forkserver" in kinds:
         context.set_forkserver_preload(PRELOADED)
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_job, args=(folders, there))
+    process = context.Process(target=_job, args=(folders, there, frames, quality))
     process.start()
     there.close()
     try:

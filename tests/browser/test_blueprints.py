@@ -74,3 +74,27 @@ def test_a_dropped_blueprint_dubs_the_sample_scene(page, name, clip, voices):
     assert (run.status, run.error) == ("success", "")
     assert page.wait_for_video(source="blueprint")["seconds"] == pytest.approx(SECONDS, abs=0.05)
     assert page.problems() == []
+
+
+@pytest.mark.slow
+def test_the_sampler_s_faces_pass_a_dropped_restorer_on_their_way_into_the_clip(page):
+    """Quick: test_a_blueprint_is_found_by_its_name_and_has_its_inputs_and_widgets"""
+    scene, restore = page.add(SAMPLE_SCENE), drop(page, "Restore faces and composite")
+    part = page.add("Video Slice", (100, 500), start_time=0.4, duration=SECONDS)
+    model = page.add("LatentSyncDubLoadModel", (400, 500), model="nano (demonstration)")
+    faces = page.add("LatentSyncDubPrepareFaces", (700, 500))
+    voice = page.add("LatentSyncDubEmbedAudio", (1000, 500))
+    sampler = page.add("LatentSyncDubSampler", (1300, 500), quality="custom", steps=1, seed=1)
+    save = page.add("SaveVideo", (1600, 500), filename_prefix="restored")
+    for source, output, target, name in (
+        (scene, "scene", part, "video"), (part, 0, faces, "clip"), (model, "model", voice, "model"),
+        (scene, "english_voice", voice, "audio"), (model, "model", sampler, "model"),
+        (faces, "faces", sampler, "faces"),
+        (voice, "audio", sampler, "audio"), (sampler, "synced", restore, "synced"),
+        (restore, "video", save, "video"),
+    ):  # fmt: skip
+        page.connect(source, output, target, name)
+    run = page.queue(RUN_SECONDS)
+    assert (run.status, run.error) == ("success", "")
+    assert page.wait_for_video(source="restored")["seconds"] == pytest.approx(SECONDS, abs=0.05)
+    assert page.problems() == []

@@ -144,12 +144,15 @@ def test_a_killed_worker_loses_its_part_alone(film, tmp_path):
         "--workers", "2", "--threads", "1", "--json", *SETTINGS, *LIMIT,
     ]  # fmt: skip
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as batch:
+        finished: dict[Path, int] = {}  # records of parts, and when they were written
         for stage in ("faces", "sampling"):
             while not list(tmp_path.glob(f"work/*/parts-*/{stage}-*.json")):
                 assert batch.poll() is None
                 time.sleep(POLL_SECONDS)
+            assert {path: path.stat().st_mtime_ns for path in finished} == finished
             busy = [one for one in psutil.Process(batch.pid).children() if "spawn_main" in " ".join(one.cmdline())]
             busy[0].kill()
+            finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/*/parts-*/*.json")}
         printed, _ = batch.communicate()
     assert batch.returncode == 0
     (row,) = json.loads(printed)["rows"]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from latentsync_core.sampling.quality import STEPS_OF_QUALITY
+from latentsync_core.sampling.sampler_options import Quality
 from tests.killable_job import FRAMES, STEPS, WINDOWS, Folders, run_job
 
 MUXING = ("compositing", FRAMES)  # the last frame is with ffmpeg, which ends the file now
@@ -70,3 +72,30 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(
     assert run_job(folders) == 0
     assert folders.result.read_bytes() == unaugmented
     assert not folders.leftovers()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(
+    ("quality", "frames"),
+    [
+        (Quality.DRAFT, FRAMES),
+        *(
+            pytest.param(quality, 250, marks=pytest.mark.slow, id=f"{quality.value} 10 s")
+            for quality in STEPS_OF_QUALITY
+        ),
+    ],
+)
+def test_a_job_killed_between_steps_of_a_quality_ends_in_the_same_bytes(tmp_path, quality, frames):
+    """Quick: test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing, and the first of these."""
+    undisturbed, folders = Folders.below(tmp_path / "undisturbed"), Folders.below(tmp_path / "killed")
+    assert run_job(undisturbed, frames=frames, quality=quality) == 0
+    windows = (frames - 8) // 4 + 1
+    steps = STEPS_OF_QUALITY[quality]["steps"] * windows
+    finished = []
+    for share in (0.4, 0.8):
+        kill_at = ("sampling", round(share * steps))
+        assert run_job(folders, kill_at, frames, quality) == -signal.SIGKILL
+        finished.append(drawn(folders))
+    assert 0 < finished[0] < finished[1] < frames
+    assert run_job(folders, frames=frames, quality=quality) == 0
+    assert folders.result.read_bytes() == undisturbed.result.read_bytes()
