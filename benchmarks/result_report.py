@@ -34,16 +34,19 @@ EXPECTED = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=6)
+    parser.add_argument("--first", type=int, default=0, help="number of the first; thresholds were set on 0 to 4")
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in EXPECTED}  # confidence, distance, offset
     findings: dict[str, Counter[str]] = {name: Counter() for name in EXPECTED}
-    heads = [
-        talking_head(number, list(LANGUAGES)[number % len(LANGUAGES)], options.seconds, size=SIZE, split="test")
-        for number in range(options.people + 1)
-    ]
-    for number, head in enumerate(heads[:-1]):
+    numbers = range(options.first, options.first + options.people + 1)
+    heads = {
+        number: talking_head(number, list(LANGUAGES)[number % len(LANGUAGES)], options.seconds, size=SIZE, split="test")
+        for number in numbers
+    }
+    for number in numbers[:-1]:
+        head = heads[number]
         with tempfile.TemporaryDirectory() as name:
             folder, voice = Path(name), head.waveform
             silent = silent_performance(options.seconds)
