@@ -12,6 +12,7 @@ import io
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import expect
 
 from dev.make_workflows import RUN_SECONDS, SCREEN, VIEW, build, open_comfy_page
 from dev.workflows.parts import (
@@ -32,12 +33,15 @@ from dev.workflows.parts import (
 )
 from latentsync_core.sample_scene import HER_VOICE, SCENE, TWO_PEOPLE, VOICE
 from tests.browser.page import ComfyPage
+from tests.browser.test_picker import face
+from tests.browser.test_player import OPENER, opened, show_frame
 from tests.comfyui.harness.server import ComfyServer
 
 FOLDER = Path(__file__).parents[1] / "web" / "docs" / "media"
 MAX_WIDTH = 640  # pixels
 PICTURE = 230  # pixels of a picture in a node
 MARGIN = 14  # pixels around a node
+TOLD_FRAME = 60  # of the bundled scene: a wide open mouth in the film, and another one in the dub
 
 
 def columns(sampling: dict[str, object]) -> list[list[Node]]:
@@ -175,7 +179,30 @@ def capture(page: ComfyPage, ids: list[int], target: Path) -> None:
     left, top, width, height = page.page.evaluate(_SHOW, ids)
     page.page.wait_for_timeout(800)
     clip = {"x": left - MARGIN, "y": top - MARGIN - 8, "width": width + 2 * MARGIN, "height": height + 2 * MARGIN + 8}
-    picture = Image.open(io.BytesIO(page.page.screenshot(clip=clip))).convert("RGB")
+    save(page.page.screenshot(clip=clip), target)
+
+
+def capture_player(page: ComfyPage, node: int, target: Path) -> None:
+    """The player that compares a node's result with its clip, at a frame with an open mouth."""
+    page.page.evaluate(_SHOW, [node])
+    page.page.get_by_role("button", name=OPENER).first.click()
+    dialog = opened(page)
+    show_frame(dialog, TOLD_FRAME)
+    page.page.wait_for_timeout(800)
+    save(dialog.screenshot(), target)
+    page.page.keyboard.press("Escape")
+
+
+def capture_picker(page: ComfyPage, node: int, target: Path) -> None:
+    """Select Faces with its face picker open."""
+    page.page.evaluate(_SHOW, [node])
+    page.page.get_by_role("button", name="Choose faces in the clip").first.click()
+    expect(face(page, 0)).to_be_visible(timeout=60_000)
+    capture(page, [node], target)
+
+
+def save(screenshot: bytes, target: Path) -> None:
+    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
     picture.thumbnail((MAX_WIDTH, 2 * MAX_WIDTH), Image.Resampling.LANCZOS)
     picture.save(target, quality=82, optimize=True)
 
@@ -197,6 +224,9 @@ def make(page: ComfyPage, graph: str, sampling: dict[str, object]) -> None:
     page.page.wait_for_timeout(3000)
     for name, keys in pictures.items():
         capture(page, [ids[key] for key in keys], FOLDER / f"{name}.jpg")
+    if graph == "lip_sync":
+        capture_player(page, ids["composite"], FOLDER / "player.jpg")
+        capture_picker(page, ids["people"], FOLDER / "face_picker.jpg")
 
 
 def main() -> None:
