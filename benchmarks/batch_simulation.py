@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from latentsync_core.film_parts import PART_SECONDS
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SHOWN = (8, 64, 512)  # workers in the printed table
 FPS = 25
-WIDTH, HEIGHT, MARGIN = 900, 560, 70  # pixels of the plot
+WIDTH, HEIGHT, MARGIN, TEXT_SIZE = 900, 560, 70, 15  # pixels of the plot
 COLORS = ((200, 60, 40), (40, 90, 200))
 
 
@@ -130,6 +130,7 @@ def _draw(seconds: dict[str, dict[int, float]], path: Path) -> None:
     """Speed against one worker over the number of workers, both logarithmic, with the ideal as a grey line."""
     picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(picture)
+    draw.font = ImageFont.load_default(TEXT_SIZE)
     steps = len(WORKERS) - 1
 
     def place(count: float, speed: float) -> tuple[float, float]:
