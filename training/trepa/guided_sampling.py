@@ -24,6 +24,7 @@ from torch import Tensor
 
 from benchmarks.temporal import SEED, Material, border_jump, flicker
 from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
+from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.models.reference_mouth import replace_mouth
@@ -34,7 +35,6 @@ from latentsync_core.sampling.noise import frame_noise
 from latentsync_core.sampling.reference_means import averaged_frames
 from latentsync_core.sampling.sampler_options import Scheduler, WindowOptions
 from latentsync_core.sampling.windows import Window, plan_windows
-from latentsync_core.trepa.video_encoder import VideoEncoder, clip_features, load_video_encoder
 
 from ..held_out import held_out, held_out_voices
 from ..meter.network import measure_openings
@@ -44,7 +44,7 @@ from ..synthetic.crops import RESOLUTION
 from ..unet.features import LATENT_SIZE, encode_recording
 from ..unet.measure import to_float_images
 from .measure import windows as cut
-from .steadiness import TOLD
+from .steadiness import SteadinessEncoder, features, load
 
 WINDOWS = WindowOptions(16, 4)
 STRIDE = 8  # frames between windows of the distance
@@ -66,7 +66,7 @@ class Pull:
         return f"{self.share:g} of their size, {self.times} times, {'last step' if self.last_only else 'all steps'}"
 
 
-PULLS = (Pull(0), Pull(0.02), Pull(0.05), Pull(0.1), Pull(0.05, last_only=False), Pull(0.02, times=4))
+PULLS = (Pull(0), Pull(0.001), Pull(0.003), Pull(0.01), Pull(0.01, times=5), Pull(0.02))
 
 
 def join(drawn: Tensor, windows: Sequence[Window]) -> Tensor:
@@ -87,7 +87,7 @@ def spans(pixels: Tensor, length: int) -> Tensor:
     return torch.stack([pixels[start : start + length] for start in starts]).transpose(1, 2) * 2 - 1
 
 
-def generate(model: LatentSyncModel, encoder: VideoEncoder, clip: Material, pull: Pull) -> Tensor:
+def generate(model: LatentSyncModel, encoder: SteadinessEncoder, clip: Material, pull: Pull) -> Tensor:
     """A clip's latents (m, 4, h, w)."""
     frames = len(clip.whole)
     noise = frame_noise(SEED, 0, list(range(frames)), (4, LATENT_SIZE, LATENT_SIZE), 0.5)
@@ -106,7 +106,7 @@ def generate(model: LatentSyncModel, encoder: VideoEncoder, clip: Material, pull
     keys = model.unet.audio_keys(torch.cat([clip.audio[part] for part in parts]))
     with torch.no_grad():
         film = clip.pixels.roll(frames // 2, 0)
-        wanted = F.normalize(clip_features(encoder, spans(film, encoder.config.frames), 4))
+        wanted = F.normalize(features(encoder, spans(film, encoder.config.frames)))
     for step, timestep in enumerate(scheduler.timesteps):
         with torch.no_grad():
             sample = torch.cat([latents, condition], dim=1)
@@ -125,11 +125,11 @@ def generate(model: LatentSyncModel, encoder: VideoEncoder, clip: Material, pull
 
 
 def _pulled(
-    model: LatentSyncModel, encoder: VideoEncoder, clean: Tensor, windows: Sequence[Window], clip: Material,
+    model: LatentSyncModel, encoder: SteadinessEncoder, clean: Tensor, windows: Sequence[Window], clip: Material,
     wanted: Tensor, share: float,
 ) -> Tensor:  # fmt: skip
     clean = clean.detach().requires_grad_(True)
-    found = clip_features(encoder, spans(pictures(model, join(clean.transpose(1, 2), windows), clip), 16), 4)
+    found = features(encoder, spans(pictures(model, join(clean.transpose(1, 2), windows), clip), 16))
     distance = (F.normalize(found) - wanted).square().sum(1).mean()
     (gradient,) = torch.autograd.grad(distance, clean)
     size = clean.detach().square().mean().sqrt()
@@ -147,13 +147,12 @@ def main() -> None:
     """Prints a line for every pull."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=12, help="of the forty of the test split, the first so many")
-    parser.add_argument("--guide", type=Path, default=TOLD["loss"])
-    parser.add_argument("--judge", type=Path, default=TOLD["judge"])
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model, guide, judge = load_model("nano"), load_video_encoder(options.guide), load_video_encoder(options.judge)
+    model = load_model("nano", LoadOptions(device="cpu", precision="fp32"))
+    guide, judge = load("loss"), load("judge")
     test = held_out(40, SECONDS, folder=options.cache)
     true, keep, clips = test.openings[: options.clips], mouth_mask(RESOLUTION), []
     with torch.no_grad():
@@ -174,7 +173,7 @@ def main() -> None:
                 borders = [window.start + 2 for window in plan_windows(np.ones(len(drawn), bool), WINDOWS)[1:]]
                 distances = {}
                 for name, encoder in (("guide", guide), ("judge", judge)):
-                    both = (F.normalize(clip_features(encoder, cut(one, 16), 4)) for one in (drawn, clip.pixels))
+                    both = (F.normalize(features(encoder, cut(one, 16))) for one in (drawn, clip.pixels))
                     distances[f"{name}'s distance"] = float(1 - (next(both) * next(both)).sum(1).mean())
                 error = ((drawn - clip.pixels)[..., keep == 0]).square().mean()
                 figures = {
