@@ -40,22 +40,6 @@ def add_flicker(clip: Tensor, share: float, rng: np.random.Generator) -> Tensor:
     return _blend_in_mask(clip, (clip * gains).clamp(0, 1))
 
 
-def join_at_seam(clip: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Every 8 to 16 frames the lower face changes to another moment's, moved and lighter or darker; deviations up to 4
-    frames, 2 pixels and 6 % at a strength of 1."""
-    source, gains, moved = np.arange(len(clip)), np.ones(len(clip), np.float32), clip.clone()
-    at = int(rng.integers(0, 16))
-    while at < len(clip):
-        until = min(at + int(rng.integers(8, 17)), len(clip))
-        off = int(np.round(rng.normal(0, 4 * strength)))
-        source[at:until] = (source[at:until] + off).clip(0, len(clip) - 1)
-        gains[at:until] += 0.06 * strength * rng.normal()
-        shift = tuple(round(one) for one in rng.normal(0, 2 * strength, 2))
-        moved[at:until] = torch.roll(clip[torch.from_numpy(source[at:until])], shift, (2, 3))
-        at = until
-    return _blend_in_mask(clip, (moved * torch.from_numpy(gains)[:, None, None, None]).clamp(0, 1))
-
-
 def blur_lower_face(clip: Tensor, pixels: float, rng: np.random.Generator) -> Tensor:
     """The lower face is blurred, alike in all frames; deviation in pixels."""
     place = torch.arange(-12, 13, dtype=torch.float32)
