@@ -96,5 +96,6 @@ def test_the_sampler_s_faces_pass_a_dropped_restorer_on_their_way_into_the_clip(
         page.connect(source, output, target, name)
     run = page.queue(RUN_SECONDS)
     assert (run.status, run.error) == ("success", "")
+    page.show_all()  # a page shows no video of a node that is out of its view
     assert page.wait_for_video(source="restored")["seconds"] == pytest.approx(SECONDS, abs=0.05)
     assert page.problems() == []
