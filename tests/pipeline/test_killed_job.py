@@ -76,26 +76,24 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
-    ("quality", "frames"),
+    ("quality", "frames", "windows"),  # the windows after which it is killed
     [
-        (Quality.DRAFT, FRAMES),
+        (Quality.DRAFT, FRAMES, (1, 2)),
         *(
-            pytest.param(quality, 250, marks=pytest.mark.slow, id=f"{quality.value} 10 s")
+            pytest.param(quality, 200, (12, 28), marks=pytest.mark.slow, id=f"{quality.value} 8 s")
             for quality in STEPS_OF_QUALITY
         ),
     ],
 )
-def test_a_job_killed_between_steps_of_a_quality_ends_in_the_same_bytes(tmp_path, quality, frames):
+def test_a_job_killed_between_steps_of_a_quality_ends_in_the_same_bytes(tmp_path, quality, frames, windows):
     """Quick: test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing, and the first of these."""
     undisturbed, folders = Folders.below(tmp_path / "undisturbed"), Folders.below(tmp_path / "killed")
     assert run_job(undisturbed, frames=frames, quality=quality) == 0
-    windows = (frames - 8) // 4 + 1
-    steps = STEPS_OF_QUALITY[quality]["steps"] * windows
-    finished = []
-    kill_at = ("sampling", round(0.4 * steps))  # of what is left, the second time
-    for _ in range(2):
+    finished = [0]
+    for count in windows:
+        kill_at = ("sampling", count * STEPS_OF_QUALITY[quality]["steps"] + 1)
         assert run_job(folders, kill_at, frames, quality) == -signal.SIGKILL
         finished.append(drawn(folders))
-    assert 0 < finished[0] < finished[1] < frames
+    assert finished[0] < finished[1] < finished[2] < frames
     assert run_job(folders, frames=frames, quality=quality) == 0
     assert folders.result.read_bytes() == undisturbed.result.read_bytes()
