@@ -75,7 +75,7 @@ def scaled(layer: str, factor: float) -> Callable[[str, torch.Tensor], object]:
 
 
 def poisoned(layer: str) -> Callable[[str, torch.Tensor], object]:
-    return lambda name, weight: weight.flatten()[:1].fill_(float("nan")) if name == layer else None
+    return lambda name, weight: weight[(slice(1),) * weight.ndim].fill_(float("nan")) if name == layer else None
 
 
 def shuffled(_name: str, weight: torch.Tensor) -> None:
