@@ -177,8 +177,15 @@ class ComfyPage:
         self.page.evaluate("([id, mode]) => { app.graph.getNodeById(id).mode = mode; }", [int(node), mode])
 
     def prompt(self) -> dict[str, dict]:
-        """The graph as the page would queue it."""
-        return self.page.evaluate("async () => (await app.graphToPrompt()).output")
+        """The graph as the page would queue it, without what core's own nodes leak into it.
+
+        Their player of a chosen video adds an input named video-preview, once the video is loaded.
+        """
+        prompt = self.page.evaluate("async () => (await app.graphToPrompt()).output")
+        for entry in prompt.values():
+            if not entry["class_type"].startswith("LatentSyncDub"):
+                entry["inputs"].pop("video-preview", None)
+        return prompt
 
     def workflow(self) -> dict:
         """The graph as the page would save it."""
