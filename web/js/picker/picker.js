@@ -70,9 +70,14 @@ export class Picker {
         this.refresh();
     }
 
-    /** Pixels that it needs in its node. */
+    /** Pixels that it needs in its node. What isn't laid out in the node, as in the middle of an undo, has no height or
+     * that of another width: then the one before holds. A node that grew for it would differ from the restored graph,
+     * and the page would drop its redo. */
     get height() {
-        return Math.max(this.content.offsetHeight || (this.open ? this.before : 0) || 0, CLOSED_HEIGHT) + 2 * MARGIN;
+        const { offsetWidth, offsetHeight } = this.content;
+        const fits = offsetHeight > 0 && offsetWidth <= this.node?.size[0];
+        if (fits) this.before = offsetHeight;
+        return Math.max(fits || this.open ? this.before ?? 0 : 0, CLOSED_HEIGHT) + 2 * MARGIN;
     }
 
     setKey(key) {
@@ -183,7 +188,6 @@ export class Picker {
 
     /** Makes room in the node for what is shown. */
     fit() {
-        if (this.content.offsetHeight) this.before = this.content.offsetHeight;
         const least = this.node.computeSize()[1];
         if (this.node.size[1] < least) this.node.setSize([this.node.size[0], least]);
         this.timeline.draw();
