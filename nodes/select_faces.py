@@ -44,16 +44,16 @@ class SelectFaces(io.ComfyNode):
                     options=[way.value for way in ChooseBy],
                     default=DEFAULTS.by.value,
                     tooltip="largest: who takes the most room over the whole clip. most frontal: who faces the camera "
-                    "longest. left-most: in every shot the one on the left. person: by the number on the sheet. "
+                    "longest. left-most: in every shot the one on the left. person: by the letter on the sheet. "
                     "point: who is at point_x, point_y in `frame`. picture, mask: from the sockets.",
                 ),
                 io.Int.Input(
                     "person",
-                    display_name="person (from 0)",
+                    display_name="person (0 is A)",
                     default=DEFAULTS.person,
                     min=0,
                     max=9999,
-                    tooltip="The number on the sheet, where persons count from 0: 0 is seen most.",
+                    tooltip="Who, for by: person. 0 is person A of the sheet, who is seen most, 1 is B, 2 is C.",
                 ),
                 io.Float.Input(
                     "point_x",

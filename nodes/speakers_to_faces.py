@@ -38,14 +38,14 @@ class SpeakersToFaces(io.ComfyNode):
                 io.String.Input(
                     "speaker",
                     default="",
-                    tooltip="Whose faces are synced, a name from `speakers`, such as person 1: one of these nodes for "
+                    tooltip="Whose faces are synced, a name from `speakers`, such as person B: one of these nodes for "
                     "each voice. Empty: all who speak, with one voice.",
                 ),
                 io.String.Input(
                     "people",
                     multiline=True,
                     default="",
-                    tooltip="Corrections, one a line: speaker = person's number on the sheet, or speaker = off for a "
+                    tooltip="Corrections, one a line: speaker = person's letter on the sheet, or speaker = off for a "
                     "speaker who is never shown. The output `speakers` has the lines to start from.",
                 ),
                 io.String.Input(

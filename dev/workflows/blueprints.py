@@ -81,8 +81,8 @@ DUB_A_CLIP = Blueprint(
 
 DUB_TWO_SPEAKERS = Blueprint(
     "Dub two speakers",
-    "A clip with two people and a voice for each. Persons are counted from 0, by how long they are seen: run Prepare "
-    "Faces alone to see the numbers.",
+    "A clip with two people and a voice for each. Person 0 is A on the sheet, who is seen most, 1 is B: run Prepare "
+    "Faces alone to see them.",
     [
         Group("1  Model and faces", GREEN, [[load_model(), FACES]]),
         Group(

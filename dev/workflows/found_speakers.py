@@ -40,8 +40,8 @@ out if the dub is one track already. The dubbed lines must lie where the origina
 of its own, connect them to *original_audio*.
 """,
         """
-**Wrong person?** Copy the lines of the *speakers* output into *people*, and change them: `person 0 = 1`, or
-`person 0 = off` for a speaker who is never shown. Speech of an uncertain speaker changes no mouth.
+**Wrong person?** Copy the lines of the *speakers* output into *people*, and change them: `person A = B`, or
+`person A = off` for a speaker who is never shown. Speech of an uncertain speaker changes no mouth.
 """,
         REAL_RESULTS,
         "For a voice of their own for each speaker, with chosen faces, see **07 Lip sync two speakers**. " + HELP,

@@ -268,7 +268,7 @@ TWO = Workflow(
         "Two people in one scene, each with a voice of their own; cuts and close-ups included.",
         """
 1. **Prepare Faces** finds all faces, shot by shot. It runs once for both speakers.
-2. The two **Select Faces** show all people by number. One is set to *person* 0, the other to *person* 1.
+2. The two **Select Faces** show all people by letter. One is set to *person* 0, who is A, the other to 1, who is B.
 3. Each voice goes through an **Embed Audio** and a **Sampler** of its own.
 4. **Composite** takes both samplers: *synced* and *synced_2*. Without a mix on *mux_audio* the file gets both voices.
 """,

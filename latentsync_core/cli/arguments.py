@@ -16,7 +16,8 @@ from ..remote.url import redact_url
 
 
 def face_argument(text: str):
-    """Reads "left", "person:2", "point:640,210@48" or "picture:anna.png" as a Speaker without a voice."""
+    """Reads "left", "person:B", "point:640,210@48" or "picture:anna.png" as a Speaker without a voice."""
+    from ..faces.identity.person_names import read_person
     from ..faces.selection import ChooseBy, FaceChoice
     from ..sync_options import Speaker
 
@@ -25,8 +26,8 @@ def face_argument(text: str):
     place = re.fullmatch(r"(\d{1,9}(?:\.\d*)?),(\d{1,9}(?:\.\d*)?)(?:@(\d{1,9}))?", rest)
     if kind in plain and not rest:
         return Speaker("", FaceChoice(plain[kind]))
-    if kind == "person" and re.fullmatch(r"\d{1,9}", rest):
-        return Speaker("", FaceChoice(ChooseBy.INDEX, person=int(rest)))
+    if kind == "person" and (person := read_person(rest)) is not None:
+        return Speaker("", FaceChoice(ChooseBy.INDEX, person=person))
     if kind == "point" and place:
         at = (float(place[1]), float(place[2]))
         return Speaker("", FaceChoice(ChooseBy.POINT, point=at, frame=int(place[3] or 0)))
@@ -34,13 +35,13 @@ def face_argument(text: str):
         # A URL takes the picture's place until it is fetched, as it does the voice's below (see remote/inputs.py).
         return dataclasses.replace(Speaker("", FaceChoice(ChooseBy.PICTURE)), picture=media_argument(rest))
     raise argparse.ArgumentTypeError(
-        f"{redact_url(text)!r} names no face; write largest, frontal, left, person:1, point:640,210@48 or "
+        f"{redact_url(text)!r} names no face; write largest, frontal, left, person:B, point:640,210@48 or "
         "picture:anna.png"
     )
 
 
 def speaker_argument(text: str):
-    """Reads "person:1=anna.wav" as a Speaker, and "auto" as WhoSpeaks.AUTO.
+    """Reads "person:B=anna.wav" as a Speaker, and "auto" as WhoSpeaks.AUTO.
 
     In "picture:URL=anna.wav" the URL may hold equals signs of its own.
     """
@@ -52,7 +53,7 @@ def speaker_argument(text: str):
         place = voice.start() if voice else text.rfind("=")
         who, audio = text[:place], text[place + 1 :]
     if not equals or not audio:
-        raise argparse.ArgumentTypeError(f"{redact_url(text)!r} has no voice; write person:1=anna.wav, or auto")
+        raise argparse.ArgumentTypeError(f"{redact_url(text)!r} has no voice; write person:B=anna.wav, or auto")
     return dataclasses.replace(face_argument(who), audio=media_argument(audio))
 
 

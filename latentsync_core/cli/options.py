@@ -101,12 +101,12 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     add_face_options(faces)
     faces.add_argument(
         "--face", type=face_argument, default="largest", metavar="WHO",
-        help="whose mouth follows the voice: largest (default), frontal, left, person:N, point:X,Y@FRAME or "
-        "picture:FILE; `faces` shows the numbers",
+        help="whose mouth follows the voice: largest (default), frontal, left, person:B, point:X,Y@FRAME or "
+        "picture:FILE; `faces` shows the persons' letters",
     )  # fmt: skip
     faces.add_argument(
         "--speaker", type=speaker_argument, action="append", default=[], metavar="WHO=AUDIO",
-        help="another speaker with a voice of their own; repeat it for each: --speaker person:1=anna.wav. auto finds "
+        help="another speaker with a voice of their own; repeat it for each: --speaker person:B=anna.wav. auto finds "
         "who speaks in the clip's own sound: each mouth follows the voice while its person does",
     )  # fmt: skip
     faces.add_argument(

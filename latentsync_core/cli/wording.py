@@ -39,7 +39,7 @@ WORDS: Words = {
     Remedy.CHOOSE_FACE: "choose whose mouth follows the voice with --face instead of --speaker auto",
     Remedy.GIVE_PICTURE: "name it with --face picture:FILE",
     Remedy.GIVE_MASK: "choose with --face point:X,Y@FRAME instead",
-    Remedy.CHOOSE_BY_POINT_OR_NUMBER: "choose with --face point:X,Y@FRAME or person:N",
+    Remedy.CHOOSE_BY_POINT_OR_NUMBER: "choose with --face point:X,Y@FRAME or person:B",
     Remedy.KEEP_WHOLE_VOICE: f"--length {LengthRule.HOLD.value} or {LengthRule.PING_PONG.value} keeps all of it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"choose --quality {Quality.CUSTOM.value} with a --scheduler",
     Remedy.KEEP_AUDIO: "--keep-audio all keeps them",

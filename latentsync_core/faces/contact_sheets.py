@@ -11,6 +11,7 @@ from ..video.reading.frame_sequence import FrameSequence
 from .alignment.align import crop_face
 from .crop_path import path_transforms
 from .face_tracks import FaceTracks
+from .identity.person_names import person_name
 from .tracks import FaceTrack
 
 COLUMNS = 6  # frames shown, evenly spaced over the clip
@@ -71,7 +72,7 @@ def people_sheet(faces: FaceTracks) -> torch.Tensor:
         if synced:
             colour = tuple(round(255 * part) for part in FRAME_COLOUR)
             draw.rectangle((x + 1, y + 1, x + CARD - 2, y + CARD - 2), outline=colour, width=LINE)
-        draw.text((x + 6, y + CARD), f"person {track.person}  track {track.track_id}", fill=(235, 235, 235))
+        draw.text((x + 6, y + CARD), f"{person_name(track.person)}  track {track.track_id}", fill=(235, 235, 235))
         draw.text((x + 6, y + CARD + 14), _span(faces, track), fill=(170, 170, 175))
     return torch.from_numpy(np.asarray(sheet, np.float32) / 255).permute(2, 0, 1)
 

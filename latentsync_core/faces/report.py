@@ -11,6 +11,7 @@ import torch
 
 from ..runs import runs, runs_where
 from .face_tracks import FaceTracks
+from .identity.person_names import person_name
 from .limits import Outcome
 from .speaking import NOBODY, SpeakerScore, SpeechSegment
 from .tracks import FaceTrack
@@ -139,7 +140,7 @@ def timeline_picture(selections: FaceTracks | Sequence[FaceTracks], speech: np.n
     faces = selections[0]
     people = sorted({track.person for track in faces.tracks})
     rows = [
-        *(f"person {person}" for person in people),
+        *(person_name(person) for person in people),
         *("synced" + f" {n + 1}" * (len(selections) > 1) for n in range(len(selections))),
         *(["speaks"] if faces.speech is not None else []),
         *(["speech"] if speech is not None else []),
@@ -216,11 +217,11 @@ def _segment_data(faces: FaceTracks, segment: SpeechSegment) -> dict:
 
 
 def _track_name(faces: FaceTracks, track: int) -> str:
-    return f"person {faces.tracks[track].person} (track {track})"
+    return f"{person_name(faces.tracks[track].person)} (track {track})"
 
 
 def _score_text(faces: FaceTracks, score: SpeakerScore) -> str:
-    parts = [f"person {faces.tracks[score.track].person} {score.probability:.2f}"]
+    parts = [f"{person_name(faces.tracks[score.track].person)} {score.probability:.2f}"]
     parts += [f"sync {score.sync:+.2f}"] if score.sync is not None else []
     parts += [f"motion {score.motion:+.2f}"] if score.motion is not None else []
     return ", ".join(parts)

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import FaceError, OptionError
 from ..messages import Remedy
 from .face_tracks import FaceTracks
+from .identity.person_names import no_such_person
 from .tracks import FaceTrack
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ChooseBy(str, Enum):
     LARGEST = "largest"  # person 0: the largest area summed over time; marked faces take precedence
     FRONTAL = "most frontal"  # the person who faces the camera in most frames
     LEFT = "left-most"  # the left-most person of every shot
-    INDEX = "person"  # by number, as on the contact sheet
+    INDEX = "person"  # by number: 0 is person A of the contact sheet
     POINT = "point"  # the person at a point of one frame
     PICTURE = "picture"  # the person who looks like the one in a picture
     MASK = "mask"  # the person under a mask
@@ -187,7 +188,7 @@ def _index(faces: FaceTracks, choice: FaceChoice) -> list[int]:
     chosen = _tracks_of_person(faces, choice.person)
     if not chosen:
         most = max(track.person for track in faces.tracks)
-        raise OptionError(f"there is no person {choice.person}; the clip has persons 0 to {most}")
+        raise OptionError(no_such_person(choice.person, most + 1))
     return chosen
 
 

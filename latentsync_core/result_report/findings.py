@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..faces.identity.person_names import person_name
 from ..runs import runs, runs_where
 from .measures import SPEECH_WEIGHT, PersonMeasures, ResultMeasures
 
@@ -71,7 +72,7 @@ def result_text(measures: ResultMeasures, networks: Networks) -> str:
     if not measures.people:
         lines.append("no mouth differs from the source's")
     for person in measures.people:
-        lines.append(f"person {person.person}: {person_text(person, measures.speech, networks)}")
+        lines.append(f"{person_name(person.person)}: {person_text(person, measures.speech, networks)}")
     return "\n".join(lines)
 
 

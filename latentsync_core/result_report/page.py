@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
+from ..faces.identity.person_names import person_letter, person_name
 from ..provenance.film_credits import TOOL, VERSION
 from ..runs import runs_where
 from .charts import Bar, Line, line_chart, timeline
@@ -44,12 +45,12 @@ def report_page(measures: ResultMeasures, networks: Networks) -> str:
         body += [
             "<h2>Sound moved against the picture</h2>",
             line_chart("Distance by offset", "frames at 25 fps by which the sound is late", "distance", [
-                Line(f"person {one.person}", *_distances(one)) for one in scored
+                Line(person_name(one.person), *_distances(one)) for one in scored
             ]),
             '<p class="note">In sync, the curve has its lowest point at 0, well below the rest.</p>',
             "<h2>Confidence, stretch by stretch</h2>",
             line_chart("Confidence over time", "seconds", "confidence", [
-                Line(f"person {one.person}", *_confidences(one, measures.times)) for one in scored
+                Line(person_name(one.person), *_confidences(one, measures.times)) for one in scored
             ]),
         ]  # fmt: skip
     body.append(
@@ -100,7 +101,7 @@ def _table(measures: ResultMeasures, networks: Networks) -> str:
 def _cells(person: PersonMeasures, measures: ResultMeasures, networks: Networks) -> list[str]:
     finding, score = find(person, measures.speech, networks), person.sync
     return [
-        str(person.person),
+        person_letter(person.person),
         finding.value if finding else "see the scores",
         f"{score.offset:+d} frames" if score else "",
         f"{score.confidence:.2f}" if score else "",
@@ -121,7 +122,7 @@ def _timeline(measures: ResultMeasures, seconds: float) -> str:
     for person in measures.people:
         ranges = outcome_ranges(person, measures.index)
         bars = [bar(first, stop, OUTCOME_COLOURS[outcome], outcome) for first, stop, outcome in ranges]
-        rows.append((f"person {person.person}", bars))
+        rows.append((person_name(person.person), bars))
     return timeline("Speech and mouths over time", seconds, rows)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..faces.identity.person_names import person_name
 from ..faces.report import BACKGROUND, GAP, LEFT, NOBODY_COLOUR, PERSON_COLOURS, ROW, SPEECH_COLOUR, TEXT, WIDTH
 from ..runs import runs_where
 from .findings import OUTCOMES, Networks, find, outcome_ranges
@@ -44,7 +45,7 @@ def report_picture(measures: ResultMeasures, networks: Networks) -> torch.Tensor
     for first, stop in runs_where(measures.speech >= SPEECH_WEIGHT):
         bar(0, first, stop, SPEECH_COLOUR)
     for row, person in enumerate(people, 1):
-        draw.text((GAP, GAP + row * (ROW + GAP) + 5), f"person {person.person}", fill=TEXT)
+        draw.text((GAP, GAP + row * (ROW + GAP) + 5), person_name(person.person), fill=TEXT)
         for first, stop, outcome in outcome_ranges(person, measures.index):
             bar(row, first, stop, OUTCOME_COLOURS[outcome])
     x, y = LEFT, GAP + rows * (ROW + GAP)
@@ -84,4 +85,5 @@ def _draw_curves(
         points = [place(at - reach, float(distance)) for at, distance in enumerate(distances)]
         draw.line(points, fill=colour, width=2)
         finding = find(person, measures.speech, networks)
-        draw.text((LEFT, top + number * 14), f"person {person.person}: {finding.value if finding else ''}", fill=colour)
+        text = f"{person_name(person.person)}: {finding.value if finding else ''}"
+        draw.text((LEFT, top + number * 14), text, fill=colour)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ..dubbing.lines.dialogue import DialogueLine
 from ..errors import FaceError, OptionError
 from ..faces.face_tracks import FaceTracks
+from ..faces.identity.person_names import no_such_person, person_letter, person_name, read_person
 from ..faces.speaking import NOBODY, SpeakerScore, SpeechSegment
 from ..messages import Remedy
 from ..runs import runs, runs_where
 
-OFF = "off"  # written in the place of a person's number
+OFF = "off"  # written in the place of a person
 MIN_SPOKEN_SHARE = 0.1  # of a speaker's lines in which somebody was found speaking; with less they are off screen
 MAX_CORRECTIONS = 10_000  # characters
 
 
 def read_corrections(text: str) -> dict[str, int]:
-    """Parses lines as "Anna = 1" or "Bert = off" into the person of each speaker, NOBODY for those off screen.
+    """Parses lines as "Anna = B" or "Bert = off" into the person of each speaker, NOBODY for those off screen.
+
+    A person is a letter, or a number from 0 as in workflows that were saved before persons had letters.
 
     Raises:
         OptionError: a line is none of that kind.
@@ -30,16 +32,18 @@ def read_corrections(text: str) -> dict[str, int]:
         raise OptionError(f"the speakers' list has {len(text)} characters; use at most {MAX_CORRECTIONS}")
     people: dict[str, int] = {}
     for line in filter(None, (line.strip() for line in text.splitlines())):
-        name, equals, person = (part.strip() for part in line.partition("="))
-        if not equals or not name or not re.fullmatch(rf"[0-9]{{1,6}}|{OFF}", person):
-            raise OptionError(f"{line[:60]!r} names no speaker's person; write lines such as Anna = 1 or Bert = {OFF}")
-        people[" ".join(name.split())] = NOBODY if person == OFF else int(person)
+        name, equals, who = (part.strip() for part in line.partition("="))
+        person = NOBODY if who.lower() == OFF else read_person(who)
+        if not equals or not name or person is None:
+            raise OptionError(f"{line[:60]!r} names no speaker's person; write lines such as Anna = B or Bert = {OFF}")
+        people[" ".join(name.split())] = person
     return people
 
 
 def corrections_text(people: Mapping[str, int]) -> str:
     """The lines that `read_corrections` reads."""
-    return "\n".join(f"{name} = {OFF if person == NOBODY else person}" for name, person in people.items())
+    letters = {name: OFF if person == NOBODY else person_letter(person) for name, person in people.items()}
+    return "\n".join(f"{name} = {letter}" for name, letter in letters.items())
 
 
 def assign_speakers(
@@ -50,7 +54,7 @@ def assign_speakers(
 ) -> tuple[tuple[SpeechSegment, ...], dict[str, int]]:
     """The clip's speech with the names of its speakers, and the person of each name, NOBODY for those off screen.
 
-    Without a diarization a speaker is a person who was found speaking, named "person 0" and so on; speech of nobody who
+    Without a diarization a speaker is a person who was found speaking, named "person A" and so on; speech of nobody who
     is shown has no name. With one, a speaker is the person who has most of the speech found within its lines, and a
     line belongs to that person wherever they are shown. Where lines overlap, the later one counts.
 
@@ -65,18 +69,17 @@ def assign_speakers(
     shares = _diarized_people(faces, found, diarization) if diarization else _found_people(faces, found)
     people = {name: person for name, (person, _) in shares.items()}
     known = {track.person for track in faces.tracks}
+    corrections = {_known_name(name, people): person for name, person in corrections.items()}
     for name, person in corrections.items():
-        if name not in people:
-            raise OptionError(f"there is no speaker {name!r}; the clip has {', '.join(people) or 'none'}")
         if person not in known | {NOBODY}:
-            raise OptionError(f"there is no person {person} for {name!r}; the clip has persons 0 to {max(known)}")
+            raise OptionError(f"speaker {name!r}: {no_such_person(person, max(known) + 1)}")
         people[name] = person
     if diarization:
         sure = {name: 1.0 if name in corrections else share for name, (_, share) in shares.items()}
         return _diarized_segments(faces, diarization, people, sure), people
     segments: list[SpeechSegment] = []
     for segment in found:
-        name = "" if segment.track == NOBODY else _person_name(faces.tracks[segment.track].person)
+        name = "" if segment.track == NOBODY else person_name(faces.tracks[segment.track].person)
         if name in corrections:
             segments += _on_screen(faces, segment.first, segment.stop, people[name], name, 1.0, segment.scores)
         else:
@@ -97,8 +100,8 @@ def choose_speaker(
         FaceError: none of those is shown while they speak.
     """
     names = sorted({segment.speaker for segment in segments if segment.speaker})
-    if speaker and speaker not in names:
-        raise OptionError(f"there is no speaker {speaker!r}; the clip has {', '.join(names) or 'none'}")
+    if speaker:
+        speaker = _known_name(speaker, names)
     # The turns of others stay in the list, as nobody's: they bound the margins of these.
     speech = tuple(
         segment if speaker in ("", segment.speaker) else dataclasses.replace(segment, track=NOBODY)
@@ -120,13 +123,23 @@ def with_speech(faces: FaceTracks, segments: Sequence[SpeechSegment], off: Seque
     return dataclasses.replace(faces, chosen=tuple(sorted(speaking)), speech=tuple(segments))
 
 
-def _person_name(person: int) -> str:
-    return f"person {person}"
+def _known_name(name: str, names: Collection[str]) -> str:
+    """`name` as the clip has it: "person 1" of an earlier workflow is "person B" now.
+
+    Raises:
+        OptionError: no speaker has that name.
+    """
+    if name in names:
+        return name
+    person = read_person(name) if name.lower().startswith("person ") else None
+    if person is None or person_name(person) not in names:
+        raise OptionError(f"there is no speaker {name!r}; the clip has {', '.join(names) or 'none'}")
+    return person_name(person)
 
 
 def _found_people(faces: FaceTracks, found: Sequence[SpeechSegment]) -> dict[str, tuple[int, float]]:
     people = sorted({faces.tracks[segment.track].person for segment in found if segment.track != NOBODY})
-    return {_person_name(person): (person, 1.0) for person in people}
+    return {person_name(person): (person, 1.0) for person in people}
 
 
 def _diarized_people(

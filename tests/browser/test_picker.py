@@ -54,11 +54,11 @@ def open_picker(page):
 
 def face(page, person: int):
     """The box of a person's face in the picker's frame."""
-    return page.page.locator(".lsd-stage").get_by_role("button", name=f"person {person}, track")
+    return page.page.locator(".lsd-stage").get_by_role("button", name=f"person {'AB'[person]}, track")
 
 
 def portrait(page, person: int):
-    return page.page.locator(".lsd-people").get_by_role("button", name=f"person {person}")
+    return page.page.locator(".lsd-people").get_by_role("button", name=f"person {'AB'[person]}")
 
 
 def choice(page, node: str) -> dict[str, object]:
@@ -142,7 +142,7 @@ def test_the_picker_follows_the_widgets(page, vue):
     page.set_widget(select, "person", 1)
     expect(face(page, 1)).to_have_attribute("aria-pressed", "true")
     page.set_widget(select, "person", 9)
-    expect(page.page.locator(".lsd-message")).to_contain_text("there is no person 9")
+    expect(page.page.locator(".lsd-message")).to_contain_text("there is no person J (9)")
 
 
 def test_the_picker_goes_neither_into_the_prompt_nor_into_the_saved_workflow(page):
@@ -180,7 +180,7 @@ def test_the_timeline_and_the_slider_lead_to_frames(page, vue):
     slider.press("End")
     expect(page.page.get_by_alt_text(f"Frame {FRAMES - 1} of the clip")).to_be_visible()
     expect(slider).to_have_attribute("aria-valuetext", f"0:00.96 · frame {FRAMES - 1}")
-    expect(row).to_have_attribute("aria-label", f"Person 0: {FRAMES} frames synced")
+    expect(row).to_have_attribute("aria-label", f"Person A: {FRAMES} frames synced")
 
 
 @BOTH

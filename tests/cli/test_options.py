@@ -37,6 +37,7 @@ FLAGS = [
     ("--shot-threshold", "2.5", "faces.shot_threshold", 2.5),
     ("--marks", "marks.json", "marks", MARKS),
     ("--face", "person:2", "choice.person", 2),
+    ("--face", "person:c", "choice.person", 2),
     ("--face", "picture:anna.png", "picture", Path("anna.png")),
     ("--compile", None, "load.compile", True),
     ("--tracks-on", "3, 5-7", "choice.on", (3, 5, 6, 7)),

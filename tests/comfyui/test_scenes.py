@@ -62,7 +62,7 @@ def test_a_choice_is_answered_as_select_faces_would_choose(dub, scene):
     assert sorted(chosen(by="person", person=1)["chosen"]) == own
     assert chosen(by="person", person=1, tracks_off=",".join(map(str, own)))["chosen"] == []
     assert chosen(by="person", person=1)["runs"][-1][1] == FRAMES
-    assert "there is no person 7" in chosen(by="person", person=7)["error"]
+    assert "there is no person H (7)" in chosen(by="person", person=7)["error"]
     assert "is not a track number" in chosen(tracks_on="all")["error"]
     assert "known after a run" in chosen(by="picture")["error"]
     assert "choose again" in chosen(by="nonsense")["error"]

@@ -101,7 +101,7 @@ def test_nobody_there_is_said_with_who_there_is(two):
     graph = speakers(two, HER, {"by": "person", "person": 5})
     run = two.wait(two.queue(graph.prompt))
     assert (run.status, run.failed_node) == ("error", "his face")
-    assert "there is no person 5; the clip has persons 0 to 1" in run.error
+    assert "there is no person F (5); the clip has persons A to B (0 to 1)" in run.error
 
 
 def test_another_choice_for_one_repeats_nothing_of_the_other(dub_classic, two):

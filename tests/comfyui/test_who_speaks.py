@@ -62,7 +62,7 @@ def test_each_mouth_is_drawn_in_its_turn_and_the_node_says_who_speaks(server):
     assert right[HIS].all()
     assert not left[HIS].any()
     run = graph.run()
-    assert run.outputs["names"]["text"][0] == "person 0 = 0\nperson 1 = 1"
+    assert run.outputs["names"]["text"][0] == "person A = A\nperson B = B"
     speech = [one["person"] for one in json.loads(run.outputs["report"]["text"][0])["speech"]]
     assert {0, 1} <= set(speech)
     assert any(line.startswith("speech: ") for line in run.outputs["speakers"]["text"])
@@ -107,8 +107,8 @@ def test_the_shipped_workflow_moves_each_mouth_in_its_turn(server):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"people": "person 0: 1"}, "write lines such as Anna = 1"),
-        ({"speaker": "Anna"}, "there is no speaker 'Anna'; the clip has person 0, person 1"),
+        ({"people": "person 0: 1"}, "write lines such as Anna = B"),
+        ({"speaker": "Anna"}, "there is no speaker 'Anna'; the clip has person A, person B"),
         ({"diarization": "Anna first"}, "the diarization begins with 'Anna first', which is no format of lines"),
     ],
 )

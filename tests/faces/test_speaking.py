@@ -67,8 +67,8 @@ def test_the_report_says_who_speaks_when_and_why(faces):
     lines = report_text(faces).splitlines()
     assert "speech: 2.4 s, of which 1.6 s by somebody shown" in lines
     assert (
-        "0.80 to 1.60 s: person 0 (track 0), confidence 0.90 (person 0 0.93, sync +0.42, motion +0.61; "
-        "person 1 0.04, sync -0.10)"
+        "0.80 to 1.60 s: person A (track 0), confidence 0.90 (person A 0.93, sync +0.42, motion +0.61; "
+        "person B 0.04, sync -0.10)"
     ) in lines
     assert "3.20 to 4.00 s: nobody shown, confidence 0.80" in lines
     data = report_data(faces)["speech"]

@@ -117,7 +117,7 @@ def test_the_command_line_lists_faces_and_takes_speakers(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert len(report["faces"]) == 2
     assert main(["sync", *files, *few, "--face", "person:7"]) == 2
-    assert "there is no person 7; the clip has persons 0 to 1" in capsys.readouterr().err
+    assert "there is no person H (7); the clip has persons A to B (0 to 1)" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["sync", *files, "--face", "nobody"])
     assert "'nobody' names no face; write largest, frontal, left" in capsys.readouterr().err

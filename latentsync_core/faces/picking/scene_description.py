@@ -8,6 +8,7 @@ import numpy as np
 
 from ...runs import runs_where
 from ..face_tracks import FaceTracks
+from ..identity.person_names import person_letter
 from ..report import outcome_runs
 from ..tracks import FaceTrack
 
@@ -47,7 +48,8 @@ def describe_scene(faces: FaceTracks, occluded_track: np.ndarray | None = None) 
             for track in faces.tracks
         ],
         "persons": [
-            {"person": person, "portrait": longest[person].track_id} for person in sorted(longest)
+            {"person": person, "letter": person_letter(person), "portrait": longest[person].track_id}
+            for person in sorted(longest)
         ],
         "occluded": [
             [first, stop, int(occluded_track[first])] for first, stop in runs_where(occluded_track >= 0, occluded_track)

@@ -15,10 +15,10 @@ export class People {
 
     setScene(scene) {
         this.buttons = new Map(
-            scene.persons.map(({ person, portrait }) => {
+            scene.persons.map(({ person, letter, portrait }) => {
                 const picture = element("img", { src: scene.portraitURL(portrait), alt: "", loading: "lazy" });
                 const note = element("small");
-                const text = element("span", {}, [say("person {person}", { person }), note]);
+                const text = element("span", {}, [say("person {person}", { person: letter }), note]);
                 const button = element("button", { className: "lsd-person", type: "button" }, [picture, text]);
                 button.addEventListener("click", (event) => this.onPerson(person, event.shiftKey));
                 return [person, { button, note }];

@@ -157,7 +157,7 @@ export class Picker {
         });
         this.stage.setState(({ track, person }) => ({
             synced: this.chosen.includes(track),
-            label: say("person {person}", { person }),
+            label: say("person {person}", { person: this.scene.letterOf(person) }),
         }));
         this.timeline.setChoice(choice);
         // What else was told, such as where a mark went, stays.

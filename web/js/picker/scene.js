@@ -48,6 +48,11 @@ export class Scene {
         return this.tracks.map((track) => ({ track, box: this.box(track, frame) })).filter(({ box }) => box);
     }
 
+    /** What a person is called, such as B for number 1. */
+    letterOf(person) {
+        return this.persons.find((one) => one.person === person)?.letter;
+    }
+
     tracksOf(person) {
         return this.tracks.filter((track) => track.person === person).map(({ track }) => track);
     }

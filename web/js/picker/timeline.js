@@ -42,7 +42,7 @@ export class Timeline {
         const rows = [...this.canvases].map(([person, canvas]) => {
             canvas.setAttribute("role", "img");
             return element("div", { className: "lsd-row" }, [
-                element("span", { textContent: say("person {person}", { person }) }),
+                element("span", { textContent: say("person {person}", { person: scene.letterOf(person) }) }),
                 canvas,
             ]);
         });
@@ -105,7 +105,7 @@ export class Timeline {
             const occluded = this.scene.occluded.filter(([, , track]) => people.get(track) === person);
             const hidden = occluded.reduce((sum, [first, stop]) => sum + stop - first, 0);
             if (hidden) parts.push(say("{count} frames with {outcome}", { count: hidden, outcome: say(OCCLUDED[0]) }));
-            const said = { person, parts: parts.join(", ") || say("not synced") };
+            const said = { person: this.scene.letterOf(person), parts: parts.join(", ") || say("not synced") };
             canvas.setAttribute("aria-label", say("Person {person}: {parts}", said));
         }
     }
