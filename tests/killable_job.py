@@ -47,7 +47,7 @@ class Folders:
         return found + list(self.work.glob(f"{PREFIX}*"))
 
 
-def _job(folders: Folders, progress: Connection, frames: int, quality: Quality) -> None:
+def _job(folders: Folders, progress: Connection, frames: int, quality: Quality, clip: Path, voice: Path) -> None:
     """The whole of a job, which reports each step that it has taken."""
     tempfile.tempdir = str(folders.temporary)
     torch.set_num_threads(1)  # the same sums each time, and quick beside other processes
@@ -59,7 +59,7 @@ def _job(folders: Folders, progress: Connection, frames: int, quality: Quality) 
         work_folder=folders.work,
         quality=quality,
     )
-    sync(SCENE, VOICE, folders.result, options, lambda phase, done, total: progress.send((phase, done)))
+    sync(clip, voice, folders.result, options, lambda phase, done, total: progress.send((phase, done)))
 
 
 def run_job(
@@ -67,6 +67,8 @@ def run_job(
     kill_at: tuple[str, int] | None = None,
     frames: int = FRAMES,
     quality: Quality = Quality.CUSTOM,
+    clip: Path = SCENE,
+    voice: Path = VOICE,
 ) -> int:
     """Runs the job in a process of its own, which is killed once it has come to `kill_at`; returns its exit code.
 
@@ -77,7 +79,7 @@ def run_job(
     if "forkserver" in kinds:
         context.set_forkserver_preload(PRELOADED)
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_job, args=(folders, there, frames, quality))
+    process = context.Process(target=_job, args=(folders, there, frames, quality, clip, voice))
     process.start()
     there.close()
     try:

@@ -115,8 +115,8 @@ def test_the_sheet_shows_synced_people_bright_and_others_dim():
     assert max(middles[0], middles[2]) < 0.3
 
 
-def test_the_number_on_a_card_is_the_one_that_chooses_that_person():
-    """Workflows hold these numbers, which count from 0: a sheet that counted otherwise would mislead."""
+def test_the_letter_on_a_card_is_that_of_the_number_that_chooses_that_person():
+    """Workflows hold the numbers: a sheet that called another person A than number 0 would mislead."""
     tracks = [make_track(n, 10 * n, 10 * n + 10, person=n) for n in range(3)]
     faces = made_faces(empty_clip(30), tracks, ((0, 10), (10, 20), (20, 30)))
     for person in range(3):
@@ -124,7 +124,7 @@ def test_the_number_on_a_card_is_the_one_that_chooses_that_person():
         bright = [float(sheet[1, 1, 144 * column + 72]) > 0.8 for column in range(3)]  # the line around a card
         assert bright == [column == person for column in range(3)]
         caption = sheet[:, 144:158, 144 * person + 6 : 144 * (person + 1)]
-        assert torch.equal(caption, written(f"person {person}  track {person}", caption))
+        assert torch.equal(caption, written(f"person {'ABC'[person]}  track {person}", caption))
 
 
 def written(text: str, like: torch.Tensor) -> torch.Tensor:

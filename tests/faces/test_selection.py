@@ -71,7 +71,7 @@ def test_nobody_meant_is_said_with_what_there_is(faces):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (FaceChoice(ChooseBy.INDEX, person=3), "there is no person D (3); the clip has persons A to C (0 to 2)"),
+        (FaceChoice(ChooseBy.INDEX, person=3), r"there is no person D \(3\); the clip has persons A to C \(0 to 2\)"),
         (FaceChoice(ChooseBy.POINT, frame=100), "no frame 100; the clip has frames 0 to 99"),
         (FaceChoice(ChooseBy.POINT, point=(100, 3)), "outside the picture of 100×70"),
         (FaceChoice(on=(9,)), "no track 9; the clip has tracks 0 to 3"),

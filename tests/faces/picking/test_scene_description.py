@@ -53,7 +53,10 @@ def test_what_is_in_front_of_a_mouth_is_described_track_by_track(faces):
 
 
 def test_a_person_is_shown_by_the_track_that_is_seen_longest(faces):
-    assert describe_scene(faces)["persons"] == [{"person": 0, "portrait": 2}, {"person": 1, "portrait": 1}]
+    assert describe_scene(faces)["persons"] == [
+        {"person": 0, "letter": "A", "portrait": 2},
+        {"person": 1, "letter": "B", "portrait": 1},
+    ]
 
 
 def test_the_table_has_every_tracks_box_of_every_frame(faces):
