@@ -13,7 +13,7 @@ import json
 
 from dev.make_workflows import build_graph, open_comfy_page
 from dev.workflows import WORKFLOWS
-from dev.workflows.displays import SETTLE_MS, show, write_stand_ins
+from dev.workflows.displays import settle, show, write_stand_ins
 from dev.workflows.heights import HEIGHTS_FILE, STYLES, TITLE
 from dev.workflows.parts import Node
 from tests.browser.page import ComfyPage
@@ -66,7 +66,7 @@ def measure(page: ComfyPage, nodes: dict[str, Node], *, vue: bool) -> dict[str, 
     ]
     page.page.evaluate(_SHRINK, places)
     page.show_all()
-    page.page.wait_for_timeout(SETTLE_MS)
+    settle(page)
     before = page.page.evaluate(NODE_HEIGHTS)
     show(page, {ids[key]: node for key, node in nodes.items()})
     after = page.page.evaluate(NODE_HEIGHTS)

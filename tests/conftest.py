@@ -1,5 +1,5 @@
-"""How the gate runs: in two workers of one thread each, one with all tests of ComfyUI, the longest other files first;
-what they say of a ComfyUI goes into the summary."""
+"""How the gate runs: in two workers of one thread each, one begins with the tests of ComfyUI's server, the other one
+with those of its page, then the longest other files; what they say of a ComfyUI goes into the summary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST = (
     "package/test_wheel.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
-SERVED = ("tests/browser/", "tests/comfyui/")  # one server, one open page, and one worker for them all
+SERVED = ("tests/comfyui/", "tests/browser/")  # each has a server of its own, the second an open page as well
 
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
 
@@ -41,23 +41,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
-    """`--dist loadfile`, but for the files of `SERVED`, which go to one worker: a second server and a second page
-    would take half a minute to start and the other worker's time as long as they are there."""
+    """`--dist loadfile`, but for the folders of `SERVED`, which go to one worker each: a second server and a second
+    page would take half a minute to start and the other worker's time as long as they are there."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class OneWorkerForTheServer(LoadFileScheduling):
+    class OneWorkerForEachServer(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
+            served = (folder for folder in SERVED if nodeid.startswith(folder))
+            return next(served, None) or super()._split_scope(nodeid)
 
-    return OneWorkerForTheServer(config, log)
+    return OneWorkerForEachServer(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: -1 if item.nodeid.startswith(SERVED) else rank.get(item.path, len(rank)))
+
+    def place(item: pytest.Item) -> int:
+        served = [number for number, folder in enumerate(SERVED) if item.nodeid.startswith(folder)]
+        return served[0] - len(SERVED) if served else rank.get(item.path, len(rank))
+
+    items.sort(key=place)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

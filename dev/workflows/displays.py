@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ FAULTS = ["⚠ short: it holds too little speech to be cloned: 5 seconds and mor
 FITTED = ["2 of 3 lines fit", "line 3 is 1.40 s too long at 1.25 times its speed; it goes on into the pause after it"]
 LOUDNESS = ["-24.2 LUFS, true peak -7.1 dBTP", "the room rings for 0.52 s"]
 STILL_SECONDS = 1
-SETTLE_MS = 4000  # until pictures and players have their size in the page
+SETTLED_FRAMES = 45  # drawn by the page without a change of any size
+MOST_SECONDS = 60  # until pictures and players are loaded
 PLAYERS = ("LatentSyncDubLipSync", "LatentSyncDubComposite")
 PICKERS = ("LatentSyncDubLipSync", "LatentSyncDubSelectFaces")
 
@@ -47,6 +49,31 @@ _SHOW = """async (nodes) => {
         }
         if (Object.keys(output).length) app.api.dispatchCustomEvent("executed",
             {node: String(id), display_node: String(id), output, prompt_id: "stand-in"});
+    }
+}"""
+
+# Draws until the pictures and videos of the given outputs are loaded and no node's size changes any more.
+_SETTLE = """async ([shown, frames, seconds]) => {
+    const isLoaded = ([id, output]) => {
+        const node = app.graph.getNodeById(id), element = document.querySelector(`[data-node-id="${id}"]`);
+        const places = [element, ...(node.widgets ?? []).map((widget) => widget.element)].filter(Boolean);
+        const all = (kind) => places.flatMap((place) => [...place.querySelectorAll(kind)]);
+        const {HAVE_CURRENT_DATA} = HTMLMediaElement;
+        if (output.animated) return all("video").some((video) => video.readyState >= HAVE_CURRENT_DATA);
+        return !output.images || node.imgs?.length > 0 || all("img").some((image) => image.naturalWidth);
+    };
+    const sizes = () => JSON.stringify(app.graph.nodes.map((node) => {
+        const element = document.querySelector(`[data-node-id="${node.id}"]`);
+        return [...node.size, element?.offsetWidth, element?.offsetHeight];
+    }));
+    const end = performance.now() + 1000 * seconds;
+    for (let same = 0, before; same < frames; ) {
+        await new Promise(requestAnimationFrame);
+        app.canvas.setDirty(true, true); // classic nodes take a picture's size when drawn
+        const missing = shown.filter((one) => !isLoaded(one)).map(([id]) => id), now = sizes();
+        if (missing.length && performance.now() > end) throw new Error(`nodes ${missing} don't show their results`);
+        same = !missing.length && now === before ? same + 1 : 0;
+        before = now;
     }
 }"""
 
@@ -98,9 +125,12 @@ def show(page: ComfyPage, nodes: dict[int, Node]) -> None:
         preview = "stand_in_preview.png" if node.kind == "LatentSyncDubSampler" else ""
         shown.append([number, display(node.kind, node.square), preview])
     page.page.evaluate(_SHOW, shown)
-    page.page.wait_for_timeout(SETTLE_MS)
-    page.page.evaluate("() => app.canvas.setDirty(true, true)")  # classic nodes take a picture's size when drawn
-    page.page.wait_for_timeout(SETTLE_MS)
+    settle(page, shown)
+
+
+def settle(page: ComfyPage, shown: Sequence[list] = ()) -> None:
+    """Waits until nodes show their outputs, each [id, output, ...], and the page changes no node's size any more."""
+    page.page.evaluate(_SETTLE, [list(shown), SETTLED_FRAMES, MOST_SECONDS])
 
 
 def _file(name: str) -> dict[str, str]:

@@ -76,9 +76,17 @@ def counted(comfy: ComfyServer, open_page: object) -> None:
 @pytest.fixture(scope="module")  # the server forgets results after a while
 def results(comfy: ComfyServer, counted: None) -> dict[str, str]:
     """The keys by which the page compares results of these clips with them."""
-    from tests.browser.counted_clip import counted_results
+    from tests.browser.counted_clip import RESULTS, counted_result
 
-    return counted_results(comfy)
+    return {name: counted_result(comfy, name) for name in RESULTS}
+
+
+@pytest.fixture(scope="module")
+def h264_result(comfy: ComfyServer, counted: None) -> str:
+    """The key of the first of them alone."""
+    from tests.browser.counted_clip import counted_result
+
+    return counted_result(comfy, "h264")
 
 
 @pytest.fixture

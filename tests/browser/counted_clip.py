@@ -69,17 +69,20 @@ def write_counted_material(folder: Path) -> None:
         run_ffmpeg(part, error=VideoError, what=f"making {name}")
 
 
-def counted_results(comfy: ComfyServer) -> dict[str, str]:
-    """The keys of results by Composite: of each codec, and of a clip that is played there and back."""
-    keys = {}
-    for name, clip, voice, length, codec in (
-        ("h264", CLIP, VOICE_FILE, "video", "h264"),
-        ("prores", SOURCE, VOICE_FILE, "video", "prores"),
-        ("ffv1", CLIP, VOICE_FILE, "video", "ffv1"),
-        ("there and back", CLIP, LONG_VOICE, "ping-pong", "h264"),
-    ):
-        graph = Graph(comfy)
-        composite = {"codec": codec, "filename_prefix": "page_compared/dub"}
-        graph.stages(graph.clip(clip), graph.voice(voice), sampler={"length": length}, composite=composite)
-        (keys[name],) = graph.run().outputs["composite"]["latentsync_comparison"]
-    return keys
+# Of each codec, and of a clip that is played there and back: the clip, the voice, the length and the codec.
+RESULTS = {
+    "h264": (CLIP, VOICE_FILE, "video", "h264"),
+    "prores": (SOURCE, VOICE_FILE, "video", "prores"),
+    "ffv1": (CLIP, VOICE_FILE, "video", "ffv1"),
+    "there and back": (CLIP, LONG_VOICE, "ping-pong", "h264"),
+}
+
+
+def counted_result(comfy: ComfyServer, name: str) -> str:
+    """The key of one of RESULTS, by Composite."""
+    clip, voice, length, codec = RESULTS[name]
+    graph = Graph(comfy)
+    composite = {"codec": codec, "filename_prefix": "page_compared/dub"}
+    graph.stages(graph.clip(clip), graph.voice(voice), sampler={"length": length}, composite=composite)
+    (key,) = graph.run().outputs["composite"]["latentsync_comparison"]
+    return key

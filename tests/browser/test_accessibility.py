@@ -73,8 +73,8 @@ def test_lip_syncs_picker_has_none(page, axe, vue):
 
 
 @BOTH
-def test_the_player_and_its_button_have_none(page, axe, results, vue):
-    show_result(page, results["h264"], vue)
+def test_the_player_and_its_button_have_none(page, axe, h264_result, vue):
+    show_result(page, h264_result, vue)
     expect(page.page.get_by_role("button", name="Compare with the filmed picture")).to_be_visible()
     assert faults(page, axe, ".lsd-picker") == []
     dialog = open_player(page)

@@ -80,8 +80,13 @@ def test_one_speaker_alone_is_drawn_and_corrections_swap_them(server):
     assert left[HIS].all()
 
 
+@pytest.mark.slow
 def test_the_shipped_workflow_moves_each_mouth_in_its_turn(server):
-    """With a part of its scene and voices; everything else as it is saved."""
+    """With a part of its scene and voices; everything else as it is saved.
+
+    Quick: test_each_mouth_is_drawn_in_its_turn_and_the_node_says_who_speaks on a graph of these nodes, and of the file
+    test_it_agrees_with_the_server_and_the_recorded_packs.
+    """
     (path,) = (PACK / "workflows").glob("12 *.json")
     prompt = workflow_to_prompt(json.loads(path.read_text("utf-8")), server.object_info())
     outputs = {4: ("LoadVideo", "file", "turns.mp4"), 5: ("LoadAudio", "audio", "her_turn.flac")}
