@@ -42,7 +42,6 @@ from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG
 
-
 SMALL_UNET = UNetConfig(  # the released ones' parts, in two levels
     block_channels=(32, 64),
     resnets_per_block=1,
