@@ -16,6 +16,9 @@ from latentsync_core.video.writing.encoders import Codec
 
 CODECS = (Codec.H264, Codec.PRORES, Codec.FFV1)  # one for each container; tests/video/test_codecs.py has all
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", "-bf", "2")
+MAX_KEPT = 500_000  # bytes of a file that is kept for the next test
+
+_kept: dict[tuple[str, ...], bytes] = {}
 
 
 def make_clip(
@@ -60,7 +63,7 @@ def make_clip(
     if pts:
         args += ["-enc_time_base:v", time_base, "-video_track_timescale", time_base.split("/")[1]]
     plain = path.with_name(f"plain_{path.name}") if rotation or mirrored else path
-    run_ffmpeg([*args, str(plain)], error=VideoError, what="making a test clip")
+    _write_once(plain, args)
     if plain != path:
         flip = ["-display_hflip"] if mirrored else []
         turned = ["-y", "-display_rotation", str(-rotation), *flip, "-i", str(plain), "-map", "0", "-c", "copy"]
@@ -79,8 +82,19 @@ def part_of(source: Path, path: Path, first: int, frames: int) -> Path:
 def make_sound(path: Path, *args: str, seconds: float = 1.0, rate: int = 44100) -> Path:
     """A tone, encoded by `args` or as the suffix asks."""
     source = ["-y", "-f", "lavfi", "-i", f"sine=r={rate}:d={seconds}"]
-    run_ffmpeg([*source, *args, str(path)], error=VideoError, what="making a test sound")
+    _write_once(path, [*source, *args])
     return path
+
+
+def _write_once(path: Path, args: list[str]) -> None:
+    """Writes what ffmpeg makes of `args`, which name no file; of the same ones it is not asked again."""
+    key = (path.suffix, *args)
+    if key in _kept:
+        path.write_bytes(_kept[key])
+        return
+    run_ffmpeg([*args, str(path)], error=VideoError, what="making a test file")
+    if path.is_file() and path.stat().st_size <= MAX_KEPT:  # a pattern of pictures is no file
+        _kept[key] = path.read_bytes()
 
 
 def raw_planes(path: Path, pixel_format: str, width: int, height: int) -> list[tuple[np.ndarray, ...]]:

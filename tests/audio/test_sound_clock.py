@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -21,6 +22,7 @@ from latentsync_core.video.reading.reader import FrameReader
 from latentsync_core.video.writing.audio_plan import AudioPlan
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
+from tests.slow_parameters import others_slow
 
 RATE = 48000
 FLASH_FRAME, FPS = 20, 25  # of the whole picture: 0.8 s
@@ -57,9 +59,15 @@ def films(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("codec", ["pcm_s16le", "aac", "flac", "libopus"])
-@pytest.mark.parametrize("early", [0.3, 0.55])
+@pytest.mark.parametrize(
+    ("early", "codec"),
+    others_slow(
+        itertools.product([0.3, 0.55], ["pcm_s16le", "aac", "flac", "libopus"]),
+        quick=[(0.3, "pcm_s16le"), (0.55, "aac"), (0.55, "flac"), (0.3, "libopus")],
+    ),
+)
 def test_a_matroska_film_whose_sound_begins_below_zero_keeps_the_click_at_the_flash(tmp_path, codec, early):
+    """Quick: test_a_matroska_film_whose_sound_begins_below_zero_keeps_the_click_at_the_flash, each codec once."""
     flash = f"drawbox=color=white:t=fill:enable='eq(n\\,{FLASH_FRAME})'"
     begin = 0.8 + early  # of the click, in the sound
     click = f"aevalsrc='if(between(t,{begin},{begin + 0.003}),0.9*sin(25000*(t-{begin})),0)':s={RATE}:d=1.8"
@@ -107,20 +115,29 @@ def test_a_click_at_a_flash_stays_there_for_the_lips_and_for_clip_audio(films, n
     assert 1000 * (click_seconds(voice.mono16k(), 16000) - flash) == pytest.approx(0, abs=TOLERANCE_MS)
 
 
+RESULTS = [
+    ("late picture.mp4", Codec.H264),
+    ("late picture.mkv", Codec.H264),
+    ("late picture.mov", Codec.PRORES),
+    ("late picture.mp4", Codec.FFV1),
+    ("late sound.mp4", Codec.H264),
+    ("begins at 7.5 s.mp4", Codec.H264),
+    ("cut.ts", Codec.H264),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "codec"),
-    [
-        ("late picture.mp4", Codec.H264),
-        ("late picture.mkv", Codec.H264),
-        ("late picture.mov", Codec.PRORES),
-        ("late picture.mp4", Codec.FFV1),
-        ("late sound.mp4", Codec.H264),
-        ("begins at 7.5 s.mp4", Codec.H264),
-        ("cut.ts", Codec.H264),
-    ],
+    ("own", "name", "codec"),
+    others_slow(
+        [(own, *result) for own in (True, False) for result in RESULTS],
+        quick=[
+            *((True, *result) for result in RESULTS),
+            *((False, *result) for result in (RESULTS[0], RESULTS[3], RESULTS[4])),
+        ],
+    ),
 )
-@pytest.mark.parametrize("own", [True, False])
 def test_a_click_at_a_flash_stays_there_in_the_result(films, tmp_path, name, codec, own):
+    """Quick: test_a_click_at_a_flash_stays_there_in_the_result, another voice with a late picture and a late sound."""
     clip = probe(films / name)
     sound = clip_audio_track(clip) if own else load_audio(films / name, clip).track
     result = probe(rewritten(clip, sound, tmp_path / "out", codec))

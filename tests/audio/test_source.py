@@ -18,6 +18,7 @@ from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import AudioError, OutputError
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from tests.shared_reference import SHARED, needs_shared
+from tests.slow_parameters import others_slow
 
 
 class LazyAudio(Mapping):
@@ -68,8 +69,12 @@ def test_any_float_mapping_is_averaged_over_its_channels(dtype, channels):
         assert torch.equal(sound.mono16k(), waveform.float().mean(dim=0))
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 24000, 32000, 44056, 44100, 48000, 96000])
+@pytest.mark.parametrize(
+    "rate",
+    others_slow([8000, 11025, 22050, 24000, 32000, 44056, 44100, 48000, 96000], quick=(8000, 11025, 44100, 48000)),
+)
 def test_resampling_in_blocks_is_resampling_whole(rate):
+    """Quick: test_resampling_in_blocks_is_resampling_whole, with rates below and above, that divide evenly or don't."""
     from torchaudio.functional import resample as whole
 
     signal = noise(int(rate * 23.7))

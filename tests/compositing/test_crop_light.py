@@ -20,6 +20,7 @@ from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from tests.one_thread import one_thread  # noqa: F401
+from tests.slow_parameters import others_slow
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
 
@@ -105,8 +106,12 @@ def changes(synced, crops, plain, **matching) -> tuple[float, float]:
     return float(torch.stack(light).max()), float(torch.stack(ratio).mean())
 
 
-@pytest.mark.parametrize("restorer", RESTORERS)
+@pytest.mark.parametrize(
+    "restorer",
+    others_slow(RESTORERS, quick=("a colour cast", "another contrast", "flicker", "twice the size, a cast, sharpened")),
+)
 def test_a_restored_face_has_the_light_and_sharpness_of_the_plain_one(synced, crops, plain, restorer):
+    """Quick: test_a_restored_face_has_the_light_and_sharpness_of_the_plain_one, enlarged, cast, sharpened at once."""
     light, sharpness = changes(synced, RESTORERS[restorer](crops), plain)
     assert light < LARGEST_CHANGE
     assert SHARPNESS[0] < sharpness < SHARPNESS[1]

@@ -18,6 +18,7 @@ from tests.dubbing.rooms import RATE as ROOM_RATE
 from tests.dubbing.rooms import measured_decay, render_room
 from tests.dubbing.spoken import RATE, audio, needs_espeak, spoken
 from tests.dubbing.test_placement import pulse
+from tests.slow_parameters import others_slow
 
 PLAIN = MixOptions(duck=0, true_peak=None)
 
@@ -75,8 +76,11 @@ def test_the_voice_pans_with_constant_power_to_a_place_or_along_a_face():
     assert torch.allclose(pan_gains(torch.linspace(-1, 1, 9)).square().sum(0), torch.ones(9))
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", others_slow(range(10), quick=(0, 1, 3, 5, 7)))
 def test_ten_mixes_are_within_half_a_unit_of_their_loudness_and_below_the_true_peak(number):
+    """Quick: test_ten_mixes_are_within_half_a_unit_of_their_loudness_and_below_the_true_peak, with every count of
+    channels, target and ceiling.
+    """
     channels, target = (1, 2, 2, 6, 2)[number % 5], (Loudness.BROADCAST, Loudness.WEB)[number % 2]
     peaky = noise(channels, 8, seed=number, level=0.01 * 2**number % 0.3 + 0.01)
     peaky[:, :: 4800 * (number + 1)] = 0.9  # clicks, which only a limiter brings down
@@ -124,8 +128,9 @@ def dry_speech() -> torch.Tensor:
 
 
 @needs_espeak
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", others_slow(range(10), quick=(0, 3, 6, 9)))
 def test_the_decay_of_ten_rooms_is_matched_within_a_quarter(dry_speech, number):
+    """Quick: test_the_decay_of_ten_rooms_is_matched_within_a_quarter, from the driest room to the most reverberant."""
     room = render_room(number, float(np.geomspace(0.25, 0.9, 10)[number]))
     heard = convolve(dry_speech, torch.from_numpy(room.response)[None])[0]
     heard += heard.std() * 10 ** (-50 / 20) * torch.randn(len(heard), generator=torch.Generator().manual_seed(number))

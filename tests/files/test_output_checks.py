@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ from latentsync_core.video.writing.encoding import output_path
 from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import CODECS, make_clip, make_sound, raw_planes
+from tests.slow_parameters import others_slow
 
 INPUTS = {
     "video": "the video",
@@ -283,10 +285,27 @@ def probe_audio_codec(path):
         return file.streams.audio[0].codec_context.name
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("name", SOUNDS)
+QUICK_SOUNDS = {  # for each container those that it copies, encodes, resamples or mixes down in ways of their own
+    Codec.H264: [
+        "low11025.mp3", "low8000.mp3", "f32.aiff", "r192k.wav", "opus.ogg", "alaw.wav", "5.1.2.wav", "cube.wav",
+        "7.1(wide).wav", "6.1(front).wav", "2.1.wav", "downmix.wav",
+    ],
+    Codec.PRORES: ["low8000.mp3", "s8.aiff", "r192k.wav", "5.1.2.wav", "octagonal.wav"],
+    Codec.FFV1: ["s32.aiff", "wma.wma", "cube.wav", "hexagonal.wav"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    others_slow(
+        itertools.product(SOUNDS, CODECS), [(name, codec) for codec, names in QUICK_SOUNDS.items() for name in names]
+    ),
+)
 def test_every_sound_goes_into_every_container_copied_or_encoded(tmp_path, codec, name):
-    """Peaks of a loud tone are still there, and what was changed is reported."""
+    """Peaks of a loud tone are still there, and what was changed is reported.
+
+    Quick: test_every_sound_goes_into_every_container_copied_or_encoded, every sound into one container.
+    """
     clip = probe(make_clip(tmp_path / "in.mp4", frames=12))
     filters, *encoder = SOUNDS[name]
     sound = make_sound(tmp_path / name, "-af", f"volume=18dB,{filters}", *encoder, seconds=0.5)
@@ -324,9 +343,21 @@ def test_voices_of_any_layout_are_mixed(tmp_path, layout):
 # ---- FFV1
 
 
-@pytest.mark.parametrize("size", [(853, 480), (853, 481), (640, 481), (1919, 1081), (17, 13), (3, 3), (2, 2), (1, 1)])
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le", "yuv444p", "gbrp"])
+SIZES = [(853, 480), (853, 481), (640, 481), (1919, 1081), (17, 13), (3, 3), (2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "size"),
+    others_slow(
+        itertools.product(["yuv420p", "yuv422p10le", "yuv444p", "gbrp"], SIZES),
+        quick=[
+            *(("yuv420p", size) for size in SIZES),
+            *itertools.product(["yuv422p10le", "yuv444p", "gbrp"], [(853, 481), (17, 13), (1, 1)]),
+        ],
+    ),
+)
 def test_ffv1_is_lossless_at_every_size(tmp_path, size, pixel_format):
+    """Quick: test_ffv1_is_lossless_at_every_size, every size with 4:2:0, every other format at three of them."""
     noise = ("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.08,noise=alls=60:allf=t")
     form = ("-vf", f"scale={size[0]}:{size[1]},format={pixel_format}", "-c:v", "rawvideo")
     run_ffmpeg([*noise, *form, str(tmp_path / "in.nut")], error=OutputError, what="noise")

@@ -19,7 +19,7 @@ from training.synthetic.scenes.scene import talking_head
 from training.synthetic.speech.performance import SAMPLE_RATE
 
 PERSON, SOMEBODY_ELSE = 41, 77
-SECONDS, BROKEN_OFF = 2.0, 1.0
+SECONDS, BROKEN_OFF = 1.4, 0.7
 
 
 class Dubbing:

@@ -22,7 +22,7 @@ from latentsync_core.cli.wording import WORDS
 from latentsync_core.errors import ModelError, OptionError, OutputError
 from latentsync_core.models.checkpoints.tensors import fill, read_tensors
 from latentsync_core.models.load_options import LoadOptions
-from latentsync_core.models.loading import registry, weights
+from latentsync_core.models.loading import registry
 from latentsync_core.models.loading.bundle import read_bundle, save_bundle, whisper_dims, whisper_state
 from latentsync_core.models.loading.digests import file_sha256, quick_digest, store_sha256, stored_sha256
 from latentsync_core.models.loading.models_folder import models_folder
@@ -37,14 +37,28 @@ from latentsync_core.models.noise_schedule import (
 )
 from latentsync_core.models.recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from latentsync_core.models.reference_mouth import ReferenceMouth
+from latentsync_core.models.unet.config import UNetConfig
 from latentsync_core.models.unet.offload import offload
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG
 
+SMALL_UNET = UNetConfig(  # the released ones' parts, in two levels
+    block_channels=(32, 64),
+    resnets_per_block=1,
+    down_attention=(True, False),
+    up_attention=(False, True),
+    motion_levels=(True, True),
+)
+
 
 @pytest.fixture(scope="module")
 def model() -> LatentSyncModel:
-    return untrained_model(device="cpu", whisper="tiny")
+    unet = UNet.from_config(SMALL_UNET).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(3)
+    for parameter in unet.parameters():
+        if parameter.ndim > 1:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5)
+    return replace(untrained_model(device="cpu", whisper="tiny"), unet=unet)
 
 
 @pytest.fixture(scope="module")
@@ -354,11 +368,17 @@ OTHER_SCHEDULE = NoiseSchedule(
 OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_sharing=0.25)
 
 
-@pytest.fixture
-def bundle(model, tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def saved_bundle(model, tmp_path_factory) -> Path:
     """A bundle of a model with a schedule and a recommendation of its own."""
     own = replace(model, schedule=OTHER_SCHEDULE, reference_mouth=ReferenceMouth.AVERAGED, recommended=OTHER_SETTINGS)
-    return save_bundle(own, tmp_path / "own bundle")
+    return save_bundle(own, tmp_path_factory.mktemp("bundles") / "own bundle")
+
+
+@pytest.fixture
+def bundle(saved_bundle, tmp_path) -> Path:
+    """A copy of that bundle, to change."""
+    return Path(shutil.copytree(saved_bundle, tmp_path / "own bundle"))
 
 
 def test_a_bundle_brings_its_noise_schedule_and_recommended_settings(bundle):
@@ -459,7 +479,7 @@ def test_weights_are_cast_on_the_way_in(options):
 
 
 def test_full_precision_weights_stay_in_their_file(release):
-    unet = UNet.from_config(untrained_model(device="cpu", whisper="tiny").unet.config, device="meta")
+    unet = UNet.from_config(SMALL_UNET, device="meta")
     tensors = read_tensors(release / "latentsync-1.6/latentsync_unet.pt")
     fill(unet, lambda: tensors, "it", torch.device("cpu"), torch.float32)
     assert all(p.data_ptr() == tensors[key].data_ptr() for key, p in unet.named_parameters())
@@ -533,8 +553,8 @@ def test_the_full_models_config_is_read_off_its_shapes():
 
     packed = Path(__file__).parents[1] / "parity/data/unet_keys.json.gz"
     full = json.loads(gzip.decompress(packed.read_bytes()))
-    config = weights.UNetConfig.from_shapes({key: tuple(shape) for key, shape in full["keys"].items()})
-    assert config == weights.UNetConfig.from_dict(full["config"])
+    config = UNetConfig.from_shapes({key: tuple(shape) for key, shape in full["keys"].items()})
+    assert config == UNetConfig.from_dict(full["config"])
 
 
 # --- a bundle is there whole or not at all

@@ -85,12 +85,13 @@ def test_the_change_is_relative_to_the_features_size():
     [
         {"cfg": 1.5},
         {"cfg": 1.5, "reuse_interval": 3},
-        {"cfg": 1.5, **ADAPTIVE},
+        pytest.param({"cfg": 1.5, **ADAPTIVE}, marks=pytest.mark.slow),
         {"cfg": 2.0, "cfg_end": 0.5, "cfg_rescale": 0.7, **ADAPTIVE, "scheduler": Scheduler.DPM_PLUS_PLUS_2M},
     ],
     ids=["guided", "fixed", "adaptive", "all"],
 )
 def test_a_window_comes_to_the_same_alone_and_beside_others(unet, options):
+    """Quick: test_a_window_comes_to_the_same_alone_and_beside_others, with all options at once."""
     unet = copy.deepcopy(unet).double()  # random weights carry float32's rounding on through all steps
     together = drawn(unet, steps=6, **options)
     for window in range(WINDOWS):

@@ -182,7 +182,7 @@ def readable_openings() -> Features:
 def test_the_probe_reads_openings_of_clips_it_was_not_trained_on_and_repeats(tmp_path, caplog):
     data = readable_openings()
     with caplog.at_level("INFO"):
-        train_opening_probe(data, steps=150)
+        train_opening_probe(data, steps=80)
     assert float(caplog.messages[-1].split()[3]) > 0.9
     latents = torch.from_numpy(data.whole[11, :8]).float()
     once, again = (train_opening_probe(data, steps=5)(latents) for _ in range(2))
@@ -248,8 +248,12 @@ def test_the_network_is_given_latents_as_noisy_as_the_engines_schedule_says(data
     assert alphas_cumprod()[-1] == 0 < 0.99 < alphas_cumprod()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_an_interrupted_training_ends_with_the_same_bits(data, tmp_path):
+def test_an_interrupted_training_of_the_unet_ends_with_the_same_bits(data, tmp_path):
+    """Quick: test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one, by the same loop,
+    Quick: test_the_finished_network_hears_the_states_as_they_are, of a step of this training.
+    """
     budget = Budget(steps=2)
     through = train(data, budget, count=1)
     train(data, budget, tmp_path, count=1, stop_after=1)

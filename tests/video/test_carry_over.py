@@ -22,6 +22,7 @@ from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from tests.clips import LOSSLESS, make_clip, make_sound, raw_planes
 from tests.dynamic_hdr import write_dolby_vision, write_hdr10plus
+from tests.slow_parameters import others_slow
 
 SUBTITLES = """1
 00:00:00,100 --> 00:00:00,300
@@ -236,12 +237,22 @@ def test_bitmap_subtitles_stay_in_a_mkv_and_are_named_elsewhere(tmp_path):
 # --- timecode --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("codec", FILE_CODECS)
+PLAIN_TIMECODE = Fraction(25), "01:02:03:04", "01:02:03:09"
+DROP_FRAME_TIMECODE = Fraction(30000, 1001), "00:00:59;28", "00:01:00;05"
+
+
 @pytest.mark.parametrize(
-    ("rate", "timecode", "expected"),
-    [(Fraction(25), "01:02:03:04", "01:02:03:09"), (Fraction(30000, 1001), "00:00:59;28", "00:01:00;05")],
+    ("rate", "timecode", "expected", "codec"),
+    others_slow(
+        [(*timecode, codec) for timecode in (PLAIN_TIMECODE, DROP_FRAME_TIMECODE) for codec in FILE_CODECS],
+        quick=[
+            *((*PLAIN_TIMECODE, codec) for codec in FILE_CODECS),
+            *((*DROP_FRAME_TIMECODE, codec) for codec in (Codec.PRORES, Codec.FFV1)),
+        ],
+    ),
 )
 def test_a_timecode_goes_on_from_the_first_frame_that_is_written(tmp_path, codec, rate, timecode, expected):
+    """Quick: test_a_timecode_goes_on_from_the_first_frame_that_is_written, every codec with the plain one."""
     tags = ("-timecode", timecode, "-metadata:s:v:0", "reel_name=A001C003", "-metadata", "title=SC12 TK3")
     encoder = ("-c:v", "prores_ks", *tags)
     clip = probe(
@@ -291,11 +302,22 @@ def test_other_codecs_keep_the_colour_tags_and_name_the_rest(hdr10, tmp_path, co
     assert probe(writer.path).color.transfer == "smpte2084"
 
 
-@pytest.mark.parametrize("codec", [Codec.H264, Codec.PRORES, Codec.FFV1, Codec.HEVC])
+HDR10_PLUS = "hdr10plus", "HDR10+ dynamic metadata"
+DOLBY_VISION = "dolby vision 8.1", "Dolby Vision metadata"
+
+
 @pytest.mark.parametrize(
-    ("kind", "lost"), [("hdr10plus", "HDR10+ dynamic metadata"), ("dolby vision 8.1", "Dolby Vision metadata")]
+    ("kind", "lost", "codec"),
+    others_slow(
+        [(*kind, codec) for kind in (HDR10_PLUS, DOLBY_VISION) for codec in (*CONTAINERS, Codec.HEVC)],
+        quick=[
+            *((*HDR10_PLUS, codec) for codec in (Codec.H264, Codec.FFV1)),
+            *((*DOLBY_VISION, codec) for codec in (Codec.PRORES, Codec.HEVC)),
+        ],
+    ),
 )
 def test_dynamic_hdr_becomes_hdr10_with_a_note(tmp_path, kind, lost, codec):
+    """Quick: test_dynamic_hdr_becomes_hdr10_with_a_note, every codec with one of both kinds."""
     path = tmp_path / "in.mp4"
     source = write_hdr10plus(path) if kind == "hdr10plus" else write_dolby_vision(path, 8, 1)
     clip = probe(source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, KeepAudio, WriterOptions
 from tests.clips import make_clip, make_sound
 from tests.one_thread import one_thread  # noqa: F401
+from tests.slow_parameters import others_slow
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -96,9 +97,20 @@ def description(path):
     return re.sub(r"from '.*'|@ 0x\w+", "", subprocess.run(command, capture_output=True, text=True, check=False).stderr)
 
 
-@pytest.mark.parametrize("codec", INTRA)
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("source", "codec"),
+    others_slow(
+        product(SOURCES, INTRA),
+        quick=[
+            *product(["plain", "uneven stamps"], INTRA),
+            ("23.976 fps", Codec.DNXHR), ("turned and mirrored", Codec.PRORES), ("anamorphic", Codec.FFV1),
+            ("10 bits, HDR", Codec.DNXHR), ("full range", Codec.FFV1), ("alpha", Codec.PRORES),
+            ("interlaced, with a timecode", Codec.PRORES), ("interlaced, with a timecode", Codec.FFV1),
+        ],
+    ),
+)  # fmt: skip
 def test_packets_and_tags_are_those_of_the_film_that_is_encoded_whole(tmp_path, source, codec):
+    """Quick: test_packets_and_tags_are_those_of_the_film_that_is_encoded_whole, every source and every codec."""
     clip = film(tmp_path, source)
     whole = write_whole(clip, tmp_path / f"whole{codec.suffix}", codec)
     spliced = write_spliced(clip, whole, tmp_path / f"spliced{codec.suffix}", codec)
@@ -106,9 +118,15 @@ def test_packets_and_tags_are_those_of_the_film_that_is_encoded_whole(tmp_path, 
     assert description(spliced) == description(whole)
 
 
-@pytest.mark.parametrize("codec", INTRA)
-@pytest.mark.parametrize("voice", ["voice.wav", "voice.m4a"])
+@pytest.mark.parametrize(
+    ("voice", "codec"),
+    others_slow(
+        product(["voice.wav", "voice.m4a"], INTRA),
+        quick=[("voice.wav", Codec.PRORES), ("voice.m4a", Codec.DNXHR), ("voice.m4a", Codec.FFV1)],
+    ),
+)
 def test_sounds_go_beside_it_as_beside_a_film_that_is_encoded_whole(tmp_path, codec, voice):
+    """Quick: test_sounds_go_beside_it_as_beside_a_film_that_is_encoded_whole, every codec with one of both sounds."""
     clip = probe(make_clip(tmp_path / "source.mov", frames=FRAMES, size=SIZE, audio=("-c:a", "aac")))
     more = {"audio": load_audio(make_sound(tmp_path / voice)).as_track(tmp_path), "keep": KeepAudio.ALL}
     whole = write_whole(clip, tmp_path / f"whole{codec.suffix}", codec, **more)

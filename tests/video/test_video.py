@@ -1,5 +1,6 @@
 """A clip's frames come once each, as stored and when they are due, and leave the same way; failures leave nothing."""
 
+import itertools
 import os
 import sys
 from fractions import Fraction
@@ -26,6 +27,7 @@ from latentsync_core.video.writing.writer import FrameWriter
 from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import CODECS, LOSSLESS, make_clip, make_sound, packet_times, raw_planes
 from tests.shared_reference import SHARED, needs_shared
+from tests.slow_parameters import others_slow
 
 FFV1 = WriterOptions(Codec.FFV1)
 FAST = WriterOptions(preset="ultrafast")
@@ -228,9 +230,15 @@ def test_cover_art_is_not_a_video(tmp_path):
         probe(song)
 
 
-@pytest.mark.parametrize("name", ["late.mp4", "early.mp4", "clip.mkv"])
-@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    others_slow(
+        itertools.product(["late.mp4", "early.mp4", "clip.mkv"], [0.3, 0.7, 0.95]),
+        quick=[("late.mp4", 0.95), ("early.mp4", 0.3), ("early.mp4", 0.95), ("clip.mkv", 0.3), ("clip.mkv", 0.95)],
+    ),
+)
 def test_a_file_cut_short_is_refused(tmp_path, name, share):
+    """Quick: test_a_file_cut_short_is_refused, with the other shares."""
     encoder = ("-c:v", "libx264", "-movflags", "+faststart") if name == "early.mp4" else ("-c:v", "libx264")
     path = make_clip(tmp_path / name, frames=50, size=(320, 240), encoder=encoder)
     whole = path.read_bytes()
@@ -266,18 +274,36 @@ def test_frames_outside_the_clip_are_refused(tmp_path):
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(64, 48), (63, 47), (1, 1)])
-@pytest.mark.parametrize("pixel_format", [*NATIVE, "yuv420p12le", "gbrp"])
+@pytest.mark.parametrize(
+    ("pixel_format", "size"),
+    others_slow(
+        itertools.product([*NATIVE, "yuv420p12le", "gbrp"], [(64, 48), (63, 47), (1, 1)]),
+        quick=[
+            ("yuv420p", (64, 48)), ("yuv420p", (63, 47)), ("yuv422p10le", (63, 47)), ("yuv444p", (63, 47)),
+            ("yuv420p12le", (63, 47)), ("gbrp", (63, 47)), ("yuv420p", (1, 1)), ("yuv422p10le", (1, 1)),
+        ],
+    ),
+)  # fmt: skip
 def test_ffv1_keeps_every_sample(tmp_path, pixel_format, size):
+    """Quick: test_ffv1_keeps_every_sample, with every format and every size, not each of each."""
     path = make_clip(tmp_path / "in.mkv", pixel_format=pixel_format, size=size, frames=3, encoder=("-c:v", "ffv1"))
     out = rewrite(probe(path), tmp_path / "out.mkv")
     assert same_planes(read(probe(path)), raw_planes(out.path, pixel_format, *size))
 
 
-@pytest.mark.parametrize("source", ["in.mp4", "in.mkv"])
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("rate", ["24000/1001", "variable"])
+@pytest.mark.parametrize(
+    ("rate", "codec", "source"),
+    others_slow(
+        itertools.product(["24000/1001", "variable"], CODECS, ["in.mp4", "in.mkv"]),
+        quick=[
+            *(("24000/1001", codec, "in.mp4") for codec in CODECS),
+            *(("variable", codec, "in.mkv") for codec in CODECS),
+            ("variable", Codec.FFV1, "in.mp4"),
+        ],
+    ),
+)
 def test_stamps_are_the_sources_to_the_tick_of_the_container(tmp_path, codec, source, rate):
+    """Quick: test_stamps_are_the_sources_to_the_tick_of_the_container, from another container."""
     variable = {"pts": VARIABLE} if rate == "variable" else {"rate": Fraction(rate)}
     encoder = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "3")
     clip = probe(make_clip(tmp_path / source, frames=20, encoder=encoder, **variable))
@@ -292,10 +318,19 @@ def test_stamps_are_the_sources_to_the_tick_of_the_container(tmp_path, codec, so
         assert probe(out.path).fps == Fraction(rate)
 
 
-@pytest.mark.parametrize("matrix", ["bt709", "smpte170m", None])
-@pytest.mark.parametrize("range_", ["tv", "pc", None])
-@pytest.mark.parametrize("codec", [Codec.H264, Codec.FFV1])
+@pytest.mark.parametrize(
+    ("codec", "range_", "matrix"),
+    others_slow(
+        itertools.product([Codec.H264, Codec.FFV1], ["tv", "pc", None], ["bt709", "smpte170m", None]),
+        quick=[
+            (codec, *said)
+            for codec in (Codec.H264, Codec.FFV1)
+            for said in [("tv", "bt709"), ("pc", "smpte170m"), ("pc", None), (None, "bt709"), (None, None)]
+        ],
+    ),
+)
 def test_whatever_a_clip_says_of_its_colours_no_sample_is_converted(tmp_path, matrix, range_, codec):
+    """Quick: test_whatever_a_clip_says_of_its_colours_no_sample_is_converted, with every matrix and every range."""
     said = {"range": range_, "colorspace": matrix, "color_trc": matrix}
     params = ":".join(f"{key}={value}" for key, value in said.items() if value)
     clip = probe(make_clip(tmp_path / "in.mp4", params=params or None, smooth=True, frames=2, encoder=LOSSLESS))
@@ -306,9 +341,19 @@ def test_whatever_a_clip_says_of_its_colours_no_sample_is_converted(tmp_path, ma
     assert same_planes(read(again), [frame.planes for frame in read(clip)])
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv420p12le"])
-@pytest.mark.parametrize("size", [(64, 48), (63, 48), (64, 47), (63, 47)])
+FORMATS = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv420p12le"]
+SIZES = [(64, 48), (63, 48), (64, 47), (63, 47)]
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "size"),
+    others_slow(
+        itertools.product(FORMATS, SIZES),
+        quick=[*(("yuv420p", size) for size in SIZES), *((form, (63, 47)) for form in FORMATS), ("yuv422p", (64, 47))],
+    ),
+)
 def test_h264_takes_any_size_and_format(tmp_path, pixel_format, size):
+    """Quick: test_h264_takes_any_size_and_format, with every format and every size, not each of each."""
     clip = probe(make_clip(tmp_path / "in.mkv", pixel_format=pixel_format, size=size, frames=3,
                            encoder=("-c:v", "ffv1"), smooth=True))  # fmt: skip
     out = rewrite(clip, tmp_path / "out", WriterOptions(crf=1, preset="ultrafast"))
@@ -321,9 +366,15 @@ def test_h264_takes_any_size_and_format(tmp_path, pixel_format, size):
         assert (frame.rgb() - original.rgb()).abs().mean() < 1 / 255
 
 
-@pytest.mark.parametrize("pixel_format", [*NATIVE, "yuvj420p", "gbrp"])
-@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+@pytest.mark.parametrize(
+    ("pixel_format", "size"),
+    others_slow(
+        itertools.product([*NATIVE, "yuvj420p", "gbrp"], [(64, 48), (63, 47)]),
+        quick=[("yuv422p10le", (64, 48)), *((form, (63, 47)) for form in (*NATIVE, "yuvj420p", "gbrp"))],
+    ),
+)
 def test_prores_holds_422_10_bit_and_says_when_it_converted(tmp_path, pixel_format, size):
+    """Quick: test_prores_holds_422_10_bit_and_says_when_it_converted, at the odd size."""
     encoder = ("-c:v", "mjpeg", "-q:v", "1") if pixel_format == "yuvj420p" else ("-c:v", "ffv1")
     clip = probe(make_clip(tmp_path / "in.mkv", pixel_format=pixel_format, size=size, frames=3, encoder=encoder,
                            smooth=True))  # fmt: skip
@@ -386,14 +437,15 @@ def test_what_is_no_image_batch_is_refused(images, words):
         (Codec.H264, "a.wav", (), "pcm_s16le -> aac"),
         (Codec.H264, "a.flac", (), "flac -> aac"),
         (Codec.PRORES, "a.wav", ("-c:a", "pcm_f32le"), "pcm_s24le"),
-        (Codec.PRORES, "a.wav", (), "pcm_s24le"),
+        pytest.param(Codec.PRORES, "a.wav", (), "pcm_s24le", marks=pytest.mark.slow),
         (Codec.PRORES, "a.m4a", ("-c:a", "aac"), "aac -> pcm_s24le"),
         (Codec.FFV1, "a.wav", (), "pcm_s24le"),
         (Codec.FFV1, "a.opus", (), "opus -> pcm_s24le"),
-        (Codec.FFV1, "a.m4a", ("-c:a", "aac"), "aac -> pcm_s24le"),
+        pytest.param(Codec.FFV1, "a.m4a", ("-c:a", "aac"), "aac -> pcm_s24le", marks=pytest.mark.slow),
     ],
 )
 def test_an_mp4_copies_sound_that_plays_there_and_other_files_hold_24_bit_pcm(tmp_path, codec, sound, args, expected):
+    """Quick: test_an_mp4_copies_sound_that_plays_there_and_other_files_hold_24_bit_pcm, with the other codec."""
     clip = probe(make_clip(tmp_path / "in.mp4", frames=25))
     audio = make_sound(tmp_path / sound, *args)
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
@@ -410,10 +462,15 @@ def test_an_mp4_copies_sound_that_plays_there_and_other_files_hold_24_bit_pcm(tm
         assert common > 0.95 * len(source)
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("rate", ["25", "24000/1001"])
-@pytest.mark.parametrize("seconds", [0.3, 3.0])
+@pytest.mark.parametrize(
+    ("seconds", "rate", "codec"),
+    others_slow(
+        itertools.product([0.3, 3.0], ["25", "24000/1001"], CODECS),
+        quick=[(3.0, "25", Codec.H264), *itertools.product([0.3, 3.0], ["24000/1001"], CODECS)],
+    ),
+)
 def test_a_sound_is_as_long_as_the_picture_to_the_sample(tmp_path, codec, rate, seconds):
+    """Quick: test_a_sound_is_as_long_as_the_picture_to_the_sample, at the rate whose frames are no whole samples."""
     frames, sound_rate = 25, 44100
     clip = probe(make_clip(tmp_path / "in.mp4", frames=frames, rate=Fraction(rate)))
     audio = make_sound(tmp_path / "voice.wav", seconds=seconds, rate=sound_rate)
@@ -449,10 +506,19 @@ def decoded_sound(path):
     return run_ffmpeg(args, error=AudioError, what="decoding")
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("sound", ["click.wav", "click.m4a"])
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("late", "sound", "codec"),
+    others_slow(
+        itertools.product([False, True], ["click.wav", "click.m4a"], CODECS),
+        quick=[
+            (False, "click.wav", Codec.H264), (True, "click.wav", Codec.H264), (True, "click.m4a", Codec.H264),
+            (True, "click.wav", Codec.PRORES), (False, "click.m4a", Codec.PRORES),
+            (False, "click.wav", Codec.FFV1), (True, "click.m4a", Codec.FFV1),
+        ],
+    ),
+)  # fmt: skip
 def test_sound_begins_with_the_first_frame(tmp_path, codec, sound, late):
+    """Quick: test_sound_begins_with_the_first_frame, with every codec of each sound, early or late."""
     pts = "N*512+1600" if late else "N*512"
     clip = probe(make_clip(tmp_path / "in.mp4", frames=25, pts=pts))
     click = ["-y", "-f", "lavfi", "-i", "aevalsrc='if(between(t,0.5,0.51),sin(6000*t),0)':s=48000:d=1"]
@@ -466,10 +532,19 @@ def test_sound_begins_with_the_first_frame(tmp_path, codec, sound, late):
     assert begins - float(times(clip)[0]) == pytest.approx(0.5, abs=0.003)
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("sound", ["long.wav", "long.m4a", "long.mp3"])
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("late", "sound", "codec"),
+    others_slow(
+        itertools.product([False, True], ["long.wav", "long.m4a", "long.mp3"], CODECS),
+        quick=[
+            (True, "long.wav", Codec.H264), (False, "long.m4a", Codec.H264), (True, "long.mp3", Codec.H264),
+            (True, "long.wav", Codec.PRORES), (False, "long.m4a", Codec.PRORES),
+            (False, "long.wav", Codec.FFV1), (True, "long.mp3", Codec.FFV1),
+        ],
+    ),
+)  # fmt: skip
 def test_a_longer_sound_ends_with_the_picture(tmp_path, codec, sound, late):
+    """Quick: test_a_longer_sound_ends_with_the_picture, with every codec of each sound, early or late."""
     clip = probe(make_clip(tmp_path / "in.mp4", frames=25, pts="N*512+1600" if late else "N*512"))
     audio = make_sound(tmp_path / sound, seconds=3)
     out = rewrite(clip, tmp_path / "out", WriterOptions(codec, preset="ultrafast"), audio=audio)
