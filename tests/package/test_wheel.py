@@ -104,7 +104,9 @@ def test_its_command_runs_the_command_line(wheel, site, tmp_path):
     assert helped.stdout.startswith("usage: latentsync-dub [-h] COMMAND"), helped.stderr
 
 
+@pytest.mark.slow
 def test_installed_alone_it_lip_syncs_from_another_folder(site, tmp_path):
+    """Quick: test_the_wheel_holds_the_whole_engine_and_nothing_else, test_its_command_runs_the_command_line."""
     sample = site / "latentsync_core" / "assets" / "sample"
     media = ["--video", str(sample / "scene.mp4"), "--audio", str(sample / "voice_en.flac"), "--out", "out.mp4"]
     arguments = ["sync", *media, "--model", "nano", "--steps", "1", "--end", "0.2", "--json"]
