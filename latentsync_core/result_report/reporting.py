@@ -20,6 +20,7 @@ from ..video.reading.probing import probe
 from .findings import Networks, result_data, result_text
 from .measures import ResultMeasures, measure_result
 from .page import write_page
+from .paired_crops import match_frames
 from .picture import report_picture
 
 CARRIED = "the carried SyncNet"
@@ -83,7 +84,8 @@ def report_on(
     """
     clock = PhaseClock(on_progress)
     before, after = probe(source), probe(result)
-    sound = None if voice is None else load_audio(voice)
+    match_frames(before, after)  # a wrong file is refused before the faces are found, which takes minutes
+    sound = _own_sound(after) if voice is None else load_audio(voice)
     with clock.phase("faces") as on_faces:
         faces = find_faces(before, options, marks=marks, folder=work_folder, on_progress=on_faces)
     with clock.phase("report") as on_frames:

@@ -18,6 +18,14 @@ from safetensors.torch import save_file
 from latentsync_core.cli.commands import EXIT_ERROR, main
 from latentsync_core.media.ffmpeg import ffmpeg_executable
 from latentsync_core.sample_scene import SCENE, VOICE
+from tests.clips import LOSSLESS
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some frames of the carried scene at half its size."""
+    target = tmp_path_factory.mktemp("small") / "small.mp4"
+    return made_by_ffmpeg(target, "-i", str(SCENE), "-vf", "scale=iw/2:ih/2", "-frames:v", "6", "-an", *LOSSLESS)
 
 
 @pytest.fixture
@@ -211,19 +219,20 @@ def test_a_start_after_the_end(refused):
     assert "7" in refused(start=7)
 
 
-def test_a_clip_that_changed_between_two_stages(tmp_path, folder):
+def test_a_clip_that_changed_between_two_stages(small, tmp_path, folder):
     from latentsync_core.errors import ClipChangedError
+    from latentsync_core.models.loading.untrained import untrained_model
     from latentsync_core.pipeline import sync
     from latentsync_core.sampling.sampler_options import SamplerOptions
     from latentsync_core.sync_options import SyncOptions
 
-    clip = Path(shutil.copy(SCENE, tmp_path / "clip.mp4"))
+    clip = Path(shutil.copy(small, tmp_path / "clip.mp4"))
 
     def overwrite(phase: str, done: int, total: int) -> None:
         if phase == "sampling" and done == 1:
-            made_by_ffmpeg(clip, "-i", str(SCENE), "-an", "-frames:v", "10", "-vf", "hflip")
+            made_by_ffmpeg(clip, "-i", str(small), "-vf", "hflip")
 
-    options = SyncOptions(model="untrained", sampler=SamplerOptions(steps=1, cfg=1.0), end=0.4)
+    options = SyncOptions(model=untrained_model(resolution=64), sampler=SamplerOptions(steps=1, cfg=1.0))
     with pytest.raises(ClipChangedError, match=r"clip\.mp4"):
         sync(clip, VOICE, folder / "out.mp4", options, overwrite)
     assert not list(folder.iterdir())
@@ -233,12 +242,12 @@ def test_a_clip_that_changed_between_two_stages(tmp_path, folder):
     sys.platform != "linux" or os.geteuid() != 0, reason="a full disk is made by mounting a small one: Linux, root"
 )
 @pytest.mark.parametrize("full", ["output", "work"])
-def test_a_full_disk(refused, folder, tmp_path, full):
+def test_a_full_disk(refused, small, tmp_path, full):
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=True)
     try:
-        sentence = refused(out=disk / "out.mp4") if full == "output" else refused(work_folder=disk)
+        sentence = refused(out=disk / "out.mp4", video=small) if full == "output" else refused(work_folder=disk)
         assert "disk" in sentence
         assert "room" in sentence
         assert full == "work" or not list(disk.iterdir())

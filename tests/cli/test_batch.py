@@ -17,7 +17,7 @@ from latentsync_core.errors import LatentSyncError, OptionError
 from latentsync_core.sample_scene import SAMPLE, VOICE
 
 CLIP = SAMPLE / "portrait.png"  # of one frame
-COMMON = ("--model", "nano", "--codec", "ffv1", "--threads", "1")
+COMMON = ("--model", "untrained", "--steps", "1", "--codec", "ffv1", "--threads", "1")
 LIST = f"""video,audio,out,seed
 {CLIP},{VOICE},a.mkv,1
 {CLIP},{VOICE},b.mkv,2

@@ -21,9 +21,9 @@ from tests.shared_reference import ROOT
 from training.synthetic.scenes.clip_file import write_clip, write_wave
 from training.synthetic.scenes.scene import cuts
 
-SHOTS = (5, 5, 5, 20)  # frames; the last one, of two windows, is longer than a part
-SETTINGS = ("--model", "untrained", "--steps", "1", "--codec", "ffv1")
-LIMIT = ("--split-over", "0.0133")  # minutes: parts of five frames
+SHOTS = (3, 3, 3, 12)  # frames; the last one, of two windows, is longer than a part
+SETTINGS = ("--model", "untrained", "--steps", "1", "--window", "8", "--codec", "ffv1")
+LIMIT = ("--split-over", "0.008")  # minutes: parts of three frames
 POLL_SECONDS = 0.02
 
 
@@ -87,8 +87,8 @@ def test_parts_done_in_any_order_by_two_workers_come_to_the_bytes_of_a_single_ru
     assert (job, outcome.kind) == (batch.jobs[0], OutcomeKind.FINISHED)
     assert (film / "out.mkv").read_bytes() == (film / "single.mkv").read_bytes()
     # Faces in parts of whole shots; mouths in parts that are bounded in the long shot, too.
-    assert sorted(parts(workers, "faces")) == [(0, 5), (5, 10), (10, 15), (15, 35)]
-    sampled = [(0, 5), (5, 10), (10, 15), (15, 25), (25, 35)]
+    assert sorted(parts(workers, "faces")) == [(0, 3), (3, 6), (6, 9), (9, 21)]
+    sampled = [(0, 3), (3, 6), (6, 9), (9, 15), (15, 21)]
     assert sorted(parts(workers, "sampling")) == sampled != parts(workers, "sampling")
     assert {worker for worker, *_ in workers.done} == {0, 1}
     assert outcome.seconds >= outcome.report["seconds"]["sampling"] > 0  # of all parts
@@ -119,9 +119,9 @@ def test_a_damaged_file_of_a_part_costs_time_and_nothing_else(film, tmp_path):
     while (outcome := doer(row, lambda *_: None)).kind is OutcomeKind.PARTS:
         for part in outcome.parts:
             assert doer(Job(row.number, row.settings, part), lambda *_: None).kind is OutcomeKind.FINISHED
-        for file in tmp_path.glob("work/*/parts-*/faces-0-5.npz"):
+        for file in tmp_path.glob("work/*/parts-*/faces-0-3.npz"):
             file.write_bytes(b"no array")
-        for file in tmp_path.glob("work/*/parts-*/sampling-5-10/*.patches"):
+        for file in tmp_path.glob("work/*/parts-*/sampling-3-6/*.patches"):
             file.write_bytes(b"")
     assert outcome.kind is OutcomeKind.FINISHED
     assert (film / "out.mkv").read_bytes() == (film / "single.mkv").read_bytes()
@@ -129,7 +129,7 @@ def test_a_damaged_file_of_a_part_costs_time_and_nothing_else(film, tmp_path):
 
 def test_a_part_that_can_not_be_done_ends_its_row_with_the_reason(film, tmp_path):
     batch = planned(film, tmp_path)
-    job = Job(1, (("video", "missing.mp4"), *batch.jobs[0].settings[1:]), JobPart("faces", 0, 5))
+    job = Job(1, (("video", "missing.mp4"), *batch.jobs[0].settings[1:]), JobPart("faces", 0, 3))
     outcome = batch.makers[0]()(job, lambda *_: None)
     assert outcome.kind is OutcomeKind.FAILED
     assert "missing.mp4" in outcome.text

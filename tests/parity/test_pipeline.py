@@ -38,7 +38,6 @@ from tests.shared_reference import SHARED, needs_shared
 
 REFERENCE = SHARED / "reference" / "pipeline"
 COMPACT = Path(__file__).parent / "data" / "pipeline.safetensors"
-RUNS = [(4, cfg) for cfg in (1.0, 1.5, 2.5)]
 LONG_RUNS = [pytest.param(20, cfg, marks=pytest.mark.slow) for cfg in (1.0, 1.5, 2.5)]
 SEED = 1247
 
@@ -69,10 +68,13 @@ def assert_windows_are_the_reference_s(unet: UNet, windows: Sequence[str], steps
         torch.testing.assert_close(drawn, expected[frames], rtol=0, atol=latent_tolerance(steps))
 
 
-@pytest.mark.parametrize(("steps", "cfg"), [*RUNS, *LONG_RUNS])
+@pytest.mark.parametrize(
+    ("steps", "cfg"), [(4, 1.0), pytest.param(4, 1.5, marks=pytest.mark.slow), (4, 2.5), *LONG_RUNS]
+)
 @torch.inference_mode()
 def test_denoising_both_windows_gives_the_reference_latents(unet: UNet, steps: int, cfg: float) -> None:
-    """Quick: test_twenty_steps_of_the_short_window_give_the_reference_latents, and this one in four steps."""
+    """Quick: test_twenty_steps_of_the_short_window_give_the_reference_latents, and this one in four steps, without
+    guidance and with the strongest."""
     assert_windows_are_the_reference_s(unet, tuple(WINDOWS), steps, cfg)
 
 
@@ -82,15 +84,22 @@ def test_twenty_steps_of_the_short_window_give_the_reference_latents(unet: UNet)
 
 
 @needs_shared
+@pytest.mark.parametrize(
+    "windows", [pytest.param(("w0", "w1"), marks=pytest.mark.slow), ("w1",)], ids=["both windows", "the short one"]
+)
 @torch.inference_mode()
-def test_reused_features_give_the_latents_of_the_reference_with_deepcache(unet: UNet) -> None:
+def test_reused_features_give_the_latents_of_the_reference_with_deepcache(unet: UNet, windows: tuple[str, ...]) -> None:
+    """Quick: test_denoising_both_windows_gives_the_reference_latents for the long window, and this one for the short.
+
+    The reference's noise is known of the long one.
+    """
     golden = load_file(REFERENCE / "run_steps20_g1.5_deepcache.safetensors")
     inputs = load_file(REFERENCE / "inputs.safetensors")
     noise = inputs["initial_noise"][0, :, 0]
     drawn, predictions = [], []
     options = SamplerOptions(steps=20, cfg=1.5, reuse_interval=3)
-    for window, frames in (("w0", slice(0, 16)), ("w1", slice(16, 20))):
-        audio = inputs["whisper_chunks"][frames][None]
+    for window in windows:
+        audio = inputs["whisper_chunks"][WINDOWS[window]][None]
         names = ("masked_image", "ref")
         masked, reference = (inputs[f"{window}.{name}_latents"].transpose(1, 2) for name in names)
         mask = inputs[f"{window}.mask_latents"][0, 0, 0]
@@ -99,10 +108,11 @@ def test_reused_features_give_the_latents_of_the_reference_with_deepcache(unet: 
             unet, start, mask, masked, reference, audio, options,
             on_step=lambda _step, predicted, *_states: predictions.append(predicted[0].transpose(0, 1)),
         )  # fmt: skip
-    for step in range(4):
+    for step in range(4) if "w0" in windows else ():
         expected = golden[f"w0.step{step}.noise_pred"].reshape(predictions[step].shape)
         torch.testing.assert_close(predictions[step], expected, rtol=0, atol=latent_tolerance(20))
-    expected = golden["final_latents"][0].transpose(0, 1)
+    frames = torch.cat([torch.arange(20)[WINDOWS[window]] for window in windows])
+    expected = golden["final_latents"][0].transpose(0, 1)[frames]
     torch.testing.assert_close(torch.cat(drawn), expected, rtol=0, atol=latent_tolerance(20))
 
 
@@ -164,9 +174,12 @@ def reference_crops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_shared
 @pytest.mark.usefixtures("reference_crops")
-@pytest.mark.parametrize(("steps", "cfg"), [*RUNS, *LONG_RUNS])
+@pytest.mark.parametrize(
+    ("steps", "cfg"), [(4, 1.0), (4, 1.5), pytest.param(4, 2.5, marks=pytest.mark.slow), *LONG_RUNS]
+)
 def test_sampling_from_the_reference_s_crops_gives_its_latents(unet: UNet, steps: int, cfg: float) -> None:
-    """Quick: test_twenty_steps_of_the_short_window_give_the_reference_latents, and this one in four steps."""
+    """Quick: test_twenty_steps_of_the_short_window_give_the_reference_latents, and this one in four steps; the
+    strongest guidance: test_denoising_both_windows_gives_the_reference_latents."""
     golden = load_file(REFERENCE / f"run_steps{steps}_g{cfg}.safetensors")
     chunks = load_file(REFERENCE / "inputs.safetensors")["whisper_chunks"]
     with run_reference(unet, chunks, steps, cfg).patches as patches:

@@ -15,6 +15,7 @@ from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.sample_scene import SCENE, VOICE
 from latentsync_core.sampling.quality import STEPS_OF_QUALITY
 from latentsync_core.sampling.sampler_options import Quality
+from tests.clips import LOSSLESS
 from tests.killable_job import FRAMES, STEPS, WINDOWS, Folders, run_job
 
 MUXING = ("compositing", FRAMES)  # the last frame is with ffmpeg, which ends the file now
@@ -42,21 +43,30 @@ def set_back(path: Path, seconds: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def unaugmented(tmp_path_factory) -> bytes:
+def clip(tmp_path_factory) -> Path:
+    """The beginning of the carried scene at half its size."""
+    half = tmp_path_factory.mktemp("clip") / "half.mkv"
+    args = ["-i", str(SCENE), "-vf", "scale=iw/2:ih/2", "-frames:v", str(FRAMES), "-an", *LOSSLESS, str(half)]
+    run_ffmpeg(args, error=VideoError, what="making a test clip")
+    return half
+
+
+@pytest.fixture(scope="module")
+def unaugmented(clip, tmp_path_factory) -> bytes:
     folders = Folders.below(tmp_path_factory.mktemp("undisturbed"))
-    assert run_job(folders) == 0
+    assert run_job(folders, clip=clip) == 0
     assert not folders.leftovers()
     return folders.result.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("moments", [FEW, pytest.param(TWENTY, marks=pytest.mark.slow)], ids=["few", "twenty"])
-def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(unaugmented, tmp_path, moments):
+def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(clip, unaugmented, tmp_path, moments):
     """Quick: test_a_resumed_job_keeps_the_frames_that_two_windows_were_blended_in, without a process to kill."""
     folders = Folders.below(tmp_path)
     finished = []
     for moment in moments:
-        code = run_job(folders, kill_at=moment)
+        code = run_job(folders, kill_at=moment, clip=clip)
         finished.append(drawn(folders))
         assert code == -signal.SIGKILL or moment == MUXING, moment
         assert not folders.result.exists() or folders.result.read_bytes() == unaugmented, "half a file is none"
@@ -66,13 +76,13 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(
     left = folders.leftovers()
     print(f"{len(moments)} kills left {len(left)} folders")
     assert len(left) >= sum(phase == "compositing" for phase, _ in moments[:-1])
-    assert run_job(folders) == 0
+    assert run_job(folders, clip=clip) == 0
     assert folders.result.read_bytes() == unaugmented
     assert set(folders.leftovers()) == set(left), "what is a few minutes old may still be in use"
 
     for path in left:
         set_back(path, TWO_DAYS)
-    assert run_job(folders) == 0
+    assert run_job(folders, clip=clip) == 0
     assert folders.result.read_bytes() == unaugmented
     assert not folders.leftovers()
 
@@ -96,10 +106,10 @@ def twice(path: Path, folder: Path) -> Path:
         ),
     ],
 )
-def test_a_job_killed_between_steps_of_a_quality_ends_in_the_same_bytes(tmp_path, quality, frames, windows):
+def test_a_job_killed_between_steps_of_a_quality_ends_in_the_same_bytes(clip, tmp_path, quality, frames, windows):
     """Quick: test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing, and the first of these."""
     undisturbed, folders = Folders.below(tmp_path / "undisturbed"), Folders.below(tmp_path / "killed")
-    files = [twice(path, tmp_path) if frames > FRAMES else path for path in (SCENE, VOICE)]
+    files = [twice(path, tmp_path) for path in (SCENE, VOICE)] if frames > FRAMES else [clip, VOICE]
     assert run_job(undisturbed, None, frames, quality, *files) == 0
     finished = [0]
     for count in windows:

@@ -14,7 +14,6 @@ from latentsync_core.faces.find import find_faces
 from latentsync_core.faces.selection import ChooseBy, FaceChoice, choose
 from latentsync_core.faces.speaking import WhoSpeaks
 from latentsync_core.models.loading.untrained import untrained_model
-from latentsync_core.models.loading.weights import load_model
 from latentsync_core.pipeline import sync
 from latentsync_core.sample_scene import HER_VOICE, HIS_VOICE, TWO_PEOPLE
 from latentsync_core.sampling.sampler_options import SamplerOptions
@@ -29,7 +28,7 @@ START, END, CUT = 4.76, 5.04, 4  # seven frames, the cut before the fifth
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model("untrained")
+    return untrained_model(resolution=64)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +137,7 @@ def test_a_picture_of_one_of_them_chooses_that_one():
 def test_where_who_speaks_is_found_each_mouth_changes_only_in_its_turn(options, tmp_path):
     """In these two seconds of the scene she speaks on the left, and after a pause he does on the right."""
     auto = dataclasses.replace(
-        options, model=untrained_model(resolution=64), choice=FaceChoice(), other_speakers=(),
+        options, choice=FaceChoice(), other_speakers=(),
         who_speaks=WhoSpeaks.AUTO, start=0.8, end=3.2,
     )  # fmt: skip
     phases = []

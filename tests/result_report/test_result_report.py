@@ -23,8 +23,8 @@ from training.synthetic.scenes.clip_file import write_clip
 from training.synthetic.scenes.scene import talking_head
 from training.synthetic.speech.performance import silent_performance
 
-PERSON, OTHER, SECONDS, SIZE = 5, 6, 6.0, (256, 256)
-FRAMES, LATE = 150, 5  # frames at 25 fps
+PERSON, OTHER, SECONDS, SIZE = 5, 6, 4.0, (192, 192)
+FRAMES, LATE = 100, 5  # frames at 25 fps
 RATE = 16_000
 
 
@@ -65,15 +65,16 @@ def report_of(films):
 @pytest.mark.parametrize(
     ("voice", "finding", "offset"),
     [
-        ("good", Finding.IN_SYNC, 0),
+        pytest.param("good", Finding.IN_SYNC, 0, marks=pytest.mark.slow),
         (None, Finding.IN_SYNC, 0),  # the film's own sound
-        ("late", Finding.LATE, LATE),
+        pytest.param("late", Finding.LATE, LATE, marks=pytest.mark.slow),
         ("early", Finding.EARLY, -LATE),
         ("silent", Finding.NO_SPEECH, None),
         ("swapped", Finding.ANOTHER_VOICE, None),
     ],
 )
 def test_the_scores_tell_good_late_silent_and_swapped_dubs_apart(report_of, voice, finding, offset):
+    """Quick: test_the_command_writes_a_page_that_loads_nothing, with the late voice; the good one is the film's own."""
     report = report_of(voice)
     (person,) = report.measures.people
     assert find(person, report.measures.speech, report.networks) is finding
@@ -111,6 +112,7 @@ def test_the_command_writes_a_page_that_loads_nothing(films, capsys):
     assert main([*arguments, "--out", str(page), "--work-folder", str(films / "work"), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["people"][0]["finding"] == "the sound is late"
+    assert abs(data["people"][0]["offset_frames"] - LATE) <= 1
     assert data["frames"] == FRAMES
     text = page.read_text("utf-8")
     loads = Loads()
@@ -131,15 +133,18 @@ def test_a_page_never_takes_the_place_of_a_film(films, capsys):
     assert "source.mp4" in capsys.readouterr().err
 
 
-def test_a_result_without_a_sound_asks_for_the_voice(films):
+def test_a_result_without_a_sound_asks_for_the_voice_before_the_faces_are_found(tmp_path):
+    clip, phases = make_clip(tmp_path / "clip.mp4", frames=4), []
     with pytest.raises(AudioError, match="has no sound to compare its mouths with; give the voice as well"):
-        report_on(films / "source.mp4", films / "source.mp4")
+        report_on(clip, clip, on_progress=lambda phase, *_: phases.append(phase))
+    assert phases == []
 
 
-def test_another_size_is_no_result_of_this_clip(films, tmp_path):
-    small = make_clip(tmp_path / "small.mp4", frames=4, size=(64, 48))
-    with pytest.raises(VideoError, match=r"shows 64x48 pixels and .* 256x256"):
-        report_on(small, films / "source.mp4", films / "good.wav")
+def test_another_size_is_no_result_of_this_clip_and_its_faces_are_not_found(films, tmp_path):
+    small, phases = make_clip(tmp_path / "small.mp4", frames=4, size=(64, 48)), []
+    with pytest.raises(VideoError, match=r"shows 64x48 pixels and .* 192x192"):
+        report_on(small, films / "source.mp4", films / "good.wav", on_progress=lambda phase, *_: phases.append(phase))
+    assert phases == []
 
 
 def test_frames_beyond_the_source_are_matched_with_none(tmp_path):
