@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -48,6 +49,21 @@ def test_the_estimate_is_what_a_real_step_allocates(model, windows, dtype):
         return unet(torch.zeros(windows, 13, 4, 8, 8, dtype=dtype), 0.0, audio)
 
     assert peak_bytes(step, unet) == pytest.approx(estimated, rel=0.05)
+
+
+@pytest.fixture
+def with_compiled_frames() -> Iterator[None]:
+    """Python evaluates every call as it does from the first use of torch.compile in a process on."""
+    from torch._C._dynamo.eval_frame import set_eval_frame
+
+    before = set_eval_frame(False)  # only what is compiled already runs so; nothing is
+    yield
+    set_eval_frame(before)
+
+
+@pytest.mark.usefixtures("with_compiled_frames")
+def test_it_is_the_same_in_a_process_that_compiles(model):
+    test_the_estimate_is_what_a_real_step_allocates(model, 1, torch.float32)
 
 
 @torch.no_grad()

@@ -98,8 +98,14 @@ class Level(nn.Module):
             self.motion_modules = nn.ModuleList([MotionModule(layers, channels, motion) for _ in widths])
         self.has_attention, self.has_motion = attention, motion is not None
 
-    def step(self, index: int, x: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
-        """The `index`-th residual convolution and what follows it."""
+    def step(
+        self, index: int, x: torch.Tensor, conditioning: Conditioning, skips: list[torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """The `index`-th residual convolution and what follows it; of `skips` the latest joins its input."""
+        if skips is not None:
+            # Joined here, so that attention and motion find its memory free: an argument is held by the caller until
+            # this returns, in a process that has used torch.compile.
+            x = torch.cat([x, skips.pop()], dim=1)
         x = self.resnets[index](x, conditioning)
         if self.has_attention:
             x = conditioning.attend(self.attentions[index], x)
@@ -163,7 +169,7 @@ class UpBlock(Level):
         """`steps` are those to be taken; the step to the next size follows the last one."""
         taken = range(len(self.resnets))[steps]
         for index in taken:
-            x = self.step(index, torch.cat([x, skips.pop()], dim=1), conditioning)
+            x = self.step(index, x, conditioning, skips)
         if self.upsamplers is None or taken.stop < len(self.resnets):
             return x
         return self.upsamplers[0](x, skips[-1].shape[2:])
