@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.memory.estimate import decoding_values, denoising_values, peak_bytes
 from latentsync_core.models.memory.plan import MemoryPlan, Networks, plan_memory, required_bytes
 from latentsync_core.models.unet.config import UNetConfig
+from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import SD_VAE_CONFIG
 from tests.one_thread import one_thread  # noqa: F401
 
@@ -42,28 +42,29 @@ def wanted(resolution: int, dtype: torch.dtype = torch.float16, **changes) -> Me
 @pytest.mark.parametrize(("windows", "dtype"), [(1, torch.float32), (3, torch.float32), (2, torch.bfloat16)], ids=str)
 def test_the_estimate_is_what_a_real_step_allocates(model, windows, dtype):
     estimated = windows * denoising_values(model.unet.config, 64, 4) * dtype.itemsize
-    unet = model.unet.to(dtype)
+    assert step_bytes(model.unet.to(dtype), windows, dtype) == pytest.approx(estimated, rel=0.05)
+
+
+def step_bytes(unet: UNet, windows: int, dtype: torch.dtype) -> int:
+    """The most bytes that a step of windows of four frames holds."""
 
     def step() -> torch.Tensor:
         audio = torch.zeros(windows * 4, 130, unet.config.audio_width, dtype=dtype)
         return unet(torch.zeros(windows, 13, 4, 8, 8, dtype=dtype), 0.0, audio)
 
-    assert peak_bytes(step, unet) == pytest.approx(estimated, rel=0.05)
+    return peak_bytes(step, unet)
 
 
-@pytest.fixture
-def with_compiled_frames() -> Iterator[None]:
-    """Python evaluates every call as it does from the first use of torch.compile in a process on."""
+def test_a_step_allocates_no_more_in_a_process_that_has_compiled(model):
     from torch._C._dynamo.eval_frame import set_eval_frame
 
-    before = set_eval_frame(False)  # only what is compiled already runs so; nothing is
-    yield
-    set_eval_frame(before)
-
-
-@pytest.mark.usefixtures("with_compiled_frames")
-def test_it_is_the_same_in_a_process_that_compiles(model):
-    test_the_estimate_is_what_a_real_step_allocates(model, 1, torch.float32)
+    unet = model.unet.float()
+    expected = step_bytes(unet, 1, torch.float32)
+    before = set_eval_frame(False)  # calls are evaluated as they are from the first use of torch.compile on
+    try:
+        assert step_bytes(unet, 1, torch.float32) == expected
+    finally:
+        set_eval_frame(before)
 
 
 @torch.no_grad()
