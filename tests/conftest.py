@@ -1,5 +1,5 @@
-"""How the gate runs: in two workers of one thread each, one begins with the tests of ComfyUI's server, the other one
-with those of its page, then the longest other files; what they say of a ComfyUI goes into the summary."""
+"""How the gate runs: in two workers of one thread each, one with the tests of ComfyUI, the other one with the rest, the
+longest files first, and with some of ComfyUI's at last; what they say of a ComfyUI goes into the summary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ LONGEST = (
     "package/test_wheel.py",
 )  # fmt: skip
 TESTS = Path(__file__).parent
-SERVED = ("tests/comfyui/", "tests/browser/")  # each has a server of its own, the second an open page as well
+SERVED = ("tests/browser/", "tests/comfyui/")  # one server, one open page, and one worker for them all
+# But for these, which the other worker does when it has done the rest, with a server of its own.
+SERVED_LAST = ("tests/comfyui/test_graph.py", "tests/comfyui/test_untrusted_values.py")
 
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
 
@@ -41,18 +43,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
-    """`--dist loadfile`, but for the folders of `SERVED`, which go to one worker each: a second server and a second
-    page would take half a minute to start and the other worker's time as long as they are there."""
+    """`--dist loadfile`, but for the files of `SERVED`, which go to one worker: a second server from the start would
+    take the other worker's time as long as it is there, and an open page draws all the time."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class OneWorkerForEachServer(LoadFileScheduling):
+    class OneWorkerForTheServer(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            served = (folder for folder in SERVED if nodeid.startswith(folder))
-            return next(served, None) or super()._split_scope(nodeid)
+            if nodeid.startswith(SERVED_LAST):
+                return "served last"
+            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
 
-    return OneWorkerForEachServer(config, log)
+    return OneWorkerForTheServer(config, log)
 
 
 @pytest.hookimpl(trylast=True)
@@ -60,8 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
 
     def place(item: pytest.Item) -> int:
-        served = [number for number, folder in enumerate(SERVED) if item.nodeid.startswith(folder)]
-        return served[0] - len(SERVED) if served else rank.get(item.path, len(rank))
+        if item.nodeid.startswith(SERVED_LAST):
+            return len(rank) + 1
+        return -1 if item.nodeid.startswith(SERVED) else rank.get(item.path, len(rank))
 
     items.sort(key=place)
 

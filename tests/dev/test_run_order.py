@@ -1,4 +1,4 @@
-"""The gate's order: its longest files first, each of them there whatever has been renamed, and ComfyUI's by folder."""
+"""The gate's order: its longest files first, each of them there whatever has been renamed, and ComfyUI's together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import LONGEST, SERVED, TESTS, pytest_xdist_make_scheduler
+from tests.conftest import LONGEST, SERVED, SERVED_LAST, TESTS, pytest_xdist_make_scheduler
 
 
 def test_the_files_that_are_begun_first_are_there():
@@ -14,18 +14,20 @@ def test_the_files_that_are_begun_first_are_there():
     assert len(set(LONGEST)) == len(LONGEST)
 
 
-def test_the_tests_of_a_server_go_to_one_worker_and_the_others_by_file():
+def test_the_tests_of_comfyui_go_to_one_worker_but_for_the_last_and_the_others_by_file():
     pytest.importorskip("xdist")
     scheduler = pytest_xdist_make_scheduler(SimpleNamespace(getvalue={"dist": "loadfile", "tx": ["popen"]}.get), None)
     files = (
         "tests/browser/test_page.py",
-        "tests/browser/test_nodes.py",
-        "tests/comfyui/test_graph.py",
+        "tests/comfyui/test_batch.py",
+        *SERVED_LAST,
         "tests/cli/test_demo.py",
         "tests/dev/test_x.py",
     )
     assert all((TESTS.parent / folder).is_dir() for folder in SERVED)
-    page, nodes, graph, demo, other = (scheduler._split_scope(f"{file}::test_one") for file in files)
-    assert page == nodes
-    assert len({page, graph, demo, other}) == 4
+    page, node, *last, demo, other = (scheduler._split_scope(f"{file}::test_one") for file in files)
+    assert page == node
+    assert len(set(last)) == 1
+    assert len({page, last[0], demo, other}) == 4
+    assert all((TESTS.parent / file).is_file() for file in SERVED_LAST)
     assert pytest_xdist_make_scheduler(SimpleNamespace(getvalue={"dist": "load"}.get), None) is None
