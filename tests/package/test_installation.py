@@ -45,7 +45,7 @@ def year_old(tmp_path_factory) -> Environment:
 def test_installing_into_a_year_old_environment_moves_nothing_and_works(year_old, tmp_path):
     """Quick: test_the_newest_release_that_fits_is_added, without a network,
     Quick: test_packages_that_are_broken_or_too_old_are_reported_in_one_sentence_each,
-    Quick: test_installed_alone_it_lip_syncs_from_another_folder.
+    Quick: test_its_command_runs_the_command_line.
     """
     before, unmet = year_old.versions(), year_old.unmet()
     assert (before["transformers"], before["huggingface-hub"], before["safetensors"]) == ("4.57.3", "0.36.2", "0.6.2")
