@@ -47,7 +47,7 @@ class Sampler(io.ComfyNode):
                 Faces.Input("faces", tooltip="From LatentSync Prepare Faces."),
                 Audio.Input("audio", tooltip="From LatentSync Embed Audio."),
                 Trepa.Input(
-                    "trepa", optional=True, tooltip="From LatentSync TREPA Settings; without it the defaults hold."
+                    "trepa", optional=True, tooltip="From LatentSync TREPA Settings; without it the quality decides."
                 ),
                 *sampling_inputs(),
                 io.Combo.Input(
@@ -115,7 +115,9 @@ class Sampler(io.ComfyNode):
             window_batch=window_batch,
             expression=expression,
         )
-        options = resolve_quality(options, Quality(quality), model.model)
+        # The widget says nothing of the quality, so that TREPA Settings' overlap counts with any.
+        explicit = {"overlap"} if trepa else ()
+        options = resolve_quality(options, Quality(quality), model.model, explicit)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)
         synced = sample_with_preview(
             model, faces.value, audio, options, length, Progress(), pauses=pause_options, lines=lines

@@ -167,6 +167,10 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
         help=f"share of the initial noise that all frames have in common, 0 to 1 (custom: {SAMPLER.noise_sharing})",
     )  # fmt: skip
     sampling.add_argument(
+        "--overlap", type=int,
+        help=f"frames that neighbouring windows share and cross-fade (custom: {SAMPLER.overlap})",
+    )  # fmt: skip
+    sampling.add_argument(
         "--cfg-start", type=float, metavar="SHARE",
         help=f"share of the steps after which guidance begins, 0 to 1 (custom: {SAMPLER.cfg_start:g})",
     )  # fmt: skip
@@ -194,10 +198,6 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     sampling.add_argument(
         "--window", type=int, default=SAMPLER.windows.frames,
         help="frames sampled together; fewer need less memory (default %(default)s)",
-    )  # fmt: skip
-    sampling.add_argument(
-        "--overlap", type=int, default=SAMPLER.windows.overlap,
-        help="frames that neighbouring windows share and cross-fade (default %(default)s)",
     )  # fmt: skip
     sampling.add_argument(
         "--window-batch", type=int, default=SAMPLER.window_batch, metavar="WINDOWS",
@@ -401,6 +401,8 @@ def sync_options(options: argparse.Namespace):
     given = {name: value for name in QUALITY_SETTINGS if (value := getattr(options, name)) is not None}
     if "scheduler" in given:
         given["scheduler"] = Scheduler(given["scheduler"])
+    explicit = frozenset(given)
+    windows = WindowOptions(frames=options.window, overlap=given.pop("overlap", SAMPLER.overlap))
     return SyncOptions(
         model=options.model,
         load=LoadOptions(
@@ -434,7 +436,7 @@ def sync_options(options: argparse.Namespace):
         align=AlignOptions(smoothing_strength=options.smoothing, scale=options.face_scale, shift_y=options.face_shift),
         sampler=SamplerOptions(
             seed=options.seed,
-            windows=WindowOptions(frames=options.window, overlap=options.overlap),
+            windows=windows,
             reference_mouth=ReferenceChoice(options.reference_mouth),
             mask_grow=options.mask_grow,
             window_batch=options.window_batch,
@@ -442,7 +444,7 @@ def sync_options(options: argparse.Namespace):
             **given,
         ),
         quality=Quality(options.quality),
-        explicit_settings=frozenset(given),
+        explicit_settings=explicit,
         pauses=pause_options(options, PauseBehaviour(options.pauses)),
         composite=CompositeOptions(
             feather=options.feather,

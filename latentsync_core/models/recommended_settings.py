@@ -11,6 +11,7 @@ from ..errors import ModelError
 from .names import one_line
 
 STEPS = range(1, 1000 + 1)
+OVERLAPS = range(12 + 1)  # frames: half of the longest window that the motion modules take
 MAX_CFG = 100  # far beyond any that was ever of use
 REMEDY = "write it again"
 
@@ -23,6 +24,7 @@ class RecommendedSettings:
     cfg: float = 1.5  # audio guidance; 1.0 is none
     scheduler: str = "ddim"  # the name of a sampling.sampler_options.Scheduler, perhaps of a newer version
     noise_sharing: float = 1.0  # variance share of the initial noise that all frames have in common
+    overlap: int = 0  # frames that neighbouring windows share and cross-fade
 
     @classmethod
     def from_dict(cls, settings: Any, source: str) -> RecommendedSettings:
@@ -49,6 +51,7 @@ class RecommendedSettings:
             ("cfg", _is_number(result.cfg) and 1 <= result.cfg <= MAX_CFG, "a number of at least 1"),
             ("scheduler", isinstance(result.scheduler, str), "a name"),
             ("noise_sharing", _is_number(result.noise_sharing) and 0 <= result.noise_sharing <= 1, "a number up to 1"),
+            ("overlap", _is_whole(result.overlap) and result.overlap in OVERLAPS, "a whole number up to 12"),
         ):
             if not valid:
                 raise ModelError(

@@ -29,7 +29,8 @@ def resolve_quality(
     """The options that `quality` comes to with a model.
 
     No quality takes more steps than a model's makers recommend: weights that were trained for few come to worse with
-    more. Where they recommend fewer, their recommendation holds as it is.
+    more. Where they recommend fewer, their recommendation holds as it is. Of a window shorter than the recommended
+    overlap needs, half is shared.
 
     Args:
         options: what holds with `Quality.CUSTOM`; what isn't one of `QUALITY_SETTINGS` always does.
@@ -47,12 +48,14 @@ def resolve_quality(
         raise OptionError(f"no quality decides {unknown.pop()!r}; use {', '.join(QUALITY_SETTINGS)}")
     if quality is not Quality.CUSTOM:
         settings = {name: getattr(SamplerOptions, name) for name in SHORTCUTS} | model.recommended.to_dict()
+        settings["overlap"] = min(settings["overlap"], options.windows.frames // 2)
         changes = STEPS_OF_QUALITY.get(quality, {})
         if changes and changes["steps"] <= settings["steps"]:
             settings |= changes
-        options = dataclasses.replace(
-            options, **{name: settings[name] for name in QUALITY_SETTINGS if name not in explicit}
-        )
+        decided = {name: settings[name] for name in QUALITY_SETTINGS if name not in explicit}
+        if "overlap" in decided:
+            decided["windows"] = dataclasses.replace(options.windows, overlap=decided.pop("overlap"))
+        options = dataclasses.replace(options, **decided)
     options = dataclasses.replace(options, scheduler=_scheduler(options.scheduler, model))
     set_timesteps(make_scheduler(options.scheduler, model.schedule), options.steps, model.schedule)
     return options

@@ -39,14 +39,15 @@ class Quality(str, Enum):
 class ReferenceChoice(str, Enum):
     """What the reference frames, which show the networks whom to draw, show where the mouth is."""
 
-    MODEL = "model"  # what the model was trained with: filmed or averaged
+    MODEL = "model"  # what the model was trained with: one of the others
     FILMED = "filmed"  # the frame's own mouth
     AVERAGED = "averaged"  # its mean over some seconds; see models/reference_mouth.py
     CLOSED = "closed"  # that of a frame nearby whose mouth is closed; see sampling/closed_references.py
 
 
 SHORTCUTS = ("cfg_start", "cfg_end", "cfg_rescale", "reuse_interval", "reuse_change")  # no model recommends any
-QUALITY_SETTINGS = ("steps", "cfg", "scheduler", "noise_sharing", *SHORTCUTS)  # of SamplerOptions: a quality decides
+# Of SamplerOptions: a quality decides.
+QUALITY_SETTINGS = ("steps", "cfg", "scheduler", "noise_sharing", "overlap", *SHORTCUTS)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ class SamplerOptions:
         """The audio guidance that denoising applies at a step, from 0 up; 1.0 needs no unconditional prediction."""
         has_cfg = self.cfg_start <= step / self.steps < self.cfg_end
         return (self.cfg if has_cfg else 1.0) * self.expression
+
+    @property
+    def overlap(self) -> int:
+        """Frames that neighbouring windows share."""
+        return self.windows.overlap
 
     @property
     def is_guided(self) -> bool:

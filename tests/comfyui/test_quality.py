@@ -61,6 +61,15 @@ def test_recommended_is_what_the_model_recommends_whatever_the_widgets_say(dub, 
     assert not np.array_equal(found, with_widgets)
 
 
+def test_the_overlap_of_trepa_settings_counts_with_any_quality(dub, own_model):
+    by_hand = {"steps": RECOMMENDED.steps, "cfg": RECOMMENDED.cfg, "scheduler": RECOMMENDED.scheduler}
+    windows = {"window": 4, "overlap": 1}
+    expected = sampled(dub, own_model, "custom", windows | {"noise_sharing": RECOMMENDED.noise_sharing}, **by_hand)
+    found = sampled(dub, own_model, "recommended", windows)
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, sampled(dub, own_model, "recommended", windows | {"overlap": 2}))
+
+
 def test_a_prompt_without_a_quality_is_sampled_with_its_own_settings(dub, own_model, with_widgets):
     assert np.array_equal(sampled(dub, own_model, None), with_widgets)
 

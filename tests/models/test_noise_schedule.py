@@ -151,11 +151,11 @@ def test_a_schedule_that_cannot_be_sampled_is_refused(changes):
 
 def test_nothing_recommended_is_the_references_inference():
     assert RecommendedSettings.from_dict({}, "model.json") == REFERENCE_SETTINGS
-    assert RecommendedSettings(steps=20, cfg=1.5, scheduler="ddim", noise_sharing=1.0) == REFERENCE_SETTINGS
+    assert RecommendedSettings(20, 1.5, scheduler="ddim", noise_sharing=1.0, overlap=0) == REFERENCE_SETTINGS
 
 
 def test_a_recommendation_survives_a_file():
-    recommended = RecommendedSettings(4, 1.0, "unipc", 0.25)
+    recommended = RecommendedSettings(4, 1.0, "unipc", 0.25, 3)
     assert RecommendedSettings.from_dict(json.loads(json.dumps(recommended.to_dict())), "model.json") == recommended
 
 
@@ -165,6 +165,7 @@ def test_a_recommendation_survives_a_file():
         *({"steps": value} for value in (0, -1, 1001, 10**400, 8.0, "8", True, None)),
         *({"cfg": value} for value in (0.5, -1, float("nan"), float("inf"), 10**400, "1", False, None)),
         *({"noise_sharing": value} for value in (-0.1, 1.1, float("nan"), "x", True, [])),
+        *({"overlap": value} for value in (-1, 13, 10**400, 2.0, "2", True, None)),
         *({"scheduler": value} for value in (5, None, ["ddim"])),
         {"seed": 5},
         {"x" * 5000: 1},

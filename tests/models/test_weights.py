@@ -365,7 +365,7 @@ OTHER_SCHEDULE = NoiseSchedule(
     timestep_spacing=TimestepSpacing.TRAILING,
     steps_offset=0,
 )
-OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_sharing=0.25)
+OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_sharing=0.25, overlap=3)
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,8 @@ GIVEN = SamplerOptions(
     reuse_interval=3,
     reuse_change=0.4,
 )
-RELEASED = {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0}
-RECOMMENDED = RecommendedSettings(steps=4, cfg=1.25, scheduler="dpm++ 2m", noise_sharing=0.75)
+RELEASED = {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0, "overlap": 0}
+RECOMMENDED = RecommendedSettings(steps=4, cfg=1.25, scheduler="dpm++ 2m", noise_sharing=0.75, overlap=5)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def model() -> LatentSyncModel:
 
 
 def test_the_defaults_are_upstreams_and_training_s():
-    assert quality_settings(SamplerOptions()) == {"steps": 20, "cfg": 1.5, "scheduler": "ddim", "noise_sharing": 0.5}
+    assert quality_settings(SamplerOptions()) == RELEASED | {"noise_sharing": 0.5}
     assert SamplerOptions().seed == 1247
     assert SamplerOptions().windows == WindowOptions(frames=16, overlap=0, full_last=True)
 
@@ -55,11 +55,16 @@ def test_custom_is_what_was_given(model):
     assert resolve_quality(GIVEN, Quality.CUSTOM, model) == GIVEN
 
 
-def test_recommended_is_the_models_own_and_keeps_seed_and_windows(model):
+def test_recommended_is_the_models_own_and_keeps_seed_and_window_length(model):
     found = resolve_quality(GIVEN, Quality.RECOMMENDED, model)
     assert quality_settings(found) == RECOMMENDED.to_dict()
     assert found.scheduler is Scheduler.DPM_PLUS_PLUS_2M
-    assert (found.seed, found.windows) == (GIVEN.seed, GIVEN.windows)
+    assert (found.seed, found.windows) == (GIVEN.seed, WindowOptions(GIVEN.windows.frames, RECOMMENDED.overlap))
+
+
+def test_windows_too_short_for_the_recommended_overlap_share_half_of_their_frames(model):
+    short = dataclasses.replace(GIVEN, windows=WindowOptions(frames=7))
+    assert resolve_quality(short, Quality.RECOMMENDED, model).windows == WindowOptions(7, 3)
 
 
 @pytest.mark.parametrize("name", QUALITY_SETTINGS)
@@ -86,9 +91,9 @@ def test_the_other_qualities_change_the_recommendation_in_a_few_settings(quality
     released = untrained_model(resolution=64, device="cpu")
     found = resolve_quality(GIVEN, quality, released)
     assert quality_settings(found) == RELEASED | changes
-    assert (found.seed, found.windows) == (GIVEN.seed, GIVEN.windows)
-    explicit = resolve_quality(GIVEN, quality, released, {"reuse_change", "cfg"})
-    assert quality_settings(explicit) == RELEASED | changes | {"reuse_change": 0.4, "cfg": 2.0}
+    assert (found.seed, found.windows) == (GIVEN.seed, WindowOptions(GIVEN.windows.frames, 0))
+    explicit = resolve_quality(GIVEN, quality, released, {"reuse_change", "cfg", "overlap"})
+    assert quality_settings(explicit) == RELEASED | changes | {"reuse_change": 0.4, "cfg": 2.0, "overlap": 2}
 
 
 @pytest.mark.parametrize("quality", [Quality.REFERENCE, Quality.BALANCED])
@@ -101,7 +106,7 @@ def test_every_quality_samples_nano_in_the_one_step_that_it_was_trained_for():
     nano = load_model(NANO, LoadOptions(device="cpu"))
     found = [resolve_quality(SamplerOptions(), quality, nano) for quality in Quality if quality is not Quality.CUSTOM]
     assert found[1:] == found[:-1]
-    assert found[0].steps == 1
+    assert (found[0].steps, found[0].overlap) == (1, 4)
 
 
 def test_a_recommended_scheduler_of_a_newer_version_is_named_with_the_way_out(model):

@@ -74,7 +74,7 @@ class GenerationOptions:
     steps: int = NANO_SETTINGS.steps
     cfg: float = NANO_SETTINGS.cfg
     schedule: NoiseSchedule = NANO_SCHEDULE
-    windows: WindowOptions = field(default_factory=WindowOptions)
+    windows: WindowOptions = field(default_factory=lambda: WindowOptions(overlap=NANO_SETTINGS.overlap))
     seed: int = 1247
 
 
