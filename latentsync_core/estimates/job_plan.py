@@ -41,6 +41,8 @@ from .work import (
     writing,
 )  # fmt: skip
 
+CLOSED_SHARE = 0.5  # of the frames are the closed mouth of others, and are cut and encoded once more for it
+
 UNKNOWN_TIME = "no run on this machine to estimate the time from yet"
 
 
@@ -149,11 +151,15 @@ def sampling_work(
     model: LatentSyncModel, clip: Clip, options: SamplerOptions, plan: SamplingPlan, with_previews: bool = False
 ) -> list[Work]:
     """The work of sampling."""
-    references = 1.0
-    if reference_mouth_of(model, options) is ReferenceChoice.AVERAGED:
+    mouth, references = reference_mouth_of(model, options), 1.0
+    crops = plan.frames
+    if mouth is ReferenceChoice.AVERAGED:
         references += 1 / INTERVAL
+    elif mouth is ReferenceChoice.CLOSED:
+        references += CLOSED_SHARE
+        crops += round(CLOSED_SHARE * plan.frames)
     return [
-        cutting_crops(model, clip, plan.frames),
+        cutting_crops(model, clip, crops),
         encoding(model, plan.frames * (1 + references)),  # the masked crops, too
         denoising(model, options, plan.passes, with_previews),
         decoding(model.codec, model.resolution, min(2, plan.frames)),  # the check of the first window

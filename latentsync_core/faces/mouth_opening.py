@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from ..runs import runs_where
 from ..video.frame import Frame
 from ..video.reading.reader import FrameReader
 from .detection.face_mesh import face_meshes
@@ -25,7 +26,10 @@ def mesh_opening(points: np.ndarray) -> float:
 
 
 def mouth_openings(
-    faces: FaceTracks, frames: Iterable[Frame] | None = None, on_frame: Callable[[], None] | None = None
+    faces: FaceTracks,
+    frames: Iterable[Frame] | None = None,
+    on_frame: Callable[[], None] | None = None,
+    span: range | None = None,
 ) -> np.ndarray:
     """(N,) float64: the opening of the chosen face's mouth in every frame; NaN where there is none or it is hidden.
 
@@ -35,16 +39,38 @@ def mouth_openings(
         frames: what is read instead of the clip's own frames: those of a dub of it. Where they end early, the rest is
             NaN.
         on_frame: called after every frame; raising from it cancels.
+        span: which frames are read, in steps of 1; the others are NaN.
     """
     path = faces.path
     openings = np.full(faces.clip.frame_count, np.nan)
+    span = range(len(openings)) if span is None else span
     with ExitStack() as reading:
-        shown = reading.enter_context(FrameReader(faces.clip)) if frames is None else frames
-        for index, frame in zip(range(len(openings)), shown, strict=False):
+        if frames is None:
+            frames = reading.enter_context(FrameReader(faces.clip, span.start, span.stop))
+        for index, frame in zip(span, frames, strict=False):
             if path.visible[index]:
                 openings[index] = opening_at(frame, faces.tracks[path.track[index]], index)
             if on_frame:
                 on_frame()
+    return openings
+
+
+def filmed_openings(faces: FaceTracks, needed: np.ndarray, on_frame: Callable[[], None] | None = None) -> np.ndarray:
+    """(N,) float64: the opening of the chosen face's mouth, at least in the frames that are `needed`, (N,) bool.
+
+    NaN is unknown. They are what tracking read. Faces that were marked by hand, and those found by an earlier version
+    of this pack, have none: only for these a pass over the clip is made, as `mouth_openings` does.
+    """
+    path, openings = faces.path, np.full(faces.clip.frame_count, np.nan)
+    unread = np.zeros(len(openings), bool)
+    for first, stop in runs_where(path.track >= 0, path.track):
+        track = faces.tracks[path.track[first]]
+        openings[first:stop] = track.opening[first - track.start : stop - track.start]
+        unread[first:stop] = np.isnan(track.opening).all()
+    frames = np.flatnonzero(unread & needed)
+    if len(frames):
+        read = mouth_openings(faces, on_frame=on_frame, span=range(int(frames[0]), int(frames[-1]) + 1))
+        openings[frames] = read[frames]
     return openings
 
 

@@ -1,8 +1,8 @@
 """What a model sees of the mouth in its reference frames: the filmed one, or another in its place.
 
 The reference frames show a model which person to draw, but their mouths move to the old voice. Where a model was
-trained on averaged mouths, the reference's latents around lips and chin are their mean over neighbouring frames: it
-holds skin and lips and no motion that could be copied.
+trained on averaged or closed mouths, the reference's latents around lips and chin are their mean over neighbouring
+frames, or those of a frame nearby whose mouth is closed: they hold skin and lips and no motion that could be copied.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class ReferenceMouth(str, Enum):
 
     FILMED = "filmed"  # the frame's own mouth; LatentSync's releases
     AVERAGED = "averaged"  # its mean over about AVERAGED_FRAMES frames
+    CLOSED = "closed"  # that of a frame nearby whose mouth is closed; see sampling/closed_references.py
 
 
 def replace_mouth(reference: Tensor, other: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..errors import OptionError
 from ..faces.alignment.align import crop_face
 from ..faces.alignment.mouth_mask import latent_mask, mouth_mask
 from ..faces.face_tracks import FaceTracks
-from ..faces.mouth_opening import mouth_openings
+from ..faces.mouth_opening import filmed_openings
 from ..files.output_checks import check_disk_space
 from ..messages import Remedy
 from ..models.noise_schedule import REFERENCE_SCHEDULE
@@ -172,11 +172,15 @@ def sample_faces(
         with ExitStack() as streams:
             crops = streams.enter_context(_CropStream(faces.clip, model.resolution, model.device))
             if reference_mouth is ReferenceChoice.CLOSED and not store.finished[first:stop][present[first:stop]].all():
-                chosen = _closed_frames(faces, timeline, runs, lambda: step_progress.skip(0))
+                needed = [run for run in runs if run[0] < stop and run[1] > first]
+                chosen = _closed_frames(faces, timeline, needed, lambda: step_progress.skip(0))
                 reference_crops = streams.enter_context(_CropStream(faces.clip, model.resolution, model.device))
-                closed = ClosedReferences(
-                    chosen, lambda needed: reference_crops.of_frames(needed, timeline, transforms), encode
-                )
+
+                def cut_references(frames: Sequence[int]) -> Mapping[int, torch.Tensor]:
+                    with meter.measure("crops", len(frames)):
+                        return reference_crops.of_frames(frames, timeline, transforms)
+
+                closed = ClosedReferences(chosen, cut_references, encode)
             ready = [
                 not options.reference
                 and bool(store.finished[max(window.start, first) : min(window.stop, stop)].all())  # also of no frame
@@ -332,12 +336,16 @@ def reference_mouth_of(model: LatentSyncModel, options: SamplerOptions) -> Refer
 def _closed_frames(
     faces: FaceTracks, timeline: Timeline, runs: list[tuple[int, int]], on_frame: Callable[[], None]
 ) -> np.ndarray:
-    """`closed_frames` of the output frames, from the openings of the clip's mouths: a pass over the clip."""
+    """`closed_frames` of the output frames in `runs`; frames beyond are their own."""
+    path, source = faces.path, timeline.source_index
     turns = np.zeros((faces.clip.frame_count, 2))
-    for first, stop in runs_where(faces.path.track >= 0, faces.path.track):
-        track = faces.tracks[faces.path.track[first]]
+    for first, stop in runs_where(path.track >= 0, path.track):
+        track = faces.tracks[path.track[first]]
         turns[first:stop] = np.nan_to_num(track.pose[first - track.start : stop - track.start, :2])
-    openings, source = mouth_openings(faces, on_frame=on_frame), timeline.source_index
+    needed = np.zeros(faces.clip.frame_count, bool)
+    for first, stop in runs:
+        needed[source[first:stop]] = True
+    openings = filmed_openings(faces, needed, on_frame)
     return closed_frames(openings[source], turns[source], timeline.times, runs)
 
 

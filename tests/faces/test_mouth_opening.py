@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from latentsync_core.faces.find import find_faces
-from latentsync_core.faces.mouth_opening import mesh_opening, mouth_openings
+from latentsync_core.faces.mouth_opening import filmed_openings, mesh_opening, mouth_openings
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
 from tests.one_thread import one_thread  # noqa: F401
@@ -46,6 +48,23 @@ def test_tracking_reads_the_same_openings_on_its_way(spoken):
     known = np.isfinite(read)
     assert np.abs(track.opening - read)[known].mean() < 0.02
     assert np.corrcoef(track.opening, truth[track.start : track.stop])[0, 1] > 0.8
+
+
+def test_a_clip_is_read_again_only_for_faces_without_openings_and_where_they_are_needed(spoken):
+    faces, _ = spoken
+    calls, needed = [], np.zeros(faces.clip.frame_count, bool)
+    needed[5:8] = True
+    (track,) = faces.tracks
+    tracked = filmed_openings(faces, needed, lambda: calls.append(None))
+    assert np.array_equal(tracked[track.start : track.stop], track.opening, equal_nan=True)
+    assert not calls
+    marked = dataclasses.replace(
+        faces, tracks=(dataclasses.replace(track, opening=np.full_like(track.opening, np.nan)),)
+    )
+    read = filmed_openings(marked, needed, lambda: calls.append(None))
+    assert len(calls) == 3
+    np.testing.assert_array_equal(np.isfinite(read), needed)
+    np.testing.assert_allclose(read[5:8], mouth_openings(faces, span=range(5, 8))[5:8])
 
 
 def test_other_frames_are_read_at_the_same_faces_and_missing_ones_are_unknown(spoken):
