@@ -239,7 +239,7 @@ def test_faces_go_through_an_upscaler_and_back(dub, graph):
     synced = graph.add("LatentSyncDubReplaceFaces", "replaced", synced=["sampler", 0], crops=larger)
     graph.prompt["composite"]["inputs"]["synced"] = synced
     run = graph.run()
-    assert shown_json(run, "facts")["shape"] == [FRAMES, 256, 256, 3]
+    assert shown_json(run, "facts")["shape"] == [FRAMES, 2 * RESOLUTION, 2 * RESOLUTION, 3]
     assert probe(dub.files(run, "composite")[0]).frame_count == FRAMES
 
 
@@ -250,7 +250,9 @@ def test_a_restorers_cast_is_taken_back_where_colours_are_matched(dub, graph):
     crops = graph.add("LatentSyncDubDecodeFaces", "decoded", synced=["sampler", 0])
     larger = graph.add("ImageScaleBy", "larger", image=crops, upscale_method="lanczos", scale_by=2.0)
     sharper = graph.add("ImageSharpen", "sharper", image=larger, sharpen_radius=1, sigma=1.0, alpha=0.5)
-    white = graph.add("EmptyImage", "white", width=256, height=256, batch_size=FRAMES, color=0xFFFFFF)
+    white = graph.add(
+        "EmptyImage", "white", width=2 * RESOLUTION, height=2 * RESOLUTION, batch_size=FRAMES, color=0xFFFFFF
+    )
     mixed = graph.add("ImageBlend", "mixed", image1=sharper, image2=white, blend_factor=0.15, blend_mode="normal")
     synced = graph.add("LatentSyncDubReplaceFaces", "replaced", synced=["sampler", 0], crops=mixed)
     graph.add("LatentSyncDubComposite", "restored", synced=synced, **matched)

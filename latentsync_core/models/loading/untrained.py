@@ -18,7 +18,7 @@ from ..whisper.encoder import WhisperEncoder
 
 NAME = "untrained"
 SEED = 20_260_101
-RESOLUTION = 128  # pixels; noise looks the same at 512, and takes 16 times as long
+RESOLUTION = 64  # pixels; noise looks the same at 512, and takes 64 times as long
 CHANNELS = (32, 32, 64, 64)  # of both U-Net and VAE, which otherwise are built as the released ones
 WHISPER_SIZES = {  # (width, heads, blocks); "tiny" is OpenAI's tiny
     "small": (64, 2, 2),
