@@ -30,7 +30,7 @@ LONGEST = (
 )  # fmt: skip
 TESTS = Path(__file__).parent
 SERVED = ("tests/browser/", "tests/comfyui/")  # one server, one open page, and one worker for them all
-# But for these, which the other worker does when it has done the rest, with a server of its own.
+# But for these, which come last, for whichever worker is free: the other one starts a server of its own for them.
 SERVED_LAST = ("tests/comfyui/test_graph.py", "tests/comfyui/test_untrusted_values.py")
 
 _LINES = pytest.StashKey[list[str]]()  # of the workers' summaries
@@ -51,9 +51,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
 
     class OneWorkerForTheServer(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(SERVED_LAST):
-                return "served last"
-            return "served" if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
+            served_first = nodeid.startswith(SERVED) and not nodeid.startswith(SERVED_LAST)
+            return "served" if served_first else super()._split_scope(nodeid)
 
     return OneWorkerForTheServer(config, log)
 
