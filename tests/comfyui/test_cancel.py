@@ -16,7 +16,7 @@ STEPS, WINDOWS = 8, 2
 def graph(dub) -> Graph:
     """Two windows of some steps."""
     graph = Graph(dub)
-    graph.stages(clip=graph.clip("longer.mp4"), sampler={"steps": STEPS, "seed": 31})
+    graph.stages(clip=graph.clip("longer.mp4"), trepa={"overlap": 0}, sampler={"steps": STEPS, "seed": 31})
     return graph
 
 
