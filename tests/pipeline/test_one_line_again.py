@@ -40,9 +40,9 @@ from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FRAMES = 9
-LONG = [(0, 4), (4, 17), (17, 21)]  # the second is so long that sound in its middle is far from the others
-PARTS = [(0, 2), (2, 7), (7, 9)]  # the frames of three lines; the second fills no whole number of decoded batches
+FRAMES = 7
+LONG = [(0, 2), (2, 15), (15, 17)]  # the second is so long that sound in its middle is far from the others
+PARTS = [(0, 1), (1, 6), (6, 7)]  # the frames of three lines; the second fills no whole number of decoded batches
 BEFORE, WITHIN, AFTER = (list(range(*part)) for part in PARTS)
 
 
@@ -155,19 +155,19 @@ def test_another_seed_of_a_line_leaves_the_packets_before_and_after_it(job, rege
 
 
 def test_another_sound_of_a_line_leaves_the_packets_before_and_after_it(job, tmp_path):
-    samples = load_audio(VOICE).mono16k()[round(0.36 * 16000) :]  # spoken in the middle of the second line
+    samples = load_audio(VOICE).mono16k()[round(0.44 * 16000) :]  # spoken in the middle of the second line
     takes = []
     for name in ("first", "second"):
         write_float_wav(tmp_path / f"{name}.wav", 16000, 1, len(samples), [samples[None]])
         takes.append(job.run(voice=tmp_path / f"{name}.wav", lines=lines({}, {}, {}, parts=LONG), end=None))
-        middle = slice(round(0.38 * 16000), round(0.46 * 16000))  # the second line lasts from 0.16 to 0.68 s
+        middle = slice(round(0.3 * 16000), round(0.38 * 16000))  # the second line lasts from 0.08 to 0.6 s
         samples[middle] = samples[middle].flip(0)
     assert differing(*takes) == list(range(*LONG[1]))
 
 
 def test_only_the_regenerated_line_is_sampled(regenerated):
     notes = map(str, regenerated.report.notes)
-    assert "2 of 3 ranges were kept from an earlier run, sampled now: line 2 (frames 2 to 6)" in notes
+    assert "2 of 3 ranges were kept from an earlier run, sampled now: line 2 (frames 1 to 5)" in notes
 
 
 def copied(report: SyncReport) -> int:
@@ -260,7 +260,7 @@ def test_a_line_that_is_switched_off_keeps_its_frames_as_filmed_whatever_its_set
     off = job.run({}, {"enabled": False}, {})
     assert (luma(off.output, WITHIN) == luma(job.clip, WITHIN)).all()
     assert (WITHIN[0], WITHIN[-1] + 1) in off.passed_through
-    assert any("switched off and left unchanged: line 2 (frames 2 to 6)" in note.fact for note in off.notes)
+    assert any("switched off and left unchanged: line 2 (frames 1 to 5)" in note.fact for note in off.notes)
     others = {"seed": 9, "expression": 2.0, "pauses": PauseBehaviour.CLOSED}
     assert differing(off, job.run({}, {"enabled": False, **others}, {})) == []
     fades = [BEFORE[-1], AFTER[0]]  # within the fade_frames of its neighbours
