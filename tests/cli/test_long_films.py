@@ -21,8 +21,8 @@ from tests.shared_reference import ROOT
 from training.synthetic.scenes.clip_file import write_clip, write_wave
 from training.synthetic.scenes.scene import cuts
 
-SHOTS = (3, 3, 3, 12)  # frames; the last one, of two windows, is longer than a part
-SETTINGS = ("--model", "untrained", "--steps", "1", "--window", "8", "--codec", "ffv1")
+SHOTS = (3, 3, 8)  # frames; the last one, of two windows, is longer than a part
+SETTINGS = ("--model", "untrained", "--steps", "1", "--window", "4", "--codec", "ffv1")
 LIMIT = ("--split-over", "0.008")  # minutes: parts of three frames
 POLL_SECONDS = 0.02
 
@@ -55,7 +55,7 @@ class OneAfterTheOther:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory) -> Path:
-    """A folder with a film of four shots, its voice, a list of it, and the result of a single run."""
+    """A folder with a film of three shots, its voice, a list of it, and the result of a single run."""
     folder = tmp_path_factory.mktemp("film")
     scene = cuts(3, SHOTS, size=(128, 96))
     write_clip(scene, folder / "film.mp4")
@@ -87,8 +87,8 @@ def test_parts_done_in_any_order_by_two_workers_come_to_the_bytes_of_a_single_ru
     assert (job, outcome.kind) == (batch.jobs[0], OutcomeKind.FINISHED)
     assert (film / "out.mkv").read_bytes() == (film / "single.mkv").read_bytes()
     # Faces in parts of whole shots; mouths in parts that are bounded in the long shot, too.
-    assert sorted(parts(workers, "faces")) == [(0, 3), (3, 6), (6, 9), (9, 21)]
-    sampled = [(0, 3), (3, 6), (6, 9), (9, 15), (15, 21)]
+    assert sorted(parts(workers, "faces")) == [(0, 3), (3, 6), (6, 14)]
+    sampled = [(0, 3), (3, 6), (6, 10), (10, 14)]
     assert sorted(parts(workers, "sampling")) == sampled != parts(workers, "sampling")
     assert {worker for worker, *_ in workers.done} == {0, 1}
     assert outcome.seconds >= outcome.report["seconds"]["sampling"] > 0  # of all parts

@@ -31,6 +31,7 @@ from latentsync_core.video.writing.writer_options import Codec, WriterOptions
 from tests.clips import LOSSLESS as LOSSLESS_X264
 from tests.clips import packet_times
 from tests.shared_reference import SHARED, needs_shared
+from tests.slow_parameters import others_slow
 
 RESOLUTION = 64
 FAST = SamplerOptions(steps=1, cfg=1.0)
@@ -93,8 +94,9 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("pixel_format", FORMATS)
+@pytest.mark.parametrize("pixel_format", others_slow(FORMATS, quick=["yuv420p", "yuv422p10le"]))
 def test_every_sample_outside_the_patch_is_the_source_s_own(model, scene, tmp_path, pixel_format):
+    """Quick: test_every_sample_outside_the_patch_is_the_source_s_own, with 8 and with 10 bits."""
     source = converted(scene, tmp_path / "source.mkv", "-c:v", "ffv1", "-pix_fmt", pixel_format, frames=3)
     options = SyncOptions(model=model, sampler=FAST, writer=LOSSLESS)
     report = sync(source, VOICE, tmp_path / "out.mkv", options)
@@ -116,26 +118,28 @@ def test_a_variable_rate_clip_keeps_every_stamp(model, scene, tmp_path):
     uneven = r"select='not(eq(mod(n\,5)\,3))',settb=1/12800,setpts='PTS+mod(N\,3)*77'"
     as_is = ["-fps_mode", "passthrough", "-enc_time_base:v", "1/12800", "-video_track_timescale", "12800"]
     encoder = ["-c:v", "libx264", "-preset", "ultrafast"]
-    source = converted(scene, tmp_path / "vfr.mp4", "-vf", uneven, *as_is, *encoder, frames=12)
+    source = converted(scene, tmp_path / "vfr.mp4", "-vf", uneven, *as_is, *encoder, frames=7)
     times = packet_times(source)
     assert len({later - earlier for earlier, later in pairwise(times)}) > 2, "the rate does vary"
     report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST))
     assert packet_times(report.output) == times
 
 
-@pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "50"])
+@pytest.mark.parametrize("rate", others_slow(["24000/1001", "30000/1001", "50"], quick=["24000/1001", "50"]))
 def test_the_rate_stays_the_clip_s_own_rational(model, scene, tmp_path, rate):
+    """Quick: test_the_rate_is_exact_and_every_packet_has_its_stamp, and this one with an uneven and an even rate."""
     source = at_rate(scene, tmp_path / "in.mp4", rate)
-    report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.2))
+    report = sync(source, VOICE, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, end=0.1))
     assert probe(report.output).fps == Fraction(rate)
     assert packet_times(report.output) == [index / Fraction(rate) for index in range(report.frames)]
 
 
-@pytest.mark.parametrize("codec", [Codec.PRORES, Codec.FFV1])
+@pytest.mark.parametrize("codec", others_slow([Codec.PRORES, Codec.FFV1], quick=[Codec.FFV1]))
 def test_the_sound_of_a_file_for_editing_ends_with_its_last_frame(model, scene, tmp_path, codec):
+    """Quick: test_a_sound_is_as_long_as_the_picture_to_the_sample, and this one in one of both containers."""
     rate = Fraction(24000, 1001)
     source = at_rate(scene, tmp_path / "in.mp4", str(rate))
-    options = SyncOptions(model=model, sampler=FAST, end=0.2, writer=WriterOptions(codec))
+    options = SyncOptions(model=model, sampler=FAST, end=0.1, writer=WriterOptions(codec))
     report = sync(source, VOICE, tmp_path / "out", options)
     with av.open(str(report.output)) as file:
         sound = file.streams.audio[0]
@@ -156,15 +160,15 @@ def test_frames_without_a_face_pass_through(model, scene, tmp_path):
 
 def test_the_voice_is_in_the_file_and_the_report_says_what_was_cut(model, scene, tmp_path):
     voice = converted_voice(tmp_path, seconds=2.0, start=0.8)
-    report = sync(scene, voice, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.4))
-    assert report.frames == 10
-    assert any("2.00 s" in note.fact and "0.40 s" in note.fact for note in report.notes)
+    report = sync(scene, voice, tmp_path / "out.mp4", SyncOptions(model=model, sampler=FAST, start=1.0, end=1.2))
+    assert report.frames == 5
+    assert any("2.00 s" in note.fact and "0.20 s" in note.fact for note in report.notes)
     with av.open(str(report.output)) as file:
         sound = file.streams.audio[0]
         seconds = sum(frame.samples for frame in file.decode(sound)) / sound.rate
-    assert seconds == pytest.approx(0.4, abs=0.1)
-    written, spoken = (load_audio(path).mono16k()[: 4 * 1600] for path in (report.output, voice))
-    assert spoken.square().mean() > 1e-4, "somebody speaks in these 0.4 seconds"
+    assert seconds == pytest.approx(0.2, abs=0.05)
+    written, spoken = (load_audio(path).mono16k()[: 2 * 1600] for path in (report.output, voice))
+    assert spoken.square().mean() > 1e-4, "somebody speaks in these 0.2 seconds"
     assert (written - spoken).square().mean() < 0.01 * spoken.square().mean(), "AAC, but the voice's samples"
 
 
@@ -174,11 +178,11 @@ def test_a_picture_talks_as_long_as_the_voice(model, scene, tmp_path):
     with FrameReader(probe(scene), stop=1) as frames:
         pixels = (next(iter(frames)).rgb().permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     Image.fromarray(pixels).save(tmp_path / "still.png")
-    voice = converted_voice(tmp_path, seconds=0.32)
+    voice = converted_voice(tmp_path, seconds=0.16)
     options = SyncOptions(model=model, sampler=FAST, length=LengthRule.HOLD)
     report = sync(tmp_path / "still.png", voice, tmp_path / "out.mp4", options)
-    assert report.frames == report.synced_frames == 8
-    assert probe(report.output).frame_count == 8
+    assert report.frames == report.synced_frames == 4
+    assert probe(report.output).frame_count == 4
 
 
 def converted_voice(folder: Path, seconds: float, start: float = 0.0) -> Path:
@@ -191,7 +195,7 @@ def converted_voice(folder: Path, seconds: float, start: float = 0.0) -> Path:
 def test_the_same_seed_gives_the_same_file_and_another_seed_another_mouth(model, scene, tmp_path):
     def samples(name: str, seed: int) -> np.ndarray:
         options = SyncOptions(
-            model=model, sampler=SamplerOptions(steps=1, cfg=1.0, seed=seed), writer=LOSSLESS, end=0.16
+            model=model, sampler=SamplerOptions(steps=1, cfg=1.0, seed=seed), writer=LOSSLESS, end=0.08
         )
         return native_samples(sync(scene, VOICE, tmp_path / name, options).output, "yuv420p")
 
@@ -204,7 +208,9 @@ class _StopError(Exception):
     """What a user's cancel looks like to the engine."""
 
 
+@pytest.mark.slow
 def test_an_interrupted_job_leaves_nothing_and_goes_on_where_it_stopped(model, scene, tmp_path):
+    """Quick: test_a_resumed_job_samples_only_what_is_missing."""
     sampler = SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=2))  # three windows
 
     def options(work: str) -> SyncOptions:
@@ -233,11 +239,11 @@ def test_global_state_is_left_alone(model, scene, tmp_path):
 
 def test_the_command_line_reports_as_json(scene, tmp_path, capsys):
     arguments = ["--video", str(scene), "--audio", str(VOICE), "--out", str(tmp_path / "out.mp4")]
-    assert main(["sync", *arguments, "--model", "untrained", "--steps", "1", "--end", "0:0.2", "--json"]) == 0
+    assert main(["sync", *arguments, "--model", "untrained", "--steps", "1", "--end", "0:0.08", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["frames"] == report["synced_frames"] == 5
+    assert report["frames"] == report["synced_frames"] == 2
     assert report["demonstration"] is True
-    recommended = {"cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0}  # but for the steps, which were given
+    recommended = {"cfg": 1.5, "scheduler": "ddim", "noise_sharing": 1.0, "overlap": 0}  # steps were given
     assert report["sampling"] == {"quality": "recommended", "steps": 1, **recommended}
     assert set(report["seconds"]) == {"model", "faces", "voice", "sampling", "compositing"}
 
@@ -246,7 +252,7 @@ def test_the_command_line_reports_as_json(scene, tmp_path, capsys):
 def test_a_real_clip_goes_through(model, tmp_path):
     """The beginning of a real 1080 × 1920 HEVC clip; the whole clip is `benchmarks.real_clip`'s."""
     video, audio = SHARED / "media" / "demo1_video.mp4", SHARED / "media" / "demo1_audio.wav"
-    options = SyncOptions(model=model, sampler=FAST, end=0.2)
+    options = SyncOptions(model=model, sampler=FAST, end=0.08)
     report = sync(video, audio, tmp_path / "out.mp4", options)
-    assert report.frames == report.synced_frames == 5
+    assert report.frames == report.synced_frames == 2
     assert report.fps == "25"

@@ -290,8 +290,8 @@ QUICK_SOUNDS = {  # for each container those that it copies, encodes, resamples 
         "low11025.mp3", "low8000.mp3", "f32.aiff", "r192k.wav", "opus.ogg", "alaw.wav", "5.1.2.wav", "cube.wav",
         "7.1(wide).wav", "6.1(front).wav", "2.1.wav", "downmix.wav",
     ],
-    Codec.PRORES: ["low8000.mp3", "s8.aiff", "r192k.wav", "5.1.2.wav", "octagonal.wav"],
-    Codec.FFV1: ["s32.aiff", "wma.wma", "cube.wav", "hexagonal.wav"],
+    Codec.PRORES: ["s8.aiff", "r192k.wav", "octagonal.wav"],
+    Codec.FFV1: ["s32.aiff", "wma.wma", "hexagonal.wav"],
 }  # fmt: skip
 
 
@@ -352,12 +352,13 @@ SIZES = [(853, 480), (853, 481), (640, 481), (1919, 1081), (17, 13), (3, 3), (2,
         itertools.product(["yuv420p", "yuv422p10le", "yuv444p", "gbrp"], SIZES),
         quick=[
             *(("yuv420p", size) for size in SIZES),
-            *itertools.product(["yuv422p10le", "yuv444p", "gbrp"], [(853, 481), (17, 13), (1, 1)]),
+            *itertools.product(["yuv422p10le", "yuv444p", "gbrp"], [(17, 13), (1, 1)]),
+            ("yuv422p10le", (853, 481)),
         ],
     ),
 )
 def test_ffv1_is_lossless_at_every_size(tmp_path, size, pixel_format):
-    """Quick: test_ffv1_is_lossless_at_every_size, every size with 4:2:0, every other format at three of them."""
+    """Quick: test_ffv1_is_lossless_at_every_size, every size with 4:2:0, every other format at two of them."""
     noise = ("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.08,noise=alls=60:allf=t")
     form = ("-vf", f"scale={size[0]}:{size[1]},format={pixel_format}", "-c:v", "rawvideo")
     run_ffmpeg([*noise, *form, str(tmp_path / "in.nut")], error=OutputError, what="noise")

@@ -19,7 +19,11 @@ from tests.clips import LOSSLESS
 from tests.killable_job import FRAMES, STEPS, WINDOWS, Folders, run_job
 
 MUXING = ("compositing", FRAMES)  # the last frame is with ffmpeg, which ends the file now
-FEW = (("faces", 9), ("sampling", 3), ("sampling", 5), ("compositing", 8), MUXING)
+DRAFT_STEPS = STEPS_OF_QUALITY[Quality.DRAFT]["steps"]
+FEW_FRAMES = 12  # of two windows
+FEW = (  # one of each kind
+    ("faces", 9), ("sampling", DRAFT_STEPS + 1), ("compositing", 8), ("compositing", FEW_FRAMES),
+)  # fmt: skip
 TWENTY = (
     *(("faces", frame) for frame in (1, 6, FRAMES)),
     ("voice", 1),
@@ -51,24 +55,26 @@ def clip(tmp_path_factory) -> Path:
     return half
 
 
-@pytest.fixture(scope="module")
-def unaugmented(clip, tmp_path_factory) -> bytes:
-    folders = Folders.below(tmp_path_factory.mktemp("undisturbed"))
-    assert run_job(folders, clip=clip) == 0
-    assert not folders.leftovers()
-    return folders.result.read_bytes()
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("moments", [FEW, pytest.param(TWENTY, marks=pytest.mark.slow)], ids=["few", "twenty"])
-def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(clip, unaugmented, tmp_path, moments):
+@pytest.mark.parametrize(
+    ("moments", "frames", "quality"),
+    [(FEW, FEW_FRAMES, Quality.DRAFT), pytest.param(TWENTY, FRAMES, Quality.CUSTOM, marks=pytest.mark.slow)],
+    ids=["few", "twenty"],
+)
+def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(
+    clip, tmp_path, moments, frames, quality
+):
     """Quick: test_a_resumed_job_keeps_the_frames_that_two_windows_were_blended_in, without a process to kill."""
-    folders = Folders.below(tmp_path)
+    undisturbed, folders = Folders.below(tmp_path / "undisturbed"), Folders.below(tmp_path / "killed")
+    job = {"frames": frames, "quality": quality, "clip": clip}
+    assert run_job(undisturbed, **job) == 0
+    assert not undisturbed.leftovers()
+    unaugmented = undisturbed.result.read_bytes()
     finished = []
     for moment in moments:
-        code = run_job(folders, kill_at=moment, clip=clip)
+        code = run_job(folders, kill_at=moment, **job)
         finished.append(drawn(folders))
-        assert code == -signal.SIGKILL or moment == MUXING, moment
+        assert code == -signal.SIGKILL or moment == moments[-1], moment
         assert not folders.result.exists() or folders.result.read_bytes() == unaugmented, "half a file is none"
     assert finished == sorted(finished), "nothing that was finished is lost"
     assert len(set(finished)) > 2, "some kills hit between the first face that was finished and the last"
@@ -76,13 +82,13 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing(
     left = folders.leftovers()
     print(f"{len(moments)} kills left {len(left)} folders")
     assert len(left) >= sum(phase == "compositing" for phase, _ in moments[:-1])
-    assert run_job(folders, clip=clip) == 0
+    assert run_job(folders, **job) == 0
     assert folders.result.read_bytes() == unaugmented
     assert set(folders.leftovers()) == set(left), "what is a few minutes old may still be in use"
 
     for path in left:
         set_back(path, TWO_DAYS)
-    assert run_job(folders, clip=clip) == 0
+    assert run_job(folders, **job) == 0
     assert folders.result.read_bytes() == unaugmented
     assert not folders.leftovers()
 
@@ -95,19 +101,17 @@ def twice(path: Path, folder: Path) -> Path:
     return doubled
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
     ("quality", "frames", "windows"),  # the windows after which it is killed
     [
         (Quality.DRAFT, FRAMES, (1, 2)),
-        *(
-            pytest.param(quality, 250, (15, 40), marks=pytest.mark.slow, id=f"{quality.value} 10 s")
-            for quality in STEPS_OF_QUALITY
-        ),
+        *(pytest.param(quality, 250, (15, 40), id=f"{quality.value} 10 s") for quality in STEPS_OF_QUALITY),
     ],
 )
 def test_a_job_killed_between_steps_of_a_quality_ends_in_the_same_bytes(clip, tmp_path, quality, frames, windows):
-    """Quick: test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing, and the first of these."""
+    """Quick: test_a_job_killed_again_and_again_ends_in_the_same_bytes_and_leaves_nothing, which takes a quality too."""
     undisturbed, folders = Folders.below(tmp_path / "undisturbed"), Folders.below(tmp_path / "killed")
     files = [twice(path, tmp_path) for path in (SCENE, VOICE)] if frames > FRAMES else [clip, VOICE]
     assert run_job(undisturbed, None, frames, quality, *files) == 0

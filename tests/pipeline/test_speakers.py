@@ -138,11 +138,11 @@ def test_where_who_speaks_is_found_each_mouth_changes_only_in_its_turn(options, 
     """In these two seconds of the scene she speaks on the left, and after a pause he does on the right."""
     auto = dataclasses.replace(
         options, choice=FaceChoice(), other_speakers=(),
-        who_speaks=WhoSpeaks.AUTO, start=0.8, end=3.2,
+        who_speaks=WhoSpeaks.AUTO, start=0.8, end=2.8,
     )  # fmt: skip
     phases = []
     report = sync(TWO_PEOPLE, HER_VOICE, tmp_path / "out.mkv", auto, lambda phase, *_: phases.append(phase))
-    changed = luma(TWO_PEOPLE, 0.8, 3.2) != luma(report.output)
+    changed = luma(TWO_PEOPLE, 0.8, 2.8) != luma(report.output)
     hers, his = changed[:, :, :400].any((1, 2)), changed[:, :, 400:].any((1, 2))
     assert hers[3:20].all()
     assert not his[:20].any()

@@ -102,7 +102,7 @@ def description(path):
     others_slow(
         product(SOURCES, INTRA),
         quick=[
-            *product(["plain", "uneven stamps"], INTRA),
+            *product(["plain"], INTRA), ("uneven stamps", Codec.PRORES), ("uneven stamps", Codec.FFV1),
             ("23.976 fps", Codec.DNXHR), ("turned and mirrored", Codec.PRORES), ("anamorphic", Codec.FFV1),
             ("10 bits, HDR", Codec.DNXHR), ("full range", Codec.FFV1), ("alpha", Codec.PRORES),
             ("interlaced, with a timecode", Codec.PRORES), ("interlaced, with a timecode", Codec.FFV1),

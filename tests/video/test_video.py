@@ -145,9 +145,15 @@ def test_reading_may_start_anywhere(coded_clip, start, length, cut):
     assert same_planes(frames, raw[start : start + stop - first])
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize("codec", [Codec.H264, Codec.FFV1])
+@pytest.mark.parametrize(
+    ("codec", "rotation"),
+    others_slow(
+        itertools.product([Codec.H264, Codec.FFV1], [0, 90, 180, 270]),
+        quick=[*((Codec.H264, rotation) for rotation in (0, 90, 180, 270)), (Codec.FFV1, 90)],
+    ),
+)
 def test_rotation_sample_aspect_and_tags_travel(tmp_path, rotation, codec):
+    """Quick: test_rotation_sample_aspect_and_tags_travel, every rotation in one of both containers."""
     tags = "range=tv:colorspace=smpte170m:color_primaries=bt709:color_trc=bt709"
     path = make_clip(tmp_path / "in.mp4", rotation=rotation, sample_aspect="4/3", params=tags, encoder=LOSSLESS)
     clip = probe(path)
