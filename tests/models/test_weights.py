@@ -421,7 +421,7 @@ def test_a_checkpoint_has_the_references_schedule_whatever_lies_beside_it(releas
         ("model.json", {"recommended": {"steps": "many"}}, "steps"),
         ("model.json", {"recommended": [8]}, "recommended"),
         ("model.json", {"recommended": None}, "recommended"),
-        ("model.json", {"reference_mouth": "closed"}, "'closed' for reference_mouth"),
+        ("model.json", {"reference_mouth": "open"}, "'open' for reference_mouth"),
         ("model.json", {"reference_mouth": ["averaged"]}, "reference_mouth"),
     ],
 )
