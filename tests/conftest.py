@@ -3,6 +3,7 @@ longest files first, and with some of ComfyUI's at last; what they say of a Comf
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -67,6 +68,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -1 if item.nodeid.startswith(SERVED) else rank.get(item.path, len(rank))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules and tests stay: each collection of garbage would look through all of them
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

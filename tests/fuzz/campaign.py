@@ -7,7 +7,7 @@ import random
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,10 +74,19 @@ def campaign(
         trials = _Trials(seeds or Path(place) / "seeds", Path(place), kept)
         trials.warm_up()
         by_kind: dict[str, list[str]] = defaultdict(list)
+        read_together: dict[str, Trial] = {}  # by their folder; each of its files leads to the same reading
         for name, data in trials.contents.items():
-            if not only or kind_of(name) in only:
-                by_kind[kind_of(name)].append(name)
-                yield trials.run(name, None, data, (Outcome.ACCEPTED,))
+            if only and kind_of(name) not in only:
+                continue
+            by_kind[kind_of(name)].append(name)
+            folder = Path(name).parent.name
+            if folder in read_together:
+                yield replace(read_together[folder], name=name)
+                continue
+            trial = trials.run(name, None, data, (Outcome.ACCEPTED,))
+            if folder in BY_FOLDER:
+                read_together[folder] = trial
+            yield trial
         for name, file in hostile_files(trials.contents).items():
             if not only or kind_of(name) in only:
                 yield trials.run(name, None, file.data, file.expected)

@@ -19,7 +19,7 @@ KINDS = {
 }  # fmt: skip
 
 
-FEW, MANY = 40, 150  # mutations, the kinds taking turns
+FEW, MANY = 20, 150  # mutations, the kinds taking turns
 
 
 @pytest.fixture(scope="module")

@@ -218,7 +218,11 @@ def test_where_nothing_fits_nothing_changes_and_what_is_in_the_way_is_printed(ma
     assert made_up.versions() == before
 
 
+@pytest.mark.slow
 def test_a_package_that_is_named_is_exchanged_and_no_other(made_up, tmp_path):
+    """Quick: test_constraints_hold_what_is_installed_and_what_its_owners_ask_of_the_rest,
+    Quick: test_the_newest_release_that_fits_is_added.
+    """
     installed(made_up.site_packages, "diffusers", "0.42.1", ["huggingface-hub>=1.32"])
     wheel(tmp_path, "diffusers", "0.37.1", ["huggingface-hub>=0.25"])
     wheel(tmp_path, "huggingface-hub", "2.4.0")

@@ -103,9 +103,13 @@ def test_a_run_that_skips_windows_encodes_only_what_the_rest_needs():
 @pytest.fixture(scope="module")
 def job():
     model = untrained_model(resolution=64)
-    track = make_track(0, 0, FRAMES, box=BOX, opening=np.nan)  # as a face that is marked by hand
-    faces = made_faces(probe(SCENE).subclip(FIRST, FIRST + FRAMES), [track])
-    return model, faces, embed_audio(load_audio(VOICE), model.whisper)
+    return model, marked_faces(FRAMES), embed_audio(load_audio(VOICE), model.whisper)
+
+
+def marked_faces(frames: int):
+    """Her face in so many frames, its mouth's opening unknown as that of a face that is marked by hand."""
+    track = make_track(0, 0, frames, box=BOX, opening=np.nan)
+    return made_faces(probe(SCENE).subclip(FIRST, FIRST + frames), [track])
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +213,11 @@ def test_it_can_be_cancelled_while_mouths_are_looked_at(job):
 def test_defaults_are_no_part_of_a_stores_key_and_other_choices_are(job, tmp_path):
     """The options' text is, so a new field in it would make every earlier store useless."""
     assert repr(SamplerOptions()) == repr(dataclasses.replace(CLOSED, steps=20, cfg=1.5, windows=WindowOptions()))
-    stores = []
+    model, _, voice = job
+    faces, stores = marked_faces(2), []
     choices = [{"reference_mouth": choice} for choice in ReferenceChoice] + [{"mask_grow": 5.0}, {"expression": 0.5}]
     for change in choices:
-        sample(*job, dataclasses.replace(TWO_FRAMES, **change), folder=tmp_path).patches.close()
+        sample(model, faces, voice, dataclasses.replace(TWO_FRAMES, **change), folder=tmp_path).patches.close()
         stores.append(len(list(tmp_path.glob("*.patches"))))
     assert stores == [1, 1, 2, 3, 4, 5], "model and filmed are the same for this model"
 

@@ -50,7 +50,7 @@ def scene(
 
 
 def test_the_same_scene_gives_the_same_bits_and_every_frame_is_another():
-    sets = (made_set(night_window), night_window(7, WIDTH / HEIGHT))
+    sets = (made_set(lamp_side), lamp_side(7, WIDTH / HEIGHT))
     first, second = ([frame for frame, _ in render_staged(scene(actor(0.5), film_set=one))] for one in sets)
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
     assert all((a != b).any() for a, b in pairwise(first))

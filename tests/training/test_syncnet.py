@@ -61,8 +61,10 @@ def test_windows_of_a_clip_lie_apart_and_follow_from_the_seed(clips):
     assert gaps.min() > 0.75 * MIN_SHIFT_FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_training_ends_with_the_same_bits(clips, tmp_path):
+    """Quick: test_an_interrupted_training_ends_with_the_same_bits_as_an_undisturbed_one, by the same loop."""
     budget = Budget(steps=2)
     through = train(clips, budget, count=1)
     train(clips, budget, tmp_path, count=1, stop_after=1)

@@ -24,10 +24,10 @@ OPTIONS = FaceOptions()
 @pytest.fixture(scope="module")
 def clip() -> Clip:
     """Two people cut against each other, and in the end a dissolve from one to the other."""
-    frames = np.stack([frame for frame, _ in render(cuts(5, (9, 12, 8, 24, 24), size=(160, 120)))])
+    frames = np.stack([frame for frame, _ in render(cuts(5, (6, 6, 6, 24, 15), size=(160, 120)))])
     shown = frames.astype(np.float32) / 255
     shares = (np.arange(17) + np.float32(0.5))[:, None, None, None] / 17
-    shown[45:62] = (1 - shares) * frames[44] / np.float32(255) + shares * frames[62] / np.float32(255)
+    shown[34:51] = (1 - shares) * frames[33] / np.float32(255) + shares * frames[51] / np.float32(255)
     return clip_from_images(torch.from_numpy(shown), Fraction(25))
 
 
@@ -47,9 +47,9 @@ def test_parts_give_the_tracks_of_one_pass_through_files_too(clip, tmp_path):
     assert log is not None
     ahead = frames_ahead(clip)
     (dissolve,) = set(log.starts) - set(log.cuts(ahead))  # known only once tracks led through it
-    assert 45 < dissolve < 62
+    assert 34 < dissolve < 51
     ranges = tracked_ranges(log, clip.frame_count, ahead, 5)
-    assert ranges == [(0, 9), (9, 21), (21, 29), (29, clip.frame_count)]
+    assert ranges == [(0, 6), (6, 12), (12, 18), (18, clip.frame_count)]
     faces = []
     for first, stop in reversed(ranges):  # in any order
         path = tmp_path / f"{first}.npz"
@@ -71,21 +71,21 @@ def test_ranges_are_of_whole_shots_and_a_short_rest_is_no_range_of_its_own():
 
 def test_progress_of_a_range_counts_its_own_frames(clip):
     seen = []
-    track_range(clip, log_shots(clip), 9, 21, OPTIONS, lambda done, total: seen.append((done, total)))
-    assert seen == [(number, 12) for number in range(1, 13)]
+    track_range(clip, log_shots(clip), 6, 12, OPTIONS, lambda done, total: seen.append((done, total)))
+    assert seen == [(number, 6) for number in range(1, 7)]
 
 
 def test_files_that_are_damaged_or_of_other_frames_are_made_again(clip, tmp_path):
     log = log_shots(clip)
-    faces = track_range(clip, log, 0, 9, OPTIONS)
+    faces = track_range(clip, log, 0, 6, OPTIONS)
     path = tmp_path / "part.npz"
     write_tracked(faces, path)
-    assert read_tracked(path, 0, 8) is None
-    assert read_tracked(path, 1, 9) is None
+    assert read_tracked(path, 0, 5) is None
+    assert read_tracked(path, 1, 6) is None
     write_tracked([dataclasses.replace(faces[0], frames=faces[0].frames[::-1].copy())], path)
-    assert read_tracked(path, 0, 9) is None
+    assert read_tracked(path, 0, 6) is None
     path.write_bytes(path.read_bytes()[:200])
-    assert read_tracked(path, 0, 9) is None
-    assert read_tracked(tmp_path / "none.npz", 0, 9) is None
+    assert read_tracked(path, 0, 6) is None
+    assert read_tracked(tmp_path / "none.npz", 0, 6) is None
     write_shots(dataclasses.replace(log, starts=(1000,), known_after=(1003,)), path)
     assert read_shots(path, clip.frame_count) is None
