@@ -336,7 +336,7 @@ def test_a_checkpoint_with_a_hole_is_refused_by_the_missing_key(model, options, 
 
 def test_a_bundle_is_the_same_model_again(model, tmp_path):
     again = load_model(save_bundle(model, tmp_path / "bundle"), LoadOptions(device="cpu"))
-    assert (again.name, again.resolution, again.demonstration) == ("untrained", 128, True)
+    assert (again.name, again.resolution, again.demonstration) == ("untrained", 64, True)
     assert_same(again, model)
     assert len({path.stat().st_mode for path in (tmp_path / "bundle").iterdir()}) == 1
 
