@@ -115,7 +115,7 @@ class Sampler(io.ComfyNode):
             window_batch=window_batch,
             expression=expression,
         )
-        # The widget says nothing of the quality, so that TREPA Settings' overlap counts with any.
+        # Unlike its noise sharing, TREPA Settings' overlap counts with every quality: earlier workflows keep theirs.
         explicit = {"overlap"} if trepa else ()
         options = resolve_quality(options, Quality(quality), model.model, explicit)
         pause_options = PauseOptions(PauseBehaviour(pauses), pause_hangover, pause_ramp, speech_threshold)

@@ -51,7 +51,7 @@ class RecommendedSettings:
             ("cfg", _is_number(result.cfg) and 1 <= result.cfg <= MAX_CFG, "a number of at least 1"),
             ("scheduler", isinstance(result.scheduler, str), "a name"),
             ("noise_sharing", _is_number(result.noise_sharing) and 0 <= result.noise_sharing <= 1, "a number up to 1"),
-            ("overlap", _is_whole(result.overlap) and result.overlap in OVERLAPS, "a whole number up to 12"),
+            ("overlap", _is_whole(result.overlap) and result.overlap in OVERLAPS, f"whole, up to {OVERLAPS[-1]}"),
         ):
             if not valid:
                 raise ModelError(

@@ -76,9 +76,7 @@ def perturbed_unet(config=SMALL_UNET):
     return unet
 
 
-@pytest.mark.slow
 def test_a_gradients_norm_grows_with_its_losses_weight_and_is_none_where_nothing_depends_on_it(clips, loss_networks):
-    """Quick: test_every_loss_reaches_the_parts_that_learn_and_no_others."""
     unet = freeze_except_trained(perturbed_unet())
     found = compute_losses(unet, loss_networks, clips.batch(heard_step(clips), 0, 1), LossWeights())
     found["sync"] = found["sync"].detach()
@@ -277,11 +275,7 @@ def test_a_pair_by_pair_gain_is_found_however_much_clips_differ():
     assert unlike[1] < 0 < unlike[2]
 
 
-@pytest.mark.slow
 def test_the_true_clip_leaves_nothing_to_find(loss_networks):
-    """Quick: test_the_losses_are_least_for_the_true_clip,
-    Quick: test_flicker_is_what_does_not_go_on_evenly_where_the_mouth_is_drawn.
-    """
     rng = np.random.default_rng(3)
     frames = 48  # 46 are the fewest that sync is measured of
     crops = rng.integers(0, 256, (2, frames, 3, 1, 1), np.uint8) * np.ones((1, 1, 1, 128, 128), np.uint8)

@@ -40,11 +40,7 @@ def take():
     return render_take(3)
 
 
-@pytest.mark.slow
 def test_only_the_mouth_moves_in_another_way_in_the_other_take(take):
-    """Quick: test_a_performance_read_from_an_archive_moves_the_mouth_to_the_same_bits,
-    Quick: test_the_meter_reads_the_opening_of_people_it_has_never_seen.
-    """
     crops, waveform, openings = take
     other = render_take(other_take(3))
     assert np.abs(waveform - other[1].astype(int)).max() > 1000

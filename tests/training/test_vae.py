@@ -129,9 +129,7 @@ def test_carried_latents_of_unseen_people_have_about_unit_variance(people):
 
 
 @needs_weights
-@pytest.mark.slow
 def test_a_decoded_mouth_is_as_open_as_it_was(people):
-    """Quick: test_the_mouth_follows_the_voice_that_is_heard, decoded by these weights."""
     crops, openings = people
     again, _ = decoded(load(), crops)
     seen = measure_openings(again)
