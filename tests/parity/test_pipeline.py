@@ -178,9 +178,10 @@ def reference_crops(monkeypatch: pytest.MonkeyPatch) -> None:
     ("steps", "cfg"), [(4, 1.5), *(pytest.param(4, cfg, marks=pytest.mark.slow) for cfg in (1.0, 2.5)), *LONG_RUNS]
 )
 def test_sampling_from_the_reference_s_crops_gives_its_latents(unet: UNet, steps: int, cfg: float) -> None:
-    """Quick: this one in four steps with guidance; without, Quick: test_frames_in_give_the_reference_s_frames_out. In as
-    many steps, Quick: test_twenty_steps_of_the_short_window_give_the_reference_latents; with the strongest guidance,
-    Quick: test_denoising_both_windows_gives_the_reference_latents.
+    """Quick: this one in four steps with guidance. The others:
+    without guidance, Quick: test_frames_in_give_the_reference_s_frames_out;
+    in as many steps, Quick: test_twenty_steps_of_the_short_window_give_the_reference_latents;
+    with the strongest guidance, Quick: test_denoising_both_windows_gives_the_reference_latents.
     """
     golden = load_file(REFERENCE / f"run_steps{steps}_g{cfg}.safetensors")
     chunks = load_file(REFERENCE / "inputs.safetensors")["whisper_chunks"]
