@@ -43,6 +43,10 @@ def test_the_nearest_closed_mouth_is_chosen_and_a_closed_one_is_its_own():
     assert chosen_of([0.01, 0.1, 0.2, 0.1, 0.02, 0.15]).tolist() == [0, 0, 0, 4, 4, 4]
 
 
+def test_a_mouth_that_stays_as_it_is_is_its_own_reference():
+    assert chosen_of([0.1] * 5).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_no_reference_comes_from_another_shot():
     openings = [0.1, 0.2, 0.0, 0.0, 0.2, 0.1]
     assert chosen_of(openings, runs=[(0, 2), (2, 6)]).tolist() == [0, 0, 2, 3, 3, 3]

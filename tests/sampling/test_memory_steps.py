@@ -69,6 +69,20 @@ def test_guidance_is_computed_in_turn_where_both_halves_do_not_fit(job, monkeypa
     assert calls[-1] == (2, 2)
 
 
+def test_steps_that_are_taken_again_are_counted_once(job, monkeypatch):
+    unet, calls, taken = job[0].unet, [], []
+
+    def forward(*inputs):
+        taken.append(inputs)
+        if len(taken) == 2:  # in the second step
+            raise OUT_OF_MEMORY("full")
+        return type(unet).forward(unet, *inputs)
+
+    monkeypatch.setattr(unet, "forward", forward)
+    with sample(*job, GUIDED, on_progress=lambda done, total: calls.append((done, total))).patches:
+        assert calls == [(1, 2), (1, 2), (2, 2)]
+
+
 def test_with_nothing_left_to_lower_the_error_names_the_way_out(job, monkeypatch):
     with pytest.raises(ModelError, match=r"cpu has too little memory for untrained.*\(Tried to allocate") as caught:
         run(job, monkeypatch, 1000)
