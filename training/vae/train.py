@@ -3,8 +3,9 @@
 An AutoencoderKL of four levels, as Stable Diffusion's (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), on
 aligned 128-pixel crops of drawn people, an error at the mouth weighing more. Without a discriminator: soft, but it
 invents nothing. With `--decoder-only` the encoder stays as it is, to the bit, and with it all latents: what was trained
-on them goes on being right. Stopped at any time, it goes on from its last checkpoint; with `--steps` in place of
-`--minutes`, two runs of the same seed give the same bits. accelerate runs it, on a GPU where there is one.
+on them goes on being right. Then the perceptual distance by that encoder counts as well, and the mouth weighs more.
+Stopped at any time, it goes on from its last checkpoint; with `--steps` in place of `--minutes`, two runs of the same
+seed give the same bits. accelerate runs it, on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from latentsync_core.models.vae import SCALING_FACTOR, DiffusersCodec
 
 from .. import loop, paths
 from ..paths import CACHE
+from ..perceptual import PerceptualDistance
 from ..synthetic.crops import RESOLUTION
 from ..takes import load_takes
 from .data import Batch, load_or_render_crops, make_batch
@@ -50,6 +52,8 @@ CONFIG = {  # as diffusers names its sizes; 1.3 M parameters
     "sample_size": RESOLUTION,
     "scaling_factor": SCALING_FACTOR,
 }
+PERCEPTUAL_WEIGHT = 2.0  # of the perceptual distance, where the decoder alone is trained
+MOUTH_POWER = 2  # of a pixel's weight, likewise: latents tell more of lips than the decoder drew
 KL_WEIGHT = 2e-4  # of a latent value's divergence, beside a pixel's error; some 2e-7 of the sums over a crop
 GRADIENT_WEIGHT = 1.0  # of the error of slopes, beside the pixels' own
 # By side of a patch in pixels, what its mean error weighs. The larger ones hold skin's colour: a shift of it is a small
@@ -64,10 +68,19 @@ def build(seed: int = 0) -> nn.Module:
         return DiffusersCodec.from_config(CONFIG).vae.requires_grad_(True).train().to(memory_format=torch.channels_last)
 
 
-def compute_loss(vae: nn.Module, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch, and its parts; `noise` (n, 4, P / 8, P / 8) draws from the encoder's distribution."""
-    posterior = vae.encode(batch.pictures).latent_dist
+def compute_loss(
+    vae: nn.Module, batch: Batch, noise: Tensor, perceptual_distance: PerceptualDistance | None = None
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch, and its parts; `noise` (n, 4, P / 8, P / 8) draws from the encoder's distribution. With a
+    perceptual distance the encoder is taken to be frozen."""
+    with torch.set_grad_enabled(perceptual_distance is None):
+        posterior = vae.encode(batch.pictures).latent_dist
     seen = vae.decode(posterior.mean + posterior.std * noise).sample
+    if perceptual_distance is not None:
+        weights = batch.weights**MOUTH_POWER
+        loss, parts = picture_loss(seen - batch.pictures, weights / weights.mean((1, 2, 3), keepdim=True))
+        perceptual = perceptual_distance(seen.float(), batch.pictures).mean()
+        return loss + PERCEPTUAL_WEIGHT * perceptual, {**parts, "perceptual": perceptual.item()}
     loss, parts = picture_loss(seen - batch.pictures, batch.weights)
     divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
     return loss + KL_WEIGHT * divergence, {**parts, "divergence": divergence.item()}
@@ -107,12 +120,13 @@ def train(
         side = pictures.shape[-1] // 8
         draw = torch.Generator().manual_seed(budget.seed * 1_000_003 + step)
         noise = torch.randn(len(pictures), 4, side, side, generator=draw).to(device)
-        return compute_loss(vae, Batch(pictures, batch.weights.to(device)), noise)
+        return compute_loss(vae, Batch(pictures, batch.weights.to(device)), noise, perceptual_distance)
 
-    vae = build(budget.seed)
+    vae, perceptual_distance = build(budget.seed), None
     if decoder_only:
         for part in (vae.encoder, vae.quant_conv):
             part.requires_grad_(False)
+        perceptual_distance = PerceptualDistance(vae)
     return loop.fit(vae, loss_at, budget, run, start, stop_after, on_progress)
 
 
