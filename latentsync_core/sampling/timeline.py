@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import OptionError
 from ..video.clip import Clip
 
-STRETCH_LIMITS = (0.8, 1.25)  # of a frame's own time, in which motion still looks natural
+STRETCH_LIMITS = (Fraction(4, 5), Fraction(5, 4))  # of a frame's own time, in which motion still looks natural
 TIME_TOLERANCE = 1e-3  # seconds: a voice that outlasts a frame by less needs no frame more
 
 
@@ -55,7 +55,7 @@ def plan_timeline(clip: Clip, voice_seconds: float, rule: LengthRule = LengthRul
     if rule is LengthRule.REMAP:
         ratio = Fraction(voice_seconds).limit_denominator(10**6) / clip.exact_duration
         if not STRETCH_LIMITS[0] <= ratio <= STRETCH_LIMITS[1]:
-            least, most = (f"{limit:g}" for limit in STRETCH_LIMITS)
+            least, most = (f"{float(limit):g}" for limit in STRETCH_LIMITS)
             raise OptionError(
                 f"the voice lasts {voice_seconds:.2f} s and the clip {clip.duration:.2f} s: remap would show frames "
                 f"{float(ratio):.3f} times as long as filmed; it takes {least} to {most}: choose another length"

@@ -153,6 +153,18 @@ def test_features_that_were_deleted_are_missed_by_name(tmp_path):
         kept.window(np.array([1.0]))
 
 
+def test_a_sound_that_is_shorter_when_it_is_read_again_is_an_error(encoder, monkeypatch):
+    read, readings = AudioSource.mono16k_blocks, []
+
+    def shrinking(sound: AudioSource):
+        readings.append(sound)
+        return read(sound) if len(readings) == 1 else iter(())
+
+    monkeypatch.setattr(AudioSource, "mono16k_blocks", shrinking)
+    with pytest.raises(AudioError, match=r"rows of features instead of \d+: load it again"):
+        embed_audio(source(2.0), encoder)
+
+
 def test_progress_counts_segments_and_can_cancel_without_leaving_anything(encoder, monkeypatch, tmp_path):
     monkeypatch.setattr(audio_features, "MAX_ROWS_IN_MEMORY", 10)
     calls = []

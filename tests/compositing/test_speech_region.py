@@ -22,7 +22,7 @@ from latentsync_core.compositing.blending.steadiness import AHEAD, steady_contou
 from latentsync_core.compositing.composite_options import CompositeOptions, Region
 from latentsync_core.compositing.rendering import DECODE_BATCH, render
 from latentsync_core.errors import OptionError
-from latentsync_core.faces.alignment.align import align_track, crop_face
+from latentsync_core.faces.alignment.align import TEMPLATE_SIZE, align_track, crop_face
 from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
@@ -159,6 +159,15 @@ def test_a_circle_is_as_far_everywhere():
     turn = np.linspace(0.1, 6.3, 50)
     circle = np.column_stack([np.cos(turn), np.sin(turn)]) * 9 + SPEECH.centre
     np.testing.assert_allclose(distances_of(circle, SPEECH.centre), 9)
+
+
+def test_the_region_has_its_margin_below_and_none_above_or_beside():
+    size = 256
+    mask = region_mask(np.full(DIRECTIONS, 15.0), SPEECH, size, feather=0) > 0.5
+    rows, columns = (places.numpy() + 0.5 for places in mask.nonzero(as_tuple=True))
+    x, y = columns / size * TEMPLATE_SIZE[0] - SPEECH.centre[0], rows / size * TEMPLATE_SIZE[1] - SPEECH.centre[1]
+    above, below = SPEECH.margins
+    np.testing.assert_allclose([-y.min(), -x.min(), x.max(), y.max()], [15 + above] * 3 + [15 + below], atol=0.4)
 
 
 def test_a_talking_jaw_hardly_moves_the_edge_and_never_crosses_it():

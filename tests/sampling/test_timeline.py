@@ -59,6 +59,11 @@ def test_cut_stops_with_the_shorter_one():
     assert len(plan_timeline(clip_of(50), 9.0, LengthRule.CUT).source_index) == 50
 
 
+@pytest.mark.parametrize("voice", [0.0, 0.01, 0.04])
+def test_cut_leaves_at_least_one_frame(voice):
+    assert len(plan_timeline(clip_of(50), voice, LengthRule.CUT).source_index) == 1
+
+
 def test_film_rate_keeps_its_rational_time_over_two_hours():
     fps = Fraction(24000, 1001)
     clip = clip_of(10, fps)
@@ -97,6 +102,11 @@ def test_remap_keeps_the_rhythm_of_a_variable_rate():
     clip = dataclasses.replace(clip_of(4), pts=pts, time_base=Fraction(1, 100))
     timeline = plan_timeline(clip, float(clip.exact_duration) * 1.2, LengthRule.REMAP)
     np.testing.assert_allclose(timeline.times, pts / 100 * 1.2, atol=1e-5)
+
+
+@pytest.mark.parametrize("voice", [1.6, 2.5])
+def test_remap_takes_both_limits(voice):
+    assert plan_timeline(clip_of(50), voice, LengthRule.REMAP).source_index.tolist() == list(range(50))
 
 
 @pytest.mark.parametrize("voice", [1.59, 2.51, 0.0])
