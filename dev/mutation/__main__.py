@@ -24,11 +24,18 @@ from .mutants import Target, sample_mutants
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".mutation" / "results.jsonl"
 TIMELINE = "latentsync_core/sampling/timeline.py"
+PIPELINE_TESTS = (  # beside its own folder
+    "tests/cli/test_dub_commands.py",
+    "tests/cli/test_main_job.py",
+    "tests/estimates/test_timings.py",
+    "tests/files/test_output_checks.py",
+    "tests/sampling/test_sampler.py",
+)
 TARGETS = (
     Target("sampling", ("latentsync_core/sampling",), ("tests/sampling",), excluded=(TIMELINE,)),
     Target("compositing", ("latentsync_core/compositing",), ("tests/compositing",)),
     Target("timeline", (TIMELINE,), ("tests/sampling/test_timeline.py",)),
-    Target("pipeline", ("latentsync_core/pipeline.py",), ("tests/pipeline",)),
+    Target("pipeline", ("latentsync_core/pipeline.py",), ("tests/pipeline", *PIPELINE_TESTS)),
     Target("audio features", ("latentsync_core/audio/features.py",), ("tests/audio/test_features.py",)),
 )
 PRELOADED = (  # what takes long to import is imported once; the project itself is imported by each run

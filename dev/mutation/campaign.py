@@ -20,7 +20,10 @@ from pathlib import Path
 
 from .mutants import Mutant, Target, find_test_files, mutated_source
 
-NOT_COPIED = (".git", ".venv", ".mutation", ".hypothesis", ".pytest_cache", ".ruff_cache", "__pycache__", "demo")
+NOT_COPIED = (  # names of files and folders; `cache` and `runs` hold gigabytes where Nano was trained
+    *(".git", ".venv", ".mutation", ".hypothesis", ".pytest_cache", ".ruff_cache"),
+    *("__pycache__", "cache", "runs", "demo"),
+)
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider")
 TIMEOUT_FACTOR, TIMEOUT_SLACK = 3, 20  # times the unmutated tests' time, and seconds on top
 MAX_ADDRESS_SPACE = 16 << 30  # bytes of a run, most of them only reserved: a loop without end must not fill the memory

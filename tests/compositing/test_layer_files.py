@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -186,13 +187,16 @@ def _write_and_cancel(out, one):
     raise KeyboardInterrupt
 
 
-def test_no_room_for_pictures_is_a_clear_error_that_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_args):
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.ENOSPC, "no room left"), (errno.EIO, "Can't write .*pictures: Input/output error")]
+)
+def test_pictures_that_cant_be_written_are_a_clear_error_that_leaves_nothing(tmp_path, monkeypatch, number, message):
+    def failing(*_args):
+        raise OSError(number, os.strerror(number))
 
     clip = clip_from_images(torch.rand(1, 48, 64, 3), Fraction(25))
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="no room"), PngLayerWriter(tmp_path / "pictures", clip, frames=1) as out:
+    monkeypatch.setattr(Path, "write_bytes", failing)
+    with pytest.raises(OutputError, match=message), PngLayerWriter(tmp_path / "pictures", clip, frames=1) as out:
         out.write(None)
     assert not list(tmp_path.iterdir())
 

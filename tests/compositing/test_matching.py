@@ -10,7 +10,7 @@ import torch
 
 from latentsync_core.compositing.blending.color_match import GAMMA, light_gain, steady_gain, with_gain
 from latentsync_core.compositing.blending.contour import VIEW_SIZE, FaceViews, on_view
-from latentsync_core.compositing.blending.detail_match import DetailMatcher
+from latentsync_core.compositing.blending.detail_match import LUMA, DetailMatcher
 from latentsync_core.compositing.compositor import mouth_region
 from latentsync_core.compositing.layer import Layer
 from latentsync_core.imaging.filters import gaussian_blur
@@ -104,6 +104,16 @@ def test_a_smooth_patch_gets_the_grain_of_its_frame():
     ratio = fine(matched) / fine(filmed)
     assert 0.7 < float(ratio.min()) < float(ratio.max()) < 1.2
     assert abs(float((matched - smooth).mean())) < 1e-3, "no darker, no lighter"
+
+
+def test_grain_in_colour_leaves_the_brightness_as_it_is():
+    smooth = skin(5, 150, 180)
+    red, blue = 0.03 * torch.randn(2, 150, 180, generator=torch.Generator().manual_seed(1))
+    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
+    matched = DetailMatcher(1.0).matched(ring_layer(smooth), given(smooth + torch.stack([red, green, blue])), 0, 7).rgb
+    grain = matched - smooth
+    assert min(grain[0].std(), grain[2].std()) > 0.01
+    assert torch.einsum("chw,c->hw", grain, torch.tensor(LUMA)).std() < 1e-4
 
 
 def test_grain_is_a_frames_own_and_repeats():

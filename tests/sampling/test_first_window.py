@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -13,6 +14,7 @@ import torch
 from latentsync_core.audio.features import AudioEmbedding, embed_audio
 from latentsync_core.audio.source import load_audio
 from latentsync_core.errors import ModelError
+from latentsync_core.faces.alignment.mouth_mask import mouth_mask
 from latentsync_core.messages import Remedy
 from latentsync_core.models.load_options import LoadOptions
 from latentsync_core.models.loading import untrained
@@ -22,7 +24,7 @@ from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.pipeline import sample
 from latentsync_core.sample_scene import SCENE
-from latentsync_core.sampling.first_window import UNTRAINED
+from latentsync_core.sampling.first_window import UNTRAINED, _flaw
 from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import clip_from_images, probe
 from latentsync_core.video.reading.reader import FrameReader
@@ -110,6 +112,13 @@ BROKEN = {
 def test_broken_weights_stop_the_job_with_what_was_measured_and_the_cause(nano, voice, pictures, part, change, message):
     with pytest.raises(ModelError, match=message):
         draw(with_weights(nano, part, change), voice, pictures)
+
+
+def test_a_flat_mouths_brightness_is_said_beside_the_clips_own():
+    mouth = mouth_mask(64) == 0
+    crops = torch.where(mouth, 0.4, 0.8) + 0.1 * torch.linspace(-1, 1, 64).expand(2, 3, 64, 64)
+    drawn = torch.where(mouth, 0.6, crops)
+    assert re.search(r"flat colour of brightness 0\.60 .* where the clip has 0\.40", _flaw(drawn, crops))
 
 
 def test_in_half_precision_values_that_are_no_numbers_call_for_a_larger_range(nano, voice, pictures):

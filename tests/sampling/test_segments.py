@@ -161,6 +161,12 @@ def test_the_features_of_a_range_are_close_to_those_of_the_whole_voice(recorded)
         assert similar.mean() > 0.97
 
 
+def test_a_range_across_whispers_thirtieth_second_is_encoded_at_once(encoder, recorded):
+    voice, _ = voice_of(recorded.repeat(12)[: 40 * 16000], encoder, [line(700, 850)], 1000)  # 28 s to 34 s
+    assert voice.window(1, np.arange(700, 850) * FRAME).isfinite().all()
+    assert len(voice._embedding.features) == encoder.context
+
+
 def test_frames_after_the_voices_end_are_driven_by_silence(encoder, recorded):
     short, silent = recorded[: 3 * 16000], torch.zeros(1000)
     late = [voice_of(sound, encoder)[0].digest_of(3) for sound in (short, silent)]
