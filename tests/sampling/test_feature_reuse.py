@@ -13,7 +13,7 @@ from latentsync_core.models.loading.untrained import untrained_model
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoising.denoise import denoise_windows, guided
 from latentsync_core.sampling.denoising.feature_reuse import FeatureReuse, relative_change
-from latentsync_core.sampling.sampler_options import SamplerOptions, Scheduler
+from latentsync_core.sampling.sampler_options import REUSED_PASS, SamplerOptions, Scheduler
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
@@ -134,6 +134,20 @@ def test_guidance_counts_in_its_interval_alone(unet):
     steps = SamplerOptions(steps=10, cfg=2.0, cfg_start=0.2, cfg_end=0.6)
     assert [step for step in range(10) if steps.guidance_at(step) != 1] == [2, 3, 4, 5]
     assert not SamplerOptions(steps=3, cfg=1.0).is_guided
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        ({}, 8),
+        ({"cfg": 1.0}, 4),
+        ({"cfg_start": 0.5}, 6),
+        ({"reuse_interval": 2}, 4 + 4 * REUSED_PASS),
+        ({"reuse_interval": 3, "cfg": 1.0}, 2 + 2 * REUSED_PASS),
+    ],
+)
+def test_the_networks_passes_are_counted(options, passes):
+    assert SamplerOptions(**{"steps": 4, "cfg": 1.5} | options).network_passes == pytest.approx(passes)
 
 
 def test_rescaled_guidance_has_the_conditional_predictions_contrast():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 import tempfile
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,6 +38,20 @@ def test_a_store_opened_again_still_has_what_was_finished(tmp_path):
     with PatchStore("key", 9, (4, 2, 2), folder=tmp_path) as again:
         assert again.finished.nonzero()[0].tolist() == [3]
         assert again.get([3]).unique().tolist() == [1.0]
+
+
+def test_a_store_opened_again_needs_no_more_room_than_is_missing(tmp_path, monkeypatch):
+    frames, bytes_of_one = 64, 4 * 64 * 64 * 2
+    with PatchStore("key", frames, (4, 64, 64), folder=tmp_path) as store:
+        for frame in range(frames - 1):
+            store.put(frame, torch.ones(4, 64, 64))
+    with (tmp_path / "key.patches").open("r+b") as file:
+        os.fsync(file.fileno())  # some file systems allocate late
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * bytes_of_one))
+    with PatchStore("key", frames, (4, 64, 64), folder=tmp_path) as again:
+        assert again.finished.sum() == frames - 1
+    with pytest.raises(OutputError, match="no room for the finished faces"):
+        PatchStore("other", frames, (4, 64, 64), folder=tmp_path)
 
 
 def test_another_key_or_length_starts_empty(tmp_path):
