@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from latentsync_core.errors import OptionError
+from latentsync_core.sampling.sampler import unbroken_tracks
 from latentsync_core.sampling.timeline import LengthRule, plan_timeline
 from latentsync_core.video.reading.probing import clip_from_images
 
@@ -52,6 +53,12 @@ def test_loop_begins_again_and_each_jump_begins_a_passage():
     assert timeline.passages.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
     np.testing.assert_allclose(timeline.times, np.arange(8) / 25)
     assert not plan_timeline(clip_of(3), 8 / 25, LengthRule.PING_PONG).passages.any()
+
+
+def test_no_window_spans_a_loops_jump_or_two_tracks():
+    timeline = plan_timeline(clip_of(4), 11 / 25, LengthRule.LOOP)
+    numbers = unbroken_tracks(np.array([0, 0, 1, 1]), timeline)
+    assert np.flatnonzero(np.diff(numbers)).tolist() == [1, 3, 5, 7, 9]
 
 
 def test_cut_stops_with_the_shorter_one():
