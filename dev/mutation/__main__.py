@@ -27,7 +27,7 @@ TIMELINE = "latentsync_core/sampling/timeline.py"
 PIPELINE_TESTS = (  # beside its own folder
     "tests/cli/test_dub_commands.py",
     "tests/cli/test_main_job.py",
-    "tests/estimates/test_timings.py",
+    "tests/estimates/test_job_plan.py",
     "tests/files/test_output_checks.py",
     "tests/sampling/test_sampler.py",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from latentsync_core.audio.pause_options import PauseBehaviour, PauseOptions
 from latentsync_core.audio.source import load_audio
 from latentsync_core.audio.track_choice import TrackChoice
 from latentsync_core.cli.commands import _parser
@@ -117,6 +118,21 @@ def test_each_of_two_speakers_moves_as_alone_with_the_same_voice(job, with_her_v
     exchanged = luma(job.run(job.his, other_speakers=(Speaker(job.hers, HIM),)).output)
     assert (exchanged[LEFT] != hers[LEFT]).any(), "another voice gives another mouth"
     assert (exchanged[RIGHT] != his[RIGHT]).any()
+
+
+# --- pauses -----------------------------------------------------------------------------------------------------------
+
+
+def test_in_pauses_the_filmed_mouth_stays_where_the_job_says_so(job, source, tmp_path):
+    silence = tmp_path / "silence.wav"
+    part = ["-y", "-f", "lavfi", "-i", f"anullsrc=r=16000:d={VOICE_FRAMES / 25}", str(silence)]
+    run_ffmpeg(part, error=AssertionError, what="making a silent voice")
+    drawn, filmed = (
+        luma(job.run(silence, pauses=PauseOptions(behaviour)).output)
+        for behaviour in (PauseBehaviour.MODEL, PauseBehaviour.ORIGINAL)
+    )
+    assert (drawn != source).any()
+    assert (filmed == source).all()
 
 
 # --- what the file says of its making ---------------------------------------------------------------------------------
