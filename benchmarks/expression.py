@@ -25,6 +25,7 @@ from training.synthetic.crops import RESOLUTION
 from training.synthetic.speech.performance import SAMPLE_RATE
 from training.unet.features import MAX_CLOSED_OPENING, encode_recording
 from training.unet.measure import GenerationOptions, generate_clip, to_float_images
+from training.unet.reference_mouths import reference_mouths
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
 WAYS = ("guidance", "features")
@@ -58,6 +59,7 @@ def main() -> None:
     model = load_model("nano")
     clips = held_out(40, SECONDS, folder=options.cache)
     crops, true = clips.crops[: options.clips], clips.openings[: options.clips]
+    mouths = [reference_mouths(*of_clip) for of_clip in zip(true, clips.turns, strict=False)]
     frames, inside = true.shape[1], mouth_mask(RESOLUTION) == 0
     features = [encode_recording(model.whisper, voice, frames) for voice in held_out_voices(options.clips, SECONDS)]
     silence = encode_recording(model.whisper, np.zeros(frames * SAMPLE_RATE // FRAME_RATE, np.float32), frames)
@@ -65,12 +67,13 @@ def main() -> None:
     for way in options.ways:
         for strength in options.strengths:
             seen, psnr = [], []
-            for clip, voice in zip(crops, features, strict=True):
+            for clip, voice, of_clip in zip(crops, features, mouths, strict=True):
                 if way == "features":
                     voice, guidance = torch.lerp(silence, voice, strength), cfg
                 else:
                     guidance = SamplerOptions(cfg=cfg, expression=strength).guidance_at(0)
-                drawn = generate_clip(model.unet, model.codec, clip, voice, GenerationOptions(steps, guidance))
+                generation = GenerationOptions(steps, guidance)
+                drawn = generate_clip(model.unet, model.codec, clip, voice, generation, of_clip)
                 seen.append(measure_openings(drawn))
                 error = (drawn - to_float_images(clip)).square()[inside.expand_as(drawn)].mean()
                 psnr.append(float(-10 * error.log10()))

@@ -13,6 +13,7 @@ features and the true ones.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,6 @@ from latentsync_core.models.model import LatentSyncModel
 from latentsync_core.models.reference_mouth import replace_mouth
 from latentsync_core.sampling.denoising.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
-from latentsync_core.sampling.reference_means import averaged_frames
 from latentsync_core.sampling.sampler_options import WindowOptions
 from latentsync_core.sampling.windows import Window, plan_windows
 from latentsync_core.trepa.video_encoder import VideoEncoder, clip_features, load_video_encoder
@@ -43,6 +43,7 @@ from training.trepa.measure import windows as clip_windows
 from training.trepa.train import WEIGHTS as ENCODERS
 from training.unet.features import LATENT_SIZE, encode_recording
 from training.unet.measure import to_float_images
+from training.unet.reference_mouths import reference_mouths
 
 SECONDS = 3.0
 SEED = 1247
@@ -89,12 +90,13 @@ class Material:
 
     pixels: Tensor  # (n, 3, R, R) in [0, 1]
     whole: Tensor  # (n, 4, h, w) latents
+    reference: Tensor  # likewise, mouths of frames nearby where they are closed
     masked: Tensor
     audio: Tensor  # (n, tokens, width)
 
     def after(self, first: int) -> Material:
         """The clip without the frames before `first`."""
-        return Material(self.pixels[first:], self.whole[first:], self.masked[first:], self.audio[first:])
+        return Material(*(getattr(self, field.name)[first:] for field in dataclasses.fields(self)))
 
 
 def generate(model: LatentSyncModel, clip: Material, layout: Layout, first: int = 0) -> tuple[Tensor, list[int]]:
@@ -125,9 +127,8 @@ def _draw(model: LatentSyncModel, clip: Material, windows: list[Window], noise: 
     recommended = model.recommended
     for window in windows:
         part = slice(window.start, window.stop)
-        mean = clip.whole[averaged_frames(window, (0, len(clip.whole)))].mean(0)
         yield denoise_window(
-            model.unet, noise[part], latent_mask(RESOLUTION), clip.masked[part], replace_mouth(clip.whole[part], mean),
+            model.unet, noise[part], latent_mask(RESOLUTION), clip.masked[part], clip.reference[part],
             clip.audio[part], recommended.steps, recommended.cfg, schedule=model.schedule,
         )  # fmt: skip
 
@@ -182,10 +183,12 @@ def main() -> None:
     voices = held_out_voices(options.clips, SECONDS)
     keep = mouth_mask(RESOLUTION)
     materials = []
-    for crops, voice in zip(clips.crops, voices, strict=False):
+    for crops, voice, openings, turns in zip(clips.crops, voices, clips.openings, clips.turns, strict=False):
         pixels = to_float_images(crops)
         whole, masked = (model.codec.encode(seen * 2 - 1) for seen in (pixels, (pixels - 0.5) * keep + 0.5))
-        materials.append(Material(pixels, whole, masked, encode_recording(model.whisper, voice, true.shape[1])))
+        reference = replace_mouth(whole, whole[reference_mouths(openings, turns)])
+        audio = encode_recording(model.whisper, voice, true.shape[1])
+        materials.append(Material(pixels, whole, reference, masked, audio))
     for layout in (LAYOUTS[number] for number in options.layouts):
         jumps, flickers, distances, seen, seconds = [], [], [], [], 0.0
         for clip in materials:

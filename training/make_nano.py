@@ -48,7 +48,7 @@ def nano_model(unet: Path = UNET_WEIGHTS, vae: Path = VAE_WEIGHTS) -> LatentSync
         digest=digest.hexdigest(),
         demonstration=True,
         schedule=NANO_SCHEDULE,
-        reference_mouth=ReferenceMouth.AVERAGED,
+        reference_mouth=ReferenceMouth.CLOSED,
         recommended=NANO_SETTINGS,
     )
 

@@ -29,7 +29,8 @@ from .synthetic.head.identity import sample_identity
 from .synthetic.head.motion import MAX_ANGLE
 from .synthetic.head.randomization import randomize
 from .synthetic.occluders.objects import paint_occluder_at, sample_occluder
-from .synthetic.scenes.scene import render, talking_head
+from .synthetic.scenes.scene import Scene, render, talking_head
+from .synthetic.scenes.scene import head_turns as scene_turns
 from .synthetic.speech.performance import (
     LANGUAGES,
     SAMPLE_RATE,
@@ -118,18 +119,10 @@ def perform_take(number: int) -> Performance:
 
 def render_take(number: int, performances: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One clip's crops, waveform and openings; the same number gives the same bits."""
-    person = number // 2
-    seed = FIRST_SEED + person
+    seed = FIRST_SEED + number // 2
     rng = np.random.default_rng((15487517, seed))
     size = int(rng.choice(SIZES))
-    said = read_performance(performances, number, seed) if performances else perform_take(number)
-    identity = sample_identity(seed)
-    if rng.random() < RANDOMIZED_SHARE:
-        identity = randomize(identity, seed)
-    max_yaw = TURNED_MAX_YAW if rng.random() < TURNED_SHARE else MAX_ANGLE
-    scene = talking_head(
-        seed, _language(person), SECONDS, size=(size, size), performance=said, person=identity, max_yaw=float(max_yaw)
-    )  # fmt: skip
+    scene = _scene(number, rng, size, performances)
     occluder = sample_occluder(seed, light=scene.shots[0].light) if rng.random() < OCCLUDED_SHARE else None
     crops = np.empty((FRAMES, 3, RESOLUTION, RESOLUTION), np.uint8)
     openings = np.empty(FRAMES, np.float32)
@@ -145,6 +138,27 @@ def render_take(number: int, performances: Path | None = None) -> tuple[np.ndarr
         crops[truth.index] = (aligned_crop(picture, points.astype(np.float32)) * 255).round().byte().numpy()
         openings[truth.index] = face.opening
     return crops, (np.clip(scene.waveform, -1, 1) * 32767).round().astype(np.int16), openings
+
+
+def head_turns(number: int, performances: Path | None = None) -> np.ndarray:
+    """(75, 2) float32: degrees of yaw and pitch of a clip's head, which both takes of a pair share."""
+    rng = np.random.default_rng((15487517, FIRST_SEED + number // 2))
+    scene = _scene(number, rng, int(rng.choice(SIZES)), performances)
+    return scene_turns(scene)
+
+
+def _scene(number: int, rng: np.random.Generator, size: int, performances: Path | None) -> Scene:
+    """The scene of a clip; `rng` goes on to what is in front of the face."""
+    person = number // 2
+    seed = FIRST_SEED + person
+    said = read_performance(performances, number, seed) if performances else perform_take(number)
+    identity = sample_identity(seed)
+    if rng.random() < RANDOMIZED_SHARE:
+        identity = randomize(identity, seed)
+    max_yaw = TURNED_MAX_YAW if rng.random() < TURNED_SHARE else MAX_ANGLE
+    return talking_head(
+        seed, _language(person), SECONDS, size=(size, size), performance=said, person=identity, max_yaw=float(max_yaw)
+    )
 
 
 def _language(person: int) -> str:

@@ -1,5 +1,7 @@
 """The small U-Net's second stage: what its losses see and reach, that only TREPA tells its arms apart, its measure."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from training.perceptual import PerceptualDistance
 from training.stage2.data import Stage2Clips
 from training.stage2.measure import ClipEvaluator, TrueClips, comparison, figures, flicker, generate_clips
 from training.stage2.measure_gradients import gradient_norms
+from training.stage2.opening_reader import OpeningReader
 from training.stage2.train import TRAINED_PARTS, LossNetworks, LossWeights, compute_losses, freeze_except_trained, train
 from training.syncnet import train as train_syncnet
 from training.takes import FRAMES, SAMPLES, Takes
@@ -23,13 +26,13 @@ from training.unet.diffusion import NANO_SCHEDULE, add_noise, clean_estimate, ve
 from training.unet.features import WHISPER_ROWS, Features
 from training.unet.measure import GenerationOptions
 from training.unet.opening_probe import OpeningProbe
-from training.unet.train import CONFIG, WINDOW, build, save
+from training.unet.train import CONFIG, OPENING_DEVIATION, WINDOW, build, save
 from training.vae import train as train_vae
 
 from ..one_thread import one_thread  # noqa: F401
 from .small_autoencoder import small_autoencoder
 
-LOSSES = ("pixels", "perceptual", "sync", "trepa")
+LOSSES = tuple(field.name for field in dataclasses.fields(LossWeights))
 SMALL_UNET = UNetConfig(  # two levels, with every part that learns
     block_channels=(32, 32),
     resnets_per_block=1,
@@ -54,7 +57,7 @@ def clips():
     waves = (rng.standard_normal((4, SAMPLES)) * 3000).astype(np.int16)
     openings = np.full((4, FRAMES), 0.1)
     whole, masked = ((whole + more).astype(np.float16) for more in (0, 10))
-    seen = Features(whole, masked, audio_features, openings, audio_features[:0])
+    seen = Features(whole, masked, audio_features, openings, audio_features[:0], np.zeros((4, FRAMES, 2)))
     return Stage2Clips(seen, Takes(levels.astype(np.uint8), np.zeros((4, FRAMES)), waves))
 
 
@@ -63,7 +66,7 @@ def loss_networks():
     """Untrained ones: gradients pass through them as through trained ones."""
     torch.manual_seed(0)
     encoder = VideoEncoder(VideoEncoderConfig(width=24, blocks=1, heads=2, inner=48, patch=16, size=32))
-    return LossNetworks(DiffusersCodec(small_autoencoder()), train_syncnet.build(), encoder)
+    return LossNetworks(DiffusersCodec(small_autoencoder()), train_syncnet.build(), encoder, OpeningReader())
 
 
 def perturbed_unet(config=SMALL_UNET):
@@ -121,7 +124,7 @@ def test_silent_recordings_come_with_closed_mouths_and_are_not_judged_by_syncnet
     latents = rng.standard_normal((2, FRAMES, 4, 16, 16)).astype(np.float16)
     speech, silence = (np.full((2, WHISPER_ROWS, 5, 384), level, np.float16) for level in (1, 3))
     openings = np.stack([np.zeros(FRAMES), np.full(FRAMES, 0.1)])
-    seen = Features(latents, latents, speech, openings, silence)
+    seen = Features(latents, latents, speech, openings, silence, np.zeros((2, FRAMES, 2)))
     drawn = Takes(np.zeros((2, FRAMES, 3, 128, 128), np.uint8), openings, np.ones((2, SAMPLES), np.int16))
     many = Stage2Clips(seen, drawn)
     batches = [many.batch(step, 0, 1) for step in range(40)]
@@ -133,7 +136,7 @@ def test_silent_recordings_come_with_closed_mouths_and_are_not_judged_by_syncnet
 
 
 def test_a_probe_makes_the_opening_a_part_of_the_first_stages_error(clips, loss_networks):
-    unet, batch, none = perturbed_unet(), clips.batch(0, 0, 1), LossWeights(0, 0, 0, 0)
+    unet, batch, none = perturbed_unet(), clips.batch(0, 0, 1), LossWeights(**dict.fromkeys(LOSSES, 0))
     torch.manual_seed(2)
     with torch.no_grad():
         plain, probed = (
@@ -195,10 +198,40 @@ def test_the_losses_are_least_for_the_true_clip(loss_networks, clips):
         judged = LossNetworks.__new__(LossNetworks)
         judged.__dict__.update(loss_networks.__dict__, vae=Truth(pictures))
         found.append(judged.losses(batch.windows.clean, batch, LossWeights()))
-    assert found[0]["perceptual"] == 0
-    assert found[0]["trepa"] == pytest.approx(0, abs=1e-9)
-    assert found[1]["perceptual"] > 1e-3
-    assert found[1]["trepa"] > 1e-6
+    for name, least in {"pixels": 0.1, "patches": 0.1, "perceptual": 1e-3, "trepa": 1e-6}.items():
+        assert found[0][name] == pytest.approx(0, abs=1e-9), name
+        assert found[1][name] > least, name
+
+
+def test_openings_and_their_deviation_are_read_off_both_pictures(clips, loss_networks):
+    """A reader that takes a picture's brightness for the opening: what is drawn is half as bright, and steady."""
+
+    class Halved:
+        def decode(self, latents):
+            return type("Decoded", (), {"sample": true.mean() * torch.full_like(true, 0.5)})
+
+    batch = clips.batch(heard_step(clips), 0, 1)
+    true = batch.pictures.transpose(1, 2).flatten(0, 1)
+    judged = LossNetworks.__new__(LossNetworks)
+    judged.__dict__.update(
+        loss_networks.__dict__, vae=Halved(), opening_reader=lambda pictures: pictures.mean((1, 2, 3))
+    )
+    found = judged.losses(batch.windows.clean, batch, LossWeights(0, 0, 0, 0, 0, opening=1, spread=1))
+    wanted = true.mean((1, 2, 3)) / OPENING_DEVIATION
+    assert found["opening"].item() == pytest.approx((wanted - wanted.mean() / 2).square().mean().item(), rel=1e-3)
+    assert found["spread"].item() == pytest.approx(wanted.var().item(), rel=1e-3)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_windows_of_the_first_stage_are_trained_on_beside(clips, loss_networks):
+    start, weights = perturbed_unet(CONFIG).state_dict(), LossWeights(**dict.fromkeys(LOSSES, 0))
+    parts = []
+    train(
+        clips, loss_networks, start, Budget(steps=1, learning_rate=1e-3), weights, stop_after=1,
+        on_progress=lambda _, found: parts.append(found), first_stage=clips._seen,
+    )  # fmt: skip
+    assert set(parts[0]) == {"prediction", "varied"}
+    assert parts[0]["varied"] > 0
 
 
 def test_syncnet_is_not_asked_about_windows_that_hear_nothing(clips, loss_networks):
@@ -282,7 +315,7 @@ def test_the_true_clip_leaves_nothing_to_find(loss_networks):
     voices = rng.standard_normal((2, frames * SAMPLES // FRAMES)).astype(np.float32) * 0.1
     true = np.stack([measure_openings(torch.from_numpy(clip).float() / 255) for clip in crops])
     eye = ClipEvaluator(loss_networks.encoder, loss_networks.encoder, loss_networks.syncnet)
-    clips = TrueClips(crops, true, voices)
+    clips = TrueClips(crops, true, np.zeros((*true.shape, 2)), voices)
     found = eye.metrics(clips, crops)
     for name in (
         "temporal distance",
@@ -304,7 +337,9 @@ def test_a_clip_is_drawn_once_and_then_kept(tmp_path, monkeypatch):
     save(build().state_dict(), tmp_path / "unet.safetensors")
     train_vae.save(train_vae.build().state_dict(), tmp_path / "vae.safetensors")
     files = (tmp_path / "unet.safetensors", tmp_path / "vae.safetensors")
-    clips = TrueClips(np.full((1, 4, 3, 128, 128), 90, np.uint8), np.zeros((1, 4)), np.zeros((1, 2560)))
+    clips = TrueClips(
+        np.full((1, 4, 3, 128, 128), 90, np.uint8), np.zeros((1, 4)), np.zeros((1, 4, 2)), np.zeros((1, 2560))
+    )
     once = generate_clips(*files, clips, [torch.zeros(4, 50, 384)], GenerationOptions(steps=1), tmp_path / "kept")
     monkeypatch.setattr("training.stage2.measure.load", None)
     again = generate_clips(*files, clips, [torch.zeros(4, 50, 384)], GenerationOptions(steps=1), tmp_path / "kept")

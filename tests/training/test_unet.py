@@ -75,9 +75,8 @@ def data():
     audio_features = np.random.default_rng(0).standard_normal((4, WHISPER_ROWS, 5, 384)).astype(np.float16)
     openings = np.full((4, FRAMES), 0.1, np.float32)
     openings[1, SHUT] = 0
-    return Features(
-        whole, whole + np.float16(10), audio_features, openings, np.full((2, WHISPER_ROWS, 5, 384), 3, np.float16)
-    )
+    silence, turns = np.full((2, WHISPER_ROWS, 5, 384), 3, np.float16), np.zeros((4, FRAMES, 2))
+    return Features(whole, whole + np.float16(10), audio_features, openings, silence, turns)
 
 
 def test_a_step_shows_the_other_take_or_the_clip_with_frames_apart_as_reference(data):
@@ -89,7 +88,11 @@ def test_a_step_shows_the_other_take_or_the_clip_with_frames_apart_as_reference(
         assert torch.equal(mask[1, 0, 3], latent_mask(128))
         for clean, grey, other in zip(windows.clean, masked, reference, strict=True):
             said, seen = (int(of[0, 0, 0, 0]) for of in (clean, other))
-            assert (other[:, :, 11:13, 7:9] - seen - (FRAMES - 1) / 200).abs().max() < 0.002  # the clip's mean
+            mouths = (100 * (other[:, :, 11:13, 7:9] - seen)).round()  # the frames that they come from
+            assert (mouths == mouths[:1, :, :1, :1]).all()
+            if seen == 1:
+                assert mouths.min() >= SHUT.start
+                assert mouths.max() < SHUT.stop
             if said != seen:
                 dubbed += 1
                 assert seen == other_take(said)
@@ -176,7 +179,8 @@ def readable_openings() -> Features:
     openings = rng.uniform(0, 0.2, (12, FRAMES)).astype(np.float32)
     whole = (0.1 * rng.standard_normal((12, FRAMES, 4, 16, 16))).astype(np.float16)
     whole[:, :, 0, 9:13, 5:11] += 10 * openings[:, :, None, None].astype(np.float16)
-    return Features(whole, whole, np.zeros((12, WHISPER_ROWS, 5, 384), np.float16), openings, np.zeros(0))
+    states, turns = np.zeros((12, WHISPER_ROWS, 5, 384), np.float16), np.zeros((12, FRAMES, 2))
+    return Features(whole, whole, states, openings, np.zeros(0), turns)
 
 
 def test_the_probe_reads_openings_of_clips_it_was_not_trained_on_and_repeats(tmp_path, caplog):
@@ -268,7 +272,7 @@ def test_the_finished_network_hears_the_states_as_they_are(data):
     torch.nn.init.normal_(trained.conv_out.weight)
     finished = build()
     finished.load_state_dict(fold_channel_rms(trained.state_dict(), channel_rms))
-    even, plain = (sample_windows(data, 3, 0, 1, by, varied_share=0) for by in (channel_rms, EVEN))
+    even, plain = (sample_windows(data, 4, 0, 1, by, varied_share=0) for by in (channel_rms, EVEN))
     assert plain.audio.abs().max() > 0
     sample = torch.cat([even.noise, even.condition], dim=1)
     with torch.no_grad():
@@ -292,7 +296,7 @@ def test_a_clip_alone_is_heard_as_the_engine_hears_it():
     wave = (np.random.default_rng(1).standard_normal((1, 48000)) * 3000).astype(np.int16)
     audio_features = encode_clips(load_whisper_tiny(), wave)
     nothing = np.zeros((1, FRAMES))
-    tokens = Features(nothing, nothing, audio_features, nothing, nothing).audio(0, range(20, 36))
+    tokens = Features(nothing, nothing, audio_features, nothing, nothing, nothing).audio(0, range(20, 36))
     assert tokens.shape == (16, 50, 384)
     assert torch.equal(tokens, encode_recording(load_whisper_tiny(), wave[0] / 32767, FRAMES)[20:36])
 
@@ -347,7 +351,9 @@ def test_a_pause_that_all_clips_begin_with_makes_no_stranger_alike():
 def test_a_redrawn_clip_keeps_every_pixel_outside_the_mask():
     crops = np.random.default_rng(0).integers(0, 256, (7, 3, 128, 128), np.uint8)
     generation = GenerationOptions(steps=1, windows=WindowOptions(frames=4))
-    again = generate_clip(build(), DiffusersCodec(train_vae.build()), crops, torch.zeros(7, 50, 384), generation)
+    again = generate_clip(
+        build(), DiffusersCodec(train_vae.build()), crops, torch.zeros(7, 50, 384), generation, np.arange(7)
+    )
     outside = (mouth_mask(128) == 1).expand(7, 3, 128, 128)
     assert torch.equal(again[outside], (torch.from_numpy(crops).float() / 255)[outside])
     assert again.min() >= 0

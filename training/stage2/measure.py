@@ -45,6 +45,7 @@ from ..synthetic.crops import RESOLUTION
 from ..trepa import train as train_trepa
 from ..unet.features import encode_recording
 from ..unet.measure import GenerationOptions, generate_clip, reconstruct, to_float_images
+from ..unet.reference_mouths import reference_mouths
 from ..unet.train import load
 from ..unet.whisper_tiny import load_whisper_tiny
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
@@ -61,10 +62,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrueClips:
-    """True clips: crops (clips, n, 3, 128, 128) uint8, openings (clips, n) in head units, a waveform at 16 kHz each."""
+    """True clips: crops (clips, n, 3, 128, 128) uint8, openings (clips, n) in head units, turns (clips, n, 2) in
+    degrees, a waveform at 16 kHz each."""
 
     crops: np.ndarray
     openings: np.ndarray
+    turns: np.ndarray
     voices: Sequence[np.ndarray]
 
 
@@ -169,7 +172,9 @@ def generate_clips(
             networks = networks or (load(weights), load_vae(vae))
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".part.npy")
-            np.save(partial, _levels(generate_clip(*networks, crops, audio_features[number], generation)))
+            mouths = reference_mouths(clips.openings[number], clips.turns[number])
+            drawn = generate_clip(*networks, crops, audio_features[number], generation, mouths)
+            np.save(partial, _levels(drawn))
             partial.replace(path)
             logger.info("%s: %d of %d clips", weights.name, number + 1, len(clips.crops))
         found.append(np.load(path))
@@ -214,7 +219,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     true, voices = held_out(40, 3.0, folder=options.cache), held_out_voices(40, 3.0)
-    clips = TrueClips(true.crops[: options.clips], true.openings[: options.clips], voices[: options.clips])
+    count = options.clips
+    clips = TrueClips(true.crops[:count], true.openings[:count], true.turns[:count], voices[:count])
     audio_features = [encode_recording(load_whisper_tiny(), voice, clips.openings.shape[1]) for voice in clips.voices]
     codec, generation = load_vae(options.vae), GenerationOptions(options.steps, options.cfg)
     eye = ClipEvaluator(

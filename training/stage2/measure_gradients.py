@@ -18,6 +18,7 @@ from ..takes import load_takes
 from ..unet.features import features
 from ..unet.train import load
 from .data import Stage2Clips
+from .opening_reader import load_or_train_opening_reader
 from .train import STAGE_ONE, LossNetworks, LossWeights, compute_losses, initial_unet
 
 SEED = 7  # not one that was trained with
@@ -44,8 +45,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clips = Stage2Clips(features(options.clips, options.cache), load_takes(options.clips, options.cache))
-    loss_networks, weights = LossNetworks.of_files(), LossWeights()
+    drawn = load_takes(options.clips, options.cache)
+    clips = Stage2Clips(features(options.clips, options.cache, appearances=1), drawn)
+    loss_networks = LossNetworks.of_files(load_or_train_opening_reader(drawn, options.cache))
+    weights = LossWeights()
     unet = initial_unet(load(options.weights).state_dict(), clips.channel_rms)
     rows = [gradient_norms(unet, compute_losses(unet, loss_networks, clips.batch(step, SEED, 1), weights), weights)
             for step in range(options.windows)]  # fmt: skip

@@ -5,9 +5,12 @@ stage's error, the clean latents that a prediction leads to in one step are deco
 true ones: by a perceptual distance of the lower half, by SyncNet, and by TREPA. The weights of sync and TREPA are those
 of the reference's second stage.
 
-It differs in five things. The perceptual distance uses the autoencoder's own features, not VGG's, and weighs more. The
-pixels' absolute error is a loss, too, as a crop has to match its surroundings. Diffusion steps are the first stage's,
-so that the losses see what few steps draw. SyncNet doesn't judge windows without audio. All of the network learns, with
+It differs in seven things. The perceptual distance uses the autoencoder's own features, not VGG's, and weighs more. The
+pixels' absolute error is a loss, too, and so is that of their means over patches, as a crop has to match its
+surroundings. The opening and its deviation within a window are read off the pictures (`opening_reader.py`), as least
+squares in latents lead to pictures that lie between mouths. Beside each window comes one of the first stage in another
+appearance, so that the network doesn't unlearn what no drawn person shows. Diffusion steps are the first stage's, so
+that the losses see what few steps draw. SyncNet doesn't judge windows without audio. All of the network learns, with
 ``--parts attention`` only what the reference's second stage trains, motion modules and attention. ``--trepa 0`` leaves
 TREPA out; the windows, their noise and all else stay the same for the same seed.
 """
@@ -15,6 +18,7 @@ TREPA out; the windows, their noise and all else stay the same for the same seed
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,13 +41,15 @@ from ..syncnet.data import FACE_SIZE
 from ..takes import load_takes
 from ..trepa import train as train_trepa
 from ..unet.diffusion import clean_estimate
-from ..unet.features import features
+from ..unet.features import Features, features
+from ..unet.low_frequency import PATCH
 from ..unet.opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
+from ..unet.train import OPENING_DEVIATION, build, compute_loss, fold_channel_rms, load, sample_windows, save
 from ..unet.train import WEIGHTS as STAGE_ONE
-from ..unet.train import build, compute_loss, fold_channel_rms, load, save
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
 from .data import Stage2Batch, Stage2Clips
+from .opening_reader import OpeningReader, load_or_train_opening_reader
 
 WEIGHTS = paths.WEIGHTS / "stage2.safetensors"
 RUN = paths.RUNS / "stage2"
@@ -53,6 +59,8 @@ TRAINED_PARTS = {
 }  # in the names of the weights that learn
 LEARNING_RATE = 2e-4
 AVERAGING = 0.99
+APPEARANCES = 2  # of each clip, in the first stage's windows
+VARIED_SHARE = 0.7  # of these have latents that no drawn person has
 
 
 @dataclass(frozen=True)
@@ -60,37 +68,44 @@ class LossWeights:
     """What each loss weighs beside the first stage's error; nothing is computed for one that weighs nothing."""
 
     pixels: float = 1.0
-    perceptual: float = 1.0
+    patches: float = 2.0
+    perceptual: float = 2.0
     sync: float = 0.05
     trepa: float = 10.0
+    opening: float = 0.1  # in the openings' variance; so the next
+    spread: float = 1.0
 
     @property
     def by_name(self) -> dict[str, float]:
-        """As `compute_losses` names them; the first stage's error weighs 1."""
-        return {
-            "prediction": 1.0, "pixels": self.pixels, "perceptual": self.perceptual, "sync": self.sync,
-            "trepa": self.trepa,
-        }  # fmt: skip
+        """As `compute_losses` and `train` name them; the first stage's errors weigh 1."""
+        return {"prediction": 1.0, "varied": 1.0, **dataclasses.asdict(self)}
 
 
 class LossNetworks:
     """The fixed networks that the drawn pictures are held against, and the decoder that they are drawn by."""
 
-    def __init__(self, codec: DiffusersCodec, syncnet: SyncNet, encoder: VideoEncoder) -> None:
+    def __init__(
+        self, codec: DiffusersCodec, syncnet: SyncNet, encoder: VideoEncoder, opening_reader: OpeningReader
+    ) -> None:
         self.vae = codec.vae.to(memory_format=torch.channels_last)  # a third less time on a CPU
         self.perceptual_distance = PerceptualDistance(self.vae)
         self.syncnet = syncnet.eval().requires_grad_(False)
         self.encoder = encoder.eval().requires_grad_(False)
+        self.opening_reader = opening_reader.eval().requires_grad_(False)
 
     @classmethod
     def of_files(
-        cls, vae: Path = VAE_WEIGHTS, syncnet: Path = train_syncnet.WEIGHTS, encoder: Path = train_trepa.WEIGHTS["loss"]
+        cls,
+        opening_reader: OpeningReader,
+        vae: Path = VAE_WEIGHTS,
+        syncnet: Path = train_syncnet.WEIGHTS,
+        encoder: Path = train_trepa.WEIGHTS["loss"],
     ) -> LossNetworks:
-        """Loads them, in float32. Raises ModelError for a file of another kind."""
-        return cls(load_vae(vae), load_syncnet(syncnet), load_video_encoder(encoder))
+        """Loads the others, in float32. Raises ModelError for a file of another kind."""
+        return cls(load_vae(vae), load_syncnet(syncnet), load_video_encoder(encoder), opening_reader)
 
     def to(self, device: torch.device) -> LossNetworks:
-        for network in (self.vae, self.syncnet, self.encoder):
+        for network in (self.vae, self.syncnet, self.encoder, self.opening_reader):
             network.to(device)
         return self
 
@@ -104,9 +119,19 @@ class LossNetworks:
         found = {}
         if weights.pixels:
             found["pixels"] = (seen - true).abs().mean()
+        if weights.patches:
+            found["patches"] = F.avg_pool2d(seen - true, PATCH).abs().mean()
         if weights.perceptual:
             found["perceptual"] = self.perceptual_distance(lower_half(seen), lower_half(true)).mean()
-        clips = seen.unflatten(0, (len(clean), clean.shape[2]))  # (b f) c h w -> b f c h w
+        shape = (len(clean), clean.shape[2])
+        if weights.opening or weights.spread:
+            # What the reader misreads on the true picture it misreads here, too: it isn't asked for the true opening.
+            read, wanted = (self.opening_reader(pictures).unflatten(0, shape) for pictures in (seen, true))
+            if weights.opening:
+                found["opening"] = ((read - wanted) / OPENING_DEVIATION).square().mean()
+            if weights.spread:
+                found["spread"] = ((read.std(1) - wanted.std(1)) / OPENING_DEVIATION).square().mean()
+        clips = seen.unflatten(0, shape)  # (b f) c h w -> b f c h w
         if weights.sync:
             found["sync"] = self._sync(clips, batch)
         if weights.trepa:
@@ -172,10 +197,12 @@ def train(
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
     on_weights: Callable[[dict[str, Tensor]], None] | None = None,
     probe: OpeningProbe | None = None,
+    first_stage: Features | None = None,
 ) -> dict[str, Tensor]:
     """Trains the first stage's weights `start` on `count` windows a step; returns the averaged ones.
 
-    Without a `probe` the opening is no loss by itself. Start and result read Whisper's states as they are; see
+    Without a `probe` the opening in latents is no loss by itself. As many windows of `first_stage` are trained on as
+    the first stage does. Start and result read Whisper's states as they are; see
     `unet.train.fold_channel_rms`. The rest is `loop.fit`'s.
     """
 
@@ -184,6 +211,9 @@ def train(
     ) -> tuple[Tensor, dict[str, float]]:
         batch = clips.batch(step, budget.seed, count).share(PartialState()).to(device)
         found = compute_losses(unet, loss_networks.to(device), batch, weights, probe)
+        if first_stage is not None:
+            windows = sample_windows(first_stage, step, budget.seed, count, clips.channel_rms, VARIED_SHARE)
+            found["varied"], _ = compute_loss(unet, windows.share(PartialState()).to(device), probe)
         weighed = sum(weights.by_name[name] * loss for name, loss in found.items())
         return weighed, {name: loss.item() for name, loss in found.items()}
 
@@ -204,9 +234,12 @@ def main() -> None:
     parser.add_argument("--syncnet", type=Path, default=train_syncnet.WEIGHTS)
     parser.add_argument("--encoder", type=Path, default=train_trepa.WEIGHTS["loss"], help="of TREPA")
     parser.add_argument("--pixels", type=float, default=LossWeights.pixels, help="weight of the loss; so the next")
+    parser.add_argument("--patches", type=float, default=LossWeights.patches)
     parser.add_argument("--perceptual", type=float, default=LossWeights.perceptual)
     parser.add_argument("--sync", type=float, default=LossWeights.sync)
     parser.add_argument("--trepa", type=float, default=LossWeights.trepa)
+    parser.add_argument("--opening", type=float, default=LossWeights.opening)
+    parser.add_argument("--spread", type=float, default=LossWeights.spread)
     parser.add_argument("--parts", choices=tuple(TRAINED_PARTS), default="all", help="of the network that learn")
     parser.add_argument("--batch", type=int, default=1, help="windows of a step, of all processes together")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
@@ -214,15 +247,18 @@ def main() -> None:
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     seen = features(options.clips, options.cache, options.vae, appearances=1)  # the only one whose pictures are kept
-    clips = Stage2Clips(seen, load_takes(options.clips, options.cache))
+    drawn = load_takes(options.clips, options.cache)
+    clips = Stage2Clips(seen, drawn)
     loop.logger.info("%d clips", len(clips))
-    loss_networks = LossNetworks.of_files(options.vae, options.syncnet, options.encoder)
-    weights = LossWeights(options.pixels, options.perceptual, options.sync, options.trepa)
+    reader = load_or_train_opening_reader(drawn, options.cache)
+    loss_networks = LossNetworks.of_files(reader, options.vae, options.syncnet, options.encoder)
+    weights = LossWeights(**{field.name: getattr(options, field.name) for field in dataclasses.fields(LossWeights)})
     probe = load_or_train_opening_probe(seen, opening_probe_path(seen, options.cache, options.vae))
     start = load(options.start).state_dict()
     train(
         clips, loss_networks, start, budget, weights, options.run, options.batch, options.parts,
         on_progress=loop.reporter(), on_weights=lambda state: save(state, options.out), probe=probe,
+        first_stage=features(options.clips, options.cache, options.vae, APPEARANCES),
     )  # fmt: skip
 
 

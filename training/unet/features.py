@@ -32,7 +32,7 @@ from ..loop import fast_autocast
 from ..paths import CACHE
 from ..synthetic.crops import RESOLUTION
 from ..synthetic.speech.performance import SAMPLE_RATE
-from ..takes import FPS, FRAMES, SECONDS, load_takes
+from ..takes import FPS, FRAMES, SECONDS, head_turns, load_takes
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load
 from .appearance import vary_appearance
@@ -59,7 +59,7 @@ class Features:
     whole, masked: (v, 75, 4, 16, 16) float16 scaled latents, the encoder's means; view i shows clip i modulo n, the
     first n in their own appearance. audio_features: (n, 160, 5, 384) float16, 50 rows a second; frame f's window is
     rows 2 f to 2 f + 9. openings: (n, 75) in head units. silence_features: (m, 160, 5, 384), as `audio_features`, of
-    silent recordings.
+    silent recordings. turns: (n, 75, 2) degrees of the head's yaw and pitch.
     """
 
     whole: np.ndarray
@@ -67,6 +67,7 @@ class Features:
     audio_features: np.ndarray
     openings: np.ndarray
     silence_features: np.ndarray
+    turns: np.ndarray
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -102,6 +103,9 @@ def features(
     if not all(path.exists() for path in seen):
         for path, values in zip(seen, latents(codec, drawn.crops, appearances, workers), strict=True):
             _write(path, values)
+    turns = folder / f"takes-turns-{len(drawn)}.npy"
+    if not turns.exists():
+        _write(turns, np.stack([head_turns(number - number % 2) for number in range(len(drawn))]))
     audio_features, silence_features = folder / f"takes-audio-{len(drawn)}.npy", folder / "features-quiet.npy"
     if not audio_features.exists():
         _write(audio_features, encode_clips(load_whisper_tiny(), drawn.waveforms))
@@ -110,7 +114,7 @@ def features(
     whole, masked, audio_features, silence_features = (
         np.load(path, mmap_mode="r") for path in (*seen, audio_features, silence_features)
     )
-    return Features(whole, masked, audio_features, np.array(drawn.openings), silence_features)
+    return Features(whole, masked, audio_features, np.array(drawn.openings), silence_features, np.load(turns))
 
 
 def encoder_digest(codec: DiffusersCodec) -> str:

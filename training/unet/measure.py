@@ -1,12 +1,12 @@
 """Measures the small model as it is used: ``python -m training.unet.measure``, test people, voices and sentences only.
 
-The engine's denoiser generates every clip window by window, with the frame itself as reference, its mouth averaged; the
-meter reads the openings off the decoded crops. It does so three times: for the clip's own voice, for another language's
-(a dub), and for silence. Every clip begins with a pause, for which any two clips' mouths agree a little, so comparisons
-are made a second time without the frames before the last of the voices has begun. A clip generated for its own voice
-can be compared with the rendered one: PSNR within the mask, perceptual distance, low-frequency error on cheeks and
-neck; the autoencoder's own loss stands beside them. Figures are given for all clips, by style and by language.
-``--sheet`` draws training/media/nano.png instead.
+The engine's denoiser generates every clip window by window, with the frame itself as reference, its mouth that of a
+frame nearby where it is closed; the meter reads the openings off the decoded crops. It does so three times: for the
+clip's own voice, for another language's (a dub), and for silence. Every clip begins with a pause, for which any two
+clips' mouths agree a little, so comparisons are made a second time without the frames before the last of the voices has
+begun. A clip generated for its own voice can be compared with the rendered one: PSNR within the mask, perceptual
+distance, low-frequency error on cheeks and neck; the autoencoder's own loss stands beside them. Figures are given for
+all clips, by style and by language. ``--sheet`` draws training/media/nano.png instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.denoising.denoise import denoise_window
 from latentsync_core.sampling.noise import frame_noise
-from latentsync_core.sampling.reference_means import averaged_frames
 from latentsync_core.sampling.sampler_options import WindowOptions
 from latentsync_core.sampling.windows import WindowBlender, next_starts, plan_windows
 
@@ -49,6 +48,7 @@ from ..vae.train import load as load_vae
 from .diffusion import NANO_SCHEDULE, NANO_SETTINGS, NOISE_SHARING
 from .features import LATENT_SIZE, MAX_CLOSED_OPENING, encode_recording
 from .low_frequency import low_frequency_error
+from .reference_mouths import reference_mouths
 from .train import WEIGHTS, load
 from .whisper_tiny import load_whisper_tiny
 
@@ -80,23 +80,23 @@ class GenerationOptions:
 
 @torch.no_grad()
 def generate_clip(
-    unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor, options: GenerationOptions
+    unet: UNet, codec: DiffusersCodec, crops: np.ndarray, audio: Tensor, options: GenerationOptions, mouths: np.ndarray
 ) -> Tensor:
     """The clip (n, 3, 128, 128) uint8 with its mouth generated for `audio` (n, 50, 384): (n, 3, 128, 128) in [0, 1].
 
-    Pixels outside the mask are the clip's own.
+    Pixels outside the mask are the clip's own. `mouths` (n,) says which frames the reference mouths come from.
     """
     plain, keep = to_float_images(crops), mouth_mask(RESOLUTION)
     whole, masked = codec.encode(plain * 2 - 1).cpu(), codec.encode((plain * 2 - 1) * keep).cpu()
     noise = frame_noise(options.seed, 0, list(range(len(plain))), (4, LATENT_SIZE, LATENT_SIZE), NOISE_SHARING)
     generated, blender = torch.zeros_like(whole), WindowBlender()
     windows = plan_windows(np.ones(len(plain), bool), options.windows)
-    means = [whole[averaged_frames(window, (0, len(plain)))].mean(0) for window in windows]
-    for window, mean, next_start in zip(windows, means, next_starts(windows), strict=True):
+    for window, next_start in zip(windows, next_starts(windows), strict=True):
         part = slice(window.start, window.stop)
+        reference = replace_mouth(whole[part], whole[mouths[part]])
         latents = denoise_window(
-            unet, noise[part], latent_mask(RESOLUTION), masked[part], replace_mouth(whole[part], mean), audio[part],
-            options.steps, options.cfg, schedule=options.schedule,
+            unet, noise[part], latent_mask(RESOLUTION), masked[part], reference, audio[part], options.steps,
+            options.cfg, schedule=options.schedule,
         ).cpu()  # fmt: skip
         for frame, blended in blender.add(window, latents, next_start):
             generated[frame] = blended
@@ -139,18 +139,14 @@ def sheet(
     crops: Sequence[np.ndarray],
     audio_features: Sequence[Tensor],
     generation: GenerationOptions,
+    mouths: Sequence[np.ndarray],
 ) -> np.ndarray:
     """Some people's frames as rendered, each row above the same drawn for the next clip's voice."""
     rows = []
     for number in (number for number in SHEET_CLIPS if number < len(crops)):
-        clip, voice = (
-            crops[number][SHEET_FRAMES],
-            audio_features[(number + DUB_CLIP_OFFSET) % len(audio_features)][SHEET_FRAMES],
-        )
-        rows += [
-            to_float_images(clip)[::SHEET_STRIDE],
-            generate_clip(unet, codec, clip, voice, generation)[::SHEET_STRIDE],
-        ]
+        voice = audio_features[(number + DUB_CLIP_OFFSET) % len(audio_features)]
+        drawn = generate_clip(unet, codec, crops[number], voice, generation, mouths[number])
+        rows += [clip[SHEET_FRAMES][::SHEET_STRIDE] for clip in (to_float_images(crops[number]), drawn)]
     return grid(rows, SHEET_CELL_SIZE)
 
 
@@ -243,6 +239,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--judge", type=Path, default=VAE_WEIGHTS, help="autoencoder of the perceptual distance")
     parser.add_argument("--clips", type=int, default=40, help="of the forty that are drawn, the first so many")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one; none from 40 on is of a figure")
     parser.add_argument("--steps", type=int, default=GenerationOptions().steps)
     parser.add_argument("--cfg", type=float, default=GenerationOptions().cfg)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the drawn test clips")
@@ -252,8 +249,12 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    clips, voices = held_out(40, 3.0, folder=options.cache), held_out_voices(40, 3.0)[: options.clips]
+    first = options.first
+    clips = held_out(options.clips if first else 40, 3.0, folder=options.cache, first=first)
+    voices = held_out_voices(options.clips, 3.0, first)
     crops, openings = clips.crops[: options.clips], clips.openings[: options.clips]
+    rng = np.random.default_rng(0)
+    mouths = [reference_mouths(own, turns, rng) for own, turns in zip(openings, clips.turns, strict=False)]
     unet, codec = load(options.weights).to(options.device), load_vae(options.vae)
     codec.vae.to(options.device)
     frames = openings.shape[1]
@@ -261,13 +262,13 @@ def main() -> None:
     quiet = encode_recording(load_whisper_tiny(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
     generation = GenerationOptions(options.steps, options.cfg)
     if options.sheet:
-        save(sheet(unet, codec, crops, audio_features, generation), MEDIA / "nano.png")
+        save(sheet(unet, codec, crops, audio_features, generation, mouths), MEDIA / "nano.png")
         return
     perceptual_distance = PerceptualDistance(load_vae(options.judge).vae)
     read, close, floor = [], [], []
     for number, clip in enumerate(crops):
         audios = (audio_features[number], audio_features[(number + DUB_CLIP_OFFSET) % len(crops)], quiet)
-        drawn = [generate_clip(unet, codec, clip, audio, generation) for audio in audios]
+        drawn = [generate_clip(unet, codec, clip, audio, generation, mouths[number]) for audio in audios]
         read.append([measure_openings(pictures) for pictures in drawn])
         close.append(image_quality(perceptual_distance, drawn[0], clip))
         floor.append(image_quality(perceptual_distance, reconstruct(codec, clip), clip))
@@ -278,9 +279,10 @@ def main() -> None:
     found["drawn"] = {key: bootstrap(values) for key, values in quality.items()}
     found["autoencoder"] = {key: bootstrap(np.array([one[key] for one in floor])) for key in floor[0]}
     values = per_clip(openings, *read) | quality
-    languages = [list(LANGUAGES)[number % len(LANGUAGES)] for number in range(len(crops))]
+    numbers = range(first, first + len(crops))
+    languages = [list(LANGUAGES)[number % len(LANGUAGES)] for number in numbers]
     found["by language"] = by_group(languages, values)
-    found["by style"] = by_group([sample_identity(FIRST_TEST_SEED + n).style for n in range(len(crops))], values)
+    found["by style"] = by_group([sample_identity(FIRST_TEST_SEED + number).style for number in numbers], values)
     print(json.dumps(found, indent=1))
 
 

@@ -23,7 +23,7 @@ from latentsync_core.faces.alignment.align import crop_face
 from latentsync_core.faces.crop_path import path_transforms
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.find import find_faces
-from latentsync_core.faces.mouth_opening import mouth_openings
+from latentsync_core.faces.mouth_opening import filmed_openings, mouth_openings
 from latentsync_core.models.loading.demonstration import NANO
 from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.model import LatentSyncModel
@@ -42,23 +42,32 @@ from ..synthetic.speech.performance import LANGUAGES, SAMPLE_RATE, perform, samp
 from .features import encode_recording
 from .low_frequency import low_frequency_error
 from .measure import GenerationOptions, generate_clip, reconstruct, to_float_images
+from .reference_mouths import reference_mouths
 
 VOICE = 7  # seed of the test split's voice and sentences
 
 
-def aligned_crops(faces: FaceTracks) -> np.ndarray:
-    """(n, 3, 128, 128) uint8: the clip's face as the engine crops it, where it has one."""
+def aligned_crops(faces: FaceTracks) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 3, 128, 128) uint8: the clip's face as the engine crops it, where it has one; and (n,) the frames of these
+    from which the reference mouths come."""
     transforms = path_transforms(faces, RESOLUTION)
     with FrameReader(faces.clip) as frames:
         crops = [crop_face(frame, transform, RESOLUTION) for frame, transform in zip(frames, transforms, strict=True)
                  if np.isfinite(transform).all()]  # fmt: skip
-    return (torch.stack(crops).clamp(0, 1) * 255).round().byte().numpy()
+    shown = np.isfinite(transforms).all((1, 2))
+    turns = np.zeros((len(shown), 2))
+    for track in faces.tracks:
+        turns[track.start : track.stop] = np.nan_to_num(track.pose[:, :2])
+    mouths = reference_mouths(filmed_openings(faces, shown)[shown], turns[shown])
+    return (torch.stack(crops).clamp(0, 1) * 255).round().byte().numpy(), mouths
 
 
-def low_frequency_figures(model: LatentSyncModel, crops: np.ndarray, audio: Tensor, options: GenerationOptions) -> dict:
+def low_frequency_figures(
+    model: LatentSyncModel, crops: np.ndarray, audio: Tensor, options: GenerationOptions, mouths: np.ndarray
+) -> dict:
     """Root mean square and 99th percentile, in levels, of the low-frequency error on cheeks and neck."""
     true = to_float_images(crops)
-    seen = {"generated": generate_clip(model.unet, model.codec, crops, audio, options),
+    seen = {"generated": generate_clip(model.unet, model.codec, crops, audio, options, mouths),
             "autoencoder": reconstruct(model.codec, crops)}  # fmt: skip
     found = {}
     for name, pictures in seen.items():
@@ -110,7 +119,7 @@ def main() -> None:
     with FrameReader(probe(report.output)) as frames:
         after = mouth_openings(faces, frames)
     times = np.arange(len(after)) / float(probe(options.clip).fps)
-    crops = aligned_crops(faces)
+    crops, mouths = aligned_crops(faces)
     audio = encode_recording(model.whisper, speech.waveform, len(crops), float(probe(options.clip).fps))
     generation = GenerationOptions(sampler.steps, sampler.cfg, schedule=model.schedule)
     intended = np.array([mouth.opening for mouth in speech.mouth(times)])
@@ -122,7 +131,9 @@ def main() -> None:
                 "synced": report.synced_frames,
                 "as filmed": agreement(intended, before),
                 "dubbed": agreement(intended, after),
-                "low-frequency error on cheeks and neck": low_frequency_figures(model, crops, audio, generation),
+                "low-frequency error on cheeks and neck": low_frequency_figures(
+                    model, crops, audio, generation, mouths
+                ),
                 "both readings of the mouth": round(float(np.corrcoef(before[read], after[read])[0, 1]), 3),
             },
             indent=1,

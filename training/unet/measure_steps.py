@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentsync_core.faces.alignment.mouth_mask import latent_mask
+from latentsync_core.models.reference_mouth import replace_mouth
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.noise import frame_noise
 
@@ -29,6 +30,7 @@ from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
 from .diffusion import NOISE_SHARING, add_noise, clean_estimate
 from .features import LATENT_SIZE, encode_recording, latents
+from .reference_mouths import reference_mouths
 from .train import COARSE_PATCH, WEIGHTS, WINDOW, WindowBatch, load
 from .whisper_tiny import load_whisper_tiny
 
@@ -36,12 +38,16 @@ STEPS = (999, 900, 700, 500, 250)
 REFERENCE_AT = 40  # the first frame of the reference window; the window itself is the clip's first frames
 
 
-def sample_windows(codec: DiffusersCodec, crops: Sequence[np.ndarray], voices: Sequence[np.ndarray]) -> WindowBatch:
-    """One window of each clip (n, 3, 128, 128) uint8 with its voice at 16 kHz, at no diffusion step yet."""
+def sample_windows(
+    codec: DiffusersCodec, crops: Sequence[np.ndarray], voices: Sequence[np.ndarray], mouths: Sequence[np.ndarray]
+) -> WindowBatch:
+    """One window of each clip (n, 3, 128, 128) uint8 with its voice at 16 kHz, at no diffusion step yet; `mouths` (n,)
+    as in `measure.generate_clip`."""
     whole, masked = (torch.from_numpy(part).float() for part in latents(codec, crops))
     at, other = slice(WINDOW), slice(REFERENCE_AT, REFERENCE_AT + WINDOW)
     mask = latent_mask(RESOLUTION).expand(len(crops), WINDOW, 1, LATENT_SIZE, LATENT_SIZE)
-    condition = torch.cat([mask, masked[:, at], whole[:, other]], dim=2)
+    references = [replace_mouth(clip[other], clip[frames[other]]) for clip, frames in zip(whole, mouths, strict=True)]
+    condition = torch.cat([mask, masked[:, at], torch.stack(references)], dim=2)
     audio_features = [
         encode_recording(load_whisper_tiny(), voice, len(clip))[at] for voice, clip in zip(voices, crops, strict=True)
     ]
@@ -89,8 +95,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    crops = held_out(40, 3.0, folder=options.cache).crops[: options.clips]
-    windows = sample_windows(load_vae(options.vae), crops, held_out_voices(40, 3.0)[: options.clips])
+    clips, count = held_out(40, 3.0, folder=options.cache), options.clips
+    mouths = [reference_mouths(*of_clip) for of_clip in zip(clips.openings[:count], clips.turns[:count], strict=True)]
+    windows = sample_windows(load_vae(options.vae), clips.crops[:count], held_out_voices(40, 3.0)[:count], mouths)
     found = {}
     for path in options.weights:
         unet = load(path)

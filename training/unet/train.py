@@ -3,7 +3,8 @@
 The reference's recipe (Li et al. 2024, https://arxiv.org/abs/2412.09262, section 3.1) with another prediction: from a
 window of 16 frames' noisy latents the network predicts v (`diffusion.py`), given the frames with the mouth masked,
 reference frames whole, and Whisper's states; half of the noise's variance is common to all frames. The reference frames
-never overlap the window: with the same ones the network would copy the old mouth. One window in ten has no audio, so
+of a window that is no dub never overlap it: with the same ones the network would copy the old mouth. Around lips and
+chin all of them show a frame nearby whose mouth is closed (`reference_mouths.py`). One window in ten has no audio, so
 that guidance works; one in five has a closed mouth and the audio of a silent recording.
 
 Rendered people have two takes of everything, so almost all windows are dubs, once both texts have begun: masked and
@@ -54,9 +55,10 @@ from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from .copy_path import fit_output_layer, with_copy_path
 from .diffusion import add_noise, alphas_cumprod, clean_estimate, draw_noise, velocity
-from .features import LATENT_SIZE, Features, features
+from .features import APPEARANCES, LATENT_SIZE, Features, features
 from .latent_variation import LatentVariation
 from .opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
+from .reference_mouths import reference_mouths
 
 WEIGHTS = paths.network_weights("unet")
 OUTPUT = paths.WEIGHTS / "unet.safetensors"
@@ -202,8 +204,10 @@ def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int)
     else:
         shown, reference_at = clip, other
     mask = latent_mask(RESOLUTION).expand(WINDOW, 1, LATENT_SIZE, LATENT_SIZE)
-    mean = torch.from_numpy(np.array(data.whole[shown], np.float32).mean(0))
-    reference = replace_mouth(_latents(data.whole, shown, reference_at), mean)
+    take = shown % len(data.openings)
+    mouths = reference_mouths(data.openings[take], data.turns[take], rng)[reference_at : reference_at + WINDOW]
+    closed = torch.from_numpy(np.array(data.whole[shown])[mouths]).float()
+    reference = replace_mouth(_latents(data.whole, shown, reference_at), closed)
     return torch.cat([mask, _latents(data.masked, shown, at), reference], dim=1)
 
 
@@ -325,6 +329,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     loop.add_arguments(parser, RUN, minutes=90, learning_rate=LEARNING_RATE)
     parser.add_argument("--clips", type=int, default=1400, help="drawn clips to use, at most")
+    parser.add_argument("--appearances", type=int, default=APPEARANCES, help="of each clip")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the drawn clips and their features")
     parser.add_argument("--vae", type=Path, default=VAE_WEIGHTS)
     parser.add_argument("--batch", type=int, default=2, help="windows of a step, of all processes together")
@@ -336,7 +341,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
-    data = features(options.clips, options.cache, options.vae)
+    data = features(options.clips, options.cache, options.vae, options.appearances)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
     probe = load_or_train_opening_probe(data, opening_probe_path(data, options.cache, options.vae))

@@ -108,6 +108,14 @@ def head_state_at(actor: Actor, time: float, progress: float, width: int, height
     return HeadState(pose, mouth, motion.blink(time), motion.gaze(time), motion.brows(time))
 
 
+def head_turns(scene: Scene) -> np.ndarray:
+    """(n, 2) float32: degrees of yaw and pitch of the only actor's head in every frame of a scene without a cut."""
+    (shot,) = scene.shots
+    (actor,) = shot.actors
+    angles = [actor.motion.angles(float(index / scene.fps))[:2] for index in range(shot.frames)]
+    return np.degrees(np.array(angles, np.float32))
+
+
 def talking_head(
     seed: int,
     language: str = "en",
