@@ -7,22 +7,18 @@ shares neither people nor weights with the meter that measures the finished mode
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..opening_networks import OUTPUT_SCALE, load_or_train, train_to_read_openings
 from ..takes import Takes
 
 ROWS, COLUMNS = slice(56, 128), slice(16, 112)  # of a crop's 128: what it looks at
-OUTPUT_SCALE = 10.0  # its output is the opening in tenths of a head unit
-STEPS, BATCH, LEARNING_RATE = 2000, 48, 2e-3
-CHECK_SHARE = 0.1  # of the clips, the last ones, are not trained on: the reader's own figure is theirs
-
-logger = logging.getLogger(__name__)
+STEPS, BATCH, CHECKED = 2000, 48, 480  # steps, frames of each, frames that it is checked on
 
 
 class OpeningReader(nn.Module):
@@ -42,44 +38,17 @@ class OpeningReader(nn.Module):
 
 def train_opening_reader(drawn: Takes, seed: int = 0, steps: int = STEPS) -> OpeningReader:
     """A reader for crops like those of `drawn`, frozen; the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        reader = OpeningReader()
-    optimizer = torch.optim.AdamW(reader.parameters(), LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    trained_takes = len(drawn) - round(CHECK_SHARE * len(drawn)) if len(drawn) > 1 / CHECK_SHARE else len(drawn)
-    for step in range(steps):
-        pictures, openings = _batch(drawn, np.random.default_rng((15487573, seed, step)), range(trained_takes))
-        loss = F.mse_loss(reader(pictures) * OUTPUT_SCALE, openings * OUTPUT_SCALE)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    reader.eval().requires_grad_(False)
-    if trained_takes < len(drawn):
-        pictures, openings = _batch(
-            drawn, np.random.default_rng((15487573, seed)), range(trained_takes, len(drawn)), 10 * BATCH
-        )
-        agreement = float(np.corrcoef(reader(pictures).numpy(), openings.numpy())[0, 1])
-        logger.info("opening reader: correlation %.3f with the openings of other clips", agreement)
-    return reader
+    seeds = (15487573, seed)
+    return train_to_read_openings(OpeningReader, partial(_batch, drawn), len(drawn), seeds, steps, BATCH, CHECKED)
 
 
 def load_or_train_opening_reader(drawn: Takes, folder: Path) -> OpeningReader:
     """The reader that is kept in `folder`, trained and written there first where there is none."""
-    from safetensors.torch import load_file, save_file
-
     path = folder / f"opening-reader-{len(drawn)}.safetensors"
-    if not path.exists():
-        partial = path.with_suffix(".new")
-        save_file(train_opening_reader(drawn).state_dict(), partial)
-        partial.replace(path)
-    reader = OpeningReader()
-    reader.load_state_dict(load_file(path))
-    return reader.eval().requires_grad_(False)
+    return load_or_train(path, OpeningReader, lambda: train_opening_reader(drawn))
 
 
-def _batch(drawn: Takes, rng: np.random.Generator, takes: range, count: int = BATCH) -> tuple[Tensor, Tensor]:
+def _batch(drawn: Takes, rng: np.random.Generator, takes: range, count: int) -> tuple[Tensor, Tensor]:
     """`count` frames' crops in any light, half of them mirrored, and their openings."""
     take, frame = rng.integers(takes.start, takes.stop, count), rng.integers(0, drawn.crops.shape[1], count)
     crops = np.stack([drawn.crops[t, f] for t, f in zip(take, frame, strict=True)])

@@ -7,7 +7,7 @@ added, as estimates have them. It shares nothing with the meter that measures th
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..opening_networks import OUTPUT_SCALE, load_or_train, train_to_read_openings
 from ..vae.train import load
 from .features import Features, encoder_digest
 
 MOUTH_ROWS, MOUTH_COLUMNS = slice(6, 16), slice(2, 14)  # of 16x16 latents: what the probe looks at
-OUTPUT_SCALE = 10.0  # its output is the opening in tenths of a head unit
-STEPS, BATCH, LEARNING_RATE = 2500, 96, 2e-3
+STEPS, BATCH, CHECKED = 2500, 96, 2048  # steps, frames of each, frames that it is checked on
 MAX_NOISE, MAX_BLUR = 0.35, 0.7  # standard deviation of the noise, share of the blurred latents, at most
-CHECK_SHARE = 0.1  # of the clips, the last ones, are not trained on: the probe's own figure is theirs
-
-logger = logging.getLogger(__name__)
 
 
 class OpeningProbe(nn.Module):
@@ -44,26 +41,8 @@ class OpeningProbe(nn.Module):
 
 def train_opening_probe(data: Features, seed: int = 0, steps: int = STEPS) -> OpeningProbe:
     """A probe for the latents of `data`, frozen; the same for the same seed. About two minutes of one core."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        probe = OpeningProbe()
-    optimizer = torch.optim.AdamW(probe.parameters(), LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    takes = len(data.openings)
-    trained_takes = takes - round(CHECK_SHARE * takes) if takes > 1 / CHECK_SHARE else takes
-    for step in range(steps):
-        latents, openings = _batch(data, np.random.default_rng((15487571, seed, step)), range(trained_takes))
-        loss = F.mse_loss(probe(latents) * OUTPUT_SCALE, openings * OUTPUT_SCALE)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    probe.eval().requires_grad_(False)
-    if trained_takes < takes:
-        latents, openings = _batch(data, np.random.default_rng((15487571, seed)), range(trained_takes, takes), 2048)
-        agreement = float(np.corrcoef(probe(latents).numpy(), openings.numpy())[0, 1])
-        logger.info("opening probe: correlation %.3f with the openings of other clips", agreement)
-    return probe
+    takes, seeds = len(data.openings), (15487571, seed)
+    return train_to_read_openings(OpeningProbe, partial(_batch, data), takes, seeds, steps, BATCH, CHECKED)
 
 
 def opening_probe_path(data: Features, folder: Path, vae: Path) -> Path:
@@ -73,18 +52,10 @@ def opening_probe_path(data: Features, folder: Path, vae: Path) -> Path:
 
 def load_or_train_opening_probe(data: Features, path: Path) -> OpeningProbe:
     """The probe in a file, trained and written there first where there is none."""
-    from safetensors.torch import load_file, save_file
-
-    if not path.exists():
-        partial = path.with_suffix(".new")
-        save_file(train_opening_probe(data).state_dict(), partial)
-        partial.replace(path)
-    probe = OpeningProbe()
-    probe.load_state_dict(load_file(path))
-    return probe.eval().requires_grad_(False)
+    return load_or_train(path, OpeningProbe, lambda: train_opening_probe(data))
 
 
-def _batch(data: Features, rng: np.random.Generator, takes: range, count: int = BATCH) -> tuple[Tensor, Tensor]:
+def _batch(data: Features, rng: np.random.Generator, takes: range, count: int) -> tuple[Tensor, Tensor]:
     """`count` frames' latents with noise and blur, in any appearance, and their openings."""
     appearances = len(data.whole) // len(data.openings)
     take, frame = rng.integers(takes.start, takes.stop, count), rng.integers(0, data.whole.shape[1], count)
