@@ -72,7 +72,7 @@ class LossWeights:
     perceptual: float = 2.0
     sync: float = 0.05
     trepa: float = 10.0
-    opening: float = 0.1  # in the openings' variance; so the next
+    opening: float = 0.1  # relative to the openings' variance, as `spread`
     spread: float = 1.0
 
     @property
@@ -201,8 +201,8 @@ def train(
 ) -> dict[str, Tensor]:
     """Trains the first stage's weights `start` on `count` windows a step; returns the averaged ones.
 
-    Without a `probe` the opening in latents is no loss by itself. As many windows of `first_stage` are trained on as
-    the first stage does. Start and result read Whisper's states as they are; see
+    Without a `probe` the opening in latents is no loss by itself. With `first_stage`, each step also trains on
+    `count` of its windows, with the first stage's loss. Start and result read Whisper's states as they are; see
     `unet.train.fold_channel_rms`. The rest is `loop.fit`'s.
     """
 
