@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".mutation" / "results.jsonl"
 TIMELINE = "latentsync_core/sampling/timeline.py"
 PIPELINE_TESTS = (  # beside its own folder
-    "tests/cli/test_dub_commands.py",
     "tests/cli/test_main_job.py",
     "tests/estimates/test_job_plan.py",
     "tests/files/test_output_checks.py",

@@ -12,8 +12,9 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -75,6 +76,36 @@ class Results:
 
 
 @dataclass
+class _Suite:
+    """A target's test files: seconds that each takes on the code as it is, and how many mutants it has killed."""
+
+    seconds: dict[str, float]
+    kills: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def order(self) -> list[str]:
+        """First what is likely to kill in the least time; a run ends with the first failure."""
+        return sorted(self.seconds, key=lambda name: self.seconds[name] / (1 + self.kills[name]))
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which a mutant's run is ended."""
+        return TIMEOUT_FACTOR * sum(self.seconds.values()) + TIMEOUT_SLACK
+
+
+@dataclass
+class _Trial:
+    """A test file that is timed on the code as it is."""
+
+    process: BaseProcess
+    answer: Connection
+    tree: Path
+    target: Target
+    name: str
+    started: float
+
+
+@dataclass
 class _Run:
     """A mutant under test."""
 
@@ -115,11 +146,10 @@ def run_campaign(
     if waiting:
         end = time.monotonic() + seconds
         trees = [_copied(root, scratch / f"worker-{number}") for number in range(min(workers, len(waiting)))]
-        orders = {}
-        for target in dict.fromkeys(one.target for one in waiting):
-            orders[target] = _quickest_first(trees[0], target, report)
-        for run, outcome, killed_by in _run_all(trees, waiting, sources, digests, orders, end):
+        suites = _time_suites(trees, list(dict.fromkeys(one.target for one in waiting)), report)
+        for run, outcome, killed_by in _run_all(trees, waiting, sources, digests, suites, end):
             mutant = run.mutant
+            suites[mutant.target].kills[killed_by.partition("::")[0]] += outcome == KILLED
             results.add(
                 Outcome(
                     path=mutant.path,
@@ -143,7 +173,7 @@ def _run_all(
     mutants: Sequence[Mutant],
     sources: dict[Mutant, str],
     digests: dict[Mutant, str],
-    orders: dict[Target, tuple[list[str], float]],
+    suites: dict[Target, _Suite],
     end: float,
 ) -> Iterator[tuple[_Run, str, str]]:
     """Yields each run with its outcome and the test that killed it, as they end."""
@@ -154,12 +184,12 @@ def _run_all(
         while running or (waiting and time.monotonic() < end):
             while idle and waiting and time.monotonic() < end:
                 mutant = waiting.pop()
-                tests, limit = orders[mutant.target]
+                suite = suites[mutant.target]
                 tree = idle.pop()
                 _write(tree / mutant.path, sources[mutant])
-                process, answer = _start(tree, tests)
+                process, answer = _start(tree, suite.order)
                 now = time.monotonic()
-                running.append(_Run(process, answer, mutant, tree, digests[mutant], now, now + limit))
+                running.append(_Run(process, answer, mutant, tree, digests[mutant], now, now + suite.limit))
             next_deadline = min(run.deadline for run in running) - time.monotonic()
             wait([run.process.sentinel for run in running], timeout=max(next_deadline, 0))
             for run in list(running):
@@ -180,29 +210,45 @@ def _run_all(
             _ended(run.process, run.answer)
 
 
-def _quickest_first(tree: Path, target: Target, report: Callable[[str], None]) -> tuple[list[str], float]:
-    """The target's test files by the time that they take on the code as it is, and the time limit of a mutant's run.
+def _time_suites(
+    trees: Sequence[Path], targets: Sequence[Target], report: Callable[[str], None]
+) -> dict[Target, _Suite]:
+    """The targets' test files, timed on the code as it is, one in each tree at a time.
 
     Raises:
-        CampaignError: they fail there, or there are none.
+        CampaignError: they fail there, or a target has none.
     """
-    times = {}
-    for path in find_test_files(tree, target):
-        name = path.relative_to(tree).as_posix()
-        started = time.monotonic()
-        process, answer = _start(tree, [name])
-        process.join()
-        code, failed = _ended(process, answer)
-        if code not in (PASSED, NO_TESTS):  # none: all of a file's tests are marked slow
-            log = (tree / "mutation.log").read_text(encoding="utf-8", errors="replace")
-            raise CampaignError(f"{failed or name} fails on the code as it is:\n{log[-2000:]}")
-        if code == PASSED:
-            times[name] = time.monotonic() - started
-    if not times:
-        raise CampaignError(f"{target.name} has no tests")
-    limit = TIMEOUT_FACTOR * sum(times.values()) + TIMEOUT_SLACK
-    report(f"{target.name}: {len(times)} test files, {sum(times.values()):.0f} s unmutated")
-    return sorted(times, key=times.__getitem__), limit
+    suites = {target: _Suite({}) for target in targets}
+    files = [(target, path.relative_to(trees[0]).as_posix()) for target in targets
+             for path in find_test_files(trees[0], target)]  # fmt: skip
+    waiting, idle = list(reversed(files)), list(trees)
+    running: list[_Trial] = []
+    try:
+        while waiting or running:
+            while waiting and idle:
+                target, name = waiting.pop()
+                tree = idle.pop()
+                process, answer = _start(tree, [name])
+                running.append(_Trial(process, answer, tree, target, name, time.monotonic()))
+            wait([trial.process.sentinel for trial in running])
+            for trial in [trial for trial in running if not trial.process.is_alive()]:
+                seconds = time.monotonic() - trial.started
+                code, failed = _ended(trial.process, trial.answer)
+                running.remove(trial)
+                idle.append(trial.tree)
+                if code not in (PASSED, NO_TESTS):  # none: all of a file's tests are marked slow
+                    log = (trial.tree / "mutation.log").read_text(encoding="utf-8", errors="replace")
+                    raise CampaignError(f"{failed or trial.name} fails on the code as it is:\n{log[-2000:]}")
+                if code == PASSED:
+                    suites[trial.target].seconds[trial.name] = seconds
+    finally:
+        for trial in running:
+            _ended(trial.process, trial.answer)
+    for target, suite in suites.items():
+        if not suite.seconds:
+            raise CampaignError(f"{target.name} has no tests")
+        report(f"{target.name}: {len(suite.seconds)} test files, {sum(suite.seconds.values()):.0f} s unmutated")
+    return suites
 
 
 def _start(tree: Path, tests: Sequence[str]) -> tuple[BaseProcess, Connection]:

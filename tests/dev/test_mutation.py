@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dev.mutation.__main__ import ROOT, TARGETS
-from dev.mutation.campaign import KILLED, SURVIVED, TIMED_OUT
+from dev.mutation.campaign import KILLED, SURVIVED, TIMED_OUT, _Suite
 from dev.mutation.mutants import Target, find_test_files, mutants_of, mutated_source, sample_mutants
 
 CODE = '''"""A module."""
@@ -102,6 +102,14 @@ def test_blind_spots_survive_the_rest_is_killed_and_a_second_run_goes_on(project
     (project / "tests" / "test_grades.py").write_text(stronger)
     _, again = run(project, "fourth", limit=100)
     assert again["points + bonus → points - bonus"] == KILLED, "survivors are tried again by other tests"
+
+
+def test_files_that_kill_most_a_second_come_first():
+    suite = _Suite({"slow": 9.0, "quick": 1.0, "middle": 3.0})
+    assert suite.order == ["quick", "middle", "slow"]
+    suite.kills["slow"] += 12
+    assert suite.order == ["slow", "quick", "middle"]
+    assert suite.limit > 3 * 13
 
 
 def test_every_mutant_differs_from_its_module_and_messages_and_annotations_never_change(project):
