@@ -222,6 +222,27 @@ def test_openings_and_their_deviation_are_read_off_both_pictures(clips, loss_net
     assert found["spread"].item() == pytest.approx(wanted.var().item(), rel=1e-3)
 
 
+def test_clips_in_another_appearance_are_held_against_their_decoded_latents(clips, loss_networks):
+    whole, masked = (np.concatenate([part, part / 2]) for part in (clips._seen.whole, clips._seen.masked))
+    twice = Stage2Clips(dataclasses.replace(clips._seen, whole=whole, masked=masked), clips._drawn)
+    assert len(twice) == 2 * len(clips)
+    batches = [twice.batch(step, 0, 1) for step in range(20)]
+    others = [batch for batch in batches if batch.pictures.isnan().all()]
+    assert 4 <= len(others) <= 16
+    assert not any(batch.pictures.isnan().any() for batch in batches if batch not in others)
+    for batch in others:
+        place = 2 * batch.windows.clean[0, 0, 0, 0, 0].item()  # clip + frame / 100
+        first = round(100 * (place % 1)) * 80 // 25
+        assert torch.equal(batch.mels[0, 0], twice._mel_of(int(place))[:, first : first + 52])
+    heard = next(batch for batch in others if batch.has_audio.all())
+    same, brighter = (
+        loss_networks.losses(heard.windows.clean + more, heard, LossWeights(sync=0, trepa=0)) for more in (0, 1)
+    )
+    for name, loss in same.items():
+        assert loss.item() == pytest.approx(0, abs=1e-9), name
+        assert brighter[name] > 0, name
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_windows_of_the_first_stage_are_trained_on_beside(clips, loss_networks):
     start, weights = perturbed_unet(CONFIG).state_dict(), LossWeights(**dict.fromkeys(LOSSES, 0))

@@ -31,7 +31,7 @@ class Stage2Batch:
     """b windows of 16 frames as the network sees them, and what its drawings are held against."""
 
     windows: WindowBatch
-    pictures: Tensor  # (b, 3, 16, 128, 128) in [-1, 1], the true ones
+    pictures: Tensor  # (b, 3, 16, 128, 128) in [-1, 1], the true ones; NaN where only their latents are kept
     mels: Tensor  # (b, 1, 80, 52), as SyncNet takes them
     has_audio: Tensor  # (b,) bool, false where the audio was dropped out or is of a silent recording
 
@@ -47,7 +47,10 @@ class Stage2Batch:
 
 
 class Stage2Clips:
-    """Rendered clips and their features, of the same clips; the hidden states are divided by `channel_rms` (384,)."""
+    """Rendered clips and their features in any number of appearances; pictures are kept of the clips' own alone.
+
+    Whisper's states are divided by `channel_rms` (384,).
+    """
 
     def __init__(self, seen: Features, drawn: Takes) -> None:
         self.channel_rms = measure_channel_rms(seen)
@@ -55,7 +58,7 @@ class Stage2Clips:
         self._mel = functools.cache(self._mel_of)
 
     def __len__(self) -> int:
-        return len(self._drawn)  # only in their own appearance, as which they are kept
+        return len(self._seen)
 
     def batch(self, step: int, seed: int, count: int) -> Stage2Batch:
         """The windows of this step, of `count` clips, drawn like the first stage's (`unet.train.sample_windows`).
@@ -70,12 +73,14 @@ class Stage2Clips:
             clip, at = window.clip, window.start
             clean.append(_part(self._seen.whole, clip, at))
             condition.append(make_condition(self._seen, rng, clip, at))
-            openings.append(_part(self._seen.openings, clip, at))
+            take = clip % len(self._drawn)
+            openings.append(_part(self._seen.openings, take, at))
             kept = rng.random() >= AUDIO_DROPOUT
             audio.append(window.audio / self.channel_rms * kept)
             has_audio.append(kept and not window.silent)
-            pictures.append(_part(self._drawn.crops, clip, at) / 127.5 - 1)
-            mels.append(mel_windows(self._mel(clip), [at]))
+            shown = _part(self._drawn.crops, take, at) / 127.5 - 1
+            pictures.append(shown if clip == take else torch.full_like(shown, torch.nan))
+            mels.append(mel_windows(self._mel(take), [at]))
         windows = WindowBatch(
             torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w
             torch.stack(condition).transpose(1, 2),

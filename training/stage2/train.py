@@ -5,10 +5,11 @@ stage's error, the clean latents that a prediction leads to in one step are deco
 true ones: by a perceptual distance of the lower half, by SyncNet, and by TREPA. The weights of sync and TREPA are those
 of the reference's second stage.
 
-It differs in seven things. The perceptual distance uses the autoencoder's own features, not VGG's, and weighs more. The
+It differs in eight things. The perceptual distance uses the autoencoder's own features, not VGG's, and weighs more. The
 pixels' absolute error is a loss, too, and so is that of their means over patches, as a crop has to match its
 surroundings. The opening and its deviation within a window are read off the pictures (`opening_reader.py`), as least
-squares in latents lead to pictures that lie between mouths. Beside each window comes one of the first stage in another
+squares in latents lead to pictures that lie between mouths. Half of the windows show a clip recoloured or mirrored, as
+filmed skins differ from drawn ones. Beside each window comes one of the first stage in another
 appearance, so that the network doesn't unlearn what no drawn person shows. Diffusion steps are the first stage's, so
 that the losses see what few steps draw. SyncNet doesn't judge windows without audio. All of the network learns, with
 ``--parts attention`` only what the reference's second stage trains, motion modules and attention. ``--trepa 0`` leaves
@@ -59,8 +60,8 @@ TRAINED_PARTS = {
 }  # in the names of the weights that learn
 LEARNING_RATE = 2e-4
 AVERAGING = 0.99
-APPEARANCES = 2  # of each clip, in the first stage's windows
-VARIED_SHARE = 0.7  # of these have latents that no drawn person has
+APPEARANCES = 2  # of each clip
+VARIED_SHARE = 0.7  # of the first stage's windows have latents that no drawn person has
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,9 @@ class LossNetworks:
 
     def losses(self, clean: Tensor, batch: Stage2Batch, weights: LossWeights) -> dict[str, Tensor]:
         """The losses that weigh anything, of foreseen clean latents (b, 4, 16, 16, 16); gradients flow to these."""
-        latents = clean.transpose(1, 2).flatten(0, 1)  # b c f h w -> (b f) c h w
-        latents = (latents / SCALING_FACTOR).contiguous(memory_format=torch.channels_last)
-        with loop.fast_autocast(latents.device):
-            seen = self.vae.decode(latents).sample.float()
-        true = batch.pictures.transpose(1, 2).flatten(0, 1)
+        seen = self._decode(clean)
+        pictures = self._true_pictures(batch)
+        true = pictures.transpose(1, 2).flatten(0, 1)
         found = {}
         if weights.pixels:
             found["pixels"] = (seen - true).abs().mean()
@@ -135,8 +134,26 @@ class LossNetworks:
         if weights.sync:
             found["sync"] = self._sync(clips, batch)
         if weights.trepa:
-            found["trepa"] = trepa_loss(self.encoder, clips.transpose(1, 2), batch.pictures)
+            found["trepa"] = trepa_loss(self.encoder, clips.transpose(1, 2), pictures)
         return found
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        """The pictures (b f, 3, 128, 128) of scaled latents (b, 4, f, 16, 16)."""
+        frames = latents.transpose(1, 2).flatten(0, 1)  # b c f h w -> (b f) c h w
+        frames = (frames / SCALING_FACTOR).contiguous(memory_format=torch.channels_last)
+        with loop.fast_autocast(frames.device):
+            return self.vae.decode(frames).sample.float()
+
+    def _true_pictures(self, batch: Stage2Batch) -> Tensor:
+        """The batch's, those that aren't kept decoded from their latents: the autoencoder loses next to nothing."""
+        missing = batch.pictures.isnan().flatten(1).any(1)
+        if not missing.any():
+            return batch.pictures
+        with torch.no_grad():
+            decoded = self._decode(batch.windows.clean[missing])
+        pictures = batch.pictures.clone()
+        pictures[missing] = decoded.unflatten(0, (-1, batch.pictures.shape[2])).transpose(1, 2)
+        return pictures
 
     def _sync(self, clips: Tensor, batch: Stage2Batch) -> Tensor:
         """The sync loss of the windows that have audio; 0 where none has."""
@@ -246,7 +263,7 @@ def main() -> None:
     parser.set_defaults(start=STAGE_ONE)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
-    seen = features(options.clips, options.cache, options.vae, appearances=1)  # the only one whose pictures are kept
+    seen = features(options.clips, options.cache, options.vae, APPEARANCES)
     drawn = load_takes(options.clips, options.cache)
     clips = Stage2Clips(seen, drawn)
     loop.logger.info("%d clips", len(clips))
@@ -258,7 +275,7 @@ def main() -> None:
     train(
         clips, loss_networks, start, budget, weights, options.run, options.batch, options.parts,
         on_progress=loop.reporter(), on_weights=lambda state: save(state, options.out), probe=probe,
-        first_stage=features(options.clips, options.cache, options.vae, APPEARANCES),
+        first_stage=seen,
     )  # fmt: skip
 
 
