@@ -234,9 +234,9 @@ def test_clips_in_another_appearance_are_held_against_their_decoded_latents(clip
         place = 2 * batch.windows.clean[0, 0, 0, 0, 0].item()  # clip + frame / 100
         first = round(100 * (place % 1)) * 80 // 25
         assert torch.equal(batch.mels[0, 0], twice._mel_of(int(place))[:, first : first + 52])
-    heard = next(batch for batch in others if batch.has_audio.all())
+    judged = next(batch for batch in others if batch.has_audio.all())
     same, brighter = (
-        loss_networks.losses(heard.windows.clean + more, heard, LossWeights(sync=0, trepa=0)) for more in (0, 1)
+        loss_networks.losses(judged.windows.clean + more, judged, LossWeights(sync=0, trepa=0)) for more in (0, 1)
     )
     for name, loss in same.items():
         assert loss.item() == pytest.approx(0, abs=1e-9), name
