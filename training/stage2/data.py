@@ -78,8 +78,10 @@ class Stage2Clips:
             kept = rng.random() >= AUDIO_DROPOUT
             audio.append(window.audio / self.channel_rms * kept)
             has_audio.append(kept and not window.silent)
-            shown = _part(self._drawn.crops, take, at) / 127.5 - 1
-            pictures.append(shown if clip == take else torch.full_like(shown, torch.nan))
+            if clip == take:
+                pictures.append(_part(self._drawn.crops, take, at) / 127.5 - 1)
+            else:
+                pictures.append(torch.full((WINDOW, *self._drawn.crops.shape[2:]), torch.nan))
             mels.append(mel_windows(self._mel(take), [at]))
         windows = WindowBatch(
             torch.stack(clean).transpose(1, 2),  # b f c h w -> b c f h w

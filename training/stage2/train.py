@@ -9,11 +9,11 @@ It differs in eight things. The perceptual distance uses the autoencoder's own f
 pixels' absolute error is a loss, too, and so is that of their means over patches, as a crop has to match its
 surroundings. The opening and its deviation within a window are read off the pictures (`opening_reader.py`), as least
 squares in latents lead to pictures that lie between mouths. Half of the windows show a clip recoloured or mirrored, as
-filmed skins differ from drawn ones. Beside each window comes one of the first stage in another
-appearance, so that the network doesn't unlearn what no drawn person shows. Diffusion steps are the first stage's, so
-that the losses see what few steps draw. SyncNet doesn't judge windows without audio. All of the network learns, with
-``--parts attention`` only what the reference's second stage trains, motion modules and attention. ``--trepa 0`` leaves
-TREPA out; the windows, their noise and all else stay the same for the same seed.
+filmed skins differ from drawn ones. Beside each window comes one of the first stage in another appearance, so that the
+network doesn't unlearn what no drawn person shows. Diffusion steps are the first stage's, so that the losses see what
+few steps draw. SyncNet doesn't judge windows without audio. All of the network learns, with ``--parts attention`` only
+what the reference's second stage trains, motion modules and attention. ``--trepa 0`` leaves TREPA out; the windows,
+their noise and all else stay the same for the same seed.
 """
 
 from __future__ import annotations
