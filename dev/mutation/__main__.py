@@ -3,8 +3,9 @@
     python -m dev.mutation                # 300 mutants within an hour; the same command goes on where it stopped
     python -m dev.mutation --mutants 12 --target timeline --target "audio features"
 
-Nothing in the checkout changes: mutants live in copies of it. Survivors are listed at the end with their file and line.
-A survivor is a question, not always a fault: some changes alter nothing that anyone could observe.
+Nothing in the checkout changes: mutants live in copies of it, and each is run against the tests that run its line
+(`reach.py`). Survivors are listed at the end with their file and line. A survivor is a question, not always a fault:
+some changes alter nothing that anyone could observe.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ TIMELINE = "latentsync_core/sampling/timeline.py"
 PIPELINE_TESTS = (  # beside its own folder
     "tests/cli/test_main_job.py",
     "tests/estimates/test_job_plan.py",
-    "tests/files/test_output_checks.py",
     "tests/sampling/test_sampler.py",
 )
 TARGETS = (

@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from .mutants import Mutant, Target, find_test_files, mutated_source
+from .mutants import Mutant, Target, find_test_files, modules, mutated_source
+from .reach import Reach, ReachRecorder, Selection
 
 NOT_COPIED = (  # names of files and folders; `cache` and `runs` hold gigabytes where Nano was trained
     *(".git", ".venv", ".mutation", ".hypothesis", ".pytest_cache", ".ruff_cache"),
@@ -28,6 +29,7 @@ NOT_COPIED = (  # names of files and folders; `cache` and `runs` hold gigabytes 
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider")
 TIMEOUT_FACTOR, TIMEOUT_SLACK = 3, 20  # times the unmutated tests' time, and seconds on top
 MAX_ADDRESS_SPACE = 16 << 30  # bytes of a run, most of them only reserved: a loop without end must not fill the memory
+RECORD = "mutation-reach.json"  # in a worker's tree: which lines the tests of a file run
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 PASSED, FAILED, NO_TESTS = 0, 1, 5  # pytest's exit codes
 
@@ -77,32 +79,38 @@ class Results:
 
 @dataclass
 class _Suite:
-    """A target's test files: seconds that each takes on the code as it is, and how many mutants it has killed."""
+    """A target's test files, with what they run of the code as it is, and the tests that have killed mutants."""
 
-    seconds: dict[str, float]
+    files: dict[str, Reach]
     kills: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def order(self) -> list[str]:
-        """First what is likely to kill in the least time; a run ends with the first failure."""
-        return sorted(self.seconds, key=lambda name: self.seconds[name] / (1 + self.kills[name]))
+    def plan(self, mutant: Mutant) -> tuple[list[str], float]:
+        """The tests that run the mutant's line, all where none does, and the seconds that they may take.
 
-    @property
-    def limit(self) -> float:
-        """Seconds after which a mutant's run is ended."""
-        return TIMEOUT_FACTOR * sum(self.seconds.values()) + TIMEOUT_SLACK
+        First what is likely to kill in the least time, as a run ends with the first failure: the files, each with its
+        tests in one go, as they share fixtures, and the tests of each file.
+        """
+        chosen = {name: reach.tests(mutant) for name, reach in self.files.items()}
+        if not any(chosen.values()):
+            chosen = {name: list(reach.seconds) for name, reach in self.files.items()}
+        times = {name: self.files[name].time(tests) for name, tests in chosen.items() if tests}
+        kills = Counter(test.partition("::")[0] for test in self.kills.elements())
+        order = []
+        for name in sorted(times, key=lambda name: times[name] / (1 + kills[name])):
+            seconds = self.files[name].seconds
+            order += sorted(chosen[name], key=lambda test, seconds=seconds: seconds[test] / (1 + self.kills[test]))
+        return order, TIMEOUT_FACTOR * sum(times.values()) + TIMEOUT_SLACK
 
 
 @dataclass
 class _Trial:
-    """A test file that is timed on the code as it is."""
+    """A test file that is run on the code as it is."""
 
     process: BaseProcess
     answer: Connection
     tree: Path
     target: Target
     name: str
-    started: float
 
 
 @dataclass
@@ -146,10 +154,10 @@ def run_campaign(
     if waiting:
         end = time.monotonic() + seconds
         trees = [_copied(root, scratch / f"worker-{number}") for number in range(min(workers, len(waiting)))]
-        suites = _time_suites(trees, list(dict.fromkeys(one.target for one in waiting)), report)
+        suites = _record_suites(trees, list(dict.fromkeys(one.target for one in waiting)), report)
         for run, outcome, killed_by in _run_all(trees, waiting, sources, digests, suites, end):
             mutant = run.mutant
-            suites[mutant.target].kills[killed_by.partition("::")[0]] += outcome == KILLED
+            suites[mutant.target].kills[killed_by] += outcome == KILLED
             results.add(
                 Outcome(
                     path=mutant.path,
@@ -184,12 +192,12 @@ def _run_all(
         while running or (waiting and time.monotonic() < end):
             while idle and waiting and time.monotonic() < end:
                 mutant = waiting.pop()
-                suite = suites[mutant.target]
+                tests, limit = suites[mutant.target].plan(mutant)
                 tree = idle.pop()
                 _write(tree / mutant.path, sources[mutant])
-                process, answer = _start(tree, suite.order)
+                process, answer = _start(_run_chosen, tree, tests)
                 now = time.monotonic()
-                running.append(_Run(process, answer, mutant, tree, digests[mutant], now, now + suite.limit))
+                running.append(_Run(process, answer, mutant, tree, digests[mutant], now, now + limit))
             next_deadline = min(run.deadline for run in running) - time.monotonic()
             wait([run.process.sentinel for run in running], timeout=max(next_deadline, 0))
             for run in list(running):
@@ -210,10 +218,10 @@ def _run_all(
             _ended(run.process, run.answer)
 
 
-def _time_suites(
+def _record_suites(
     trees: Sequence[Path], targets: Sequence[Target], report: Callable[[str], None]
 ) -> dict[Target, _Suite]:
-    """The targets' test files, timed on the code as it is, one in each tree at a time.
+    """The targets' test files and what they run of the code as it is, one file in each tree at a time.
 
     Raises:
         CampaignError: they fail there, or a target has none.
@@ -228,11 +236,10 @@ def _time_suites(
             while waiting and idle:
                 target, name = waiting.pop()
                 tree = idle.pop()
-                process, answer = _start(tree, [name])
-                running.append(_Trial(process, answer, tree, target, name, time.monotonic()))
+                process, answer = _start(_run_recorded, tree, name, modules(tree, target))
+                running.append(_Trial(process, answer, tree, target, name))
             wait([trial.process.sentinel for trial in running])
             for trial in [trial for trial in running if not trial.process.is_alive()]:
-                seconds = time.monotonic() - trial.started
                 code, failed = _ended(trial.process, trial.answer)
                 running.remove(trial)
                 idle.append(trial.tree)
@@ -240,29 +247,43 @@ def _time_suites(
                     log = (trial.tree / "mutation.log").read_text(encoding="utf-8", errors="replace")
                     raise CampaignError(f"{failed or trial.name} fails on the code as it is:\n{log[-2000:]}")
                 if code == PASSED:
-                    suites[trial.target].seconds[trial.name] = seconds
+                    suites[trial.target].files[trial.name] = Reach.load(trial.tree / RECORD)
     finally:
         for trial in running:
             _ended(trial.process, trial.answer)
     for target, suite in suites.items():
-        if not suite.seconds:
+        if not suite.files:
             raise CampaignError(f"{target.name} has no tests")
-        report(f"{target.name}: {len(suite.seconds)} test files, {sum(suite.seconds.values()):.0f} s unmutated")
+        seconds = sum(reach.time(reach.seconds) for reach in suite.files.values())
+        report(f"{target.name}: {len(suite.files)} test files, {seconds:.0f} s unmutated")
     return suites
 
 
-def _start(tree: Path, tests: Sequence[str]) -> tuple[BaseProcess, Connection]:
-    """Runs test files in a process of its own, which on Linux has what this one has imported."""
+def _start(run: Callable[..., None], tree: Path, *arguments: object) -> tuple[BaseProcess, Connection]:
+    """Runs tests in a process of its own, which on Linux has what this one has imported."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     answer, there = context.Pipe(duplex=False)
-    process = context.Process(target=_run_tests, args=(tree, list(tests), there))
+    process = context.Process(target=run, args=(there, tree, *arguments))
     process.start()
     there.close()
     return process, answer
 
 
-def _run_tests(tree: Path, tests: list[str], answer: Connection) -> None:
-    """Runs pytest in `tree` and sends its exit code and the first test that failed."""
+def _run_chosen(answer: Connection, tree: Path, tests: list[str]) -> None:
+    """Runs tests in their order and sends pytest's exit code and the first one that failed."""
+    answer.send(_run_tests(tree, list(dict.fromkeys(test.partition("::")[0] for test in tests)), Selection(tests)))
+
+
+def _run_recorded(answer: Connection, tree: Path, file: str, modules: Sequence[Path]) -> None:
+    """Runs a test file likewise, and writes down which lines its tests run."""
+    recorder = ReachRecorder(tree, modules)
+    with recorder.recording():
+        result = _run_tests(tree, [file], recorder)
+    recorder.reach().save(tree / RECORD)
+    answer.send(result)
+
+
+def _run_tests(tree: Path, files: list[str], plugin: object) -> tuple[int, str]:
     import pytest
 
     if sys.platform != "win32":
@@ -279,8 +300,7 @@ def _run_tests(tree: Path, tests: list[str], answer: Connection) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     first = _FirstFailure()
-    code = int(pytest.main([*PYTEST, *tests], plugins=[first]))
-    answer.send((code, first.test))
+    return int(pytest.main([*PYTEST, *files], plugins=[first, plugin])), first.test
 
 
 class _FirstFailure:

@@ -60,6 +60,7 @@ class Mutant:
     number: int  # of the change among all that the file allows
     line: int
     change: str  # "a < b → a <= b"
+    lines: range | None  # of its statement, a compound one's without its body; None where they run on import
 
 
 class _Change(NamedTuple):
@@ -70,6 +71,7 @@ class _Change(NamedTuple):
     index: int | None  # in a field that is a list
     node: ast.AST
     replacement: ast.AST | None
+    lines: range | None
 
 
 def sample_mutants(root: Path, targets: Sequence[Target], count: int, seed: int) -> list[Mutant]:
@@ -103,7 +105,7 @@ def mutants_of(root: Path, path: Path, target: Target) -> list[Mutant]:
     """All changes that a file allows, in the order of its lines."""
     name = path.relative_to(root).as_posix()
     return [
-        Mutant(target, name, number, change.node.lineno, _described(change))
+        Mutant(target, name, number, change.node.lineno, _described(change), change.lines)
         for number, change in enumerate(_changes(ast.parse(path.read_text(encoding="utf-8"))))
     ]
 
@@ -129,8 +131,8 @@ def _python_files(root: Path, names: Sequence[str], pattern: str, excluded: Sequ
     return sorted(found - {root / name for name in excluded})
 
 
-def _changes(tree: ast.AST) -> Iterator[_Change]:
-    """Every change of a tree, depth first."""
+def _changes(tree: ast.AST, lines: range | None = None, in_function: bool = False) -> Iterator[_Change]:
+    """Every change of a tree, depth first; `lines` are those of the statement that it is in."""
     for field, value in ast.iter_fields(tree):
         if field in _SKIPPED_FIELDS:
             continue
@@ -138,9 +140,17 @@ def _changes(tree: ast.AST) -> Iterator[_Change]:
         for index, node in children:
             if not isinstance(node, ast.AST) or isinstance(node, _SKIPPED_NODES) or _is_skipped(node):
                 continue
+            within = in_function or (field == "body" and isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)))
+            of_node = _statement_lines(node) if within and isinstance(node, ast.stmt) else lines
             for replacement in _replacements(node, tree, field):
-                yield _Change(tree, field, index, node, replacement)
-            yield from _changes(node)
+                yield _Change(tree, field, index, node, replacement, of_node)
+            yield from _changes(node, of_node, within)
+
+
+def _statement_lines(node: ast.stmt) -> range:
+    """A statement's, a compound one's without its body."""
+    body = getattr(node, "body", None)
+    return range(node.lineno, max(body[0].lineno, node.lineno + 1) if body else node.end_lineno + 1)
 
 
 def _is_skipped(node: ast.AST) -> bool:

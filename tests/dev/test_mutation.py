@@ -13,7 +13,8 @@ import pytest
 
 from dev.mutation.__main__ import ROOT, TARGETS
 from dev.mutation.campaign import KILLED, SURVIVED, TIMED_OUT, _Suite
-from dev.mutation.mutants import Target, find_test_files, mutants_of, mutated_source, sample_mutants
+from dev.mutation.mutants import Mutant, Target, find_test_files, mutants_of, mutated_source, sample_mutants
+from dev.mutation.reach import Reach
 
 CODE = '''"""A module."""
 
@@ -104,12 +105,87 @@ def test_blind_spots_survive_the_rest_is_killed_and_a_second_run_goes_on(project
     assert again["points + bonus → points - bonus"] == KILLED, "survivors are tried again by other tests"
 
 
-def test_files_that_kill_most_a_second_come_first():
-    suite = _Suite({"slow": 9.0, "quick": 1.0, "middle": 3.0})
-    assert suite.order == ["quick", "middle", "slow"]
-    suite.kills["slow"] += 12
-    assert suite.order == ["slow", "quick", "middle"]
-    assert suite.limit > 3 * 13
+REACH = """
+import json, sys
+from pathlib import Path
+
+from dev.mutation.campaign import RECORD, _ended, _run_recorded, _start
+
+root = Path(sys.argv[1])
+process, answer = _start(_run_recorded, root, "tests/test_reach.py", [root / "tiny" / "grades.py"])
+process.join()
+assert _ended(process, answer)[0] == 0, (root / "mutation.log").read_text()
+"""
+REACH_TESTS = """import subprocess
+import sys
+
+import pytest
+from tiny.grades import countdown, grade
+
+TABLE = [grade(points) for points in (0, 50)]
+
+
+@pytest.fixture(scope="module")
+def ended():
+    return countdown(3)
+
+@pytest.mark.parametrize("points", [0, 50])
+def test_grade(points):
+    grade(points)
+
+def test_failing_grade():
+    with pytest.raises(ValueError):
+        grade(-1)
+
+def test_end(ended):
+    assert ended == 0
+
+def test_end_again(ended):
+    assert ended == 0
+
+def test_child():
+    subprocess.run([sys.executable, "-c", "import tiny.grades; tiny.grades.grade(-1)"])
+"""
+
+
+def test_it_is_recorded_which_tests_run_a_line(project):
+    (project / "tests" / "test_reach.py").write_text(REACH_TESTS)
+    settings = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-c", REACH, str(project)]
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    reach = Reach.load(project / "mutation-reach.json")
+    names = ("test_grade[0]", "test_grade[50]", "test_failing_grade", "test_end", "test_end_again", "test_child")
+    every = [f"tests/test_reach.py::{name}" for name in names]
+    assert list(reach.seconds) == every
+    assert reach.everywhere == every[-1:], "its child's lines aren't seen"
+
+    path, target = project / "tiny" / "grades.py", Target("tiny", ("tiny",), ("tests",))
+    tests = {(one.line, one.change): reach.tests(one) for one in mutants_of(project, path, target)}
+    (error,) = (found for (line, _), found in tests.items() if line == 10)
+    assert error == [every[2], every[5]]
+    assert tests[11, "total >= 50 → total > 50"] == every, "it runs while tests are collected"
+    assert tests[16, "start -= 1 → start += 1"] == every, "it runs in a fixture that tests share"
+    assert tests[6, "0 → 1"] == every, "a default runs on import"
+
+
+def test_a_mutant_runs_against_the_tests_of_its_line_those_that_kill_most_a_second_first():
+    target = Target("tiny", ("tiny",), ("tests",))
+    lines = range(3, 5), range(9, 10), None
+    first, unreached, on_import = (Mutant(target, "tiny/a.py", 0, 3, "", of) for of in lines)
+    slow, quick = "tests/test_b.py::slow", "tests/test_b.py::quick"
+    other = "tests/test_a.py::other"
+    suite = _Suite({
+        "tests/test_a.py": Reach({other: 2.0}, 1.0, {"tiny/a.py": {4: [other]}}, []),
+        "tests/test_b.py": Reach({slow: 5.0, quick: 0.1}, 1.0, {"tiny/a.py": {3: [quick], 4: [slow]}}, []),
+    })  # fmt: skip
+    tests, limit = suite.plan(first)
+    assert tests == [other, quick, slow]
+    assert limit > 3 * 9.1
+    suite.kills[slow] += 99
+    assert suite.plan(first)[0] == [slow, quick, other]
+    for mutant in (unreached, on_import):
+        assert suite.plan(mutant)[0] == [slow, quick, other], "all of them"
 
 
 def test_every_mutant_differs_from_its_module_and_messages_and_annotations_never_change(project):
