@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from latentsync_core.audio.track_choice import TrackChoice
 from latentsync_core.cli.commands import _parser
 from latentsync_core.cli.console import print_report
 from latentsync_core.cli.options import sync_options
-from latentsync_core.errors import VideoError
+from latentsync_core.errors import OutputError, VideoError
 from latentsync_core.faces.selection import ChooseBy, FaceChoice
 from latentsync_core.media.ffmpeg import run_ffmpeg
 from latentsync_core.media.opening import open_container
@@ -118,6 +120,17 @@ def test_each_of_two_speakers_moves_as_alone_with_the_same_voice(job, with_her_v
     exchanged = luma(job.run(job.his, other_speakers=(Speaker(job.hers, HIM),)).output)
     assert (exchanged[LEFT] != hers[LEFT]).any(), "another voice gives another mouth"
     assert (exchanged[RIGHT] != his[RIGHT]).any()
+
+
+# --- checks before the slow phases -----------------------------------------------------------------------------------
+
+
+def test_a_job_without_room_for_its_faces_is_refused_before_any_are_found(job, tmp_path, monkeypatch):
+    phases = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda at: SimpleNamespace(free=1000 if Path(at) == tmp_path else 10**12))
+    with pytest.raises(OutputError, match="no room for the finished faces"):
+        job.run(job.hers, on_progress=lambda phase, *_: phases.append(phase), work_folder=tmp_path)
+    assert "faces" not in phases
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------------
