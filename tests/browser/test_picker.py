@@ -110,6 +110,10 @@ def test_a_click_on_a_synced_face_leaves_it_out_and_another_one_syncs_it_again(p
 
 
 SIZE = "(id) => [...app.graph.getNodeById(id).size]"
+NOTHING_CUT_OFF = """(picker) => {
+    const [shown, content] = [picker, picker.querySelector(":scope > div")].map((part) => part.getBoundingClientRect());
+    return shown.height >= content.height - 1;
+}"""
 # The page's own undo has ended: it loads the earlier graph step by step.
 UNDONE = """() => {
     const { redoQueue, _restoringState } = app.extensionManager.workflow.activeWorkflow.changeTracker;
@@ -208,15 +212,13 @@ def test_the_node_makes_room_for_the_picker_and_takes_it_back(page, vue):
     page.page.wait_for_timeout(500)
     before = page.page.evaluate(SIZE, int(select))
     picker = open_picker(page)
-    page.page.wait_for_timeout(500)
-    content, shown = picker.locator(":scope > div").bounding_box(), picker.bounding_box()
-    assert shown["height"] >= content["height"] - 1, "nothing is cut off"
+    page.page.wait_for_function(NOTHING_CUT_OFF, arg=picker.element_handle())
     page.page.get_by_role("button", name="Choose faces in the clip").click()
-    page.page.wait_for_timeout(500)
-    after = page.page.evaluate(SIZE, int(select))
+    expect(face(page, 0)).to_be_hidden()
     if not vue:
-        assert after[0] == before[0]
-        assert after[1] < before[1] + 30, "no more than the line that its text may take"
+        most = before[1] + 30  # the line that its text may take
+        page.page.wait_for_function(f"([id, most]) => ({SIZE})(id)[1] < most", arg=[int(select), most])
+        assert page.page.evaluate(SIZE, int(select))[0] == before[0]
 
 
 def test_a_page_that_was_loaded_again_shows_the_picker_again(page):

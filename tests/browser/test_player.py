@@ -22,6 +22,18 @@ _WATCH = """async (arg) => {
     }
     return seen;
 }"""
+# Until the filmed side has jumped back twice from one of `ends`: how often it has, and the first frame of all.
+_WATCH_LOOP = """async (arg) => {
+    const read = eval(arg.read);
+    let [before] = read(arg), first = before, jumps = 0;
+    for (let moment = 0; moment < 5000 && jumps < 2; moment++) {
+        await new Promise(requestAnimationFrame);
+        const [now] = read(arg);
+        if (now < before && arg.ends.includes(before)) jumps++;
+        [before, first] = [now, Math.min(first, now)];
+    }
+    return [jumps, first];
+}"""
 # Videos that the page makes from now on.
 _RECORD_VIDEOS = """() => {
     const make = document.createElement;
@@ -152,8 +164,9 @@ def test_it_plays_a_marked_part_again_and_again(page, player):
     page.page.keyboard.press("o")
     expect(player.get_by_role("status")).to_have_text("Loops frames 4 to 9.")
     page.page.keyboard.press("k")
-    seen = page.page.evaluate(_WATCH.replace("size < 6", "size < 3"), {"read": READ, "canvas": CANVAS, **LAYOUT})
-    assert {left for left, _ in seen} <= set(range(4, 11))  # the frame after the last may show before it jumps
+    # The frame after the last may show before it jumps. A busy machine shows later ones, too, or skips the last.
+    ends = {"read": READ, "canvas": CANVAS, "ends": [7, 8, 9, 10], **LAYOUT}
+    assert page.page.evaluate(_WATCH_LOOP, ends) == [2, 4]
     page.page.keyboard.press("l")
     expect(player.get_by_role("button", name="loop", exact=True)).to_have_attribute("aria-pressed", "false")
 
