@@ -284,6 +284,7 @@ def _run_recorded(answer: Connection, tree: Path, file: str, modules: Sequence[P
 
 
 def _run_tests(tree: Path, files: list[str], plugin: object) -> tuple[int, str]:
+    """Runs test files in `tree` with a pytest plugin; pytest's exit code and the first test that failed."""
     import pytest
 
     if sys.platform != "win32":

@@ -106,10 +106,10 @@ def test_blind_spots_survive_the_rest_is_killed_and_a_second_run_goes_on(project
 
 
 REACH = """
-import json, sys
+import sys
 from pathlib import Path
 
-from dev.mutation.campaign import RECORD, _ended, _run_recorded, _start
+from dev.mutation.campaign import _ended, _run_recorded, _start
 
 root = Path(sys.argv[1])
 process, answer = _start(_run_recorded, root, "tests/test_reach.py", [root / "tiny" / "grades.py"])
