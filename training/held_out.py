@@ -11,7 +11,7 @@ import torch
 from .paths import CACHE
 from .synthetic.crops import aligned_crop
 from .synthetic.scenes.scene import Scene, head_turns, render, talking_head
-from .synthetic.speech.performance import LANGUAGES
+from .synthetic.speech.performance import LANGUAGES, Performance
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,11 @@ def held_out(clips: int, seconds: float, size: int = 256, folder: Path | None = 
 def held_out_voices(clips: int, seconds: float, first: int = 0) -> list[np.ndarray]:
     """The waveforms of `held_out`'s clips, which are rendered from the same seeds."""
     return [_scene(first + number, seconds, 256).waveform for number in range(clips)]
+
+
+def held_out_performances(clips: int, seconds: float, first: int = 0) -> list[Performance]:
+    """What is said in `held_out`'s clips, and how the mouths move."""
+    return [_scene(first + number, seconds, 256).shots[0].actors[0].performance for number in range(clips)]
 
 
 def _scene(number: int, seconds: float, size: int) -> Scene:

@@ -17,6 +17,7 @@ MEDIA = Path(__file__).parent / "media"
 CARRIED = {  # by stage: the networks that come with the engine
     "unet": NANO_FOLDER / "unet.safetensors",
     "vae": NANO_FOLDER / "vae.safetensors",
+    "whisper": NANO_FOLDER / "whisper.safetensors",
     "syncnet": CARRIED_SYNCNET,
     "trepa": CARRIED_ENCODER,
 }

@@ -13,6 +13,7 @@ from ..messages import Note
 from .noise_schedule import REFERENCE_SCHEDULE, NoiseSchedule
 from .recommended_settings import REFERENCE_SETTINGS, RecommendedSettings
 from .reference_mouth import ReferenceMouth
+from .unet.config import MAX_AUDIO_ROWS
 from .unet.unet import UNet
 from .vae import LatentCodec
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .whisper.encoder import WhisperEncoder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-ROWS_PER_WINDOW = 10  # Whisper states of one video frame, each of all levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ class LatentSyncModel:
 
     @property
     def audio_tokens(self) -> int:
-        """Audio tokens of one video frame in the U-Net's cross-attention: 50 with Whisper tiny."""
-        return ROWS_PER_WINDOW * self.whisper.levels
+        """Audio tokens that the U-Net is given of one video frame: 50 with Whisper tiny."""
+        return MAX_AUDIO_ROWS * self.whisper.levels
 
 
 def resolve_device(name: str) -> torch.device:

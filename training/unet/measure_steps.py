@@ -28,11 +28,11 @@ from ..paths import CACHE
 from ..synthetic.crops import RESOLUTION
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load as load_vae
+from ..whisper.tiny import load_whisper
 from .diffusion import NOISE_SHARING, add_noise, clean_estimate
 from .features import LATENT_SIZE, encode_recording, latents
 from .reference_mouths import reference_mouths
 from .train import COARSE_PATCH, WEIGHTS, WINDOW, WindowBatch, load
-from .whisper_tiny import load_whisper_tiny
 
 STEPS = (999, 900, 700, 500, 250)
 REFERENCE_AT = 40  # the first frame of the reference window; the window itself is the clip's first frames
@@ -49,7 +49,7 @@ def sample_windows(
     references = [replace_mouth(clip[other], clip[frames[other]]) for clip, frames in zip(whole, mouths, strict=True)]
     condition = torch.cat([mask, masked[:, at], torch.stack(references)], dim=2)
     audio_features = [
-        encode_recording(load_whisper_tiny(), voice, len(clip))[at] for voice, clip in zip(voices, crops, strict=True)
+        encode_recording(load_whisper(), voice, len(clip))[at] for voice, clip in zip(voices, crops, strict=True)
     ]
     clean = whole[:, at].transpose(1, 2)
     noise = [

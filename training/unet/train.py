@@ -66,7 +66,7 @@ RUN = paths.RUNS / "unet"
 # 5.3 M parameters. Two heads, not eight: with four channels a head, attention takes half of a step's time on a CPU.
 # Norms over sixteen channels and more: over few they take away a patch's colour and the diffusion step.
 CONFIG = UNetConfig(
-    block_channels=(32, 64, 64, 64), audio_width=384, heads=2, norm_groups=2, motion=MotionConfig(heads=2)
+    block_channels=(32, 64, 64, 64), audio_width=384, heads=2, norm_groups=2, motion=MotionConfig(heads=2), audio_rows=2
 )
 LEARNING_RATE = 6e-4
 AVERAGING = 0.998

@@ -42,6 +42,8 @@ VARIABLE_MOTION_KEYS = (
     "temporal_position_encoding_max_len",
 )  # fmt: skip
 IGNORED_KEYS = ("sample_size",)  # the size trained at; the network takes any
+AUDIO_ROWS_KEY = "audio_rows"  # not upstream's; configs without it have all rows
+MAX_AUDIO_ROWS = 10  # Whisper states of one video frame, each of all levels
 IGNORED_MOTION_KEYS = ("zero_initialize",)  # how training starts
 
 
@@ -72,6 +74,7 @@ class UNetConfig:
     motion: MotionConfig | None = MotionConfig()
     motion_levels: tuple[bool, ...] = (True, True, True, True)  # from the largest pictures to the smallest
     motion_in_down_blocks: bool = True
+    audio_rows: int = MAX_AUDIO_ROWS  # of a frame's ten, those in the middle that cross-attention sees
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> UNetConfig:
@@ -81,7 +84,11 @@ class UNetConfig:
         """
         use_motion = config.get("use_motion_module") is True
         _check(
-            config, "", VARIABLE_KEYS + (MOTION_KEYS if use_motion else ()), FIXED_SETTINGS, MOTION_KEYS + IGNORED_KEYS
+            config,
+            "",
+            VARIABLE_KEYS + (MOTION_KEYS if use_motion else ()),
+            FIXED_SETTINGS,
+            (*MOTION_KEYS, *IGNORED_KEYS, AUDIO_ROWS_KEY),
         )
         levels = len(config["block_out_channels"])
         down = _attention(config, "down_block_types", levels)
@@ -102,6 +109,7 @@ class UNetConfig:
             motion=motion,
             motion_levels=tuple(motion_levels),
             motion_in_down_blocks=use_motion and not config["motion_module_decoder_only"],
+            audio_rows=config.get(AUDIO_ROWS_KEY, MAX_AUDIO_ROWS),
         )
         result._check_sizes()
         return result
@@ -150,6 +158,8 @@ class UNetConfig:
             "up_block_types": ["CrossAttnUpBlock3D" if a else "UpBlock3D" for a in self.up_attention],
             "use_motion_module": self.motion is not None,
         }
+        if self.audio_rows != MAX_AUDIO_ROWS:
+            config[AUDIO_ROWS_KEY] = self.audio_rows
         if self.motion is not None:
             config["motion_module_resolutions"] = [2**level for level, on in enumerate(self.motion_levels) if on]
             config["motion_module_decoder_only"] = not self.motion_in_down_blocks
@@ -166,6 +176,11 @@ class UNetConfig:
         sizes = (self.in_channels, self.out_channels, self.resnets_per_block, self.audio_width, self.heads)
         if not all(isinstance(size, int) and size > 0 for size in (*sizes, self.norm_groups, *self.block_channels)):
             raise ModelError("The U-Net's config has a size that is not a whole number above 0.")
+        if self.audio_rows not in range(2, MAX_AUDIO_ROWS + 1, 2):
+            raise ModelError(
+                f"The U-Net's config sets {AUDIO_ROWS_KEY} to {one_line(repr(self.audio_rows))}; "
+                f"it must be an even number from 2 to {MAX_AUDIO_ROWS}."
+            )
         for channels in self.block_channels:
             for divisor, name in ((self.norm_groups, "norm_num_groups"), (self.heads, "attention_head_dim")):
                 if channels % divisor:

@@ -18,7 +18,7 @@ from torch import nn
 from ...errors import ModelError
 from .attention import AudioKeys, SpatialTransformer
 from .blocks import Conditioning, DownBlock, MidBlock, UpBlock, norm_over_window
-from .config import UNetConfig
+from .config import MAX_AUDIO_ROWS, UNetConfig
 from .layers import LayerFactory
 
 MAX_PERIOD = 10000  # of the slowest time sinusoid, in steps over 2 pi
@@ -90,6 +90,7 @@ class UNet(nn.Module):
         """
         if audio.ndim != 3 or audio.shape[2] != self.config.audio_width:
             raise self._audio_error("n", audio)
+        audio = self._middle_rows(audio)
         return tuple(attention.audio_keys(audio) for attention in self._attentions())
 
     def forward(
@@ -129,7 +130,7 @@ class UNet(nn.Module):
         if len(steps) not in (1, batch):
             raise ModelError(f"The U-Net got {len(steps)} timesteps for {batch} windows; give one, or one for each.")
         time = self.time_embedding(steps.expand(batch, -1))
-        audio = audio.to(sample) if isinstance(audio, torch.Tensor) else audio
+        audio = self._middle_rows(audio.to(sample)) if isinstance(audio, torch.Tensor) else audio
         conditioning = Conditioning(F.silu(time), audio, frames)
 
         x = sample.permute(0, 2, 3, 4, 1).reshape(-1, height, width, sample.shape[1])  # b c f h w -> (b f) h w c
@@ -149,6 +150,22 @@ class UNet(nn.Module):
         for block in self.up_blocks[:-1]:
             x = block(x, skips, conditioning)
         return self.up_blocks[-1](x, skips, conditioning, slice(-1))
+
+    def _middle_rows(self, audio: torch.Tensor) -> torch.Tensor:
+        """The tokens of `config.audio_rows` rows of audio (n, tokens, width), whose tokens are those of ten, in order.
+
+        A model whose Whisper tells in each row what the mouth does at that time needs no others, and cross-attention
+        doesn't know which of them is which.
+        """
+        if self.config.audio_rows == MAX_AUDIO_ROWS:
+            return audio
+        levels, rest = divmod(audio.shape[1], MAX_AUDIO_ROWS)
+        if rest:
+            raise ModelError(
+                f"The U-Net got {audio.shape[1]} audio tokens a frame, not those of {MAX_AUDIO_ROWS} rows of features."
+            )
+        first = (MAX_AUDIO_ROWS - self.config.audio_rows) // 2
+        return audio[:, first * levels : (first + self.config.audio_rows) * levels]
 
     def _attentions(self) -> Iterator[SpatialTransformer]:
         """The transformers that see the audio, in the order of their use."""

