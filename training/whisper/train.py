@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from latentsync_core.models.loading.bundle import whisper_dims, whisper_state
-from latentsync_core.models.whisper.encoder import WhisperEncoder
+from latentsync_core.models.whisper.encoder import ROWS_PER_SECOND, WhisperEncoder
 
 from .. import loop, paths
 from ..held_out import held_out_performances
 from ..synthetic.speech.performance import Performance
 from ..synthetic.speech.visemes import PARAMETERS
-from ..takes import perform_take
+from ..takes import SECONDS, perform_take
 from .recordings import Recordings, make_recordings, mouth_rows
 from .tiny import load_whisper_tiny, save_whisper
 
@@ -40,6 +40,7 @@ ORDERS = 2  # in which every voice is heard
 OPENING_WEIGHT = 4.0  # of the opening's squared error, beside 1 of each other parameter
 LENGTHS = (6.0, *[3.0] * (len(PARAMETERS) - 1))  # of a parameter's deviation along its direction, in channels' sizes
 DIRECTIONS_SEED = 15487597
+VOICES = 1440  # takes that are heard
 SCALE_VOICES = 100  # from which the sizes of the channels are taken
 FIRST_CHECKED, CHECKED_VOICES = 40, 20  # of the test split: none that a figure is of
 
@@ -66,6 +67,18 @@ class MouthTeller(nn.Module):
             states = block(states, attention_mask=None)
             states = states[0] if isinstance(states, tuple) else states
         return states @ self.reader
+
+
+def make_teller(encoder: WhisperEncoder, untuned: WhisperEncoder, voices: Sequence[Performance]) -> MouthTeller:
+    """That of an encoder, tuned or not, which is trained on these voices."""
+    mouths = torch.from_numpy(np.concatenate([mouth_rows(voice, SECONDS * ROWS_PER_SECOND) for voice in voices]))
+    return MouthTeller(encoder, measure_channel_rms(untuned, voices[:SCALE_VOICES]), mouths.mean(0), mouths.std(0))
+
+
+def checked_recordings(encoder: WhisperEncoder) -> Recordings:
+    """Voices of the test split that no figure of the U-Net is of, each alone."""
+    voices = held_out_performances(CHECKED_VOICES, SECONDS, FIRST_CHECKED)
+    return make_recordings(encoder, voices, encoder.levels - 1 - TUNED_BLOCKS, most=1)
 
 
 def mouth_loss(teller: MouthTeller, states: Tensor, mouths: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -137,18 +150,16 @@ def agreement(teller: MouthTeller, recordings: Recordings) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     loop.add_arguments(parser, RUN, minutes=20, learning_rate=LEARNING_RATE)
-    parser.add_argument("--voices", type=int, default=1440, help="takes whose voices are heard")
+    parser.add_argument("--voices", type=int, default=VOICES, help="takes whose voices are heard")
     parser.add_argument("--batch", type=int, default=2, help="recordings of a step, of up to 30 s each")
     parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     encoder = load_whisper_tiny()
     voices = [perform_take(number) for number in range(options.voices)]
-    mouths = torch.from_numpy(np.concatenate([mouth_rows(voice, 150) for voice in voices]))
-    rms = measure_channel_rms(encoder, voices[:SCALE_VOICES])
-    teller = MouthTeller(encoder, rms, mouths.mean(0), mouths.std(0))
+    teller = make_teller(encoder, encoder, voices)
+    checked = checked_recordings(encoder)
     level = encoder.levels - 1 - TUNED_BLOCKS
-    checked = make_recordings(encoder, held_out_performances(CHECKED_VOICES, 3.0, FIRST_CHECKED), level, most=1)
     made = [make_recordings(encoder, voices, level, seed) for seed in range(ORDERS)]
     recordings = Recordings(torch.cat([one.states for one in made]), torch.cat([one.mouths for one in made]))
     loop.logger.info("%d recordings of %d voices", len(recordings), len(voices))

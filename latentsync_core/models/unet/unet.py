@@ -103,8 +103,9 @@ class UNet(nn.Module):
 
         `timestep` is one number for all or (b,) numbers, 0 to 999. `encoder_hidden_states` holds each frame's audio
         tokens, (b*f, tokens, width) with frames innermost or (b, f, tokens, width); or it is what `audio_keys` made of
-        those of the last windows, and the windows before these have no audio, as if their tokens were zeros. Any h and
-        w will do; f is at most what the position tables cover, 24. Raises ModelError for shapes that don't fit.
+        those of the last windows, and the windows before these have no audio, as if their tokens were zeros. Only the
+        middle `config.audio_rows` of a frame's ten rows of tokens are attended to. Any h and w will do; f is at most
+        what the position tables cover, 24. Raises ModelError for shapes that don't fit.
         """
         return self.predict(sample, timestep, encoder_hidden_states)[0]
 
