@@ -103,7 +103,7 @@ STAGES = (
         "whisper",
         "training.whisper.train",
         "training.whisper.measure",
-        lambda figures: {"tells the opening 0.95": figures["correlation"] >= 0.95},
+        lambda figures: {"predicts the opening 0.95": figures["correlation"] >= 0.95},
         warm_start=False,
     ),
     TrainingStage("features", "training.unet.features"),

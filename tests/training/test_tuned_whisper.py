@@ -1,4 +1,4 @@
-"""Whisper's last blocks learn to tell the mouth, and the rest of it stays as it was."""
+"""Whisper's last blocks learn to predict the mouth's shape, and the rest stays as released."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.synthetic.speech.performance import SAMPLE_RATE, perform, sample_v
 from training.synthetic.speech.visemes import PARAMETERS, REST
 from training.whisper.recordings import Recordings, encode_level, make_recordings, mouth_rows
 from training.whisper.tiny import WEIGHTS, load_whisper, save_whisper
-from training.whisper.train import TUNED_BLOCKS, agreement, make_teller, mouth_loss, train
+from training.whisper.train import TUNED_BLOCKS, agreement, make_regressor, mouth_loss, train
 
 LEVEL = 2  # what enters the third of Whisper tiny's four blocks
 
@@ -55,36 +55,36 @@ def test_states_are_those_that_the_engine_makes(encoder, voices):
     assert torch.allclose(states[: len(whole)], whole[:, LEVEL], atol=1e-4)
 
 
-def test_an_untuned_teller_gives_the_encoders_own_last_states(encoder, voices):
-    teller = make_teller(encoder, encoder, voices).eval()
+def test_an_untuned_regressor_gives_the_encoders_own_last_states(encoder, voices):
+    regressor = make_regressor(encoder, encoder, voices).eval()
     states = encode_level(encoder, voices[0].waveform, LEVEL)
     last = encoder.features(torch.from_numpy(voices[0].waveform))[:, -1]
     with torch.no_grad():
-        told = teller(states[None])[0, : len(last)]
-    assert torch.allclose(told, last @ teller.reader, atol=1e-3)
+        predicted = regressor(states[None])[0, : len(last)]
+    assert torch.allclose(predicted, last @ regressor.reader, atol=1e-3)
 
 
 def test_rows_after_the_end_count_nothing(encoder, voices, recordings):
-    teller = make_teller(encoder, encoder, voices).eval()
+    regressor = make_regressor(encoder, encoder, voices).eval()
     states, mouths = recordings.states[:1].float(), recordings.mouths[:1]
     with torch.no_grad():
-        loss, _ = mouth_loss(teller, states, mouths)
-        told = teller(states) * teller.deviation + teller.mean
-        told[mouths.isnan()] = torch.nan
-        perfect, _ = mouth_loss(teller, states, told)
+        loss, _ = mouth_loss(regressor, states, mouths)
+        predicted = regressor(states) * regressor.deviation + regressor.mean
+        predicted[mouths.isnan()] = torch.nan
+        perfect, _ = mouth_loss(regressor, states, predicted)
     assert loss > 0.1
     assert perfect == pytest.approx(0, abs=1e-6)
 
 
 def test_tuning_learns_the_mouth_and_leaves_the_first_blocks_alone(encoder, voices, recordings, tmp_path):
-    teller = make_teller(encoder, encoder, voices)
-    teller.reader = teller.reader.flip(0)  # directions that this encoder wasn't tuned to
+    regressor = make_regressor(encoder, encoder, voices)
+    regressor.reader = regressor.reader.flip(0)  # directions that this encoder wasn't tuned to
     recordings = Recordings(recordings.states[:, :250], recordings.mouths[:, :250])  # 5 s: a fifth of the time
-    before = agreement(teller, recordings)
+    before = agreement(regressor, recordings)
     kept = []
     budget = Budget(steps=20, learning_rate=1e-3, ema_decay=0.5)
-    tuned = train(encoder, teller, recordings, budget, count=1, on_encoder=kept.append)
-    after = agreement(teller, recordings)
+    tuned = train(encoder, regressor, recordings, budget, count=1, on_encoder=kept.append)
+    after = agreement(regressor, recordings)
     assert after["correlation"] > before["correlation"] + 0.2
     assert kept[-1].digest == tuned.digest != encoder.digest
     old, new = encoder.encoder.state_dict(), tuned.encoder.state_dict()
@@ -96,15 +96,15 @@ def test_tuning_learns_the_mouth_and_leaves_the_first_blocks_alone(encoder, voic
     assert all(torch.allclose(value, again[key], atol=1e-2) for key, value in new.items())
 
 
-def test_the_carried_whisper_tells_an_unknown_voice_s_opening(encoder):
-    """What the U-Net hears: along one direction of the last level's states lies the mouth's opening."""
+def test_the_carried_whisper_predicts_an_unknown_voices_opening(encoder):
+    """The opening lies along one direction of the last level's states."""
     assert WEIGHTS.exists()
     said = perform(1_000_007, sample_voice(1_000_007, "de", "test"), 4.0, "test")
-    teller = make_teller(encoder, encoder, [said]).eval()
+    regressor = make_regressor(encoder, encoder, [said]).eval()
     sound = np.concatenate([said.waveform, np.zeros(SAMPLE_RATE, np.float32)])
     states = encoder.features(torch.from_numpy(sound))[:200, -1]
-    told = (states @ teller.reader)[:, PARAMETERS.index("opening")].numpy()
-    assert np.corrcoef(told, mouth_rows(said, 200)[:, 0])[0, 1] > 0.8
+    predicted = (states @ regressor.reader)[:, PARAMETERS.index("opening")].numpy()
+    assert np.corrcoef(predicted, mouth_rows(said, 200)[:, 0])[0, 1] > 0.8
 
 
 def test_the_first_blocks_are_the_released_ones(encoder):

@@ -1,1 +1,1 @@
-"""Whisper tiny, and its last blocks tuned so that one of its states tells how the mouth moves."""
+"""Whisper tiny, and its last blocks tuned to predict the mouth's shape."""

@@ -1,4 +1,4 @@
-"""How well the tuned Whisper tells unknown voices' mouths: ``python -m training.whisper.measure`` prints it as JSON."""
+"""How well the tuned Whisper predicts unknown voices' mouths: ``python -m training.whisper.measure``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from ..takes import perform_take
 from .tiny import WEIGHTS, load_whisper, load_whisper_tiny
-from .train import VOICES, agreement, checked_recordings, make_teller
+from .train import VOICES, agreement, checked_recordings, make_regressor
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     tuned, untuned = load_whisper(options.weights), load_whisper_tiny()
-    teller = make_teller(tuned, untuned, [perform_take(number) for number in range(options.voices)])
-    print(json.dumps(agreement(teller, checked_recordings(tuned)), indent=1))
+    regressor = make_regressor(tuned, untuned, [perform_take(number) for number in range(options.voices)])
+    print(json.dumps(agreement(regressor, checked_recordings(tuned)), indent=1))
 
 
 if __name__ == "__main__":

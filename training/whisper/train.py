@@ -1,4 +1,4 @@
-"""Tunes Whisper's last blocks to tell the mouth: ``python -m training.whisper.train --minutes 20`` writes its weights.
+"""Tunes Whisper's last blocks to predict the mouth's shape: ``python -m training.whisper.train`` writes the weights.
 
 Whisper's states of a voice hold the mouth that speaks it: a small network that reads several rows in their order finds
 the opening at a correlation of 0.94 (LOG.md). The U-Net's cross-attention takes a frame's ten rows as a set, without
@@ -36,17 +36,17 @@ TUNED_BLOCKS = 2  # of the encoder's, the last ones
 DROPOUT = 0.1
 LEARNING_RATE = 3e-4
 AVERAGING = 0.99
-ORDERS = 2  # in which every voice is heard
+ORDERS = 2  # of the voices, each an epoch's recordings
 OPENING_WEIGHT = 4.0  # of the opening's squared error, beside 1 of each other parameter
 LENGTHS = (6.0, *[3.0] * (len(PARAMETERS) - 1))  # of a parameter's deviation along its direction, in channels' sizes
 DIRECTIONS_SEED = 15487597
-VOICES = 1440  # takes that are heard
+VOICES = 1440  # takes that it is trained with
 SCALE_VOICES = 100  # from which the sizes of the channels are taken
 FIRST_CHECKED, CHECKED_VOICES = 40, 20  # of the test split: none that a figure is of
 
 
-class MouthTeller(nn.Module):
-    """The last blocks of a Whisper encoder, and what their states say of the mouth."""
+class MouthRegressor(nn.Module):
+    """The last blocks of a Whisper encoder, and the mouth's shape along fixed directions of their states."""
 
     def __init__(self, encoder: WhisperEncoder, channel_rms: Tensor, mean: Tensor, deviation: Tensor) -> None:
         """`channel_rms` (width,) of the untuned states; `mean` and `deviation` (8,) of the mouth's parameters."""
@@ -69,10 +69,10 @@ class MouthTeller(nn.Module):
         return states @ self.reader
 
 
-def make_teller(encoder: WhisperEncoder, untuned: WhisperEncoder, voices: Sequence[Performance]) -> MouthTeller:
+def make_regressor(encoder: WhisperEncoder, untuned: WhisperEncoder, voices: Sequence[Performance]) -> MouthRegressor:
     """That of an encoder, tuned or not, which is trained on these voices."""
     mouths = torch.from_numpy(np.concatenate([mouth_rows(voice, SECONDS * ROWS_PER_SECOND) for voice in voices]))
-    return MouthTeller(encoder, measure_channel_rms(untuned, voices[:SCALE_VOICES]), mouths.mean(0), mouths.std(0))
+    return MouthRegressor(encoder, measure_channel_rms(untuned, voices[:SCALE_VOICES]), mouths.mean(0), mouths.std(0))
 
 
 def checked_recordings(encoder: WhisperEncoder) -> Recordings:
@@ -81,10 +81,10 @@ def checked_recordings(encoder: WhisperEncoder) -> Recordings:
     return make_recordings(encoder, voices, encoder.levels - 1 - TUNED_BLOCKS, most=1)
 
 
-def mouth_loss(teller: MouthTeller, states: Tensor, mouths: Tensor) -> tuple[Tensor, dict[str, float]]:
+def mouth_loss(regressor: MouthRegressor, states: Tensor, mouths: Tensor) -> tuple[Tensor, dict[str, float]]:
     """The weighted squared error of the mouths, in their variance, over the rows that have one; its parts."""
-    wanted = (mouths - teller.mean) / teller.deviation
-    error = torch.where(wanted.isfinite(), teller(states) - wanted, 0).square().sum((0, 1))
+    wanted = (mouths - regressor.mean) / regressor.deviation
+    error = torch.where(wanted.isfinite(), regressor(states) - wanted, 0).square().sum((0, 1))
     error = error / mouths[..., 0].isfinite().sum()
     weights = torch.ones(len(PARAMETERS)).to(error)
     weights[PARAMETERS.index("opening")] = OPENING_WEIGHT
@@ -100,7 +100,7 @@ def measure_channel_rms(encoder: WhisperEncoder, voices: Sequence[Performance]) 
 
 def train(
     encoder: WhisperEncoder,
-    teller: MouthTeller,
+    regressor: MouthRegressor,
     recordings: Recordings,
     budget: loop.Budget,
     run: Path | None = None,
@@ -108,7 +108,7 @@ def train(
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
     on_encoder: Callable[[WhisperEncoder], None] | None = None,
 ) -> WhisperEncoder:
-    """Trains the teller on `count` recordings a step; returns the encoder with its averaged blocks."""
+    """Trains the regressor on `count` recordings a step; returns the encoder with its averaged blocks."""
 
     def loss_at(network: nn.Module, step: int, done: float, device: torch.device) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.default_rng((15487601, budget.seed, step))
@@ -120,44 +120,44 @@ def train(
     def write(state: dict[str, Tensor]) -> None:
         on_encoder(with_blocks(encoder, state))
 
-    state = loop.fit(teller.train(), loss_at, budget, run, None, None, on_progress, write if on_encoder else None)
+    state = loop.fit(regressor.train(), loss_at, budget, run, None, None, on_progress, write if on_encoder else None)
     return with_blocks(encoder, state)
 
 
 def with_blocks(encoder: WhisperEncoder, state: Mapping[str, Tensor]) -> WhisperEncoder:
-    """A copy of the encoder with the blocks of a `MouthTeller`'s state."""
+    """A copy of the encoder with the blocks of a `MouthRegressor`'s state."""
     tuned = copy.deepcopy(encoder)
     blocks = {key.removeprefix("blocks."): value for key, value in state.items()}
     tuned.encoder.layers[-TUNED_BLOCKS:].load_state_dict(blocks)
     return WhisperEncoder.from_openai({"dims": whisper_dims(tuned), "model_state_dict": whisper_state(tuned)})
 
 
-def agreement(teller: MouthTeller, recordings: Recordings) -> dict[str, float]:
-    """How well the teller reads recordings: median correlation of the opening in one, and its slope over all."""
-    told, true = [], []
-    teller.eval()
+def agreement(regressor: MouthRegressor, recordings: Recordings) -> dict[str, float]:
+    """How well the regressor reads recordings: median correlation of the opening in one, and its slope over all."""
+    predicted, true = [], []
+    regressor.eval()
     with torch.no_grad():
         for states, mouths in zip(recordings.states, recordings.mouths, strict=True):
             known = mouths[:, 0].isfinite()
-            told.append(teller(states[None].float())[0, known, 0].numpy())
+            predicted.append(regressor(states[None].float())[0, known, 0].numpy())
             true.append(mouths[known, 0].numpy())
-    teller.train()
-    correlation = np.median([np.corrcoef(*pair)[0, 1] for pair in zip(told, true, strict=True)])
-    slope = np.polyfit(np.concatenate(true), np.concatenate(told) * float(teller.deviation[0]), 1)[0]
+    regressor.train()
+    correlation = np.median([np.corrcoef(*pair)[0, 1] for pair in zip(predicted, true, strict=True)])
+    slope = np.polyfit(np.concatenate(true), np.concatenate(predicted) * float(regressor.deviation[0]), 1)[0]
     return {"correlation": float(correlation), "slope": float(slope)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     loop.add_arguments(parser, RUN, minutes=20, learning_rate=LEARNING_RATE)
-    parser.add_argument("--voices", type=int, default=VOICES, help="takes whose voices are heard")
+    parser.add_argument("--voices", type=int, default=VOICES, help="takes whose voices it is trained with")
     parser.add_argument("--batch", type=int, default=2, help="recordings of a step, of up to 30 s each")
     parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     encoder = load_whisper_tiny()
     voices = [perform_take(number) for number in range(options.voices)]
-    teller = make_teller(encoder, encoder, voices)
+    regressor = make_regressor(encoder, encoder, voices)
     checked = checked_recordings(encoder)
     level = encoder.levels - 1 - TUNED_BLOCKS
     made = [make_recordings(encoder, voices, level, seed) for seed in range(ORDERS)]
@@ -166,10 +166,10 @@ def main() -> None:
 
     def keep(tuned: WhisperEncoder) -> None:
         save_whisper(tuned, options.out)
-        found = agreement(teller, checked)
+        found = agreement(regressor, checked)
         loop.logger.info("other voices: correlation %(correlation).3f, slope %(slope).2f", found)
 
-    train(encoder, teller, recordings, budget, options.run, options.batch, loop.reporter(), keep)
+    train(encoder, regressor, recordings, budget, options.run, options.batch, loop.reporter(), keep)
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ class UNet(nn.Module):
     def _middle_rows(self, audio: torch.Tensor) -> torch.Tensor:
         """The tokens of `config.audio_rows` rows of audio (n, tokens, width), whose tokens are those of ten, in order.
 
-        A model whose Whisper tells in each row what the mouth does at that time needs no others, and cross-attention
-        doesn't know which of them is which.
+        Cross-attention takes rows as a set, without their order. A model whose Whisper is tuned to put into each row
+        the mouth's shape at its time needs no others.
         """
         if self.config.audio_rows == MAX_AUDIO_ROWS:
             return audio
