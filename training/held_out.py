@@ -55,7 +55,7 @@ def held_out_voices(clips: int, seconds: float, first: int = 0) -> list[np.ndarr
 
 
 def held_out_performances(clips: int, seconds: float, first: int = 0) -> list[Performance]:
-    """What is said in `held_out`'s clips, and how the mouths move."""
+    """The speech of `held_out`'s clips and the mouths' motion."""
     return [_scene(first + number, seconds, 256).shots[0].actors[0].performance for number in range(clips)]
 
 

@@ -5,7 +5,7 @@ the opening at a correlation of 0.94 (LOG.md). The U-Net's cross-attention takes
 their order, and came to 0.88. So the last two blocks, whose attention spans the whole recording, learn to put the mouth
 of a row's own time into that row: along eight fixed directions of the last level's states, one for each of
 `visemes.PARAMETERS`, several times as long as a channel's own size. The U-Net then needs a frame's own rows alone
-(`audio_rows` of its config). What else the states hold isn't asked for; the levels before stay as they are.
+(`audio_rows` of its config). The loss ignores all else in the states; the first levels are unchanged.
 """
 
 from __future__ import annotations
