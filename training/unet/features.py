@@ -35,7 +35,6 @@ from ..synthetic.speech.performance import SAMPLE_RATE
 from ..takes import FPS, FRAMES, SECONDS, head_turns, load_takes
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from ..vae.train import load
-from ..whisper.tiny import WEIGHTS as WHISPER_WEIGHTS
 from ..whisper.tiny import load_whisper
 from .appearance import vary_appearance
 
@@ -94,7 +93,6 @@ def features(
     appearances: int = APPEARANCES,
     workers: int = 1,
     device: str = "cpu",
-    whisper: Path = WHISPER_WEIGHTS,
 ) -> Features:
     """Those of the first drawn clips, at most `clips`: read from `folder`, made where they aren't there."""
     drawn = load_takes(clips, folder)
@@ -108,7 +106,7 @@ def features(
     turns = folder / f"takes-turns-{len(drawn)}.npy"
     if not turns.exists():
         _write(turns, np.stack([head_turns(number - number % 2) for number in range(len(drawn))]))
-    encoder = load_whisper(whisper)
+    encoder = load_whisper()
     audio_features = folder / f"takes-audio-{len(drawn)}-{encoder.digest[:8]}.npy"
     silence_features = folder / f"features-quiet-{encoder.digest[:8]}.npy"
     if not audio_features.exists():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentsync_core.audio.features import TAIL_SILENCE_SECONDS
 from latentsync_core.models.whisper.encoder import ROWS_PER_SECOND, WhisperEncoder
 from latentsync_core.models.whisper.log_mel import measure_peak, normalised_mel
 
@@ -18,7 +19,6 @@ from ..synthetic.speech.visemes import PARAMETERS, REST
 SAMPLES_PER_ROW = SAMPLE_RATE // ROWS_PER_SECOND
 PAUSE_SECONDS = (0.1, 0.9)  # seconds of silence between two voices
 SHORT_SHARE = 0.25  # of the recordings end after one to three voices, as a short voice does
-TAIL_SECONDS = 1.0  # seconds of silence at a recording's end, as the engine adds them
 NOISE_FLOOR_DB = (-90, -55)  # dB: how loud the noise in half of the recordings' pauses is; the others hold zeros
 
 
@@ -74,7 +74,7 @@ def _join(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Takes up to `most` of the voices `waiting` while 30 s have room for them: the sound and its mouths."""
     mouths = np.full((context, len(PARAMETERS)), np.nan, np.float32)
-    room = context - round(TAIL_SECONDS * ROWS_PER_SECOND)
+    room = context - round(TAIL_SILENCE_SECONDS * ROWS_PER_SECOND)
     sounds, row = [], 0
     while waiting and most:
         voice = voices[waiting[-1]]
@@ -88,7 +88,7 @@ def _join(
         mouths[row : row + pause] = REST
         mouths[row + pause : row + pause + rows] = mouth_rows(voice, rows)
         row += pause + rows
-    end = min(context, row + round(TAIL_SECONDS * ROWS_PER_SECOND))
+    end = min(context, row + round(TAIL_SILENCE_SECONDS * ROWS_PER_SECOND))
     mouths[row:end] = REST
     waveform = np.concatenate([*sounds, np.zeros((end - row) * SAMPLES_PER_ROW, np.float32)])
     if rng.random() < 0.5:
