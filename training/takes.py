@@ -3,8 +3,9 @@
 ``python -m training.takes --clips 1500`` draws them; stopped at any time, it goes on. Voices and texts are the
 training split's, the languages in turn; none of the people is the meter's. Everybody is drawn in two takes, clips 2 n
 and 2 n + 1, which no camera could film: the same motion and light to the pixel, and another text. The frames of one
-take with the voice of the other make a dub. Half of the people have colours and patterns that nobody has (see
-`head.randomization`); some heads are turned further than others, some have a hand or a thing before their mouth.
+take with the voice of the other make a dub. Half of the people have colours and patterns that nobody has, and half wear
+such a costume (see `head.randomization`); some heads are turned further than others, some have a hand or a thing before
+their mouth.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .performances import read_performance, write_performances
 from .synthetic.crops import RESOLUTION, aligned_crop
 from .synthetic.head.identity import sample_identity
 from .synthetic.head.motion import MAX_ANGLE
-from .synthetic.head.randomization import randomize
+from .synthetic.head.randomization import random_costume, randomize
 from .synthetic.occluders.objects import paint_occluder_at, sample_occluder
 from .synthetic.scenes.scene import Scene, render, talking_head
 from .synthetic.scenes.scene import head_turns as scene_turns
@@ -47,6 +48,7 @@ SIZES = (168, 208, 248)  # pixels a side of the rendered frames: crops are sharp
 RETAKE = 400_000  # added to the seed of what is said, in the second take; as many people can be drawn
 LOOSENESS = 0.01  # head units by which a clip's alignment is off, as a detector's is
 RANDOMIZED_SHARE = 0.5  # of the people: colours and patterns that nobody has
+COSTUMED_SHARE = 0.5  # of the people: a coat, often a scarf, of any colours in place of their own clothes
 TURNED_SHARE, TURNED_MAX_YAW = 0.35, np.radians(40)  # of the people, and how far their heads are turned
 OCCLUDED_SHARE = 0.1  # of the people have something before their face
 MOUTH_BELOW_NOSE = 0.32  # head units
@@ -156,9 +158,11 @@ def _scene(number: int, rng: np.random.Generator, size: int, performances: Path 
     if rng.random() < RANDOMIZED_SHARE:
         identity = randomize(identity, seed)
     max_yaw = TURNED_MAX_YAW if rng.random() < TURNED_SHARE else MAX_ANGLE
+    costume = random_costume(seed) if np.random.default_rng((15487589, seed)).random() < COSTUMED_SHARE else None
     return talking_head(
-        seed, _language(person), SECONDS, size=(size, size), performance=said, person=identity, max_yaw=float(max_yaw)
-    )
+        seed, _language(person), SECONDS, size=(size, size), performance=said, person=identity,
+        max_yaw=float(max_yaw), costume=costume,
+    )  # fmt: skip
 
 
 def _language(person: int) -> str:

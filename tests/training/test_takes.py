@@ -1,6 +1,7 @@
 """Talking clips kept on disk: drawing that goes on where it stopped, the same bits every time."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from training import stages
 from training import takes as sequences
 from training.meter.network import measure_openings
 from training.performances import read_performance, write_performances
+from training.synthetic.head.randomization import random_costume
+from training.synthetic.scenes.scene import render, talking_head
+from training.synthetic.speech.performance import silent_performance
 from training.takes import FIRST_SEED, load_takes, other_take, perform_take, render_take, render_takes
 
 
@@ -56,6 +60,40 @@ def test_only_the_mouth_moves_in_another_way_in_the_other_take(take):
     assert openings.min() == 0
     assert openings.max() > 0.1
     assert np.abs(waveform).max() > 1000
+
+
+@pytest.fixture(scope="module")
+def dressed():
+    """One scene in the person's own clothes, in a costume, and the same costume without its pattern: frames, truth."""
+    costume = replace(random_costume(2), scarf=(0.9, 0.1, 0.1))
+    assert costume.pattern
+    worn = (None, costume, replace(costume, pattern=None))
+    scenes = [
+        talking_head(5, seconds=0.2, performance=silent_performance(0.2), style="real", costume=one) for one in worn
+    ]
+    return [next(render(scene)) for scene in scenes]
+
+
+def test_a_costume_changes_the_clothes_alone(dressed):
+    (own, truth), (worn, _), (plain, _) = (one for one in dressed)
+    left, top, right, chin = truth.faces[0].box.round().astype(int)
+    assert np.array_equal(own[top : chin - 8, left + 12 : right - 12], worn[top : chin - 8, left + 12 : right - 12])
+    below = np.s_[chin + 8 :, left:right]
+    assert np.abs(own[below].astype(int) - worn[below]).max(-1).mean() > 20
+    assert np.abs(plain[below].astype(int) - worn[below]).max(-1).mean() > 5
+
+
+def test_about_half_of_the_people_wear_a_costume_in_both_takes(monkeypatch):
+    monkeypatch.setattr(sequences, "perform_take", lambda number: silent_performance(3.0))
+
+    def costume(number):
+        return sequences._scene(number, np.random.default_rng(number // 2), 168, None).shots[0].actors[0].costume
+
+    worn = [costume(number) for number in range(0, 160, 2)]
+    assert worn == [costume(number) for number in range(1, 160, 2)]
+    assert 0.35 < np.mean([one is not None for one in worn]) < 0.65
+    with_scarf = [one.scarf is not None for one in worn if one]
+    assert 0.4 < np.mean(with_scarf) < 0.8
 
 
 def test_an_empty_folder_says_what_draws(tmp_path):

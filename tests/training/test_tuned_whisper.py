@@ -9,6 +9,9 @@ import torch
 from training.loop import Budget
 from training.synthetic.speech.performance import SAMPLE_RATE, perform, sample_voice, silent_performance
 from training.synthetic.speech.visemes import PARAMETERS, REST
+from training.unet.features import Features, encode_clips, encode_silence
+from training.unet.mouth_attenuation import attenuate_mouth
+from training.whisper.mouth_directions import measure_channel_rms, mouth_directions
 from training.whisper.recordings import Recordings, encode_level, make_recordings, mouth_rows
 from training.whisper.tiny import WEIGHTS, load_whisper, save_whisper
 from training.whisper.train import TUNED_BLOCKS, agreement, make_regressor, mouth_loss, train
@@ -115,3 +118,27 @@ def test_the_first_blocks_are_the_released_ones(encoder):
     first = [key for key in released if not key.startswith(("layers.2.", "layers.3."))]
     assert all(torch.allclose(released[key], tuned[key], atol=1e-3) for key in first)
     assert not torch.allclose(released["layers.3.fc2.weight"], tuned["layers.3.fc2.weight"], atol=1e-3)
+
+
+def test_attenuated_features_hold_less_of_the_mouth_and_all_else_as_before(encoder, voices):
+    waveforms = np.stack([(voice.waveform * 32767).astype(np.int16) for voice in voices])
+    states, silence = encode_clips(encoder, waveforms), encode_silence(encoder, recordings=2)
+    nothing = np.zeros((len(voices), 75))
+    data = Features(nothing, nothing, states, nothing, silence, nothing)
+    weaker = attenuate_mouth(data, waveforms, gain=2.0, untuned=encoder)
+    rms = measure_channel_rms(encoder, waveforms.astype(np.float32) / 32767)
+    directions = mouth_directions(encoder.width)
+
+    def scaled(features):
+        return torch.from_numpy(features[:, :, -1].astype(np.float32)) / rms
+
+    before, after = scaled(states), scaled(weaker.audio_features)
+    closed = (scaled(silence) @ directions).mean((0, 1))
+    mouth, less = (of @ directions - closed for of in (before, after))
+    assert torch.allclose(less, mouth / 2, atol=0.02 * float(mouth.abs().max()))
+    beside, still = (of - of @ directions @ directions.T for of in (before, after))
+    assert torch.allclose(beside, still, atol=0.02 * float(beside.abs().max()))
+    assert np.array_equal(weaker.audio_features[:, :, :-1], states[:, :, :-1])
+    silent = scaled(weaker.silence_features) @ directions - closed
+    assert float(silent.abs().mean()) < 0.1 * float(mouth.abs().mean())
+    assert attenuate_mouth(data, waveforms, gain=1.0, untuned=encoder) is data

@@ -44,6 +44,7 @@ from ..trepa import train as train_trepa
 from ..unet.diffusion import clean_estimate
 from ..unet.features import Features, features
 from ..unet.low_frequency import PATCH
+from ..unet.mouth_attenuation import GAIN, attenuate_mouth
 from ..unet.opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
 from ..unet.train import OPENING_DEVIATION, build, compute_loss, fold_channel_rms, load, sample_windows, save
 from ..unet.train import WEIGHTS as STAGE_ONE
@@ -259,13 +260,15 @@ def main() -> None:
     parser.add_argument("--opening", type=float, default=LossWeights.opening)
     parser.add_argument("--spread", type=float, default=LossWeights.spread)
     parser.add_argument("--parts", choices=tuple(TRAINED_PARTS), default="all", help="of the network that learn")
+    parser.add_argument("--mouth-gain", type=float, default=GAIN, help="see unet/mouth_attenuation.py")
     parser.add_argument("--batch", type=int, default=1, help="windows of a step, of all processes together")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.set_defaults(start=STAGE_ONE)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
-    seen = features(options.clips, options.cache, options.vae, options.appearances)
     drawn = load_takes(options.clips, options.cache)
+    seen = features(options.clips, options.cache, options.vae, options.appearances)
+    seen = attenuate_mouth(seen, drawn.waveforms, options.mouth_gain)
     clips = Stage2Clips(seen, drawn)
     loop.logger.info("%d clips", len(clips))
     reader = load_or_train_opening_reader(drawn, options.cache)

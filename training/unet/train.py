@@ -50,13 +50,14 @@ from latentsync_core.models.unet.unet import UNet
 from .. import loop, paths
 from ..paths import CACHE
 from ..synthetic.crops import RESOLUTION
-from ..takes import other_take
+from ..takes import load_takes, other_take
 from ..vae.data import mouth_weights
 from ..vae.train import WEIGHTS as VAE_WEIGHTS
 from .copy_path import fit_output_layer, with_copy_path
 from .diffusion import add_noise, alphas_cumprod, clean_estimate, draw_noise, velocity
 from .features import APPEARANCES, LATENT_SIZE, Features, features
 from .latent_variation import LatentVariation
+from .mouth_attenuation import GAIN, attenuate_mouth
 from .opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
 from .reference_mouths import reference_mouths
 
@@ -338,10 +339,12 @@ def main() -> None:
         action="store_true",
         help="give the first weights a path for what is copied, fit their output layer",
     )
+    parser.add_argument("--mouth-gain", type=float, default=GAIN, help="see mouth_attenuation.py")
     parser.add_argument("--out", type=Path, default=OUTPUT)
     options = parser.parse_args()
     budget = loop.budget_from(options, AVERAGING)
     data = features(options.clips, options.cache, options.vae, options.appearances)
+    data = attenuate_mouth(data, load_takes(options.clips, options.cache).waveforms, options.mouth_gain)
     loop.logger.info("%d clips", len(data))
     start = load(options.start).state_dict() if options.start else None
     probe = load_or_train_opening_probe(data, opening_probe_path(data, options.cache, options.vae))

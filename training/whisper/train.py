@@ -27,6 +27,7 @@ from ..held_out import held_out_performances
 from ..synthetic.speech.performance import Performance
 from ..synthetic.speech.visemes import PARAMETERS
 from ..takes import SECONDS, perform_take
+from .mouth_directions import SCALE_VOICES, measure_channel_rms, mouth_directions
 from .recordings import Recordings, make_recordings, mouth_rows
 from .tiny import load_whisper_tiny, save_whisper
 
@@ -39,9 +40,7 @@ AVERAGING = 0.99
 ORDERS = 2  # of the voices, each an epoch's recordings
 OPENING_WEIGHT = 4.0  # of the opening's squared error, beside 1 of each other parameter
 LENGTHS = (6.0, *[3.0] * (len(PARAMETERS) - 1))  # of a parameter's deviation along its direction, in channels' sizes
-DIRECTIONS_SEED = 15487597
 VOICES = 1440  # takes that it is trained with
-SCALE_VOICES = 100  # from which the sizes of the channels are taken
 FIRST_CHECKED, CHECKED_VOICES = 40, 20  # of the test split: none that a figure is of
 
 
@@ -54,9 +53,7 @@ class MouthRegressor(nn.Module):
         self.blocks = copy.deepcopy(encoder.encoder.layers[-TUNED_BLOCKS:]).requires_grad_()
         for block in self.blocks:
             block.dropout = DROPOUT
-        draw = torch.Generator().manual_seed(DIRECTIONS_SEED)
-        directions = torch.linalg.qr(torch.randn(encoder.width, len(PARAMETERS), generator=draw))[0]
-        reader = directions / torch.tensor(LENGTHS) / channel_rms[:, None]
+        reader = mouth_directions(encoder.width) / torch.tensor(LENGTHS) / channel_rms[:, None]
         self.register_buffer("reader", reader, persistent=False)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
@@ -72,7 +69,8 @@ class MouthRegressor(nn.Module):
 def make_regressor(encoder: WhisperEncoder, untuned: WhisperEncoder, voices: Sequence[Performance]) -> MouthRegressor:
     """That of an encoder, tuned or not, which is trained on these voices."""
     mouths = torch.from_numpy(np.concatenate([mouth_rows(voice, SECONDS * ROWS_PER_SECOND) for voice in voices]))
-    return MouthRegressor(encoder, measure_channel_rms(untuned, voices[:SCALE_VOICES]), mouths.mean(0), mouths.std(0))
+    channel_rms = measure_channel_rms(untuned, [voice.waveform for voice in voices[:SCALE_VOICES]])
+    return MouthRegressor(encoder, channel_rms, mouths.mean(0), mouths.std(0))
 
 
 def checked_recordings(encoder: WhisperEncoder) -> Recordings:
@@ -90,12 +88,6 @@ def mouth_loss(regressor: MouthRegressor, states: Tensor, mouths: Tensor) -> tup
     weights[PARAMETERS.index("opening")] = OPENING_WEIGHT
     total = (error * weights).sum() / weights.sum()
     return total, {"loss": total.item(), "opening": error[0].item()}
-
-
-def measure_channel_rms(encoder: WhisperEncoder, voices: Sequence[Performance]) -> Tensor:
-    """(width,) root mean squares over all levels of these voices' states."""
-    states = [encoder.features(torch.from_numpy(voice.waveform)) for voice in voices]
-    return torch.cat(states).float().square().mean((0, 1)).sqrt()
 
 
 def train(

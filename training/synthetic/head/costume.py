@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ..noise import smooth_noise
 from .identity import Color
 from .light import WRAP, Light
+from .pattern import Pattern, paint_pattern
 
 SIDE, TOP, BOTTOM = 2.3, 0.85, 3.05  # extents of the maps in head units from the head's origin
 DENSITY = 190  # map cells per head unit
@@ -25,6 +26,7 @@ class Costume:
     coat: Color
     jumper: Color
     scarf: Color | None = None
+    pattern: Pattern | None = None  # painted over all of it, in training alone
 
 
 class Wardrobe:
@@ -116,6 +118,8 @@ def _costume_maps(costume: Costume) -> np.ndarray:
         height = height + cover * (bump + 0.30 - height)
         alpha = np.maximum(alpha, cover)
 
+    if costume.pattern is not None:
+        color = paint_pattern(color.transpose(1, 2, 0), costume.pattern).transpose(2, 0, 1)
     slope_y, slope_x = np.gradient(_soften(height), 1 / DENSITY)
     edge = np.exp(-((np.clip(inside, 0, 1) / 0.045) ** 2)) * _step(side, 0.45, 0.7)
     slope_x, slope_y = (np.clip(slope, -2.2, 2.2) for slope in (slope_x, slope_y))

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..backdrop import backdrop
+from ..head.costume import Costume
 from ..head.identity import Identity, sample_identity
 from ..head.light import Light, sample_light
 from ..head.motion import MAX_ANGLE, HeadMotion
@@ -37,6 +38,7 @@ class Actor:
     performance: Performance
     motion: HeadMotion
     track: HeadPath = field(default_factory=HeadPath)
+    costume: Costume | None = None  # in place of the person's own clothes
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def render(scene: Scene) -> Iterator[tuple[np.ndarray, FrameTruth]]:
     index = 0
     for number, shot in enumerate(scene.shots):
         behind = backdrop(shot.backdrop, scene.width, scene.height, shot.light.warmth)
-        painters = [Painter(actor.person, shot.light) for actor in shot.actors]
+        painters = [Painter(actor.person, shot.light, actor.costume) for actor in shot.actors]
         grain = _grain(scene, shot, number)
         for _ in range(shot.frames):
             time = float(index / scene.fps)
@@ -129,11 +131,12 @@ def talking_head(
     augmented: bool = True,
     person: Identity | None = None,
     max_yaw: float = MAX_ANGLE,
+    costume: Costume | None = None,
 ) -> Scene:
     """One person speaking to the camera, all of it drawn by `seed`: the main source of training and test clips.
 
-    Person, voice and sentences are those of the split, unless `person` is given. `size` is (width, height); `max_yaw`
-    in radians is how far the head may be turned.
+    Person, voice and sentences are those of the split, unless `person` is given; clothes are the person's own, unless
+    `costume` is. `size` is (width, height); `max_yaw` in radians is how far the head may be turned.
     """  # fmt: skip
     rng = np.random.default_rng((179424673, seed))
     identity_seed = seed + (FIRST_TEST_SEED if split == "test" else 0)
@@ -156,6 +159,7 @@ def talking_head(
         performance,
         HeadMotion(identity_seed, seconds, rng.uniform(0.3, 1.2), tuple(facing), max_yaw),
         track,
+        costume,
     )
     shot = Shot(
         frames, (actor,), int(rng.integers(1 << 30)), sample_light(identity_seed), rng.choice([0.0, 1.0, 2.0, 3.0])
