@@ -14,6 +14,8 @@ from latentsync_core.faces.tracks import FaceTrack
 from latentsync_core.video.clip import Clip
 from latentsync_core.video.reading.probing import clip_from_images
 
+SCENE_BOX = (550, 204, 829, 499)  # of the face in the carried scene's first twelve frames
+
 
 def empty_clip(frames: int, size: tuple[int, int] = (64, 48)) -> Clip:
     """Black frames of (width, height) at 25 fps."""

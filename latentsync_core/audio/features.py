@@ -25,7 +25,6 @@ from ..progress import Progress
 from .source import AudioSource
 
 ROWS_BEFORE, ROWS_AFTER = 4, 6  # of a frame's window, around its own row: rows c-4 ... c+5
-TOKENS_PER_LEVEL = ROWS_BEFORE + ROWS_AFTER
 # Digital silence added to the voice before its features are made. Frames after its end get the last rows there are,
 # again and again: these must say that the voice is over, not hold its last phoneme. One second fills a window (0.2 s)
 # several times over and is long enough for Whisper's attention to know it as a pause.
@@ -242,13 +241,13 @@ def _reference_count(rows: int, fps: float) -> int:
 
 def _gather(features: torch.Tensor | FeatureRows, centres: np.ndarray) -> torch.Tensor:
     """(n, 10 * levels, width) of the rows around `centres`, each row clamped to those there are."""
-    rows, levels, width = features.shape
+    rows = features.shape[0]
     if not rows:
         raise AudioError("The sound is too short to have a single row of features (1/50 s): give a longer one.")
     index = centres.astype(np.int64)[:, None] + np.arange(-ROWS_BEFORE, ROWS_AFTER)
     index = np.clip(index, 0, rows - 1)
     taken = features[torch.from_numpy(index)] if isinstance(features, torch.Tensor) else features[index]
-    return taken.reshape(len(centres), TOKENS_PER_LEVEL * levels, width)  # (n, 10, levels, width) -> tokens
+    return taken.flatten(1, 2)  # (n, 10, levels, width) -> tokens
 
 
 def _with_tail_silence(audio: AudioSource, report: Callable[[], None] | None = None) -> Iterator[torch.Tensor]:

@@ -21,7 +21,7 @@ from latentsync_core.sampling.memory_steps import MemorySteps
 from latentsync_core.sampling.sampler_options import SamplerOptions
 from latentsync_core.video.reading.probing import probe
 from tests.capped_memory import CappedMemory
-from tests.made_faces import made_faces, make_track
+from tests.made_faces import SCENE_BOX, made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,7 +33,7 @@ GUIDED = SamplerOptions(steps=2, cfg=1.5)
 @pytest.fixture(scope="module")
 def job():
     model = untrained_model(resolution=64)
-    faces = made_faces(probe(SCENE).subclip(0, FRAMES), [make_track(0, 0, FRAMES, box=(400, 100, 560, 280))])
+    faces = made_faces(probe(SCENE).subclip(0, FRAMES), [make_track(0, 0, FRAMES, box=SCENE_BOX)])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 

@@ -17,13 +17,12 @@ from latentsync_core.sampling.reference_means import ReferenceMeans, averaged_fr
 from latentsync_core.sampling.sampler_options import SamplerOptions, WindowOptions
 from latentsync_core.sampling.windows import Window
 from latentsync_core.video.reading.probing import probe
-from tests.made_faces import made_faces, make_track
+from tests.made_faces import SCENE_BOX, made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
 
 FRAMES = 6
-BOX = (400, 100, 560, 280)
 TWO_FRAMES = SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=2))
 
 
@@ -84,7 +83,7 @@ def test_lips_and_chin_are_the_means_and_eyes_and_ears_are_the_frames_own():
 @pytest.fixture(scope="module")
 def job():
     model = untrained_model(resolution=64)
-    faces = made_faces(probe(SCENE).subclip(0, FRAMES), [make_track(0, 0, FRAMES, box=BOX)])
+    faces = made_faces(probe(SCENE).subclip(0, FRAMES), [make_track(0, 0, FRAMES, box=SCENE_BOX)])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 

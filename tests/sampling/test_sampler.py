@@ -21,20 +21,19 @@ from latentsync_core.sampling.sampler_options import SamplerOptions, Scheduler, 
 from latentsync_core.sampling.timeline import LengthRule
 from latentsync_core.video.reading.probing import probe
 from tests.clips import make_sound
-from tests.made_faces import made_faces, make_track
+from tests.made_faces import SCENE_BOX, made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
 
 FRAMES = 3
-BOX = (400, 100, 560, 280)
 
 
 @pytest.fixture(scope="module")
 def job() -> tuple[LatentSyncModel, FaceTracks, AudioEmbedding]:
     model = untrained_model(resolution=64)
     clip = probe(SCENE).subclip(0, FRAMES)
-    faces = made_faces(clip, [make_track(0, 0, FRAMES, box=BOX)])
+    faces = made_faces(clip, [make_track(0, 0, FRAMES, box=SCENE_BOX)])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 
@@ -127,10 +126,10 @@ def test_where_the_voice_pauses_the_filmed_mouth_shows_and_a_silenced_one_is_dra
 def test_another_model_clip_face_or_voice_resumes_nothing(job, tmp_path):
     model, faces, voice = job
     other_voice = embed_audio(load_audio(make_sound(tmp_path / "tone.wav")), model.whisper)
-    later = made_faces(probe(SCENE).subclip(1, 1 + FRAMES), [make_track(0, 0, FRAMES, box=BOX)])
-    moved = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=(402, 100, 562, 280))])
-    other_person = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=BOX, person=1)])
-    other_pictures = made_faces(probe_copy(tmp_path), [make_track(0, 0, FRAMES, box=BOX)])
+    later = made_faces(probe(SCENE).subclip(1, 1 + FRAMES), [make_track(0, 0, FRAMES, box=SCENE_BOX)])
+    moved = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=(552, 204, 831, 499))])
+    other_person = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=SCENE_BOX, person=1)])
+    other_pictures = made_faces(probe_copy(tmp_path), [make_track(0, 0, FRAMES, box=SCENE_BOX)])
     jobs = {
         "the job": job,
         "another model": (dataclasses.replace(model, digest="another"), faces, voice),
@@ -156,7 +155,7 @@ def test_two_persons_share_no_noise(job):
     model, faces, voice = job
     drawn = []
     for person in (0, 1):
-        one = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=BOX, person=person)])
+        one = made_faces(faces.clip, [make_track(0, 0, FRAMES, box=SCENE_BOX, person=person)])
         with sample(model, one, voice, SamplerOptions(steps=1, cfg=1.0)).patches as patches:
             drawn.append(patches.get(range(FRAMES)))
     spread = drawn[0].std()
@@ -171,7 +170,7 @@ def test_a_resumed_job_keeps_the_frames_that_two_windows_were_blended_in(job, tm
     """Of windows 0-1, 1-2, 2-3 the first two are drawn; the second is drawn again alone, for frame 2."""
     model, _, voice = job
     clip = probe(SCENE).subclip(0, 4)
-    faces = made_faces(clip, [make_track(0, 0, 4, box=BOX)])
+    faces = made_faces(clip, [make_track(0, 0, 4, box=SCENE_BOX)])
     options = SamplerOptions(steps=1, cfg=1.0, windows=WindowOptions(frames=2, overlap=1))
 
     def stop_in_the_third_window(done: int, total: int) -> None:

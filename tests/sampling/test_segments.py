@@ -25,14 +25,13 @@ from latentsync_core.sampling.segments.segment_store import MAX_OPEN, SegmentSto
 from latentsync_core.sampling.segments.segment_voice import MARGIN_ROWS, SegmentVoice
 from latentsync_core.sampling.segments.segments import MAX_SEGMENT_SECONDS, Segments, plan_segments
 from latentsync_core.video.reading.probing import probe
-from tests.made_faces import made_faces, make_track
+from tests.made_faces import SCENE_BOX, made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FRAME = 1 / 25  # seconds
 SHORT = SamplerOptions(windows=WindowOptions(frames=4))  # pauses of fewer than 4 frames are shared
-BOX = (400, 100, 560, 280)
 
 
 def line(first: float, stop: float, **settings) -> DialogueLine:
@@ -243,7 +242,7 @@ def test_without_a_folder_nothing_is_left(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def job():
     model = untrained_model(resolution=64)
-    faces = made_faces(probe(SCENE).subclip(0, 12), [make_track(0, 0, 12, box=BOX)])
+    faces = made_faces(probe(SCENE).subclip(0, 12), [make_track(0, 0, 12, box=SCENE_BOX)])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 

@@ -20,7 +20,7 @@ from latentsync_core.sampling.window_inputs import FrameLatents, WindowInputs, i
 from latentsync_core.sampling.windows import Window
 from latentsync_core.video.reading.probing import probe
 from latentsync_core.video.reading.reader import FrameReader
-from tests.made_faces import made_faces, make_track
+from tests.made_faces import SCENE_BOX, made_faces, make_track
 from tests.one_thread import one_thread  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # quicker beside other processes
@@ -33,7 +33,7 @@ OPTIONS = {"steps": 2, "cfg": 1.5, "windows": WindowOptions(frames=3, overlap=1)
 def job():
     model = untrained_model(resolution=64, device="cpu")
     model.unet.double()  # random weights carry float32's rounding on through all steps
-    faces = made_faces(probe(SCENE).subclip(0, FRAMES), [make_track(0, 0, FRAMES, box=(400, 100, 560, 280))])
+    faces = made_faces(probe(SCENE).subclip(0, FRAMES), [make_track(0, 0, FRAMES, box=SCENE_BOX)])
     return model, faces, embed_audio(load_audio(VOICE), model.whisper)
 
 
