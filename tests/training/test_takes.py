@@ -75,7 +75,7 @@ def dressed():
 
 
 def test_a_costume_changes_the_clothes_alone(dressed):
-    (own, truth), (worn, _), (plain, _) = (one for one in dressed)
+    (own, truth), (worn, _), (plain, _) = dressed
     left, top, right, chin = truth.faces[0].box.round().astype(int)
     assert np.array_equal(own[top : chin - 8, left + 12 : right - 12], worn[top : chin - 8, left + 12 : right - 12])
     below = np.s_[chin + 8 :, left:right]
