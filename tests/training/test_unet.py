@@ -16,6 +16,7 @@ from latentsync_core.models.loading.weights import load_model
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.models.vae import DiffusersCodec
 from latentsync_core.sampling.sampler_options import WindowOptions
+from training.average_weights import average
 from training.loop import Budget
 from training.make_nano import make_bundle
 from training.opening_statistics import best_lag, mixing_weights
@@ -287,6 +288,13 @@ def test_saved_weights_are_read_again(tmp_path):
     save(unet.state_dict(), tmp_path / "unet.safetensors")
     again = load(tmp_path / "unet.safetensors")
     assert torch.allclose(again.conv_in.weight, unet.conv_in.weight, atol=1e-3)
+
+
+def test_averaged_weights_lie_where_the_share_says_and_networks_that_differ_are_refused():
+    before, after = ({"weight": torch.full((2, 3), value)} for value in (1.0, 5.0))
+    assert torch.equal(average(before, after, 0.25)["weight"], torch.full((2, 3), 2.0))
+    with pytest.raises(ValueError, match="differ"):
+        average(before, {"weight": torch.zeros(3, 2)}, 0.25)
 
 
 def test_a_clip_alone_is_heard_as_the_engine_hears_it():

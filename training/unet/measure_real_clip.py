@@ -3,7 +3,8 @@
 The voice is synthesized by espeak-ng, so the intended opening is known in every frame. The face mesh reads the mouth
 before and after: the meter, which was trained on rendered people, says little about filmed ones. Beside lips and jaw a
 generated crop has to look like the clip's own: its low-frequency error there is measured, and the autoencoder's own.
-The result and a contact sheet of it are written next to each other.
+The result and a contact sheet of it are written next to each other. Drawn faces that aren't found are marked by hand
+(``--marks``, JSON as the command line takes it); where the mesh reads no mouth in them, its figures are left out.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def low_frequency_figures(
 def agreement(intended: np.ndarray, seen: np.ndarray) -> dict:
     """How a reading follows what was intended, over the frames in which there is one."""
     found = np.isfinite(seen)
+    if found.sum() < 2 or not seen[found].std():
+        return {"frames with a face": round(float(found.mean()), 3)}  # of a still, or unread
     whole = np.interp(np.arange(len(seen)), np.flatnonzero(found), seen[found])
     return {
         "frames with a face": round(float(found.mean()), 3),
@@ -99,8 +102,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--steps", type=int, help="where not those that the model recommends")
     parser.add_argument("--cfg", type=float, help="likewise")
+    parser.add_argument("--marks", type=Path, help="faces marked by hand: a JSON file, see docs/cli.md")
     parser.add_argument("--out", type=Path, default=paths.RUNS / "real_clip.mp4")
     options = parser.parse_args()
+    marks = options.marks.read_text() if options.marks else ""
     torch.set_num_threads(1)
     model = load_model(options.model)
     chosen = {name: value for name in ("steps", "cfg") if (value := getattr(options, name)) is not None}
@@ -110,11 +115,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         voice = Path(folder) / "voice.wav"
         write_wave(voice, speech.waveform[: round(options.seconds * SAMPLE_RATE)])
-        job = SyncOptions(model=model, sampler=sampler, end=options.seconds)
+        job = SyncOptions(model=model, sampler=sampler, end=options.seconds, marks=marks)
         report = sync(options.clip, voice, options.out, job)
         shown = probe(options.clip).trim(0, options.seconds)
         write_before_after(shown, probe(report.output), load_audio(voice), report.output.with_suffix(".png"))
-    faces = find_faces(shown)
+    faces = find_faces(shown, marks=marks)
     before = mouth_openings(faces)
     with FrameReader(probe(report.output)) as frames:
         after = mouth_openings(faces, frames)
@@ -124,6 +129,7 @@ def main() -> None:
     generation = GenerationOptions(sampler.steps, sampler.cfg, schedule=model.schedule)
     intended = np.array([mouth.opening for mouth in speech.mouth(times)])
     read = np.isfinite(before) & np.isfinite(after)
+    both = round(float(np.corrcoef(before[read], after[read])[0, 1]), 3) if read.sum() > 1 else None
     print(
         json.dumps(
             {
@@ -134,7 +140,7 @@ def main() -> None:
                 "low-frequency error on cheeks and neck": low_frequency_figures(
                     model, crops, audio, generation, mouths
                 ),
-                "both readings of the mouth": round(float(np.corrcoef(before[read], after[read])[0, 1]), 3),
+                "both readings of the mouth": both,
             },
             indent=1,
         )
