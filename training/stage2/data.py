@@ -12,9 +12,11 @@ from torch import Tensor
 
 from latentsync_core.evaluation.sync_mel import mel_windows, sync_mel
 
+from ..synthetic.crops import RESOLUTION
 from ..takes import Takes
 from ..unet.diffusion import draw_noise
 from ..unet.features import LATENT_SIZE, Features
+from ..unet.low_frequency import drawn_weight
 from ..unet.train import (
     AUDIO_DROPOUT,
     WINDOW,
@@ -23,6 +25,7 @@ from ..unet.train import (
     make_condition,
     measure_channel_rms,
     sample_steps,
+    target_latents,
 )
 
 
@@ -71,15 +74,17 @@ class Stage2Clips:
         for any_clip in rng.choice(len(self), count, replace=len(self) < count):
             window = draw_window(self._seen, rng, int(any_clip))
             clip, at = window.clip, window.start
-            clean.append(_part(self._seen.whole, clip, at))
-            condition.append(make_condition(self._seen, rng, clip, at))
+            frames, shown = make_condition(self._seen, rng, clip, at)
+            clean.append(target_latents(self._seen, clip, shown, at))
+            condition.append(frames)
             take = clip % len(self._drawn)
             openings.append(_part(self._seen.openings, take, at))
             kept = rng.random() >= AUDIO_DROPOUT
             audio.append(window.audio / self.channel_rms * kept)
             has_audio.append(kept and not window.silent)
             if clip == take:
-                pictures.append(_part(self._drawn.crops, take, at) / 127.5 - 1)
+                old, new = (_part(self._drawn.crops, one, at) / 127.5 - 1 for one in (shown, clip))
+                pictures.append(torch.lerp(old, new, drawn_weight(RESOLUTION)))
             else:
                 pictures.append(torch.full((WINDOW, *self._drawn.crops.shape[2:]), torch.nan))
             mels.append(mel_windows(self._mel(take), [at]))

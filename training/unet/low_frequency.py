@@ -12,22 +12,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentsync_core.faces.alignment.mouth_mask import mouth_mask
+from latentsync_core.faces.alignment.mouth_mask import latent_mask, mouth_mask
 
 from ..synthetic.crops import RESOLUTION
 
 PATCH = 8  # pixels a side of a 128-pixel crop
 # The ellipse of lips and jaw in an aligned 128-pixel crop: row and column of its centre, its half axes.
 JAW_CENTRE, JAW_AXES = (92.0, 64.0), (34.0, 40.0)
+SOFT_EDGE = 0.1  # width of the ellipse's edge where something is blended, as a fraction of the half axes
 MIN_COVERAGE = 0.75  # of a patch that lies in the region
 
 
 @functools.cache
 def cheeks_and_neck() -> Tensor:
     """(128, 128) bool: pixels within the mask that lie outside lips and jaw."""
-    rows, columns = torch.meshgrid(*[torch.arange(RESOLUTION) + 0.5] * 2, indexing="ij")
-    away = ((rows - JAW_CENTRE[0]) / JAW_AXES[0]) ** 2 + ((columns - JAW_CENTRE[1]) / JAW_AXES[1]) ** 2
-    return (mouth_mask(RESOLUTION).view(RESOLUTION, RESOLUTION) == 0) & (away > 1)
+    return (mouth_mask(RESOLUTION).view(RESOLUTION, RESOLUTION) == 0) & (_distance_from_jaw(RESOLUTION) > 1)
+
+
+@functools.cache
+def drawn_weight(size: int) -> Tensor:
+    """(size, size) float32 of an aligned crop or its latents: 1 where a mouth is drawn, 0 where frames are kept and, in
+    the mask beside lips and jaw, where speech moves nothing."""
+    inside = ((1 + SOFT_EDGE - _distance_from_jaw(size)) / SOFT_EDGE).clamp(0, 1)
+    keep = mouth_mask(size) if size == RESOLUTION else latent_mask(RESOLUTION)
+    return inside * (1 - keep.view(size, size))
 
 
 def low_frequency_error(seen: Tensor, true: Tensor) -> Tensor:
@@ -36,3 +44,10 @@ def low_frequency_error(seen: Tensor, true: Tensor) -> Tensor:
     coverage = F.avg_pool2d(region[None, None], PATCH)
     means = F.avg_pool2d((seen - true) * region, PATCH) / coverage.clamp(min=1e-6)
     return 255 * means[..., (coverage >= MIN_COVERAGE)[0, 0]]
+
+
+def _distance_from_jaw(size: int) -> Tensor:
+    """(size, size) distances from the ellipse's centre, in half axes."""
+    places = (torch.arange(size) + 0.5) * RESOLUTION / size
+    rows, columns = ((places - center) / axis for center, axis in zip(JAW_CENTRE, JAW_AXES, strict=True))
+    return (rows[:, None].square() + columns[None, :].square()).sqrt()

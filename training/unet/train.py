@@ -10,7 +10,10 @@ that guidance works; one in five has a closed mouth and the audio of a silent re
 Rendered people have two takes of everything, so almost all windows are dubs, once both texts have begun: masked and
 reference frames are the other take's, the same frames among them. Jaw and cheeks beside the mask tell what was said
 before the dub; a network that saw them agree with the voice would draw a share of the old mouth. With a quarter of the
-windows and the pause before each text without a dub, that share was 0.24.
+windows and the pause before each text without a dub, that share was 0.24. Beside lips and jaw the other take's frames
+are the target, too: a dub has to keep there what it can't move without a seam at the mask, as a wider jaw and the hair
+behind it. In half of the windows target and reference have that part of frames from another time, so that it is copied
+however little it goes with the mouth: filmed people laugh.
 
 Whisper's states differ in size: single channels reach fifty times the others'. The network trains on states whose
 channels are alike in size, and the divisors are folded into the weights that read them.
@@ -57,6 +60,7 @@ from .copy_path import fit_output_layer, with_copy_path
 from .diffusion import add_noise, alphas_cumprod, clean_estimate, draw_noise, velocity
 from .features import APPEARANCES, LATENT_SIZE, Features, features
 from .latent_variation import LatentVariation
+from .low_frequency import drawn_weight
 from .mouth_attenuation import GAIN, attenuate_mouth
 from .opening_probe import OpeningProbe, load_or_train_opening_probe, opening_probe_path
 from .reference_mouths import reference_mouths
@@ -85,6 +89,7 @@ KEPT_WEIGHT = 0.2  # of an error where the frames are kept, beside one where the
 COARSE_PATCH = 4  # latents a side, over which an error counts on the whole
 COARSE_WEIGHT = 4.0  # what that weighs
 VARIED_SHARE = 0.4  # of the windows have latents that no drawn person has
+MOVED_SURROUNDINGS_SHARE = 0.5  # of the windows have cheeks and neck of other frames in reference and target
 OPENING_WEIGHT = 0.05  # of the opening's squared error, in the openings' variance
 SPREAD_WEIGHT = 0.1  # of the squared error of the openings' deviation within a window, in the same unit
 OPENING_DEVIATION = 0.083  # head units, standard deviation of all openings
@@ -152,10 +157,16 @@ def sample_windows(
         window = draw_window(data, rng, int(any_clip))
         clip, at = window.clip, window.start
         vary = LatentVariation.sample(rng) if rng.random() < varied_share else LatentVariation()
-        clean.append(vary(_latents(data.whole, clip, at)))
         opening = torch.from_numpy(np.array(data.openings[clip % len(data.openings), at : at + WINDOW])).float()
         openings.append(opening if vary == LatentVariation() else torch.full_like(opening, torch.nan))
-        mask, masked, reference = make_condition(data, rng, clip, at).split((1, 4, 4), dim=1)
+        frames, shown = make_condition(data, rng, clip, at)
+        mask, masked, reference = frames.split((1, 4, 4), dim=1)
+        drawn = target_latents(data, clip, shown, at)
+        if rng.random() < MOVED_SURROUNDINGS_SHARE:
+            kept = torch.maximum(mask, drawn_weight(LATENT_SIZE))
+            elsewhere = _latents(data.whole, shown, int(rng.integers(0, data.whole.shape[1] - WINDOW + 1)))
+            drawn, reference = (torch.lerp(elsewhere, latents, kept) for latents in (drawn, reference))
+        clean.append(vary(drawn))
         condition.append(torch.cat([mask, vary(masked), vary(reference)], dim=1))
         audio.append(torch.zeros_like(window.audio) if rng.random() < AUDIO_DROPOUT else window.audio / channel_rms)
     return WindowBatch(
@@ -196,8 +207,9 @@ def draw_start(data: Features, rng: np.random.Generator) -> int:
     return int(rng.integers(earliest, data.whole.shape[1] - WINDOW + 1))
 
 
-def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int) -> Tensor:
-    """(16, 9, 16, 16): mask, masked and reference latents of a window, of a dub or with a reference apart from it."""
+def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int) -> tuple[Tensor, int]:
+    """(16, 9, 16, 16), mask, masked and reference latents of a window, of a dub or with a reference apart from it; and
+    the clip whose frames are masked."""
     starts = np.arange(data.whole.shape[1] - WINDOW + 1)
     other = int(rng.choice(starts[abs(starts - at) >= WINDOW]))
     if rng.random() < DUB_SHARE and at >= SPEECH_START_FRAME:
@@ -209,7 +221,12 @@ def make_condition(data: Features, rng: np.random.Generator, clip: int, at: int)
     mouths = reference_mouths(data.openings[take], data.turns[take], rng)[reference_at : reference_at + WINDOW]
     closed = torch.from_numpy(np.array(data.whole[shown])[mouths]).float()
     reference = replace_mouth(_latents(data.whole, shown, reference_at), closed)
-    return torch.cat([mask, _latents(data.masked, shown, at), reference], dim=1)
+    return torch.cat([mask, _latents(data.masked, shown, at), reference], dim=1), shown
+
+
+def target_latents(data: Features, clip: int, shown: int, at: int) -> Tensor:
+    """(16, 4, 16, 16): what is to be drawn, lips and jaw of `clip`, and beside them what the `shown` frames show."""
+    return torch.lerp(_latents(data.whole, shown, at), _latents(data.whole, clip, at), drawn_weight(LATENT_SIZE))
 
 
 def compute_loss(
