@@ -136,7 +136,7 @@ def film_scene() -> tuple[StagedScene, np.ndarray]:
     aspect = SIZE[0] / SIZE[1]
     window, lamps, look = night_window(SET_SEED, aspect), lamp_side(SET_SEED, aspect), FilmLook()
     coat, jacket = (
-        Costume(3, coat=_rgb(58, 74, 92), jumper=_rgb(196, 186, 168), scarf=_rgb(150, 52, 44)),
+        Costume(3, coat=_rgb(58, 74, 92), jumper=_rgb(196, 186, 168)),
         Costume(5, coat=_rgb(84, 70, 56), jumper=_rgb(70, 78, 82)),
     )
     her_motion, his_motion = (
