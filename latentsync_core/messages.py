@@ -44,6 +44,7 @@ class Remedy(Enum):
     # settings
     KEEP_WHOLE_VOICE = "let the output last as long as the voice"
     CHOOSE_CUSTOM_QUALITY = "set the sampling by hand"
+    CHOOSE_REGION = "choose how much of the new face is pasted"
     KEEP_AUDIO = "keep the clip's own audio tracks beside the new sound"
     KEEP_ALPHA = "write the result with a codec that holds alpha"
     DEINTERLACE = "turn interlaced frames into progressive ones"

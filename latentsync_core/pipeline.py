@@ -144,6 +144,7 @@ def sync(
             writer.sign = partial(signer.sign, title=job.out.name, credits=writer.credits, source=source)
         writer.preflight()
         model, sampler = _load(options, clock)
+        options = dataclasses.replace(options, composite=options.composite.resolve_region([model.recommended.region]))
         check_disk_space_for_patches(model.resolution, len(timeline.pts), len(inputs.speakers), options.work_folder)
         if on_plan:
             on_plan(_plan(job, options, model, sampler))

@@ -142,8 +142,9 @@ def quality_input(settings: str) -> io.Combo.Input:
 
 
 REGION_TOOLTIP = (
-    "speech pastes lips, chin and jaw as far as they move; lips leaves a beard unchanged; mouth pastes all of the "
-    "lower face that is generated; face pastes all of the crop, for restorers that worked on the skin too."
+    "model pastes what the model's makers recommend; speech lips, chin and jaw as far as they move; lips leaves a "
+    "beard unchanged; mouth pastes all of the lower face that is generated; face all of the crop, for restorers that "
+    "worked on the skin too."
 )
 
 

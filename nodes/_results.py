@@ -175,7 +175,7 @@ def write_output(
         if picture is not None and sequence is not None:  # the file's own frames are an H.264 copy's
             sinks.append(lambda index, rendered: None if index else first.append(rendered.frame.rgb()))
         meter, others = WorkMeter(), " ".join(request.names + ([sequence.codec.value] if sequence else []))
-        composite = composite or CompositeOptions()
+        composite = (composite or CompositeOptions()).resolve_region(one.region for one in synced_per_speaker)
         on_progress = None
         if progress is not None:
             progress.expect({"compositing": expected_compositing(synced_per_speaker, composite, writer, others)})

@@ -39,6 +39,7 @@ NODE_WITH_INPUT = {
     "impulse": "LatentSync Mix Dub Audio",
     "reverb": "LatentSync Mix Dub Audio",
     "quality": "LatentSync Face Sampler",
+    "region": "LatentSync Composite",
     "keep_audio": "LatentSync Composite",
     "codec": "LatentSync Composite",
     "deinterlace": "LatentSync Prepare Faces",
@@ -78,6 +79,7 @@ WORDS: Words = {
     Remedy.KEEP_WHOLE_VOICE: f"set `length` to {LengthRule.HOLD.value} or {LengthRule.PING_PONG.value} to keep all of "
     "it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"set `quality` to {Quality.CUSTOM.value}",
+    Remedy.CHOOSE_REGION: "choose another `region`",
     Remedy.KEEP_AUDIO: f"set `keep_audio` to {KeepAudio.ALL.value} to keep them",
     Remedy.KEEP_ALPHA: f"set `codec` to {Codec.FFV1.value}, {Codec.PNG.value} or {Codec.TIFF.value} to keep it",
     Remedy.DEINTERLACE: "turn `deinterlace` on for progressive frames",

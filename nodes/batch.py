@@ -10,6 +10,7 @@ from ..latentsync_core.batch.job_list import Job, read_job_list
 from ..latentsync_core.batch.worklist import Outcome, OutcomeKind
 from ..latentsync_core.cli.batches.batch_rows import RowParser
 from ..latentsync_core.cli.batches.batch_summary import summary_data, summary_text
+from ..latentsync_core.compositing.composite_options import Region
 from ..latentsync_core.errors import OptionError
 from ..latentsync_core.sampling.sampler_options import Quality
 from ..latentsync_core.video.writing.writer_options import Codec, WriterOptions
@@ -99,8 +100,7 @@ class Batch(io.ComfyNode):
         defaults.seed, defaults.quality, defaults.length, defaults.codec = seed, quality, length, codec
         if Quality(quality) is Quality.CUSTOM:
             defaults.steps, defaults.cfg = steps, cfg
-        if region is not None:
-            defaults.region = region
+        defaults.region = Region.SPEECH.value if region is None else region
         doer = RowDoer(model, defaults, place if place.is_dir() else place.parent, results, input_names(cls))
         progress = RowProgress(Progress(), len(rows))
         outcomes: list[tuple[Job, Outcome]] = []

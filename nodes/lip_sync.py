@@ -149,6 +149,7 @@ class LipSync(io.ComfyNode):
         )
         options = resolve_quality(settings, Quality(quality), managed.model)
         composite = CompositeOptions.before_contours() if region is None else CompositeOptions(region=Region(region))
+        composite = composite.resolve_region([managed.model.recommended.region])
         plan_whole = partial(
             plan_job,
             managed.model,

@@ -247,8 +247,9 @@ def add_sync_options(sync: argparse.ArgumentParser, is_batch: bool = False) -> N
     )  # fmt: skip
     compositing.add_argument(
         "--region", choices=[region.value for region in Region], default=COMPOSITE.region.value,
-        help="speech pastes lips, chin and jaw as far as they move; lips leaves a beard unchanged; mouth pastes all of "
-        "the lower face that is generated; face pastes the whole crop (default %(default)s)",
+        help="model pastes what the model's makers recommend; speech lips, chin and jaw as far as they move; lips "
+        "leaves a beard unchanged; mouth pastes all of the lower face that is generated; face the whole crop (default "
+        "%(default)s)",
     )  # fmt: skip
     compositing.add_argument(
         "--grow", type=float, default=COMPOSITE.grow, metavar="PERCENT",

@@ -42,6 +42,7 @@ WORDS: Words = {
     Remedy.CHOOSE_BY_POINT_OR_NUMBER: "choose with --face point:X,Y@FRAME or person:B",
     Remedy.KEEP_WHOLE_VOICE: f"--length {LengthRule.HOLD.value} or {LengthRule.PING_PONG.value} keeps all of it",
     Remedy.CHOOSE_CUSTOM_QUALITY: f"choose --quality {Quality.CUSTOM.value} with a --scheduler",
+    Remedy.CHOOSE_REGION: "choose another --region",
     Remedy.KEEP_AUDIO: "--keep-audio all keeps them",
     Remedy.KEEP_ALPHA: "--codec ffv1, png or tiff keeps it",
     Remedy.DEINTERLACE: "--deinterlace makes progressive frames of it",

@@ -86,9 +86,10 @@ def render(
 
     Raises:
         OptionError: faces of different clips or lengths, or a foreground that doesn't fit the clip.
+        ModelError: a model recommends a region that isn't known.
     """
-    options = options or CompositeOptions()
     synced_per_speaker = as_matching_batch(synced)
+    options = (options or CompositeOptions()).resolve_region(one.region for one in synced_per_speaker)
     foreground_mask = _ForegroundMask(synced_per_speaker[0].faces.clip, foreground)
     frames = range(len(synced_per_speaker[0].pts)) if frames is None else frames
     generated = _generated_faces_of_all(synced_per_speaker, frames, options.match_color, meter)

@@ -77,7 +77,8 @@ def composite_film(
 
     Raises what `write_rendered` and the writer raise.
     """
-    batch, options = as_matching_batch(synced), options or CompositeOptions()
+    batch = as_matching_batch(synced)
+    options = (options or CompositeOptions()).resolve_region(one.region for one in batch)
     ranges = _ranges(batch, writer, options) if folder is not None and foreground is None and not sinks else ()
     found = find_ranges(folder, {one.key for one in ranges}) if folder is not None and ranges else {}
     if found and isinstance(writer, FrameWriter):

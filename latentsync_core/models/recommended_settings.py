@@ -1,4 +1,4 @@
-"""The sampling settings that a model's makers recommend."""
+"""The settings that a model's makers recommend."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class RecommendedSettings:
     scheduler: str = "ddim"  # the name of a sampling.sampler_options.Scheduler, perhaps of a newer version
     noise_sharing: float = 1.0  # variance share of the initial noise that all frames have in common
     overlap: int = 0  # frames that neighbouring windows share and cross-fade
+    region: str = "speech"  # how much of a new face is pasted: a compositing.composite_options.Region, likewise
 
     @classmethod
     def from_dict(cls, settings: Any, source: str) -> RecommendedSettings:
@@ -43,7 +44,7 @@ class RecommendedSettings:
         for name in settings:
             if name not in names:
                 raise ModelError(
-                    f"{source} recommends {one_line(repr(name))}, no setting of sampling; there are {', '.join(names)}."
+                    f"{source} recommends {one_line(repr(name))}, which is no setting; there are {', '.join(names)}."
                 )
         result = cls(**settings)
         for name, valid, expected in (
@@ -51,6 +52,7 @@ class RecommendedSettings:
             ("cfg", _is_number(result.cfg) and 1 <= result.cfg <= MAX_CFG, "a number of at least 1"),
             ("scheduler", isinstance(result.scheduler, str), "a name"),
             ("noise_sharing", _is_number(result.noise_sharing) and 0 <= result.noise_sharing <= 1, "a number up to 1"),
+            ("region", isinstance(result.region, str), "a name"),
             ("overlap", _is_whole(result.overlap) and result.overlap in OVERLAPS, f"whole, up to {OVERLAPS[-1]}"),
         ):
             if not valid:

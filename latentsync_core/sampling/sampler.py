@@ -282,6 +282,7 @@ def sample_faces(
         pts=timeline.pts,
         stretched=timeline.clip if timeline.clip.stretch != 1 else None,
         model=model.name,
+        region=model.recommended.region,
         notes=(
             *model.notes,
             *memory.notes,

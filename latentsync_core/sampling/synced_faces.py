@@ -33,6 +33,7 @@ class SyncedFaces:
     pauses: PauseBehaviour = PauseBehaviour.MODEL  # what the mouth does where the voice pauses
     speech: np.ndarray | None = None  # (F,) float32, 0 (pause) to 1; None where pauses were not looked for
     model: str = ""  # the name of the model that generated them
+    region: str = "speech"  # how much of them that model's makers recommend to paste: a compositing Region's name
     notes: tuple[Note, ...] = ()  # what had to be lowered for lack of memory, or ran uncompiled
     # The sampler's own patches, where `patches` are crops in their place.
     sampled: PatchStore | SegmentStore | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 COMPOSITE = {"match_color": (1, 0), "match_grain": (1, 0)}  # a fresh node's value, and an earlier workflow's
-LIP_SYNC = {"region": ("speech", "mouth")}
+LIP_SYNC = {"region": ("model", "mouth")}
 NODES = pytest.mark.parametrize(
     ("kind", "values"), [("LatentSyncDubComposite", COMPOSITE), ("LatentSyncDubLipSync", LIP_SYNC)]
 )

@@ -21,11 +21,12 @@ from latentsync_core.compositing.blending.contour import (
 from latentsync_core.compositing.blending.steadiness import AHEAD, steady_contour
 from latentsync_core.compositing.composite_options import CompositeOptions, Region
 from latentsync_core.compositing.rendering import DECODE_BATCH, render
-from latentsync_core.errors import OptionError
+from latentsync_core.errors import ModelError, OptionError
 from latentsync_core.faces.alignment.align import TEMPLATE_SIZE, align_track, crop_face
 from latentsync_core.faces.alignment.align_options import AlignOptions
 from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
+from latentsync_core.messages import Remedy
 from latentsync_core.sampling.patch_store import PatchKind, PatchStore
 from latentsync_core.sampling.synced_faces import SyncedFaces
 from latentsync_core.video.reading.frame_sequence import FrameSequence
@@ -136,6 +137,28 @@ def test_far_less_is_pasted_than_the_network_generates(faces):
     }
     assert shares[Region.LIPS] < 0.6 * shares[Region.SPEECH]
     assert shares[Region.SPEECH] < 0.62 * shares[Region.MOUTH] < shares[Region.FACE]
+
+
+@pytest.mark.parametrize("recommended", ["lips", "speech", "mouth"])
+def test_as_much_is_pasted_as_the_model_recommends(faces, recommended):
+    own = first(dataclasses.replace(dub(faces, frames=1), region=recommended))
+    chosen = first(dub(faces, frames=1), dataclasses.replace(UNMATCHED, region=Region(recommended)))
+    assert all(torch.equal(one, other) for one, other in zip(own, chosen, strict=True))
+
+
+def test_models_that_disagree_come_to_what_speech_moves():
+    options = CompositeOptions(feather=2.0)
+    assert options.resolve_region(["lips", "lips"]) == dataclasses.replace(options, region=Region.LIPS)
+    assert options.resolve_region(["lips", "mouth"]) == dataclasses.replace(options, region=Region.SPEECH)
+    assert CompositeOptions(region=Region.FACE).resolve_region(["lips"]).region is Region.FACE
+
+
+@pytest.mark.parametrize("name", ["whole body", "model", ""])
+def test_an_unknown_region_that_a_model_recommends_is_named(name):
+    with pytest.raises(ModelError, match=f"'{name}', which this version doesn't have, only speech, lips,") as raised:
+        CompositeOptions().resolve_region([name])
+    assert raised.value.ways_out == (Remedy.CHOOSE_REGION,)
+    assert CompositeOptions(region=Region.LIPS).resolve_region([name]).region is Region.LIPS
 
 
 def test_the_region_grows_and_shrinks_and_its_edge_can_be_hard():

@@ -155,7 +155,7 @@ def test_nothing_recommended_is_the_references_inference():
 
 
 def test_a_recommendation_survives_a_file():
-    recommended = RecommendedSettings(4, 1.0, "unipc", 0.25, 3)
+    recommended = RecommendedSettings(4, 1.0, "unipc", 0.25, 3, "lips")
     assert RecommendedSettings.from_dict(json.loads(json.dumps(recommended.to_dict())), "model.json") == recommended
 
 

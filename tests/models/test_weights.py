@@ -365,7 +365,7 @@ OTHER_SCHEDULE = NoiseSchedule(
     timestep_spacing=TimestepSpacing.TRAILING,
     steps_offset=0,
 )
-OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_sharing=0.25, overlap=3)
+OTHER_SETTINGS = RecommendedSettings(steps=4, cfg=1.0, scheduler="unipc", noise_sharing=0.25, overlap=3, region="lips")
 
 
 @pytest.fixture(scope="module")
@@ -419,6 +419,7 @@ def test_a_checkpoint_has_the_references_schedule_whatever_lies_beside_it(releas
         ("scheduler_config.json", {"beta_start": -1}, "beta_start"),
         ("scheduler_config.json", {"prediction_type": "score"}, "prediction_type"),
         ("model.json", {"recommended": {"steps": "many"}}, "steps"),
+        ("model.json", {"recommended": {"region": 3}}, "region"),
         ("model.json", {"recommended": [8]}, "recommended"),
         ("model.json", {"recommended": None}, "recommended"),
         ("model.json", {"reference_mouth": "open"}, "'open' for reference_mouth"),

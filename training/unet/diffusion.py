@@ -25,7 +25,14 @@ NANO_SCHEDULE = NoiseSchedule(
     set_alpha_to_one=True,
 )
 NOISE_SHARING = 0.5  # of the noise's variance is common to all frames of a window
-NANO_SETTINGS = RecommendedSettings(steps=1, cfg=1.25, scheduler="ddim", noise_sharing=NOISE_SHARING, overlap=4)
+NANO_SETTINGS = RecommendedSettings(
+    steps=1,
+    cfg=1.25,
+    scheduler="ddim",
+    noise_sharing=NOISE_SHARING,
+    overlap=4,
+    region="lips",  # chins are drawn too softly: the filmed one is better
+)
 
 
 @functools.cache
