@@ -98,6 +98,23 @@ def test_an_open_filmed_jaw_that_the_dub_closes_leaves_no_double_chin(faces):
     assert after < 0.2 * before
 
 
+def test_wide_open_lips_that_the_dub_closes_leave_nothing_of_themselves():
+    light = sample_light(4)
+    painter, behind = Painter(sample_identity(12), light), backdrop(3, SIZE, SIZE, light.warmth)
+    painted = []
+    for mouth in (MouthShape(opening=0.5, jaw=0.24), MouthShape(jaw=0.24)):  # the jaw, which isn't pasted, as open
+        picture = behind.copy()
+        truth = painter.paint(picture, HeadState(Pose(x=SIZE / 2, y=SIZE / 2 - 8, scale=76.0), mouth))
+        painted.append((torch.from_numpy(picture.astype(np.float32) / 255), truth))
+    (filmed, opened), (closed, _) = painted
+    result, _ = first(dub(painted), dataclasses.replace(UNMATCHED, region=Region.LIPS))
+    (left, top), (right, bottom) = opened.lips.min(0).astype(int) - 2, opened.lips.max(0).astype(int) + 3
+    mouth = np.s_[top:bottom, left:right]
+    before, after = ((picture - closed)[mouth].abs().mean() * 255 for picture in (filmed, result))
+    assert before > 20
+    assert after < 3
+
+
 def test_a_jaw_that_the_dub_opens_shows_whole(faces):
     (opened, truth), (closed, _) = faces
     result, _ = first(dub(faces, filmed=1, generated=0))
@@ -182,6 +199,13 @@ def test_a_circle_is_as_far_everywhere():
     turn = np.linspace(0.1, 6.3, 50)
     circle = np.column_stack([np.cos(turn), np.sin(turn)]) * 9 + SPEECH.centre
     np.testing.assert_allclose(distances_of(circle, SPEECH.centre), 9)
+
+
+def test_of_a_curve_beside_the_centre_the_far_side_counts():
+    below = np.array([[-2.0, 1.0], [2.0, 1.0], [2.0, 4.0], [-2.0, 4.0]]) + SPEECH.centre
+    distances = distances_of(below, SPEECH.centre)
+    assert distances[DIRECTIONS // 4] == pytest.approx(np.hypot(2, 4), abs=0.01), "between its corners, in polar terms"
+    assert distances[0] == distances[DIRECTIONS // 2] == distances[3 * DIRECTIONS // 4] == 0
 
 
 def test_the_region_has_its_margin_below_and_none_above_or_beside():

@@ -38,7 +38,8 @@ CLOSED_DIRECTIONS, OPENED_DIRECTIONS = (0.05, 0.15), (0.3, 0.65)
 SIDE_SHARE = 0.5  # of the chin's shift, by which the jaw's sides move at least, whatever the mesh shows there
 JAW_MARGIN = 1.5  # units by which the head's outline lies beyond the mesh's jaw line
 MOVED_MARGIN = 1.75  # the same where the jaw moved: what shows of the filmed one there is seen at once
-PLAUSIBLE = (0.4, 1.9)  # distances relative to the usual ones, beyond which a mesh isn't trusted
+ROUNDING = 1e-9  # share of an edge by which a direction may miss it: no direction passes between two edges
+PLAUSIBLE = (0.4, 1.9)  # distances of `SPEECH` relative to its usual ones, beyond which a mesh isn't trusted
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +145,9 @@ def contour_of(views: FaceViews, outline: Outline) -> np.ndarray | None:
         return None
     meshes = points.reshape(2, 468, 3)[..., :2].numpy().astype(np.float64)
     meshes = (meshes - (CROP_COLUMNS.start, CROP_ROWS.start)) * UNITS_PER_PIXEL
-    contours = np.stack([distances_of(mesh[list(outline.vertices)], outline.centre) for mesh in meshes])
-    ratio = contours / usual_contour(outline)
-    if not (np.isfinite(ratio).all() and PLAUSIBLE[0] < ratio.min() and ratio.max() < PLAUSIBLE[1]):
+    if not all(_is_plausible(mesh) for mesh in meshes):
         return None
-    contour = contours.max(0)
+    contour = np.max([distances_of(mesh[list(outline.vertices)], outline.centre) for mesh in meshes], axis=0)
     if not outline.jaw:
         return contour
     # Speech leaves the skin beside the chin alone, unless the jaw is dropped: then its sides move too.
@@ -164,13 +163,32 @@ def contour_of(views: FaceViews, outline: Outline) -> np.ndarray | None:
     return np.maximum(contour, contour + moved * (outer - contour))
 
 
+def _is_plausible(mesh: np.ndarray) -> bool:
+    """Whether (468, 2) units are a face's, whatever its mouth does: lips alone grow threefold when a mouth opens."""
+    ratio = distances_of(mesh[list(SPEECH.vertices)], SPEECH.centre) / usual_contour(SPEECH)
+    return bool(PLAUSIBLE[0] < ratio.min() and ratio.max() < PLAUSIBLE[1])
+
+
 def distances_of(points: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
-    """(n, 2) points of a closed curve around `centre` → (DIRECTIONS,) distances."""
+    """(n, 2) points of a closed curve, in their order → (DIRECTIONS,) distances of its edge from `centre`.
+
+    Where a direction meets the curve more than once the farthest edge counts, and where it never does, as around lips
+    that lie below the centre, the distance is 0.
+    """
     away = points - centre
     angles, distances = np.arctan2(away[:, 1], away[:, 0]), np.hypot(away[:, 0], away[:, 1])
-    order = np.argsort(angles, kind="stable")
     wanted = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
-    return np.interp(wanted, angles[order], distances[order], period=2 * np.pi)
+    span = _wrapped(np.roll(angles, -1) - angles)  # of the edge from each point to the next one
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = _wrapped(wanted[:, None] - angles) / span
+    met = (share >= -ROUNDING) & (share <= 1 + ROUNDING)
+    edges = distances + np.where(met, share, 0) * (np.roll(distances, -1) - distances)
+    return np.where(met, edges, 0).max(1)
+
+
+def _wrapped(angles: np.ndarray) -> np.ndarray:
+    """Angles in radians, brought into -pi to pi."""
+    return (angles + np.pi) % (2 * np.pi) - np.pi
 
 
 def _sine() -> np.ndarray:
