@@ -24,6 +24,7 @@ from latentsync_core.faces.face_tracks import FaceTracks
 from latentsync_core.faces.limits import TouchLimits
 from latentsync_core.faces.tracks import FaceTrack
 from latentsync_core.models.noise_schedule import REFERENCE_SCHEDULE
+from latentsync_core.models.recommended_settings import REFERENCE_SETTINGS
 from latentsync_core.models.reference_mouth import ReferenceMouth
 from latentsync_core.models.unet.unet import UNet
 from latentsync_core.sampling.denoising.denoise import denoise_window, denoise_windows
@@ -153,6 +154,7 @@ def run_reference(unet: UNet, chunks: torch.Tensor, steps: int, cfg: float, sour
     model = SimpleNamespace(
         unet=unet, codec=tiny_codec(), resolution=128, digest="rule", device="cpu", schedule=REFERENCE_SCHEDULE,
         reference_mouth=ReferenceMouth.FILMED, name="rule", memory_plan=None, make_room=None, notes=(),
+        recommended=REFERENCE_SETTINGS,
     )  # fmt: skip
     timeline = build_timeline(clip, len(chunks), LengthRule.PING_PONG)
     options = SamplerOptions.reference_preset(seed=SEED, steps=steps, cfg=cfg)
