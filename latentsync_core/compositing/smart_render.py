@@ -34,7 +34,7 @@ from .earlier_films import FilmRange, find_ranges, record_film
 from .rendering import as_matching_batch
 from .write import Sink, write_rendered
 
-RENDERING_VERSION = 1
+RENDERING_VERSION = 2
 """Part of every key. Raise it whenever the same patches come to other samples in compositing."""
 
 log = logging.getLogger(__name__)

@@ -50,11 +50,15 @@ UNMATCHED = CompositeOptions(match_color=0, match_grain=0, occlusion=False)
 
 @pytest.fixture(scope="module")
 def faces():
-    """The same head with an open and with a closed mouth, (SIZE, SIZE, 3) in [0, 1] each, and the truth of both."""
+    return paint(OPEN, CLOSED)
+
+
+def paint(*mouths: MouthShape):
+    """The same head with each mouth: (SIZE, SIZE, 3) in [0, 1], and the truth."""
     light = sample_light(4)
     painter, behind = Painter(sample_identity(12), light), backdrop(3, SIZE, SIZE, light.warmth)
     painted = []
-    for mouth in (OPEN, CLOSED):
+    for mouth in mouths:
         picture = behind.copy()
         truth = painter.paint(picture, HeadState(Pose(x=SIZE / 2, y=SIZE / 2 - 8, scale=76.0), mouth))
         painted.append((torch.from_numpy(picture.astype(np.float32) / 255), truth))
@@ -99,13 +103,7 @@ def test_an_open_filmed_jaw_that_the_dub_closes_leaves_no_double_chin(faces):
 
 
 def test_wide_open_lips_that_the_dub_closes_leave_nothing_of_themselves():
-    light = sample_light(4)
-    painter, behind = Painter(sample_identity(12), light), backdrop(3, SIZE, SIZE, light.warmth)
-    painted = []
-    for mouth in (MouthShape(opening=0.5, jaw=0.24), MouthShape(jaw=0.24)):  # the jaw, which isn't pasted, as open
-        picture = behind.copy()
-        truth = painter.paint(picture, HeadState(Pose(x=SIZE / 2, y=SIZE / 2 - 8, scale=76.0), mouth))
-        painted.append((torch.from_numpy(picture.astype(np.float32) / 255), truth))
+    painted = paint(MouthShape(opening=0.5, jaw=0.24), MouthShape(jaw=0.24))  # one jaw, as it isn't pasted
     (filmed, opened), (closed, _) = painted
     result, _ = first(dub(painted), dataclasses.replace(UNMATCHED, region=Region.LIPS))
     (left, top), (right, bottom) = opened.lips.min(0).astype(int) - 2, opened.lips.max(0).astype(int) + 3
